@@ -1,0 +1,1 @@
+"""The commands of ``nasfas``, one file each."""

@@ -1,0 +1,83 @@
+"""What a user would otherwise run, in PyTorch: the other side of `nasfas bench`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nasfas_jax.nets.depthnet import BLOCKS
+
+
+class TwoConvolutionCDC(nn.Module):
+    """Central difference convolution as published code has it: two convolutions.
+
+    A 3 x 3 convolution, less theta times a 1 x 1 convolution with the summed kernel.
+    """
+
+    def __init__(self, inputs: int, features: int, theta: float):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, features, 3, padding=1, bias=False)
+        self.theta = theta
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] to [N, features, H, W]."""
+        plain = self.conv(x)
+        if self.theta == 0:
+            return plain
+        total = self.conv.weight.sum((2, 3), keepdim=True)
+        return plain - self.theta * nn.functional.conv2d(x, total)
+
+
+class TorchCDN(nn.Module):
+    """`nets.CDN` with max pooling, NCHW."""
+
+    def __init__(self, theta: float = 0.7, map_size: int = 32):
+        super().__init__()
+
+        def conv(inputs: int, features: int) -> nn.Sequential:
+            cdc = TwoConvolutionCDC(inputs, features, theta)
+            return nn.Sequential(cdc, nn.BatchNorm2d(features), nn.ReLU())
+
+        self.stem = conv(3, 64)
+        self.blocks = nn.ModuleList()
+        channels = 64
+        for block in BLOCKS:
+            layers: list[nn.Module] = []
+            for features in block:
+                layers.append(conv(channels, features))
+                channels = features
+            self.blocks.append(nn.Sequential(*layers, nn.MaxPool2d(3, 2, 1)))
+        self.head = nn.Sequential(
+            conv(3 * channels, 128),
+            conv(128, 64),
+            TwoConvolutionCDC(64, 1, theta),
+            nn.ReLU(),
+        )
+        size = (map_size, map_size)
+        self.resize = nn.Upsample(size=size, mode="bilinear", align_corners=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 3, H, W] to [N, map_size, map_size]."""
+        x = self.stem(x)
+        levels = []
+        for block in self.blocks:
+            x = block(x)
+            levels.append(self.resize(x))
+        return self.head(torch.cat(levels, 1))[:, 0]
+
+    def load(self, params: dict[str, Any]) -> None:
+        """Takes the kernels of `nets.CDN`: blocks in order, HWIO to OIHW."""
+        convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        for i, convolution in enumerate(convolutions):
+            kernel = np.asarray(params[f"ConvBlock_{i}"]["kernel"]).transpose(3, 2, 0, 1)
+            with torch.no_grad():
+                convolution.weight.copy_(torch.from_numpy(kernel.copy()))
+
+    def kernel_gradients(self) -> list[np.ndarray]:
+        """The gradients of the kernels in order, HWIO."""
+        convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+        return [
+            np.asarray(convolution.weight.grad).transpose(2, 3, 1, 0)
+            for convolution in convolutions
+        ]

@@ -1,0 +1,169 @@
+"""Where the face is: detectors, and the square crop that is held fixed over a clip.
+
+A face box is (x, y, w, h) in pixels and tight: hair line to chin, ear to ear.
+"""
+
+import hashlib
+import pathlib
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from nasfas_jax.errors import InputError
+
+# Detection runs on pictures of at most this size: a face to be cropped is large.
+LONGEST_SIDE = 480
+# The Haar cascade's square reaches beyond the ears and ends above the chin; measured
+# against YuNet's tight boxes on real videos.
+HAAR_TO_TIGHT = (0.125, 0.0, 0.75, 1.05)
+SMALLEST_FACE = 16  # pixels; below it a crop holds nothing to learn from
+
+
+class Face(NamedTuple):
+    """A tight box [4] and, where known, the eyes [2, 2] (x, y), image's left first."""
+
+    box: np.ndarray
+    eyes: np.ndarray | None = None
+
+
+class Detector(Protocol):
+    """Finds the most evident face of a BGR image; `name` enters the recipe."""
+
+    name: str
+
+    def __call__(self, image: np.ndarray) -> Face | None:
+        """The face, or None."""
+        ...
+
+
+class Haar:
+    """The frontal face cascade that comes with OpenCV; needs no file."""
+
+    name = "haar"
+
+    def __init__(self):
+        self._local = threading.local()  # a cascade is not safe to share
+
+    def __call__(self, image: np.ndarray) -> Face | None:
+        """The most certain detection."""
+        cascade = getattr(self._local, "cascade", None)
+        if cascade is None:
+            folder = pathlib.Path(cv2.__file__).parent / "data"
+            file = folder / "haarcascade_frontalface_default.xml"
+            cascade = self._local.cascade = cv2.CascadeClassifier(str(file))
+        small, scale = _shrink(image)
+        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        boxes, _, weights = cascade.detectMultiScale3(
+            grey, 1.1, 5, minSize=(24, 24), outputRejectLevels=True
+        )
+        if len(boxes) == 0:
+            return None
+        x, y, w, h = np.asarray(boxes[int(np.argmax(weights))]) / scale
+        left, top, wide, high = HAAR_TO_TIGHT
+        return Face(np.array([x + left * w, y + top * h, wide * w, high * h]))
+
+
+class YuNet:
+    """The YuNet network from a user's onnx file; finds eyes too."""
+
+    def __init__(self, path: str | pathlib.Path):
+        path = pathlib.Path(path)
+        if not path.is_file():
+            raise InputError(
+                f"The face detector {path} does not exist. Expected the onnx file of"
+                " YuNet (face_detection_yunet_*.onnx); leave the option out to use the"
+                " Haar detector that comes with OpenCV."
+            )
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        self.name = f"yunet:{digest}"
+        self._path = path
+        self._local = threading.local()
+        try:
+            self._network()
+        except cv2.error as error:
+            raise InputError(
+                f"The face detector {path} could not be loaded by OpenCV"
+                f" ({str(error).strip()}). Expected the onnx file of YuNet"
+                " (face_detection_yunet_*.onnx)."
+            ) from error
+
+    def _network(self):
+        if not hasattr(self._local, "network"):
+            self._local.network = cv2.FaceDetectorYN.create(
+                str(self._path), "", (320, 320), 0.6, 0.3
+            )
+        return self._local.network
+
+    def __call__(self, image: np.ndarray) -> Face | None:
+        """The detection with the highest score."""
+        small, scale = _shrink(image)
+        network = self._network()
+        network.setInputSize(small.shape[1::-1])
+        faces = network.detect(small)[1]
+        if faces is None:
+            return None
+        # A row: x, y, w, h, five points (the image's left eye first), a score.
+        best = faces[np.argmax(faces[:, 14])].astype(np.float64) / scale
+        return Face(best[:4], best[4:8].reshape(2, 2))
+
+
+def find_face(frames: Sequence[np.ndarray], detector: Detector) -> Face | None:
+    """Median face over the clip's first, middle and last frame (those where one is)."""
+    picks = sorted({0, len(frames) // 2, len(frames) - 1})
+    if all(frames[i] is frames[0] for i in picks):  # a picture
+        picks = [0]
+    faces = [face for i in picks if (face := detector(frames[i])) is not None]
+    if not faces:
+        return None
+    eyes = [face.eyes for face in faces if face.eyes is not None]
+    return Face(
+        np.median([face.box for face in faces], axis=0),
+        np.median(eyes, axis=0) if eyes else None,
+    )
+
+
+def is_usable(box: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether a box is finite, large enough, and has its centre in the image."""
+    x, y, w, h = (float(value) for value in box)
+    inside = 0 <= x + w / 2 < shape[1] and 0 <= y + h / 2 < shape[0]
+    return (
+        bool(np.isfinite([x, y, w, h]).all()) and min(w, h) >= SMALLEST_FACE and inside
+    )
+
+
+def square(box: np.ndarray, margin: float) -> np.ndarray:
+    """Square (x, y, side) about the box, `margin` times its longer side, whole pixels.
+
+    >>> square(np.array([10, 20, 30, 40]), margin=1.5).tolist()
+    [-5, 10, 60]
+    """
+    x, y, w, h = (float(value) for value in box)
+    side = round(margin * max(w, h))
+    return np.array([round(x + (w - side) / 2), round(y + (h - side) / 2), side])
+
+
+def crop(image: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
+    """RGB [size, size, 3] crop of a BGR image; beyond its border the border repeats."""
+    x, y, side = (int(value) for value in where)
+    height, width = image.shape[:2]
+    left, top = max(-x, 0), max(-y, 0)
+    right, bottom = max(x + side - width, 0), max(y + side - height, 0)
+    part = image[max(y, 0) : y + side, max(x, 0) : x + side]
+    if left or top or right or bottom:
+        part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.cvtColor(
+        cv2.resize(part, (size, size), interpolation=how), cv2.COLOR_BGR2RGB
+    )
+
+
+def _shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
+    scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
+    if scale == 1.0:
+        return image, scale
+    return cv2.resize(
+        image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    ), scale

@@ -1,0 +1,280 @@
+"""Preparing a dataset: extract every video in parallel, then pack the records.
+
+A prepared folder holds::
+
+    extracted/<recipe hash>/<video>.npz   one a source file; what makes a restart cheap
+    <dataset>/1.0.0/                      the records (TFDS, ArrayRecord)
+    manifest.csv                          a row for every source file
+    clips.csv                             a row for every record, in their order
+    recipe.json                           written last: the folder is complete
+
+Every file appears under its name only when it is whole.
+"""
+
+import csv
+import dataclasses
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+
+from nasfas_jax.data import builder, extract, faces, recipe, sources, video
+from nasfas_jax.errors import InputError
+
+MANIFEST = "manifest.csv"
+CLIPS = "clips.csv"
+COLUMNS = (
+    *("video", "path", "subject", "domain", "attack_type", "label", "split"),
+    *("split_source", "frames", "clips", "status", "reason"),
+    *("box_source", "depth_source", "map_source", "recipe"),
+)
+OK, LEFT_OUT = "ok", "left out"
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run of `prepare` found: the manifest's rows, and where the data lie."""
+
+    data_dir: pathlib.Path
+    recipe: recipe.Recipe
+    rows: list[dict]
+
+    @property
+    def left_out(self) -> list[dict]:
+        """Rows of the files that gave no record, with their reason."""
+        return [row for row in self.rows if row["status"] != OK]
+
+    @property
+    def clips(self) -> int:
+        """Number of records."""
+        return sum(row["clips"] for row in self.rows)
+
+
+def prepare(
+    dataset: str,
+    source_dir: str | pathlib.Path,
+    data_dir: str | pathlib.Path,
+    settings: recipe.Recipe | None = None,
+    *,
+    detector: faces.Detector | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Prepare the files of a dataset for training; a restart goes on where it stopped.
+
+    Args:
+      dataset: a name in `sources.DATASETS`.
+      source_dir: the dataset's folder.
+      data_dir: where the prepared data go, one folder for each dataset and recipe.
+      settings: how (`Recipe()` if None); its `detector` is replaced by the detector's
+        name.
+      detector: asked where the dataset gives no face box; Haar if None.
+      workers: threads; one a core if None.
+      progress: called with (videos done, videos in all, last video's id).
+
+    Raises:
+      InputError: nothing to prepare from, nothing usable, no live or no spoof clip, a
+        folder prepared with another recipe, or a full disk.
+    """
+    data_dir, detector = pathlib.Path(data_dir), detector or faces.Haar()
+    settings = dataclasses.replace(settings or recipe.Recipe(), detector=detector.name)
+    found = sources.list_videos(dataset, pathlib.Path(source_dir))
+    if (data_dir / recipe.FILE).exists():
+        previous = recipe.read(data_dir)
+        recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
+        _require_same_dataset(previous["dataset"], dataset, data_dir)
+    with _full_disk(data_dir):
+        rows = _extract_all(found, settings, detector, data_dir, workers, progress)
+        _write(data_dir / MANIFEST, _csv(COLUMNS, rows))
+        _require_usable(rows, source_dir, data_dir / MANIFEST)
+        _pack(dataset, found, rows, settings, data_dir)
+    return Summary(data_dir, settings, rows)
+
+
+def _extract_all(found, settings, detector, data_dir, workers, progress) -> list[dict]:
+    """Rows of the manifest, in the order of `found`."""
+    folder = data_dir / "extracted" / settings.hash
+    folder.mkdir(parents=True, exist_ok=True)
+    done = {source.video: _read_row(source, folder) for source in found}
+    if None in done.values():  # compile once, not in every thread
+        side, count = settings.image_size, settings.clips_per_video
+        shape = (count, settings.frames, side, side, 3)
+        extract.pool(np.zeros(shape, np.uint8), settings)
+
+    def one(source):
+        row = done[source.video]
+        return row or _extract_one(source, settings, detector, folder)
+
+    rows = []
+    executor = ThreadPoolExecutor(workers or os.cpu_count())
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    try:
+        for row, source in zip(executor.map(one, found), found, strict=True):
+            rows.append(_describe(source, settings) | row)
+            if progress:
+                progress(len(rows), len(found), source.video)
+    finally:
+        executor.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
+    return rows
+
+
+def _extract_one(source, settings, detector, folder) -> dict:
+    """Extract one file into the folder; returns what the manifest says about it."""
+    row = {"frames": 0, "clips": 0, "status": LEFT_OUT, "reason": ""}
+    row |= {"box_source": "", "depth_source": "", "map_source": ""}
+    arrays = {}
+    try:
+        result = extract.extract(source, settings, detector)
+    except video.VideoError as error:
+        row["reason"] = str(error)
+    else:
+        arrays = result.arrays
+        row |= {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
+        row |= {"box_source": result.box_source, "depth_source": result.depth_source}
+        row |= {"map_source": result.map_source}
+    stored = json.dumps({"of": _fingerprint(source), "row": row})
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, stored=np.array(stored), **arrays)
+    _write(_extracted_path(source, folder), buffer.getvalue())
+    return row
+
+
+def _read_row(source, folder) -> dict | None:
+    """The row of a file that is extracted already, if it is still the same file."""
+    path = _extracted_path(source, folder)
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as file:
+            stored = json.loads(str(file["stored"]))
+    except (zipfile.BadZipFile, EOFError):  # a machine that lost power
+        return None
+    return stored["row"] if stored["of"] == _fingerprint(source) else None
+
+
+def _fingerprint(source) -> list:
+    """What an extracted file depends on besides the recipe."""
+    stat = source.path.stat() if source.path.exists() else None
+    return [stat and stat.st_size, stat and stat.st_mtime_ns, source.label]
+
+
+def _extracted_path(source, folder) -> pathlib.Path:
+    return folder / f"{source.video}.npz"
+
+
+def _describe(source, settings) -> dict:
+    names = ("video", "subject", "domain", "attack_type", "label", "split")
+    row = {name: getattr(source, name) for name in (*names, "split_source")}
+    return row | {"path": str(source.path), "recipe": settings.hash}
+
+
+def _pack(dataset, found, rows, settings, data_dir) -> None:
+    """Pack the usable videos, unless the records there are already these."""
+    folder = data_dir / "extracted" / settings.hash
+    usable = [
+        (source, _extracted_path(source, folder))
+        for source, row in zip(found, rows, strict=True)
+        if row["status"] == OK
+    ]
+    clips = []
+    for source, path in usable:
+        with np.load(path) as file:
+            clips += builder.clips_of(source, file["frame"])
+    table = _csv((*builder.TEXTS, *builder.NUMBERS), clips)
+    marks = json.dumps([_fingerprint(source) for source, _ in usable]).encode()
+    content = hashlib.sha256(table + marks).hexdigest()
+    complete = data_dir / recipe.FILE
+    if complete.exists() and recipe.read(data_dir)["content"] == content:
+        return
+    complete.unlink(missing_ok=True)
+    shutil.rmtree(data_dir / dataset, ignore_errors=True)
+    packed = builder.pack(dataset, usable, data_dir, settings.image_size)
+    _write(data_dir / CLIPS, table)
+    about = {
+        "dataset": dataset,
+        "records": packed.relative_to(data_dir).as_posix(),
+        "recipe": dataclasses.asdict(settings),
+        "hash": settings.hash,
+        "content": content,
+    }
+    _write(complete, json.dumps(about, indent=2).encode())
+
+
+def _require_usable(rows: Sequence[dict], source_dir, manifest) -> None:
+    """Raise InputError unless there are live and spoof clips."""
+    live, spoof = (
+        sum(row["clips"] for row in rows if row["label"] == label) for label in (1, 0)
+    )
+    if live and spoof:
+        return
+    missing = " and ".join(
+        name for name, count in (("live", live), ("spoof", spoof)) if not count
+    )
+    reasons = [f"{r['video']}: {r['reason']}" for r in rows if r["status"] != OK]
+    raise InputError(
+        f"No usable {missing} clip among the {len(rows)} files under {source_dir}."
+        " Expected at least one live and one spoof video or picture with a visible"
+        f" face. {'Left out: ' if reasons else ''}{'; '.join(reasons[:3])}"
+        f"{' ...' if len(reasons) > 3 else ''} (all reasons are in {manifest})."
+    )
+
+
+def _require_same_dataset(found: str, wanted: str, data_dir) -> None:
+    if found != wanted:
+        raise InputError(
+            f"{data_dir} holds the prepared dataset '{found}', not '{wanted}'. Prepare"
+            " each dataset into a folder of its own."
+        )
+
+
+@contextmanager
+def _full_disk(data_dir: pathlib.Path) -> Iterator[None]:
+    """Turn a full disk into an InputError that names the folder."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # ArrayRecord's writer reports the system's error as a RuntimeError's text.
+        full = isinstance(error, OSError) and error.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+        )
+        if not full and os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise InputError(
+            f"The disk that holds {data_dir} is full while preparing. Expected room for"
+            " the extracted clips and the packed records; make room, or choose another"
+            " folder. What is finished is kept: the same command goes on from there."
+        ) from error
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[dict]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,102 @@
+"""How a dataset is prepared, as data: two sets made alike have the same hash."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+from nasfas_jax.errors import InputError
+
+FILE = "recipe.json"
+METHODS = ("ranksvm", "harmonic", "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a record holds.
+
+    Attributes:
+      image_size: side of the square face crop in pixels.
+      frames: K, frames of a clip, the current one and those before it.
+      clips_per_video: evenly spaced over the video; fewer where it is too short.
+      margin: side of the crop over the longer side of the face box.
+      method: rank pooling, as in `ops.rank_pool`.
+      detector: `Detector.name`; used where the dataset gives no box.
+      version: of this code; raised when the same settings give other records.
+    """
+
+    image_size: int = 64
+    frames: int = 7
+    clips_per_video: int = 8
+    margin: float = 1.3
+    method: str = "ranksvm"
+    detector: str = "haar"
+    version: int = 1
+
+    def __post_init__(self):
+        checks = {
+            "image_size": (self.image_size >= 16, "16 pixels or more"),
+            "frames": (self.frames >= 2, "2 or more"),
+            "clips_per_video": (self.clips_per_video >= 1, "1 or more"),
+            "margin": (0.5 <= self.margin <= 4, "between 0.5 and 4"),
+            "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
+        }
+        for field, (good, expected) in checks.items():
+            if not good:
+                raise InputError(
+                    f"The preparing recipe's {field} is {getattr(self, field)!r};"
+                    f" expected {expected}."
+                )
+
+    @property
+    def hash(self) -> str:
+        """Ten hexadecimal digits of the content.
+
+        >>> Recipe().hash == Recipe(image_size=64).hash != Recipe(image_size=32).hash
+        True
+        """
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def read(data_dir: pathlib.Path) -> dict:
+    """The content of a prepared folder's recipe file.
+
+    Raises:
+      InputError: nothing is prepared there, or the file is damaged.
+    """
+    path = data_dir / FILE
+    if not path.is_file():
+        came = "has no recipe.json" if data_dir.is_dir() else "does not exist"
+        raise InputError(
+            f"No prepared data in {data_dir}: it {came}. Expected a folder that"
+            " 'nasfas prepare' has finished; run it (an interrupted run goes on where"
+            " it stopped)."
+        )
+    try:
+        content = json.loads(path.read_text())
+        return {**content, "recipe": Recipe(**content["recipe"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The file {path} is damaged ({error}). Delete it and run 'nasfas prepare'"
+            " again."
+        ) from error
+
+
+def require_same(found: Recipe, expected: dict, data_dir: pathlib.Path) -> None:
+    """Raise InputError naming the fields of `found` that differ from `expected`."""
+    content = dataclasses.asdict(found)
+    unknown = sorted(set(expected) - set(content))
+    if unknown:
+        raise InputError(f"A preparing recipe has no field {', '.join(unknown)}.")
+    differing = [
+        f"{field} is {content[field]!r} there and {value!r} here"
+        for field, value in expected.items()
+        if content[field] != value
+    ]
+    if differing:
+        raise InputError(
+            f"The data in {data_dir} were prepared with another recipe:"
+            f" {'; '.join(differing)}. Use the same settings, or prepare into another"
+            " folder."
+        )

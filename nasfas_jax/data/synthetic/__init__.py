@@ -1,0 +1,48 @@
+"""A synthetic face anti-spoofing set of real video files with true annotations.
+
+A procedural head with known geometry turns, blinks and speaks in a lit room before a
+camera: that is *live*. A spoof is what an attacker would make of the same person: a
+photo or a clip by the attacker's own camera, *printed* (ink gamut, halftone, paper bent
+and lit) or *replayed* (emitting sub-pixels that alias with the sensor, a glass that
+mirrors), moved by hand as a sheet; or a rigid *mask* of the victim's face. All pass the
+same last camera and the same encoder. Four domains (`dom_o`, `dom_c`, `dom_i`, `dom_m`)
+differ in camera, light, room, resolution and container. No person is in two domains or
+two splits.
+
+On disk::
+
+    root/plan.json                                 the settings, written first
+    root/<domain>/<split>/<subject>/<video>.avi    or .mp4, by domain
+    root/<domain>/<split>/<subject>/<video>.json   identity, label, boxes, eyes
+    root/<domain>/<split>/<subject>/<video>.npz    depth, contour, depth_box
+    root/index.json                                all videos, written last
+
+`read_annotation(video)` returns all that is known of a video. Its maps are [T, D, D]
+over the square `depth_box[t]` (x, y, width, height in pixels): cell (row i, column j)
+covers the pixels from x + j * width / D and y + i * height / D on. To get a map over
+another box, resample it; outside `depth_box` it is 0.
+"""
+
+from nasfas_jax.data.synthetic.dataset import (
+    Annotation,
+    read_annotation,
+    read_index,
+    write_videos,
+)
+from nasfas_jax.data.synthetic.domains import DOMAINS
+from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.specs import ATTACKS, SPLITS, VideoSpec, plan
+
+__all__ = [
+    "ATTACKS",
+    "DOMAINS",
+    "SPLITS",
+    "Annotation",
+    "Clip",
+    "VideoSpec",
+    "plan",
+    "read_annotation",
+    "read_index",
+    "render",
+    "write_videos",
+]

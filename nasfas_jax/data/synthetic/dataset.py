@@ -1,0 +1,337 @@
+"""Write the set as video files with annotations, and read these again."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent import futures
+
+import cv2
+import numpy as np
+
+from nasfas_jax.data.synthetic.domains import DOMAINS
+from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.specs import VideoSpec, plan
+from nasfas_jax.errors import InputError
+
+Array = np.ndarray
+
+FORMAT = {"format": "nasfas-synthetic", "version": 1}
+# Measured on the default set; only the warning about a full disk depends on it.
+BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotation:
+    """What is known of one video file. All boxes and points are in its pixels.
+
+    Attributes:
+      path: the video file.
+      video, subject, domain, attack_type, split: as in `VideoSpec`.
+      label: 1 live, 0 spoof.
+      fps: frames a second.
+      boxes: face boxes x, y, width, height, float32 [T, 4].
+      eyes: eye centres (x, y), left in the picture first, float32 [T, 2, 2].
+      depth: uint8 [T, D, D] over `depth_box`: 255 nearest, 26 farthest of the face, 0
+        off the face; all 0 for a spoof.
+      contour: uint8 [T, D, D] over `depth_box`, 255 within the face contour, else 0;
+        for live and spoof.
+      depth_box: x, y, width, height of the square that the maps cover, float32 [T, 4];
+        may reach over the frame's edge.
+    """
+
+    path: pathlib.Path
+    video: str
+    subject: str
+    domain: str
+    attack_type: str
+    label: int
+    split: str
+    fps: float
+    boxes: Array
+    eyes: Array
+    depth: Array
+    contour: Array
+    depth_box: Array
+
+
+def write_videos(
+    root: str | os.PathLike,
+    *,
+    subjects_per_domain: Sequence[int] = (8, 4, 4),
+    live_videos: int = 2,
+    frames: int = 24,
+    fps: float = 25.0,
+    face_size: int = 64,
+    seed: int = 0,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[pathlib.Path]:
+    """Write the set under `root` and return the video files in the plan's order.
+
+    A video that is complete is never made again, so an interrupted call goes on where
+    it stopped. Frames do not depend on `workers`. With more than one worker new Python
+    processes are *spawned*: a script that calls this needs `if __name__ == "__main__"`.
+
+    Args:
+      root: folder; made if missing.
+      subjects_per_domain, live_videos, frames, fps, face_size, seed: see `plan`.
+      workers: processes; 1 renders in this one.
+      progress: called with (videos done, videos in all) after each video.
+
+    Raises:
+      InputError: `root` cannot be written, holds a set of other settings, the disk is
+        full, or this OpenCV cannot write a domain's codec.
+    """
+    settings = {
+        "subjects_per_domain": [int(n) for n in subjects_per_domain],
+        "live_videos": live_videos,
+        "frames": frames,
+        "fps": fps,
+        "face_size": face_size,
+        "seed": seed,
+    }
+    specs = plan(**settings)
+    root = pathlib.Path(root)
+    _claim(root, settings)
+    paths = [video_path(root, spec) for spec in specs]
+    work = [(s, p) for s, p in zip(specs, paths, strict=True) if not _complete(p)]
+    _check_room(root, [spec for spec, _ in work])
+    done = len(specs) - len(work)
+    if progress:
+        progress(done, len(specs))
+    for _ in _run(work, workers):
+        done += 1
+        if progress:
+            progress(done, len(specs))
+    _write_index(root, settings, specs, paths)
+    return paths
+
+
+def _write_index(root, settings: dict, specs, paths) -> None:
+    """Say in one file what the finished set holds."""
+    entries = [
+        {"path": path.relative_to(root).as_posix(), **dataclasses.asdict(spec)}
+        for spec, path in zip(specs, paths, strict=True)
+    ]
+    try:
+        index = {**FORMAT, "settings": settings, "videos": entries}
+        _write_json(root / "index.json", index)
+    except OSError as error:
+        raise _disk_error(root / "index.json", error) from error
+
+
+def video_path(root: pathlib.Path, spec: VideoSpec) -> pathlib.Path:
+    """Where a video lies: root/domain/split/subject/video.avi or .mp4."""
+    folder = root / spec.domain / spec.split / spec.subject
+    return folder / (spec.video + spec.suffix)
+
+
+def read_index(root: str | os.PathLike) -> list[pathlib.Path]:
+    """The video files of a finished set, in the plan's order.
+
+    Raises:
+      InputError: there is no finished set.
+    """
+    root = pathlib.Path(root)
+    try:
+        index = json.loads((root / "index.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{root} holds no finished synthetic set: index.json is missing. Run "
+            "`nasfas prepare --dataset=synthetic` (it goes on where it stopped)."
+        ) from error
+    return [root / entry["path"] for entry in index["videos"]]
+
+
+def read_annotation(video: str | os.PathLike) -> Annotation:
+    """What is known of a video file of the set.
+
+    Raises:
+      InputError: its annotation files are missing or broken.
+    """
+    path = pathlib.Path(video)
+    try:
+        fields = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        with np.load(path.with_suffix(".npz")) as arrays:
+            maps = {name: arrays[name] for name in ("depth", "contour", "depth_box")}
+        return Annotation(
+            path=path,
+            **{name: fields[name] for name in _TEXT},
+            boxes=np.array(fields["boxes"], np.float32),
+            eyes=np.array(fields["eyes"], np.float32),
+            **maps,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"The annotation of {path} cannot be read ({error}): the files "
+            f"{path.stem}.json and {path.stem}.npz must lie beside it, as "
+            "`write_videos` made them. Delete the video and write the set again."
+        ) from error
+
+
+_TEXT = ("video", "subject", "domain", "attack_type", "label", "split", "fps")
+
+
+def _claim(root: pathlib.Path, settings: dict) -> None:
+    """Make the folder and mark it with the settings, or refuse another set's folder."""
+    plan_file = root / "plan.json"
+    wanted = {**FORMAT, "settings": settings}
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if plan_file.exists():
+            found = json.loads(plan_file.read_text("utf-8"))
+            if found != wanted:
+                raise InputError(
+                    f"{root} holds a synthetic set with other settings: {found}, while "
+                    f"{wanted} is asked for. Choose another folder or delete this one."
+                )
+        else:
+            _write_json(plan_file, wanted)
+    except OSError as error:
+        raise _disk_error(root, error) from error
+
+
+def _check_room(root: pathlib.Path, specs: list[VideoSpec]) -> None:
+    """Refuse to start what the disk cannot hold."""
+    needed = sum(
+        spec.frames * (spec.size[0] * spec.size[1] * BYTES_A_PIXEL + BYTES_A_MAP)
+        for spec in specs
+    )
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise InputError(
+            f"The disk of {root} is too full for the synthetic set: {len(specs)} "
+            f"videos need about {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free. "
+            "Free some or choose another folder; what is already written is kept."
+        )
+
+
+def _disk_error(path: pathlib.Path, error: OSError) -> InputError:
+    if error.errno == errno.ENOSPC:
+        free = shutil.disk_usage(_existing(path)).free
+        return InputError(
+            f"The disk is full while writing {path}: {free / 1e6:.1f} MB are free. "
+            "Free some space and run the same command again: finished videos are kept."
+        )
+    return InputError(
+        f"Cannot write the synthetic set at {path}: {error.strerror or error}. It must "
+        "be a folder that you may write to; choose another one."
+    )
+
+
+def _existing(path: pathlib.Path) -> pathlib.Path:
+    """The nearest folder above `path` that exists."""
+    return next(p for p in (path, *path.absolute().parents) if p.is_dir())
+
+
+def _complete(path: pathlib.Path) -> bool:
+    """The video is renamed last: where it stands, its annotation stands."""
+    return path.exists()
+
+
+def _run(work: list[tuple[VideoSpec, pathlib.Path]], workers: int):
+    """Make the videos, yielding after each, in the order they get done."""
+    if workers <= 1 or len(work) <= 1:
+        for job in work:
+            yield write_one(*job)
+        return
+    context = multiprocessing.get_context("spawn")  # the caller may run JAX threads
+    pool = futures.ProcessPoolExecutor(
+        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
+    )
+    try:
+        jobs = [pool.submit(write_one, *job) for job in work]
+        for job in futures.as_completed(jobs):
+            yield job.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
+    """Render one video and write it with its annotation; the video file comes last.
+
+    Raises:
+      InputError: the disk is full, or the codec is missing.
+    """
+    clip = render(spec)
+    part = path.with_name(f".part-{path.name}")
+    maps = path.with_name(f".part-{path.stem}.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _encode(part, clip.frames, spec)
+        np.savez_compressed(
+            maps, depth=clip.depth, contour=clip.contour, depth_box=clip.depth_box
+        )
+        os.replace(maps, path.with_suffix(".npz"))
+        _write_json(path.with_suffix(".json"), _fields(spec, clip))
+        os.replace(part, path)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+        maps.unlink(missing_ok=True)
+    return path
+
+
+def _fields(spec: VideoSpec, clip: Clip) -> dict:
+    """The annotation as JSON holds it."""
+    return {
+        **FORMAT,
+        **dataclasses.asdict(spec),
+        "boxes": np.round(clip.boxes.astype(float), 2).tolist(),
+        "eyes": np.round(clip.eyes.astype(float), 2).tolist(),
+    }
+
+
+def _write_json(path: pathlib.Path, content: dict) -> None:
+    """Write whole or not at all."""
+    part = path.with_name(f".part-{path.name}")
+    try:
+        part.write_text(json.dumps(content) + "\n", "utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _encode(path: pathlib.Path, frames: Array, spec: VideoSpec) -> None:
+    """Write RGB frames [T, H, W, 3] through the domain's codec and count them again."""
+    domain = DOMAINS[spec.domain]
+    code = cv2.VideoWriter.fourcc(*domain.codec)
+    size = (frames.shape[2], frames.shape[1])
+    own = domain.codec == "MJPG"  # OpenCV's own writer is the one with a quality
+    api = cv2.CAP_OPENCV_MJPEG if own else cv2.CAP_FFMPEG
+    writer = cv2.VideoWriter(str(path), api, code, spec.fps, size)
+    if not writer.isOpened():
+        raise InputError(
+            f"OpenCV {cv2.__version__} cannot open {path} for writing with codec "
+            f"{domain.codec}, which domain {domain.name} of the synthetic set needs. "
+            "Install the pinned opencv-python-headless, and check that the folder can "
+            "be written to."
+        )
+    if own:
+        # Drawn without regard to the label, so that a file's size tells little of it.
+        vary = np.random.default_rng([spec.seed, 4]).integers(-14, 11)
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, float(domain.quality + vary))
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    # VideoWriter reports no failed write: a full disk shows only when reading back.
+    if count_frames(path) != len(frames):
+        raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
+
+
+def count_frames(path: pathlib.Path) -> int:
+    """Frames that OpenCV decodes from a video file."""
+    reader = cv2.VideoCapture(str(path))
+    count = 0
+    while reader.grab():
+        count += 1
+    reader.release()
+    return count

@@ -1,0 +1,137 @@
+"""Four domains that differ as OULU-NPU, CASIA-MFSD, Replay-Attack and MSU-MFSD do.
+
+A domain is a camera, a kind of light, a kind of room, a resolution and a container.
+Everything in it is the same for live and spoof.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nasfas_jax.data.synthetic.camera import Camera
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One capture condition.
+
+    Attributes:
+      name: as in the index.
+      camera: the last camera of every video, live or spoof.
+      light: ranges for `scene.draw_light`.
+      room: palette, clutter and defocus for `scene.build_background`.
+      zoom: the face's size beside the asked `face_size`.
+      frame: columns and rows of a frame, in units of the face's height.
+      codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
+      quality: of Motion-JPEG, 1 to 100, give or take; mp4v has none.
+    """
+
+    name: str
+    camera: Camera
+    light: dict
+    room: dict
+    zoom: float
+    frame: tuple[float, float]
+    codec: str
+    quality: int = 0
+
+    @property
+    def suffix(self) -> str:
+        """The file name's ending."""
+        return ".avi" if self.codec == "MJPG" else ".mp4"
+
+    def size(self, face_size: int) -> tuple[int, int]:
+        """Columns and rows of a frame, multiples of 16."""
+        columns, rows = (
+            round(side * face_size * self.zoom / 16) * 16 for side in self.frame
+        )
+        return columns, rows
+
+
+_OFFICE = [[0.62, 0.60, 0.55], [0.35, 0.37, 0.40], [0.45, 0.33, 0.22], [0.2, 0.24, 0.3]]
+_HOME = [[0.50, 0.42, 0.30], [0.25, 0.32, 0.16], [0.30, 0.16, 0.09], [0.55, 0.55, 0.5]]
+_PLAIN = [[0.45, 0.45, 0.42], [0.50, 0.52, 0.55], [0.16, 0.15, 0.15]]
+_LOUNGE = [[0.55, 0.45, 0.40], [0.12, 0.18, 0.3], [0.5, 0.1, 0.08], [0.7, 0.68, 0.6]]
+
+DOMAINS = {
+    "dom_o": Domain(
+        "dom_o",
+        Camera(
+            0.45, 0.10, 0.20, 0.0012, 0.004, (1.02, 1.0, 0.98), 1.10, 2.2, 0.15, 0.35, 0
+        ),
+        {
+            "azimuth": (5, 45),
+            "elevation": (20, 50),
+            "ambient": (0.45, 0.7),
+            "warmth": (-0.1, 0.35),
+            "back": (0.4, 1.0),
+        },
+        {"palette": _OFFICE, "clutter": (3, 9), "defocus": 0.06},
+        zoom=1.0,
+        frame=(2.0, 2.5),
+        codec="mp4v",
+    ),
+    "dom_c": Domain(
+        "dom_c",
+        Camera(
+            0.60,
+            0.20,
+            0.21,
+            0.0035,
+            0.009,
+            (0.95, 1.0, 1.08),
+            0.90,
+            2.1,
+            0.0,
+            0.0,
+            0.35,
+        ),
+        {
+            "azimuth": (0, 40),
+            "elevation": (5, 35),
+            "ambient": (0.5, 0.85),
+            "warmth": (-0.4, 0.1),
+            "back": (0.5, 1.1),
+        },
+        {"palette": _HOME, "clutter": (4, 12), "defocus": 0.03},
+        zoom=0.95,
+        frame=(2.5, 2.0),
+        codec="MJPG",
+        quality=85,
+    ),
+    "dom_i": Domain(
+        "dom_i",
+        Camera(
+            0.60, 0.25, 0.18, 0.0042, 0.010, (1.08, 1.0, 0.90), 0.85, 2.3, 0.1, 0.25, 0
+        ),
+        {
+            "azimuth": (20, 75),
+            "elevation": (0, 40),
+            "ambient": (0.3, 0.6),
+            "warmth": (0.0, 0.6),
+            "back": (0.3, 1.8),
+        },
+        {"palette": _PLAIN, "clutter": (0, 4), "defocus": 0.05},
+        zoom=0.88,
+        frame=(2.6, 2.1),
+        codec="MJPG",
+        quality=65,
+    ),
+    "dom_m": Domain(
+        "dom_m",
+        Camera(
+            0.50, 0.15, 0.23, 0.0020, 0.005, (1.0, 1.0, 1.02), 1.25, 2.25, 0.4, 0.7, 0
+        ),
+        {
+            "azimuth": (15, 60),
+            "elevation": (15, 45),
+            "ambient": (0.35, 0.65),
+            "warmth": (-0.3, 0.4),
+            "back": (0.4, 1.3),
+        },
+        {"palette": _LOUNGE, "clutter": (3, 8), "defocus": 0.1},
+        zoom=1.08,
+        frame=(2.3, 1.9),
+        codec="mp4v",
+    ),
+}

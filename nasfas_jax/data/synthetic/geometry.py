@@ -1,0 +1,168 @@
+"""Where a surface point lands in the picture, and which point a pixel sees."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+Array = np.ndarray
+
+DISTANCE = 8.0  # from the eye of the camera to the object's origin, head units: 56 cm
+DEPTHS = np.linspace(1.75, -0.7, 11, dtype=np.float32)  # of the first search, to back
+
+
+def rotations(yaw: Array, pitch: Array, roll: Array) -> Array:
+    """Rotations [T, 3, 3] by angles [T] in radians; x right, y down, z nearer."""
+    zero, one = np.zeros_like(yaw), np.ones_like(yaw)
+
+    def stack(*rows):
+        return np.stack(rows, -1).reshape(-1, 3, 3).astype(np.float32)
+
+    c, s = np.cos(yaw), np.sin(yaw)
+    about_y = stack(c, zero, s, zero, one, zero, -s, zero, c)
+    c, s = np.cos(pitch), np.sin(pitch)
+    about_x = stack(one, zero, zero, zero, c, s, zero, -s, c)
+    c, s = np.cos(roll), np.sin(roll)
+    about_z = stack(c, -s, zero, s, c, zero, zero, zero, one)
+    return about_z @ about_x @ about_y
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """A rigid object's way through a clip, seen by a pinhole camera.
+
+    Attributes:
+      rotation: [T, 3, 3], object to camera.
+      shift: [T, 3], the object's origin in head units.
+      scale: pixels a head unit at the origin's mean depth.
+      size: columns and rows of the frame.
+    """
+
+    rotation: Array
+    shift: Array
+    scale: float
+    size: tuple[int, int]
+
+    def project(self, points: Array) -> Array:
+        """Pixel places [T, P, 2] of object points [T, P, 3] or [P, 3]."""
+        seen = points @ self.rotation.transpose(0, 2, 1) + self.shift[:, None, :]
+        plane = seen[..., :2] / (1 - seen[..., 2:] / DISTANCE)
+        return plane * self.scale + (np.array(self.size, np.float32) - 1) / 2
+
+    def place(self, points: Array, height: float, centre: Array) -> Track:
+        """The same way, scaled and moved so that the points' box is as asked.
+
+        Args:
+          points: [T, P, 3] or [P, 3], the points whose bounding box counts.
+          height: wanted mean height of the box, pixels.
+          centre: wanted mean centre of the box, pixels [2].
+        """
+        track = self
+        for _ in range(4):
+            box = bounding(track.project(points))
+            scale = track.scale * height / float(box[:, 3].mean())
+            off = (centre - (box[:, :2] + box[:, 2:] / 2).mean(0)) / scale
+            shift = track.shift + np.append(off, 0).astype(np.float32)
+            track = dataclasses.replace(track, scale=scale, shift=shift)
+        return track
+
+    def see(
+        self,
+        frame: int,
+        height: Callable[[Array, Array], Array],
+        grid: tuple[Array, Array],
+        *,
+        search: bool,
+    ) -> tuple[Array, Array, Array]:
+        """The surface points seen along the rays of a grid.
+
+        Args:
+          frame: which frame.
+          height: the surface z = height(x, y), in the object's frame.
+          grid: picture coordinates u [1, W] and v [H, 1], head units from the centre.
+          search: step from front to back for the first hit (a surface that can hide
+            parts of itself), else follow the tangent from z = 0.
+
+        Returns:
+          x, y in the object's frame and the depth towards the camera, [H, W] each.
+        """
+        turn = self.rotation[frame].T
+        u, v = np.broadcast_arrays(*grid)
+        t = turn @ self.shift[frame]
+        start = [turn[i, 0] * u + turn[i, 1] * v - t[i] for i in range(3)]
+        along = [
+            turn[i, 2] - (turn[i, 0] * u + turn[i, 1] * v) / np.float32(DISTANCE)
+            for i in range(3)
+        ]
+
+        def above(depth: Array) -> Array:
+            x, y, z = (a + depth * b for a, b in zip(start, along, strict=True))
+            shape = x.shape
+            ground = height(x.reshape(-1, shape[-1]), y.reshape(-1, shape[-1]))
+            return z - ground.reshape(shape)
+
+        depth = _first_hit(above) if search else _fall(above, u.shape)
+        return start[0] + depth * along[0], start[1] + depth * along[1], depth
+
+
+def _first_hit(above: Callable[[Array], Array]) -> Array:
+    """Depth of the first crossing: a search in steps, then two secant steps."""
+    gaps = above(DEPTHS[:, None, None])
+    gaps[-1] = np.minimum(gaps[-1], -1e-3)
+    hit = np.argmax(gaps <= 0, axis=0)
+    hit = np.maximum(hit, 1)[None]
+    near, far = DEPTHS[hit[0] - 1], DEPTHS[hit[0]]
+    near_gap = np.maximum(np.take_along_axis(gaps, hit - 1, 0)[0], 1e-4)
+    far_gap = np.minimum(np.take_along_axis(gaps, hit, 0)[0], -1e-4)
+    for _ in range(2):
+        middle = near + (far - near) * near_gap / (near_gap - far_gap)
+        gap = above(middle)
+        inside = gap <= 0
+        far = np.where(inside, middle, far)
+        far_gap = np.where(inside, np.minimum(gap, -1e-4), far_gap)
+        near = np.where(inside, near, middle)
+        near_gap = np.where(inside, near_gap, np.maximum(gap, 1e-4))
+    return near + (far - near) * near_gap / (near_gap - far_gap)
+
+
+def _fall(above: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
+    """Depth on a gently curved sheet: a few fixed-point steps."""
+    depth = np.zeros(shape, np.float32)
+    for _ in range(4):
+        depth = depth - above(depth)
+    return depth
+
+
+def bounding(points: Array) -> Array:
+    """Boxes x, y, width, height [T, 4] of points [T, P, 2]."""
+    low, high = points.min(1), points.max(1)
+    return np.concatenate([low, high - low], 1).astype(np.float32)
+
+
+def spread(coarse: Array, grid: tuple[Array, Array], track: Track) -> Array:
+    """A map known on a coarse picture grid, at every pixel of the frame.
+
+    Args:
+      coarse: [h, w] or [h, w, C] on the grid.
+      grid: u [1, w] and v [h, 1] in head units, evenly spaced.
+      track: gives the frame's scale and size.
+    """
+    u, v = grid[0][0], grid[1][:, 0]
+    width, height = track.size
+    du, dv = float(u[1] - u[0]), float(v[1] - v[0])
+    inverse = np.array(
+        [
+            [1 / (track.scale * du), 0, (-(width - 1) / 2 / track.scale - u[0]) / du],
+            [0, 1 / (track.scale * dv), (-(height - 1) / 2 / track.scale - v[0]) / dv],
+        ]
+    )
+    return cv2.warpAffine(
+        coarse,
+        inverse,
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )

@@ -1,0 +1,249 @@
+"""Score files: one row for each clip, as CSV.
+
+The first line states the polarity, the second names the columns:
+
+    # live = 1, spoof = 0; a higher score means live
+    clip,subject,domain,attack_type,label,score,split
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from nasfas_jax.errors import InputError
+
+HEADER = "# live = 1, spoof = 0; a higher score means live"
+NAMES = ("clip", "subject", "domain", "attack_type")
+COLUMNS = (*NAMES, "label", "score", "split")
+SPLITS = ("train", "development", "test")
+LIVE = "live"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Columns of equal length, one row for each clip (or video, after ``by_video``).
+
+    A clip is named ``<video>#<frame index>``. ``subject`` is one person wherever that
+    name occurs: the reader of a dataset prefixes its own name to bare numbers.
+    ``attack_type`` is "live" for live rows and only for those.
+
+    Raises:
+      InputError: columns of unequal length, a label that is neither 0 nor 1 or
+        contradicts the attack type, a score that is not finite, an unknown split, a
+        line break in a name, a clip that occurs twice.
+    """
+
+    clip: np.ndarray
+    subject: np.ndarray
+    domain: np.ndarray
+    attack_type: np.ndarray
+    label: np.ndarray
+    score: np.ndarray
+    split: np.ndarray
+
+    def __post_init__(self):
+        columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
+        _check(columns, lambda row: f"score table, row {row + 1}")
+        for name, values in columns.items():
+            dtype = {"label": np.int64, "score": np.float64}.get(name, np.str_)
+            object.__setattr__(self, name, values.astype(dtype))
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    @property
+    def video(self) -> np.ndarray:
+        """The video of each clip: what stands before the last '#'."""
+        return np.array(
+            [clip.rpartition("#")[0] or clip for clip in self.clip], np.str_
+        )
+
+    def take(self, rows: np.ndarray) -> "ScoreTable":
+        """The rows of an index or a boolean mask."""
+        return ScoreTable(**{name: getattr(self, name)[rows] for name in COLUMNS})
+
+
+def write_scores(path: str | os.PathLike, table: ScoreTable) -> None:
+    """Write a score file: whole or not at all, and every score exactly."""
+    path = pathlib.Path(path)
+    part = path.with_name(path.name + ".part")
+    with open(part, "w", encoding="utf-8", newline="") as file:
+        file.write(HEADER + "\n")
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(
+            zip(*(getattr(table, name).tolist() for name in COLUMNS), strict=True)
+        )
+    os.replace(part, path)
+
+
+def read_scores(path: str | os.PathLike) -> ScoreTable:
+    """Read a score file.
+
+    Lines that start with '#' before the column names are comments; the columns may come
+    in any order, and columns of other names are left out.
+
+    Raises:
+      InputError: with file and line: the file is missing, empty or no UTF-8 CSV, a
+        column is missing, a row has too few or too many fields, a score is no number,
+        or what ``ScoreTable`` refuses.
+    """
+    path = pathlib.Path(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such score file. `nasfas evaluate` writes one; check the path."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: expected a UTF-8 CSV score file, got bytes that are none (at "
+            f"byte {error.start}). Save the file as UTF-8."
+        ) from None
+    names, rows, lines = _parse(path, text)
+    columns: dict[str, np.ndarray] = {}
+    for name in COLUMNS:
+        values = [row[names.index(name)] for row in rows]
+        if name in ("label", "score"):
+            columns[name] = _numbers(path, name, values, lines)
+        else:
+            columns[name] = np.array(values, np.str_)
+    _check(columns, lambda row: f"{path}, line {lines[row]}")
+    return ScoreTable(**columns)
+
+
+def by_video(table: ScoreTable) -> ScoreTable:
+    """One row for each video, in order of name, its score the mean over its clips.
+
+    Raises:
+      InputError: clips of one video differ in subject, domain, attack type, label or
+        split.
+    """
+    videos, first, index = np.unique(
+        table.video, return_index=True, return_inverse=True
+    )
+    columns = {"clip": videos}
+    for name in COLUMNS[1:]:
+        values = getattr(table, name)
+        columns[name] = values[first]
+        if name != "score" and (values != values[first][index]).any():
+            row = int(np.argmax(values != values[first][index]))
+            raise InputError(
+                f"video {videos[index[row]]}: expected one {name} for all its clips, "
+                f"got {values[first][index][row]} and {values[row]}. Give videos of "
+                "different datasets different names."
+            )
+    total = np.bincount(index, weights=table.score, minlength=len(videos))
+    columns["score"] = total / np.bincount(index, minlength=len(videos))
+    return ScoreTable(**columns)
+
+
+def _parse(
+    path: pathlib.Path, text: str
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """Column names, rows of fields, and the line at which each row ends."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    names: list[str] = []
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if not row or (not names and row[0].startswith("#")):
+                continue
+            if not names:
+                names = row
+                _check_names(path, reader.line_num, names)
+            elif len(row) != len(names):
+                raise InputError(
+                    f"{path}, line {reader.line_num}: expected {len(names)} fields "
+                    f"({','.join(names)}), got {len(row)}. Repair or remove the line; "
+                    "a last line cut short means the file was not written to its end."
+                )
+            else:
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: expected comma-separated values, got "
+            f"something else ({error}). Write the file with `nasfas evaluate`."
+        ) from None
+    if not rows:
+        raise InputError(
+            f"{path}: expected a line {','.join(COLUMNS)} and rows below it, got no "
+            "row. Run `nasfas evaluate` again."
+        )
+    return names, rows, lines
+
+
+def _check_names(path: pathlib.Path, line: int, names: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS if name not in names]
+    double = [name for name in COLUMNS if names.count(name) > 1]
+    if missing or double:
+        fault = f"no {', '.join(missing)}" if missing else f"{double[0]} twice"
+        raise InputError(
+            f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, got "
+            f"{fault} in {','.join(names)[:200]}. Name each column once."
+        )
+
+
+def _numbers(
+    path: pathlib.Path, name: str, values: Sequence[str], lines: Sequence[int]
+) -> np.ndarray:
+    numbers = np.empty(len(values), np.float64)
+    for row, value in enumerate(values):
+        try:
+            numbers[row] = float(value)
+        except ValueError:
+            raise InputError(
+                f"{path}, line {lines[row]}: expected a number as {name}, got "
+                f"{value!r}. Repair the line."
+            ) from None
+    return numbers
+
+
+def _one_line(names: np.ndarray) -> np.ndarray:
+    """Which names hold no line break, so that a row of the file is a line."""
+    text = names.astype(np.str_)
+    return (np.strings.find(text, "\n") < 0) & (np.strings.find(text, "\r") < 0)
+
+
+def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> None:
+    """Raise for the first row that breaks a rule of ``ScoreTable``."""
+    shapes = {name: values.shape for name, values in columns.items()}
+    if len(set(shapes.values())) > 1 or columns["clip"].ndim != 1:
+        raise InputError(
+            f"score table: expected columns of one length, got shapes {shapes}. Build "
+            "all columns from the same rows."
+        )
+    label, score, clip = columns["label"], columns["score"], columns["clip"]
+    first = np.zeros(len(clip), bool)
+    first[np.unique(clip, return_index=True)[1]] = True
+    rules = (
+        ("label", np.isin(label, (0, 1)), "1 for live or 0 for spoof"),
+        ("score", np.isfinite(score), "a finite number"),
+        ("split", np.isin(columns["split"], SPLITS), "train, development or test"),
+        (
+            "attack_type",
+            (columns["attack_type"] == LIVE) == (label == 1),
+            "'live' where the label is 1 and an attack's name where it is 0",
+        ),
+        *(
+            (name, _one_line(columns[name]), "a name without line break")
+            for name in NAMES
+        ),
+        ("clip", first, "every clip once; this one stands in an earlier row too"),
+    )
+    for name, good, expected in rules:
+        if not good.all():
+            row = int(np.argmin(good))
+            value, name_of_row = columns[name][row].item(), clip[row].item()
+            raise InputError(
+                f"{where(row)}: {name}: expected {expected}, got {value!r} (clip "
+                f"{name_of_row!r}; {np.sum(~good)} of {len(good)} rows). Repair these "
+                "rows, or write the file again."
+            )

@@ -1,0 +1,111 @@
+"""The layers that the search spaces and the networks share (Flax Linen)."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from nasfas_jax import ops
+
+#: He's normal: what leaves a ReLU keeps its variance through depth.  The papers' code
+#: leaves PyTorch's uniform default (a sixth of this variance), which BatchNorm hides;
+#: the last, unnormalised layer is where it matters.
+kernel_init = nn.initializers.he_normal()
+
+
+def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    """Kernels of a layer that ends in a ReLU without BatchNorm and gives one map.
+
+    Uniform from 0 to 2 / fan_in, so that the map starts near (1 - theta) times the
+    mean of its features, above zero for most pixels.  With signed kernels the ReLU can
+    start, and then stay, shut for every pixel of every image.
+    """
+    fan_in = math.prod(shape[:-1])
+    return jax.random.uniform(key, shape, dtype, 0.0, 2.0 / fan_in)
+
+
+def _at_least_float32(x: Array) -> jnp.dtype:
+    return jnp.dtype(jnp.float32) if x.dtype.itemsize < 4 else x.dtype
+
+
+class ConvBlock(nn.Module):
+    """Central difference convolution, BatchNorm, ReLU (CDCN's building block).
+
+    Square odd kernels, stride 1, no bias.  BatchNorm keeps 0.9 of its running averages
+    a step (PyTorch's momentum 0.1), eps 1e-5; its collection is ``batch_stats``.
+    Parameters and BatchNorm's arithmetic are float32 at least, whatever x is.
+
+    Attributes:
+      features: output channels.
+      kernel_size: side of the kernel, odd.
+      bn: whether BatchNorm follows the convolution.
+      affine: whether BatchNorm learns a scale and a shift.
+      relu: whether a ReLU comes last.
+      kernel_init: `map_init` where neither BatchNorm nor a sign is to be had.
+      lowering: as `ops.cdc` takes it.
+    """
+
+    features: int
+    kernel_size: int = 3
+    bn: bool = True
+    affine: bool = True
+    relu: bool = True
+    kernel_init: Callable[..., Array] = kernel_init
+    lowering: str = "conv"
+
+    @nn.compact
+    def __call__(self, x: Array, *, theta: ArrayLike, train: bool) -> Array:
+        """[N, H, W, C] to [N, H, W, features]; theta 0 is vanilla, may be traced."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        wide = _at_least_float32(x)
+        kernel = self.param("kernel", self.kernel_init, shape, wide)
+        x = ops.cdc(x, kernel.astype(x.dtype), theta, lowering=self.lowering)
+        if self.bn:
+            norm = nn.BatchNorm(
+                use_running_average=not train,
+                momentum=0.9,
+                epsilon=1e-5,
+                use_scale=self.affine,
+                use_bias=self.affine,
+                # E[x^2] - E[x]^2 cancels in float32 where the mean is large.
+                use_fast_variance=False,
+                # x is wide already; Flax's own promotion is refused in strict mode.
+                force_float32_reductions=False,
+                param_dtype=wide,
+            )
+            x = norm(x.astype(wide)).astype(x.dtype)
+        return nn.relu(x) if self.relu else x
+
+
+class SpatialAttention(nn.Module):
+    """Weighs pixels by what their channels' mean and maximum say (NAS-FAS sec. 4.3).
+
+    ``sigmoid(conv([mean_c(x), max_c(x)])) * x``: one plain convolution without bias,
+    mean before maximum, as in the authors' CDCN++.
+
+    Attributes:
+      window: side of the convolution: 7, 5, 3 at the low, mid and high level.
+      lowering: as `ops.cdc` takes it.
+    """
+
+    window: int
+    lowering: str = "conv"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[N, H, W, C] to the same shape."""
+        wide = _at_least_float32(x)
+        shape = (self.window, self.window, 2, 1)
+        kernel = self.param("kernel", kernel_init, shape, wide)
+        pooled = [x.mean(-1, keepdims=True), x.max(-1, keepdims=True)]
+        logits = ops.cdc(
+            jnp.concatenate(pooled, -1),
+            kernel.astype(x.dtype),
+            theta=0.0,
+            lowering=self.lowering,
+        )
+        return nn.sigmoid(logits) * x

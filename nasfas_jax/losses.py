@@ -1,0 +1,72 @@
+"""Losses on maps [B, H, W]: pixels, and the contrast between neighbouring pixels."""
+
+import jax.numpy as jnp
+from jax import Array
+
+#: Steps (down, right) from a pixel to its eight neighbours.
+NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+
+
+def _difference(predicted: Array, target: Array) -> Array:
+    if predicted.ndim != 3 or predicted.shape != target.shape:
+        raise ValueError(
+            "a loss on maps needs two arrays of one shape [B, H, W], got predicted "
+            f"{predicted.shape} and target {target.shape}"
+        )
+    return predicted - target
+
+
+def pixel_mse(predicted: Array, target: Array) -> Array:
+    """Mean of the squared differences over batch and pixels, a scalar.
+
+    Args:
+      predicted: [B, H, W].
+      target: [B, H, W].
+
+    Raises:
+      ValueError: the shapes differ or are not [B, H, W].
+    """
+    return jnp.square(_difference(predicted, target)).mean()
+
+
+def contrastive_depth(predicted: Array, target: Array) -> Array:
+    """Contrastive depth loss: how far the slopes in eight directions are off, a scalar.
+
+    Each map is filtered by eight 3 x 3 kernels (a neighbour less the centre, without
+    padding); the loss is the mean of the squared differences over B, the 8 directions
+    and the (H - 2) x (W - 2) inner pixels.  From FAS-SGTD (Wang et al. 2020, eq. 8), as
+    NAS-FAS uses it.
+
+    Args:
+      predicted: [B, H, W], H and W at least 3.
+      target: [B, H, W].
+
+    Raises:
+      ValueError: the shapes differ, are not [B, H, W] or have no inner pixel.
+    """
+    # The filters are linear: the difference of the responses is that of the maps.
+    error = _difference(predicted, target)
+    _, height, width = error.shape
+    if min(height, width) < 3:
+        raise ValueError(
+            f"contrastive depth needs maps of 3 x 3 pixels or more, got {error.shape}"
+        )
+    centre = error[:, 1:-1, 1:-1]
+    total = jnp.zeros((), error.dtype)
+    for i, j in NEIGHBOURS:
+        neighbour = error[:, 1 + i : height - 1 + i, 1 + j : width - 1 + j]
+        total += jnp.square(neighbour - centre).mean()
+    return total / len(NEIGHBOURS)
+
+
+def depth_loss(predicted: Array, target: Array) -> Array:
+    """`pixel_mse` plus `contrastive_depth`, both with weight 1 (NAS-FAS sec. 3.2).
+
+    Args:
+      predicted: [B, H, W].
+      target: [B, H, W].
+
+    Raises:
+      ValueError: as its two terms.
+    """
+    return pixel_mse(predicted, target) + contrastive_depth(predicted, target)

@@ -1,0 +1,1 @@
+"""One algorithm a file, each a pure ``step(state, batch)``."""

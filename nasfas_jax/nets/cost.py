@@ -1,0 +1,71 @@
+"""What a network costs: parameters, and multiply-adds counted in its program."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+
+def parameters(variables: Any) -> int:
+    """The number of trained numbers: the size of ``variables['params']``."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def macs(module: nn.Module, input_shape: tuple[int, ...], **call: Any) -> int:
+    """Multiply-adds of one forward pass: convolutions and matrix products.
+
+    BatchNorm, activations, pooling and resizing are left out, as in the papers' tables.
+    Nothing is computed: the program is traced and its equations are added up.
+
+    Args:
+      module: a network whose ``__call__`` takes an array.
+      input_shape: [N, H, W, C]; N = 1 for the cost of one image.
+      **call: keyword arguments of the call; without any, ``train=False``.
+    """
+    call = call or {"train": False}
+    x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(lambda k, x: module.init(k, x, **call), key, x)
+    program = jax.make_jaxpr(lambda v, x: module.apply(v, x, **call))(variables, x)
+    return _count(program.jaxpr)
+
+
+def _count(jaxpr: Jaxpr) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        if "resize" in str(equation.source_info.name_stack):
+            continue
+        repeats = equation.params["length"] if equation.primitive.name == "scan" else 1
+        inner = sum(_count(program) for program in _programs(equation))
+        total += repeats * inner + _equation(equation)
+    return total
+
+
+def _equation(equation: JaxprEqn) -> int:
+    name = equation.primitive.name
+    if name not in ("conv_general_dilated", "dot_general"):
+        return 0
+    arrays: list[Any] = [*equation.invars, *equation.outvars]
+    left, right, output = (array.aval.shape for array in arrays)
+    outputs = math.prod(output)
+    if name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return outputs * math.prod(left[i] for i in contracted)
+    out_features = right[equation.params["dimension_numbers"].rhs_spec[0]]
+    return outputs * math.prod(right) // out_features
+
+
+def _programs(equation: JaxprEqn) -> Iterator[Jaxpr]:
+    """The programs that an equation runs: of a jit, a scan, a custom derivative."""
+    for value in jax.tree.leaves(
+        list(equation.params.values()),
+        is_leaf=lambda v: isinstance(v, ClosedJaxpr | Jaxpr),
+    ):
+        if isinstance(value, ClosedJaxpr):
+            yield value.jaxpr
+        elif isinstance(value, Jaxpr):
+            yield value

@@ -1,0 +1,40 @@
+"""Bilinear resizing as two small matrix products."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+
+def _weights(length: int, size: int) -> np.ndarray:
+    """[size, length]: row i mixes the two samples around output pixel i's centre."""
+    place = (np.arange(size) + 0.5) * length / size - 0.5
+    place = np.clip(place, 0, length - 1)
+    return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(length)))
+
+
+def resize(x: Array, size: int | tuple[int, int]) -> Array:
+    """Bilinear resizing: half-pixel centres, edges repeated, no antialiasing.
+
+    As PyTorch's ``Upsample(mode='bilinear', align_corners=False)`` and
+    ``jax.image.resize(..., 'bilinear', antialias=False)``.
+
+    Args:
+      x: [N, H, W, C].
+      size: the new height and width; one number for a square.
+
+    Returns:
+      [N, height, width, C].
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    with jax.named_scope("resize"):
+        for axis, new in ((1, height), (2, width)):
+            if x.shape[axis] == new:
+                continue
+            weights = jnp.asarray(_weights(x.shape[axis], new), x.dtype)
+            dimensions = (((1,), (axis,)), ((), ()))
+            mixed = lax.dot_general(
+                weights, x, dimensions, precision=lax.Precision.HIGHEST
+            )
+            x = jnp.moveaxis(mixed, 0, axis)
+    return x

@@ -1,0 +1,299 @@
+"""Curves and picture grids of the report."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
+
+from nasfas_jax.report.picture import (
+    INK,
+    LIVE,
+    MUTED,
+    SERIES,
+    SPOOF,
+    STYLE,
+    Format,
+    Picture,
+    finish,
+    operation_colour,
+    operation_label,
+)
+
+#: Inches of a picture as wide as the page.
+WIDE = 10.6
+
+
+class Scored(Protocol):
+    """What a histogram needs of a score table: two columns of equal length."""
+
+    @property
+    def score(self) -> np.ndarray:
+        """[n], higher means live."""
+        ...
+
+    @property
+    def attack_type(self) -> np.ndarray:
+        """[n] names, "live" for live."""
+        ...
+
+
+class FaceRow(NamedTuple):
+    """One example of the ``faces`` grid.
+
+    ``static``, ``dynamic`` and ``image`` are [S, S, 3], ``target`` and ``predicted``
+    [s, s] maps; uint8, or floats in [0, 1] (beyond is clipped).
+    """
+
+    caption: str
+    static: np.ndarray
+    dynamic: np.ndarray
+    image: np.ndarray
+    target: np.ndarray
+    predicted: np.ndarray
+
+
+@matplotlib.rc_context(STYLE)
+def roc(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    points: Mapping[str, tuple[float, float]] | None = None,
+    format: Format = "svg",
+) -> Picture:
+    """ROC curves by name, each ``(far, tpr)``.
+
+    ``points`` marks where the threshold that was fixed beforehand puts each network.
+    """
+    figure = Figure((4.9, 4.7), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+    for index, (name, (far, tpr)) in enumerate(curves.items()):
+        colour = SERIES[index % len(SERIES)]
+        axes.plot(far, tpr, color=colour, label=name, clip_on=False, zorder=3)
+        if points and name in points:
+            axes.plot(
+                *points[name], "o", color="white", markeredgecolor=colour, zorder=4,
+                markersize=7, markeredgewidth=1.8, clip_on=False,
+            )  # fmt: skip
+    if points:
+        axes.plot(
+            [], [], "o", color="white", markeredgecolor=MUTED, label="at the threshold"
+        )
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
+    axes.set_xlabel("attacks accepted (FAR)")
+    axes.set_ylabel("live accepted (TPR)")
+    axes.legend(loc="lower right")
+    return finish(figure, format, f"ROC curves of {', '.join(curves)}")
+
+
+@matplotlib.rc_context(STYLE)
+def score_histograms(
+    table: Scored, threshold: float, *, title: str = "", format: Format = "svg"
+) -> Picture:
+    """Scores of live samples against those of each attack type, and the threshold."""
+    live = table.score[table.attack_type == "live"]
+    types = [str(name) for name in np.unique(table.attack_type) if name != "live"]
+    edges = np.histogram_bin_edges(np.append(table.score, threshold), bins=32)
+    figure = Figure((4.9, 0.9 + 1.15 * len(types)), layout="constrained")
+    panels = figure.subplots(len(types), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, types, strict=True):
+        spoof = table.score[table.attack_type == name]
+        for scores, colour in ((live, LIVE), (spoof, SPOOF)):
+            weights = np.full(len(scores), 1 / max(len(scores), 1))
+            axes.hist(scores, edges, weights=weights, color=colour, alpha=0.6)
+        axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        accepted = np.mean(spoof >= threshold)
+        axes.set_title(f"{name} (n = {len(spoof)}): {accepted:.1%} accepted")
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+    panels[-1].set_xlabel("score (higher means live)")
+    handles = [
+        Patch(color=LIVE, alpha=0.6, label=f"live (n = {len(live)})"),
+        Patch(color=SPOOF, alpha=0.6, label="attack"),
+        Line2D(
+            [], [], color=INK, linewidth=1, linestyle=(0, (4, 2)), label="threshold"
+        ),
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, handlelength=1.5
+    )
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
+    return finish(
+        figure, format, f"{title} scores of live and {', '.join(types)}".strip()
+    )
+
+
+@matplotlib.rc_context(STYLE)
+def faces(rows: Sequence[FaceRow], format: Format = "png") -> Picture:
+    """A row for each example: what the network saw, should say, and said."""
+    titles = (
+        "current frame",
+        "dynamic image",
+        "network input",
+        "target map",
+        "predicted",
+    )
+    side = 1.22
+    figure = Figure((1.45 + side * 5, 0.3 + side * len(rows)))
+    grid = figure.subplots(
+        len(rows), 5, squeeze=False,
+        gridspec_kw={
+            "left": 1.45 / (1.45 + side * 5), "right": 1, "bottom": 0, "wspace": 0.04,
+            "top": 1 - 0.3 / (0.3 + side * len(rows)), "hspace": 0.04,
+        },
+    )  # fmt: skip
+    for panels, row in zip(grid, rows, strict=True):
+        for axes, array in zip(panels, row[1:], strict=True):
+            _show(axes, array)
+        panels[0].text(
+            -0.06, 0.5, row.caption, transform=panels[0].transAxes, ha="right",
+            va="center", size=8.5, linespacing=1.4,
+        )  # fmt: skip
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, loc="center", size=8.5, weight="normal", color=MUTED)
+    return finish(figure, format, "Faces with their inputs, targets and predicted maps")
+
+
+@matplotlib.rc_context(STYLE)
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    captions: Sequence[str],
+    columns: int = 8,
+    format: Format = "png",
+) -> Picture:
+    """Small pictures in a grid: [h, w, 3] or [h, w], uint8 or floats in [0, 1]."""
+    lines = math.ceil(len(images) / columns)
+    text = 0.17 * (1 + max(caption.count("\n") for caption in captions))
+    side = WIDE / columns
+    height = lines * (side + text)
+    figure = Figure((WIDE, height))
+    for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        line, column = divmod(index, columns)
+        bottom = 1 - (line * (side + text) + side) / height
+        box = (column / columns, bottom, 0.96 / columns, 0.96 * side / height)
+        axes = figure.add_axes(box)
+        _show(axes, image)
+        axes.set_xlabel(caption, size=7.5, labelpad=2, linespacing=1.25)
+    return finish(figure, format, f"Contact sheet of {len(images)} pictures")
+
+
+def _show(axes: Axes, array: np.ndarray) -> None:
+    """An image as it is, or a map in colours that all can tell apart."""
+    values = array / 255 if array.dtype == np.uint8 else array
+    axes.imshow(
+        np.clip(values, 0, 1), cmap="cividis", vmin=0, vmax=1,
+        interpolation="nearest" if max(array.shape[:2]) <= 64 else "antialiased",
+    )  # fmt: skip
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+@matplotlib.rc_context(STYLE)
+def alphas_over_time(
+    steps: ArrayLike,
+    probabilities: np.ndarray,
+    operations: Sequence[str],
+    title: str,
+    format: Format = "svg",
+) -> Picture:
+    """Softmax weights of the candidates on each edge of a cell: [T, edges, operations].
+
+    The operation that a genotype would keep at the end (the best but none) is drawn
+    thick; the dotted line is where all candidates started, 1 / operations.
+    """
+    edges, count = probabilities.shape[1:]
+    figure = Figure((WIDE, 2.9), layout="constrained")
+    panels = figure.subplots(1, edges, sharey=True, squeeze=False)[0]
+    eligible = np.array([name != "none" for name in operations])
+    for edge, axes in enumerate(panels):
+        winner = int(np.argmax(np.where(eligible, probabilities[-1, edge], -1)))
+        for index, name in enumerate(operations):
+            axes.plot(
+                steps, probabilities[:, edge, index], color=operation_colour(name),
+                linewidth=3 if index == winner else 1.2, zorder=2 + (index == winner),
+            )  # fmt: skip
+        axes.axhline(1 / count, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.set_title(f"operation {edge + 1}: {operation_label(operations[winner])}")
+        axes.set_xlabel("step")
+        axes.margins(x=0)
+    panels[0].set_ylabel("softmax of alpha")
+    handles = [
+        Line2D([], [], color=operation_colour(name), linewidth=3) for name in operations
+    ]
+    figure.legend(
+        handles, [operation_label(name) for name in operations],
+        loc="outside lower center", ncols=len(operations), handlelength=1.2,
+    )  # fmt: skip
+    figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
+    return finish(figure, format, f"Weights of the candidate operations, {title}")
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """Mean entropy over the edges, as a share of its maximum: [..., E, O] -> [...]."""
+    p = np.maximum(probabilities, np.finfo(np.float64).tiny)
+    return (-(p * np.log(p)).sum(-1) / np.log(p.shape[-1])).mean(-1)
+
+
+def skip_ratio(probabilities: np.ndarray, operations: Sequence[str]) -> np.ndarray:
+    """Share of edges whose best operation but none is skip: [..., E, O] -> [...]."""
+    eligible = [index for index, name in enumerate(operations) if name != "none"]
+    best = np.argmax(probabilities[..., eligible], axis=-1)
+    return (np.array(operations)[eligible][best] == "skip").mean(-1)
+
+
+@matplotlib.rc_context(STYLE)
+def search_health(
+    steps: ArrayLike,
+    cells: Mapping[str, np.ndarray],
+    operations: Sequence[str],
+    format: Format = "svg",
+) -> Picture:
+    """Entropy and skip ratio of each cell's alphas over time ([T, edges, operations]).
+
+    A search that collapses shows as a skip ratio that climbs to 1; entropy that stays
+    at 1 has decided nothing.
+    """
+    figure = Figure((WIDE, 2.7), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (name, values), colour in zip(cells.items(), SERIES, strict=False):
+        left.plot(steps, entropy(values), color=colour, label=name)
+        right.step(steps, skip_ratio(values, operations), color=colour, where="post")
+    left.set_title("entropy of the choice (1 = undecided)")
+    right.set_title("skip ratio (1 = collapsed)")
+    right.set_ylim(-0.03, 1.03)
+    for axes in (left, right):
+        axes.set_xlabel("step")
+        axes.margins(x=0)
+    figure.legend(loc="outside right upper")
+    return finish(figure, format, "Entropy and skip ratio over the search")
+
+
+@matplotlib.rc_context(STYLE)
+def training_curves(
+    runs: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    format: Format = "svg",
+) -> Picture:
+    """Curves ``runs[network][metric] = (steps, values)``, one panel for each metric."""
+    metrics = list(dict.fromkeys(name for run in runs.values() for name in run))
+    columns = min(len(metrics), 3)
+    lines = math.ceil(len(metrics) / columns)
+    figure = Figure((WIDE, 0.4 + 2.5 * lines), layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for (network, run), colour in zip(runs.items(), SERIES, strict=False):
+        for name, (steps, values) in run.items():
+            axes = panels[metrics.index(name)]
+            axes.plot(steps, values, color=colour, linewidth=1.3)
+            axes.set_title(name.replace("_", " "))
+            axes.set_xlabel("step")
+            axes.margins(x=0)
+        panels[0].plot([], [], color=colour, label=network)
+    for axes in panels[len(metrics) :]:
+        axes.set_visible(False)
+    figure.legend(loc="outside lower center", ncols=len(runs))
+    return finish(figure, format, f"Training curves of {', '.join(runs)}")

@@ -1,0 +1,134 @@
+"""The report: one HTML file that holds everything and works offline."""
+
+import dataclasses
+import importlib.resources
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.report.picture import Picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A network's line in the result table.
+
+    ``result`` is what its ``result.json`` holds (``evaluation.evaluate.Result``);
+    ``parameters`` and ``macs`` (of one forward pass) are counts, ``seconds`` the time
+    its training took on the machine that the report names.
+    """
+
+    network: str
+    result: Mapping[str, Any]
+    parameters: int
+    macs: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the page after the result table.
+
+    Blank lines in ``text`` separate paragraphs; ``code`` is shown as it is, folded;
+    ``facts`` as a list of names and values.
+    """
+
+    title: str
+    text: str = ""
+    pictures: Sequence[Picture] = ()
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    code: str = ""
+
+
+def render(
+    path: str | os.PathLike,
+    *,
+    title: str,
+    summary: str,
+    rows: Sequence[Row],
+    sections: Sequence[Section],
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the report; the file appears whole or not at all.
+
+    Args:
+      path: of the HTML file.
+      title: heading of the page.
+      summary: a paragraph below it.
+      rows: the result table, one network each.
+      sections: what follows the table, in order.
+      facts: names and values shown below the summary (protocol, machine, date).
+
+    Raises:
+      InputError: there is no row.
+    """
+    if not rows:
+        raise InputError(
+            f"{path}: expected at least one evaluated network, got none. Run `nasfas "
+            "evaluate` before the report."
+        )
+    text = (
+        importlib.resources.files("nasfas_jax.report")
+        .joinpath("template.html")
+        .read_text(encoding="utf-8")
+    )
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "count": count, "duration": duration}
+    page = environment.from_string(text).render(
+        title=title,
+        summary=summary,
+        rows=rows,
+        types=sorted({t for row in rows for t in row.result["test"]["apcer_by_type"]}),
+        sections=sections,
+        facts=facts or {},
+    )
+    path = pathlib.Path(path)
+    part = path.with_name(path.name + ".part")
+    part.write_text(page, encoding="utf-8")
+    os.replace(part, path)
+
+
+def percent(rate: float) -> str:
+    """A rate for a reader.
+
+    >>> percent(0.0625), percent(1)
+    ('6.3', '100.0')
+    """
+    # Half up, as by hand: the rates are ratios of small counts.
+    return f"{int(rate * 1000 + 0.5) / 10:.1f}"
+
+
+def count(number: float) -> str:
+    """A large number with three digits.
+
+    >>> count(2_245_016), count(51_300_000_000), count(740)
+    ('2.25 M', '51.3 G', '740')
+    """
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            scaled = number / size
+            return f"{scaled:.{max(0, 2 - (scaled >= 10) - (scaled >= 100))}f} {unit}"
+    return f"{number:g}"
+
+
+def duration(seconds: float) -> str:
+    """A time for a reader.
+
+    >>> duration(8.43), duration(95), duration(4210)
+    ('8.4 s', '1 min 35 s', '1 h 10 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,1 @@
+"""Train state, checkpoints, logging, progress."""

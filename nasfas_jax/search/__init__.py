@@ -1,0 +1,1 @@
+"""What an architecture is: search spaces, supernet, genotype."""

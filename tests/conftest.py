@@ -1,0 +1,34 @@
+"""One strict session: silent promotions and warnings are errors, compiles are shared."""
+
+import os
+import pathlib
+import tempfile
+
+import jax
+import pytest
+
+SAMPLES = pathlib.Path(__file__).parents[2] / "shared" / "samples"
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Compiled programs outlive the session: a second run of the gate compiles nothing.
+_cache = os.environ.get("NASFAS_TEST_CACHE") or os.path.join(
+    tempfile.gettempdir(), "nasfas_test_cache"
+)
+jax.config.update("jax_compilation_cache_dir", _cache)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture
+def x64():
+    """Float64 for derivative tests: ``def test_it(x64): ...``."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def samples() -> pathlib.Path:
+    """Real pictures and videos kept beside the checkout; the test skips without them."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f"no real samples at {SAMPLES}")
+    return SAMPLES

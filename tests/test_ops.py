@@ -1,0 +1,241 @@
+"""Operators against their definitions written out in loops, and their derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.test_util import check_grads
+
+from nasfas_jax import ops
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def at(image, i, j):
+    """A pixel [C]; zeros outside the image."""
+    inside = 0 <= i < image.shape[0] and 0 <= j < image.shape[1]
+    return image[i, j] if inside else np.zeros(image.shape[2])
+
+
+def loop_cdc(x, kernel, theta, stride=1, dilation=1, groups=1):
+    """NAS-FAS eq. 3, one output at a time."""
+    n, h, w, _ = x.shape
+    kh, kw, inputs, features = kernel.shape
+    theta = np.broadcast_to(theta, features)
+    y = np.zeros((n, -(-h // stride), -(-w // stride), features))
+    for b, r, c, o in np.ndindex(y.shape):
+        first = o // (features // groups) * inputs
+        group = slice(first, first + inputs)
+        centre = x[b, r * stride, c * stride, group]
+        for u, v in np.ndindex(kh, kw):
+            i = r * stride + (u - kh // 2) * dilation
+            j = c * stride + (v - kw // 2) * dilation
+            tap = at(x[b], i, j)[group]
+            mixed = theta[o] * (tap - centre) + (1 - theta[o]) * tap
+            y[b, r, c, o] += mixed @ kernel[u, v, :, o]
+    return y
+
+
+def two_convolutions(x, kernel, theta, stride=1, dilation=1, groups=1):
+    """The authors' form: less theta times a 1 x 1 convolution, the kernel summed."""
+    options = {
+        "window_strides": (stride, stride),
+        "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+        "feature_group_count": groups,
+    }
+    pads = [(k // 2 * dilation,) * 2 for k in kernel.shape[:2]]
+    plain = lax.conv_general_dilated(
+        x, kernel, padding=pads, rhs_dilation=(dilation, dilation), **options
+    )
+    total = kernel.sum((0, 1), keepdims=True)
+    return plain - theta * lax.conv_general_dilated(
+        x, total, padding="VALID", **options
+    )
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.7, 1.0, "channel"])
+@pytest.mark.parametrize(
+    ("stride", "dilation", "groups", "size"),
+    [(1, 1, 1, (3, 3)), (2, 1, 1, (3, 3)), (1, 2, 1, (3, 3)), (2, 2, 2, (3, 5))],
+)
+def test_cdc_is_its_definition(x64, theta, stride, dilation, groups, size):
+    x, kernel = draw(2, 5, 6, 4), draw(*size, 4 // groups, 6)
+    theta = np.linspace(-0.2, 1.2, 6) if theta == "channel" else theta
+    options = {"stride": stride, "dilation": dilation, "groups": groups}
+    actual = ops.cdc(jnp.asarray(x), jnp.asarray(kernel), theta, **options)
+    np.testing.assert_allclose(
+        actual, loop_cdc(x, kernel, theta, **options), atol=1e-12
+    )
+    if np.ndim(theta) == 0:
+        expected = two_convolutions(x, jnp.asarray(kernel), theta, **options)
+        np.testing.assert_allclose(actual, expected, atol=1e-12)
+
+
+def test_cdc_of_a_constant_image_sees_only_the_border(x64):
+    """With theta 1 the inner response to a constant is zero, the border's is not."""
+    y = ops.cdc(jnp.ones((1, 5, 5, 2)), jnp.asarray(draw(3, 3, 2, 3)), 1.0)
+    np.testing.assert_allclose(y[:, 1:-1, 1:-1], 0, atol=1e-12)
+    assert np.abs(y[:, 0]).min() > 1e-3
+
+
+def test_theta_is_traced_swept_and_cast():
+    x = jnp.asarray(draw(1, 4, 4, 2), jnp.bfloat16)
+    kernel = jnp.asarray(draw(3, 3, 2, 3), jnp.bfloat16)
+    thetas = jnp.linspace(0, 1, 3)
+    swept = jax.jit(jax.vmap(lambda theta: ops.cdc(x, kernel, theta)))(thetas)
+    assert swept.dtype == jnp.bfloat16 and swept.shape == (3, 1, 4, 4, 3)
+    for theta, y in zip(thetas, swept, strict=True):
+        expected = loop_cdc(np.float64(x), np.float64(kernel), float(theta))
+        np.testing.assert_allclose(np.float64(y), expected, atol=0.2)
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_cdc_derivatives_to_second_order(x64, mode):
+    x, kernel, theta = draw(1, 3, 4, 2), draw(3, 3, 2, 2, seed=1), np.array([0.2, 0.8])
+
+    @jax.jit
+    def f(x, kernel, theta):
+        return jnp.square(ops.cdc(x, kernel, theta, stride=2)).mean()
+
+    check_grads(f, (x, kernel, theta), 2, [mode], atol=1e-5, rtol=1e-5)
+
+
+def test_the_matmul_lowering_is_the_same_operator(x64):
+    x, kernel = jnp.asarray(draw(2, 5, 6, 3)), jnp.asarray(draw(5, 3, 3, 4, seed=1))
+
+    def f(x, kernel, theta, lowering):
+        y = ops.cdc(x, kernel, theta, lowering=lowering)
+        return jnp.square(y).sum(), y
+
+    grad = jax.grad(f, (0, 1, 2), has_aux=True)
+    actual, expected = (grad(x, kernel, 0.7, low) for low in ("matmul", "conv"))
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="stride"):
+        ops.cdc(x, kernel, lowering="matmul", stride=2)
+    with pytest.raises(ValueError, match="'gemm'"):
+        ops.cdc(x, kernel, lowering="gemm")
+
+
+def test_cdc_names_wrong_input():
+    x = jnp.zeros((1, 4, 4, 2))
+    with pytest.raises(ValueError, match="must be odd"):
+        ops.cdc(x, jnp.zeros((2, 3, 2, 2)))
+    with pytest.raises(ValueError, match=r"scalar or \[5\].*\(2,\)"):
+        ops.cdc(x, jnp.zeros((3, 3, 2, 5)), jnp.zeros(2))
+
+
+def loop_pool(x, window, stride, reduce):
+    """``reduce(window [w, w, C] with NaN outside the image, centre [C])``."""
+    n, h, w, c = x.shape
+    y = np.zeros((n, -(-h // stride), -(-w // stride), c))
+    half = window // 2
+    for b, r, s in np.ndindex(y.shape[:3]):
+        i, j = r * stride, s * stride
+        taps = np.full((window, window, c), np.nan)
+        for u, v in np.ndindex(window, window):
+            row, column = i + u - half, j + v - half
+            if 0 <= row < h and 0 <= column < w:
+                taps[u, v] = x[b, row, column]
+        y[b, r, s] = reduce(taps, x[b, i, j])
+    return y
+
+
+POOLS = [(3, 2, (6, 5)), (3, 1, (4, 5)), (5, 2, (5, 7)), (3, 3, (7, 8))]
+
+
+@pytest.mark.parametrize(("window", "stride", "size"), POOLS)
+@pytest.mark.parametrize("lam", [0.0, 0.7, "channel"])
+def test_cdp_is_its_definition(x64, window, stride, size, lam):
+    x = draw(2, *size, 3)
+    lam = np.array([0.0, 0.5, 1.0]) if lam == "channel" else lam
+    actual = ops.cdp(jnp.asarray(x), lam, window=window, stride=stride)
+    expected = loop_pool(
+        x,
+        window,
+        stride,
+        # NAS-FAS eq. 6: the differences to the centre, over the size of R.
+        lambda taps, centre: (
+            np.mean(np.nan_to_num(taps) - centre, (0, 1)) * lam
+            + np.mean(np.nan_to_num(taps), (0, 1)) * (1 - lam)
+        ),
+    )
+    np.testing.assert_allclose(actual, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("window", "stride", "size"), POOLS)
+def test_max_pool_is_its_definition(window, stride, size):
+    x = draw(2, *size, 3).astype(np.float32)
+    actual = ops.max_pool(jnp.asarray(x), window=window, stride=stride)
+    expected = loop_pool(x, window, stride, lambda taps, _: np.nanmax(taps, (0, 1)))
+    np.testing.assert_array_equal(actual, expected)
+
+
+def test_max_pool_gives_a_tie_one_derivative_and_nan_wins():
+    slope = jax.grad(lambda x: ops.max_pool(x, stride=3).sum())
+    np.testing.assert_array_equal(
+        slope(jnp.ones((1, 3, 3, 1)))[0, ..., 0], [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    )
+    for place in range(9):
+        x = jnp.zeros(9).at[place].set(jnp.nan).reshape(1, 3, 3, 1)
+        pooled = np.asarray(ops.max_pool(x, stride=1))
+        assert np.isnan(pooled[0, 1, 1, 0])
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_pooling_derivatives_to_second_order(x64, mode):
+    # Values 0.1 apart: no step of the check reaches a tie.
+    x = np.random.default_rng(0).permutation(40).reshape(1, 5, 4, 2) / 10
+
+    @jax.jit
+    def f(x, lam):
+        mean = jnp.square(ops.cdp(x, lam)).sum()
+        return mean + jnp.square(ops.max_pool(x)).sum() / 10
+
+    check_grads(f, (x, np.array([0.3, 0.7])), 2, [mode], atol=1e-5, rtol=1e-5)
+
+
+def test_pooling_names_wrong_input():
+    x = jnp.zeros((1, 4, 4, 2))
+    for pool in (ops.cdp, ops.max_pool):
+        with pytest.raises(ValueError, match="must be odd"):
+            pool(x, window=2)
+    with pytest.raises(ValueError, match=r"scalar or \[2\]"):
+        ops.cdp(x, jnp.zeros(3))
+
+
+def loop_resize(image, height, width):
+    """Bilinear, half-pixel centres, edges repeated; [H, W, C]."""
+    out = np.zeros((height, width, image.shape[2]))
+    for i, j in np.ndindex(height, width):
+        y = np.clip((i + 0.5) * image.shape[0] / height - 0.5, 0, image.shape[0] - 1)
+        x = np.clip((j + 0.5) * image.shape[1] / width - 0.5, 0, image.shape[1] - 1)
+        top, left = int(y), int(x)
+        bottom = min(top + 1, image.shape[0] - 1)
+        right = min(left + 1, image.shape[1] - 1)
+        down, along = y - top, x - left
+        upper = (1 - along) * image[top, left] + along * image[top, right]
+        lower = (1 - along) * image[bottom, left] + along * image[bottom, right]
+        out[i, j] = (1 - down) * upper + down * lower
+    return out
+
+
+@pytest.mark.parametrize("size", [(2, 2), (8, 3), (12, 16), (5, 11), (16, 8)])
+def test_resize_is_bilinear(x64, size):
+    x = draw(2, 8, 16, 3)
+    actual = ops.resize(jnp.asarray(x), size)
+    expected = np.stack([loop_resize(image, *size) for image in x])
+    np.testing.assert_allclose(actual, expected, atol=1e-12)
+    library = jax.image.resize(x, (2, *size, 3), "bilinear", antialias=False)
+    np.testing.assert_allclose(actual, library, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["fwd", "rev"])
+def test_resize_derivatives_to_second_order(x64, mode):
+    def f(x):
+        return jnp.square(ops.resize(x, (2, 7))).sum()
+
+    check_grads(jax.jit(f), (draw(1, 8, 4, 2),), 2, [mode], atol=1e-5, rtol=1e-5)

@@ -1,0 +1,207 @@
+"""The report: pictures that open, a page that stands alone."""
+
+import html.parser
+import json
+import types
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.report import cells, figures, page
+from nasfas_jax.report.picture import operation_colour
+
+OPERATIONS = ("none", "skip", "cdc", "cdc_2_1.2", "cdc_2_2.0")
+GENOTYPE = {
+    "cells": {
+        "low": ["cdc", "skip", "cdc_2_1.2", "cdc"],
+        "mid": ["cdc_2_2.0", "cdc", "cdc", "skip"],
+    }
+}
+RESULT = {
+    "level": "video",
+    "threshold": 0.25,
+    "development_eer": 0.125,
+    "development": {"videos": 40, "subjects": 8, "by_type": {}},
+    "test": {
+        "hter": 0.0625, "bpcer": 0.1, "acer": 0.2, "apcer": 0.3, "worst_type": "mask",
+        "apcer_by_type": {"mask": 0.3, "print": 0.0},
+    },
+    "test_counts": {"subjects": 5, "by_type": {"live": 10, "mask": 10, "print": 9}},
+    "auc": 0.9375,
+    "intervals": {"hter": {"low": 0.01, "high": 0.2, "samples": 1000}},
+}  # fmt: skip
+
+
+def roc(format="svg"):
+    curve = (np.array([0, 0, 1.0]), np.array([0, 0.5, 1.0]))
+    return figures.roc({"found": curve}, {"found": (0.1, 0.6)}, format=format)
+
+
+def histograms():
+    table = types.SimpleNamespace(
+        score=np.array([0.9, 0.8, 0.3, 0.1]),
+        attack_type=np.array(["live", "live", "print", "mask"]),
+    )
+    return figures.score_histograms(table, 0.5, title="found")
+
+
+def faces():
+    image = np.zeros((16, 16, 3), np.uint8)
+    depth = np.linspace(-1, 2, 64).reshape(8, 8)
+    row = figures.FaceRow("live\nscore 0.9", image, image, image / 255, depth, depth)
+    return figures.faces([row, row])
+
+
+def sheet():
+    image = np.full((8, 6, 3), 200, np.uint8)
+    return figures.contact_sheet([image] * 3, ["a", "b\nc", "d"], columns=2)
+
+
+def alphas():
+    uniform = np.full((1, 2, 5), 0.2)
+    return figures.alphas_over_time([0], uniform, OPERATIONS, "low cell")
+
+
+def health():
+    cell = np.stack([np.full((2, 5), 0.2), np.eye(5)[[1, 2]]])
+    return figures.search_health([0, 10], {"low": cell, "mid": cell}, OPERATIONS)
+
+
+def training():
+    curve = ([0, 1, 2], [3.0, 2.0, 1.0])
+    runs = {"cdn": {"loss": curve, "auc": curve}, "found": {"loss": curve}}
+    return figures.training_curves(runs)
+
+
+def genotype(format="svg"):
+    return cells.draw_genotype(GENOTYPE, pool="cdp", attention=True, format=format)
+
+
+DRAWN = (roc, histograms, faces, sheet, alphas, health, training, genotype)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return {draw.__name__: draw() for draw in DRAWN}
+
+
+@pytest.mark.parametrize("name", [draw.__name__ for draw in DRAWN])
+def test_pictures_open(pictures, name):
+    picture = pictures[name]
+    assert picture.alt and 200 < picture.width <= 1024
+    if picture.format == "png":
+        assert picture.data.startswith(b"\x89PNG\r\n\x1a\n")
+    else:
+        assert ElementTree.fromstring(picture.data).tag.endswith("svg")
+
+
+def test_a_picture_is_a_file_of_its_own(tmp_path, pictures):
+    pictures["genotype"].save(tmp_path / "cells.svg")
+    genotype("png").save(tmp_path / "cells.png")
+    assert ElementTree.parse(tmp_path / "cells.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "cells.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"expected a name ending in \.svg"):
+        pictures["genotype"].save(tmp_path / "cells.png")
+
+
+def test_equal_figures_give_equal_bytes(pictures):
+    assert roc().data == pictures["roc"].data
+
+
+def test_drawn_cells_name_every_operation(pictures):
+    assert pictures["genotype"].alt == (
+        "Searched cells. low: cdc, skip, cdc_2_1.2, cdc; mid: cdc_2_2.0, cdc, cdc, skip"
+    )
+    assert len({operation_colour(name) for name in OPERATIONS}) == len(OPERATIONS)
+    for bad in ({}, {"cells": {"low": ["cdc"], "mid": []}}):
+        with pytest.raises(InputError, match="expected cells of one length"):
+            cells.draw_genotype(bad)
+
+
+def test_entropy_and_skip_ratio_by_hand():
+    uniform, decided = np.full((4, 5), 0.2), np.eye(5)[[1, 1, 2, 3]]
+    assert figures.entropy(np.stack([uniform, decided])) == pytest.approx([1, 0])
+    assert figures.skip_ratio(decided, OPERATIONS) == 0.5
+    none_first = np.array([[0.9, 0.06, 0.04, 0, 0]])
+    assert figures.skip_ratio(none_first, OPERATIONS) == 1
+
+
+class Page(html.parser.HTMLParser):
+    """Collects links and text, and checks that every element is closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.ids, self.words = [], [], set(), []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.VOID:
+            self.open.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
+        self.ids |= {v for k, v in attrs if k == "id"}
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def report(pictures, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    alone = RESULT | {"intervals": {}}
+    page.render(
+        path,
+        title="Unseen <domain>",
+        summary="A summary.",
+        rows=[
+            page.Row("found", RESULT, 1_103_227, 18_200_000_000, 95.0),
+            page.Row("cdn", json.loads(json.dumps(alone)), 2_245_016, 740, 8.4),
+        ],
+        sections=[
+            page.Section("Pictures", "One.\n\nTwo.", tuple(pictures.values())),
+            page.Section("Config", facts={"seed": 0}, code='{"a": "<b>"}'),
+        ],
+        facts={"protocol": "O&C&I to M"},
+    )
+    assert [p.name for p in path.parent.iterdir()] == ["report.html"]
+    return path.read_text(encoding="utf-8")
+
+
+def test_page_stands_alone(report):
+    parsed = Page(report)
+    assert parsed.open == []
+    assert len(parsed.links) == 3 + len(DRAWN)
+    for link in parsed.links:
+        if link.startswith("#"):
+            assert link[1:] in parsed.ids
+        else:
+            assert link.startswith(("data:image/svg+xml;base64,", "data:image/png;"))
+    lowered = report.lower()
+    for outside in ("http:", "https:", "@import", "url(", "<script", "<link"):
+        assert outside not in lowered
+
+
+def test_page_holds_every_part(report):
+    words = Page(report).words
+    for text in (
+        "Unseen <domain>", "A summary.", "O&C&I to M", "Results", "Pictures", "One.",
+        "Two.", "Config", "seed", '{"a": "<b>"}', "found", "cdn", "6.3", "93.8",
+        "1.0 – 20.0", "mask", "1.10 M", "18.2 G", "1 min 35 s",
+        "How to read these numbers",
+    ):  # fmt: skip
+        assert text in words
+    reading = " ".join(" ".join(words).split())
+    assert "fixed on the development part (40 videos of 8 people)" in reading
+
+
+def test_page_needs_a_result(tmp_path):
+    with pytest.raises(InputError, match="at least one evaluated network"):
+        page.render(tmp_path / "r.html", title="", summary="", rows=[], sections=[])
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,258 @@
+"""Score files, their faults, and the evaluation built on them."""
+
+import json
+import time
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.evaluation import metrics
+from nasfas_jax.evaluation.evaluate import bootstrap, evaluate
+from nasfas_jax.evaluation.scores import (
+    COLUMNS,
+    HEADER,
+    ScoreTable,
+    by_video,
+    read_scores,
+    write_scores,
+)
+
+ROWS = [
+    ("a.mp4#0", "s1", "home", "live", 1, 0.75, "test"),
+    ("a.mp4#8", "s1", "home", "live", 1, 0.25, "test"),
+    ("b.mp4#0", "s1", "home", "print", 0, 0.125, "test"),
+]
+
+
+def table_of(rows):
+    return ScoreTable(
+        **dict(zip(COLUMNS, map(np.array, zip(*rows, strict=True)), strict=True))
+    )
+
+
+def synthetic(videos=2, subjects=6, clips=2, seed=0, split="test", shift=1.0):
+    """Every subject has ``videos`` live ones and as many of each of two attacks."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for subject in range(subjects):
+        for kind in ("live", "print", "replay"):
+            for video in range(videos):
+                for clip in range(clips):
+                    name = f"{split}{subject}_{kind}_{video}#{clip}"
+                    score = random.normal() + shift * (kind == "live")
+                    person = f"{split}{subject}"
+                    label = int(kind == "live")
+                    rows.append((name, person, "lab", kind, label, score, split))
+    return rows
+
+
+BOTH = table_of(synthetic() + synthetic(split="development", seed=1))
+
+
+def test_file_keeps_every_number(tmp_path):
+    path = tmp_path / "scores.csv"
+    write_scores(path, BOTH)
+    again = read_scores(path)
+    assert path.read_text().startswith(HEADER + "\n" + ",".join(COLUMNS) + "\n")
+    assert [p.name for p in tmp_path.iterdir()] == ["scores.csv"]
+    for name in COLUMNS:
+        np.testing.assert_array_equal(getattr(again, name), getattr(BOTH, name))
+
+
+# A lone surrogate is no text, a line break is refused, numpy cuts trailing NULs.
+NAME = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(st.lists(NAME, min_size=1, max_size=5, unique=True))
+@settings(max_examples=60, deadline=None)
+def test_any_name_survives(tmp_path_factory, names):
+    names = [f"{n}{i}" for i, n in enumerate(names)]
+    path = tmp_path_factory.mktemp("names") / "scores.csv"
+    table = table_of([(n, n, n, "live", 1, 0.1, "test") for n in names])
+    write_scores(path, table)
+    assert read_scores(path).clip.tolist() == names
+
+
+LINES = [",".join(map(str, row)) for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "said"),
+    [
+        (3, LINES[0].replace("0.75", "nan"), "line 3: score: expected a finite .*nan"),
+        (4, LINES[1].replace("0.25", "high"), "line 4: expected a number as score"),
+        (5, LINES[2].replace(",0,", ",2,"), "line 5: label: expected 1 for live"),
+        (5, LINES[2].replace(",0,", ",1,"), "line 5: attack_type: expected 'live'"),
+        (4, '"a\nb",s1,home,live,1,0.5,test', "line break"),
+        (4, LINES[0], "line 4: clip: expected every clip once"),
+        (5, LINES[2].replace("test", "tets"), "line 5: split: expected train, dev"),
+        (5, LINES[2][:12], "line 5: expected 7 fields"),
+        (2, ",".join(COLUMNS[:5]), "line 2: .* no score, split"),
+        (2, ",".join((*COLUMNS, "clip")), "line 2: .* clip twice"),
+        (3, '"' + LINES[0], "expected comma-separated values"),
+    ],
+)
+def test_faults_name_file_and_line(tmp_path, line, text, said):
+    lines = [HEADER, ",".join(COLUMNS), *LINES]
+    lines[line - 1] = text
+    path = tmp_path / "scores.csv"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=said) as error:
+        read_scores(path)
+    assert str(path) in str(error.value)
+
+
+def test_other_faults_of_files(tmp_path):
+    with pytest.raises(InputError, match="no such score file"):
+        read_scores(tmp_path / "absent.csv")
+    for content, said in ((b"", "got no row"), (b"\xff\xfe", "expected a UTF-8")):
+        (tmp_path / "bad.csv").write_bytes(content)
+        with pytest.raises(InputError, match=said):
+            read_scores(tmp_path / "bad.csv")
+
+
+@given(st.one_of(st.text(max_size=60), st.binary(max_size=60)), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_no_file_gives_a_traceback(tmp_path_factory, content, headed):
+    path = tmp_path_factory.mktemp("fuzz") / "scores.csv"
+    if isinstance(content, str):
+        content = content.encode(errors="replace")
+    head = f"{HEADER}\n{','.join(COLUMNS)}\n{LINES[0]}\n".encode() if headed else b""
+    path.write_bytes(head + content)
+    try:
+        assert len(read_scores(path)) >= 1
+    except InputError as error:
+        assert str(path) in str(error)
+
+
+def test_table_refuses_unequal_columns():
+    columns = dict(zip(COLUMNS, map(np.array, zip(*ROWS, strict=True)), strict=True))
+    with pytest.raises(InputError, match="columns of one length"):
+        ScoreTable(**{**columns, "score": np.array([0.1])})
+    with pytest.raises(InputError, match="row 2: label"):
+        ScoreTable(**{**columns, "label": np.array([1, 7, 0])})
+
+
+def test_video_score_is_the_mean_of_its_clips():
+    videos = by_video(table_of(ROWS))
+    assert videos.clip.tolist() == ["a.mp4", "b.mp4"]
+    assert videos.score.tolist() == [0.5, 0.125]
+    assert videos.attack_type.tolist() == ["live", "print"]
+
+
+def test_clips_of_a_video_must_agree():
+    rows = [ROWS[0], (*ROWS[1][:2], "street", *ROWS[1][3:]), ROWS[2]]
+    with pytest.raises(InputError, match=r"video a\.mp4: expected one domain"):
+        by_video(table_of(rows))
+
+
+def test_threshold_comes_from_development_alone():
+    result = evaluate(BOTH)
+    videos = by_video(BOTH)
+    test, development = (
+        videos.take(videos.split == split) for split in ("test", "development")
+    )
+    threshold = metrics.eer_threshold(development.score, development.label)
+    assert result.threshold == threshold
+    assert result.test == metrics.error_rates(
+        test.score, test.label, test.attack_type, threshold
+    )
+    assert result.auc == metrics.auc(test.score, test.label)
+    assert (result.oracle_eer, result.oracle_threshold) == (None, None)
+    assert result.test_counts.by_type == {"live": 12, "print": 12, "replay": 12}
+    assert (result.development.clips, result.development.videos) == (72, 36)
+    assert result.test_counts.subjects == 6
+
+
+def test_level_oracle_and_json():
+    clips = evaluate(BOTH, level="clip", oracle=True)
+    assert clips.test_counts.by_type["live"] == 24
+    assert clips.oracle_eer is not None
+    read = json.loads(clips.to_json())
+    assert read["test"]["hter"] == clips.test.hter
+    assert read["intervals"]["auc"]["low"] <= clips.auc
+    with pytest.raises(InputError, match="level: expected video or clip"):
+        evaluate(BOTH, level="frame")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("what", ["subject", "video"])
+def test_leakage_is_refused(what):
+    rows = synthetic()
+    leaked = synthetic(split="development", seed=1)
+    if what == "subject":
+        leaked = [(r[0], r[1].replace("development", "test"), *r[2:]) for r in leaked]
+    else:
+        leaked[0] = ("test0_live_0#99", *leaked[0][1:])
+    with pytest.raises(InputError, match=f"{what}: expected development and test") as e:
+        evaluate(table_of(rows + leaked))
+    assert "test0" in str(e.value)
+
+
+def test_a_part_without_a_class_is_refused():
+    with pytest.raises(InputError, match=r"split development: .* 0 live and 0 spoof"):
+        evaluate(table_of(synthetic()))
+    live = [row for row in synthetic(split="development") if row[4] == 1]
+    with pytest.raises(InputError, match=r"split development: .* 12 live and 0 spoof"):
+        evaluate(table_of(synthetic() + live))
+
+
+def slow_bootstrap(table, threshold, seed, samples):
+    """Resampled tables written out, each rated by the functions of ``metrics``."""
+    names = np.unique(table.subject)
+    drawn = np.random.default_rng(seed).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=samples
+    )
+    values = {"hter": [], "acer": [], "auc": []}
+    for counts in drawn:
+        chosen = np.repeat(names, counts)
+        rows = np.concatenate([np.flatnonzero(table.subject == n) for n in chosen])
+        scores, labels = table.score[rows], table.label[rows]
+        if 0 < labels.sum() < len(labels):
+            types = table.attack_type[rows]
+            rates = metrics.error_rates(scores, labels, types, threshold)
+            values["hter"].append(rates.hter)
+            values["acer"].append(rates.acer)
+            values["auc"].append(metrics.auc(scores, labels))
+    return {k: (*np.percentile(v, [2.5, 97.5]), len(v)) for k, v in values.items()}
+
+
+def test_bootstrap_equals_resampled_tables():
+    """With subjects that are all live or all spoof, ties, and a rare attack type."""
+    table = by_video(table_of(synthetic(videos=1, subjects=4)))
+    score = np.round(table.score, 1)
+    score[table.attack_type == "live"] += 0.1 * (np.arange(4) == 2)
+    keep = (table.subject != "test1") | (table.label == 1)
+    keep &= (table.subject != "test2") | (table.attack_type == "print")
+    table = ScoreTable(**{n: getattr(table, n) for n in COLUMNS} | {"score": score})
+    table = table.take(keep)
+    fast = bootstrap(table, 0.5, seed=3, samples=200)
+    slow = slow_bootstrap(table, 0.5, seed=3, samples=200)
+    assert fast["auc"].samples < 200
+    for name, interval in fast.items():
+        assert (interval.low, interval.high, interval.samples) == pytest.approx(
+            slow[name], abs=1e-12
+        )
+
+
+def test_bootstrap_narrows_with_subjects_and_repeats():
+    few, many = (by_video(table_of(synthetic(subjects=n, clips=1))) for n in (5, 200))
+    wide, narrow = (bootstrap(t, 0.5)["auc"] for t in (few, many))
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 2
+    assert bootstrap(many, 0.5)["auc"] == narrow != bootstrap(many, 0.5, seed=1)["auc"]
+    one = few.take(few.subject == "test0")
+    assert bootstrap(one, 0.5) == {}
+
+
+def test_a_large_table_is_fast():
+    rows = synthetic(videos=5, subjects=300, clips=2)
+    table = table_of(rows + synthetic(split="development", seed=1))
+    start = time.perf_counter()
+    evaluate(table)
+    assert time.perf_counter() - start < 5

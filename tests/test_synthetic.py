@@ -1,0 +1,349 @@
+"""The synthetic set: physics that tells live from spoof, and nothing else that does."""
+
+import dataclasses
+import errno
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from nasfas_jax.data import synthetic
+from nasfas_jax.data.synthetic import attacks, dataset, geometry, live
+from nasfas_jax.data.synthetic.camera import Camera
+from nasfas_jax.data.synthetic.render import person
+from nasfas_jax.errors import InputError
+
+TINY = {
+    "subjects_per_domain": (1, 0, 0),
+    "live_videos": 1,
+    "frames": 3,
+    "face_size": 40,
+}
+
+
+def specs_of(attack_type, **settings):
+    specs = synthetic.plan(**{**TINY, **settings})
+    return [spec for spec in specs if spec.attack_type == attack_type]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    root = tmp_path_factory.mktemp("synthetic")
+    return root, synthetic.write_videos(root, workers=1, **TINY)
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """One clip of each type, long enough to blink and to move."""
+    settings = {"frames": 24, "face_size": 48}
+    return {
+        kind: synthetic.render(specs_of(kind, **settings)[0])
+        for kind in ("live", *synthetic.ATTACKS)
+    }
+
+
+def test_people_are_in_one_domain_and_one_split():
+    specs = synthetic.plan(subjects_per_domain=(3, 2, 2))
+    homes = {(s.subject, s.domain, s.split) for s in specs}
+    assert len(homes) == len({s.subject for s in specs}) == 4 * 7
+    assert len({s.subject_seed for s in specs}) == len(homes)
+    assert len({s.video for s in specs}) == len({s.seed for s in specs}) == len(specs)
+    assert {s.split for s in specs} == set(synthetic.SPLITS)
+    assert {s.attack_type for s in specs} == {"live", "print", "replay", "mask"}
+
+
+def test_the_same_person_sits_in_every_video_of_a_subject():
+    specs = synthetic.plan(**TINY)
+    people = {s.subject: repr(person(s)) for s in specs}
+    assert all(repr(person(s)) == people[s.subject] for s in specs)
+    assert len(set(people.values())) == len(people)
+
+
+def test_rendering_depends_on_the_spec_alone():
+    for kind in ("live", *synthetic.ATTACKS):
+        spec = specs_of(kind)[1]
+        first, second = synthetic.render(spec), synthetic.render(spec)
+        for field in dataclasses.fields(first):
+            a, b = getattr(first, field.name), getattr(second, field.name)
+            np.testing.assert_array_equal(a, b)
+        other = synthetic.render(dataclasses.replace(spec, seed=spec.seed + 1))
+        assert (other.frames != first.frames).any()
+
+
+def test_files_decode_to_what_was_planned(written):
+    root, paths = written
+    assert synthetic.read_index(root) == paths
+    assert len(paths) == 16
+    for spec, path in zip(synthetic.plan(**TINY), paths, strict=True):
+        reader = cv2.VideoCapture(str(path))
+        decoded = []
+        while True:
+            good, frame = reader.read()
+            if not good:
+                break
+            decoded.append(frame)
+        assert len(decoded) == spec.frames
+        assert decoded[0].shape[1::-1] == spec.size
+        assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(spec.fps)
+        clip = synthetic.render(spec)
+        error = np.abs(decoded[0][..., ::-1].astype(int) - clip.frames[0])
+        assert error.mean() < 12  # the codec's loss; colours are not swapped
+        note = synthetic.read_annotation(path)
+        for name in ("video", "subject", "domain", "attack_type", "label", "split"):
+            assert getattr(note, name) == getattr(spec, name)
+        np.testing.assert_allclose(note.boxes, clip.boxes, atol=0.01)
+        np.testing.assert_allclose(note.eyes, clip.eyes, atol=0.01)
+        np.testing.assert_array_equal(note.depth, clip.depth)
+        np.testing.assert_array_equal(note.contour, clip.contour)
+        np.testing.assert_array_equal(note.depth_box, clip.depth_box)
+
+
+def test_two_workers_write_the_same_files(written, tmp_path):
+    _, paths = written
+    calls = []
+    again = synthetic.write_videos(
+        tmp_path, workers=2, progress=lambda *at: calls.append(at), **TINY
+    )
+    for one, two in zip(paths, again, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one.name
+        assert one.with_suffix(".json").read_bytes() == (
+            two.with_suffix(".json").read_bytes()
+        )
+    assert calls[0] == (0, 16) and calls[-1] == (16, 16)
+
+
+def test_writing_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    made = []
+
+    def stop_after_two(spec):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(spec.video)
+        return render(spec)
+
+    render = dataset.render
+    monkeypatch.setattr(dataset, "render", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        synthetic.write_videos(tmp_path, workers=1, **TINY)
+    with pytest.raises(InputError, match="no finished synthetic set"):
+        synthetic.read_index(tmp_path)
+    monkeypatch.setattr(
+        dataset, "render", lambda spec: (made.append(spec.video), render(spec))[1]
+    )
+    paths = synthetic.write_videos(tmp_path, workers=1, **TINY)
+    assert made == [p.stem for p in paths]  # each once
+    assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_live_and_spoof_files_differ_in_nothing_but_pictures(written):
+    _, paths = written
+    notes = [synthetic.read_annotation(path) for path in paths]
+    for domain in synthetic.DOMAINS:
+        mine = [n for n in notes if n.domain == domain]
+        readers = [cv2.VideoCapture(str(n.path)) for n in mine]
+        for field in (
+            cv2.CAP_PROP_FRAME_COUNT,
+            cv2.CAP_PROP_FPS,
+            cv2.CAP_PROP_FRAME_WIDTH,
+            cv2.CAP_PROP_FRAME_HEIGHT,
+            cv2.CAP_PROP_FOURCC,
+        ):
+            assert len({reader.get(field) for reader in readers}) == 1
+        assert len({n.path.suffix for n in mine}) == 1
+        assert (
+            len(
+                {
+                    set(json.loads(n.path.with_suffix(".json").read_text()))
+                    == set(json.loads(mine[0].path.with_suffix(".json").read_text()))
+                    for n in mine
+                }
+            )
+            == 1
+        )
+
+
+def test_the_box_is_drawn_alike_for_live_and_spoof():
+    """Size and place follow the clip's seed, whatever is filmed."""
+    kinds = ("live", *synthetic.ATTACKS)
+    boxes = []
+    for kind in kinds:
+        spec = dataclasses.replace(
+            specs_of("live")[0], attack_type=kind, label=int(kind == "live")
+        )
+        boxes.append(synthetic.render(spec).boxes)
+    heights = [box[:, 3].mean() for box in boxes]
+    centres = [(box[:, :2] + box[:, 2:] / 2).mean(0) for box in boxes]
+    np.testing.assert_allclose(heights, heights[0], rtol=1e-3)
+    np.testing.assert_allclose(centres, np.tile(centres[0], (4, 1)), atol=0.1)
+
+
+def homography_residual(marks):
+    """Mean distance, in face widths, of landmarks from their best plane motion."""
+    spread = np.ptp(marks, axis=(0, 1)).mean()
+    worst = 0.0
+    for later in marks[1:]:
+        matrix, _ = cv2.findHomography(marks[0], later)
+        moved = cv2.perspectiveTransform(marks[:1], matrix)[0]
+        worst = max(worst, float(np.linalg.norm(moved - later, axis=1).mean()))
+    return worst / spread
+
+
+def test_live_has_parallax_and_a_print_moves_as_a_plane(moving):
+    flat = homography_residual(moving["print"].landmarks)
+    for kind in ("live", "mask"):
+        assert homography_residual(moving[kind].landmarks) > 5 * flat + 0.002
+
+
+def test_live_blinks_and_a_mask_does_not(moving):
+    assert moving["live"].open_.min() < 0.3 < 0.8 < moving["live"].open_.max()
+    assert moving["replay"].open_.min() < 0.3  # a replayed clip keeps its blink
+    for kind in ("print", "mask"):
+        assert np.ptp(moving[kind].open_) == 0
+
+
+def test_depth_is_true_and_only_of_live(moving):
+    clip = moving["live"]
+    for kind in synthetic.ATTACKS:
+        assert not moving[kind].depth.any()
+    for depth, contour in zip(clip.depth, clip.contour, strict=True):
+        assert ((depth > 0) == (contour > 0)).all()
+        assert depth.max() == 255 and depth[depth > 0].min() == 26
+    cells = clip.depth.shape[1]
+    scale = cells / clip.depth_box[0, 2]
+    nose, cheek, brow = (
+        np.round(
+            (clip.landmarks[0, live.LANDMARKS.index(name)] - clip.depth_box[0, :2])
+            * scale
+        ).astype(int)
+        for name in ("nose_tip", "cheek_left", "forehead")
+    )
+    depth = clip.depth[0].astype(int)
+    assert depth[nose[1], nose[0]] > 190
+    assert depth[nose[1], nose[0]] > depth[cheek[1], cheek[0]] + 20
+    assert depth[nose[1], nose[0]] > depth[brow[1], brow[0]] + 10
+
+
+def test_contours_fill_the_box(moving):
+    for clip in moving.values():
+        rows = (clip.contour > 0).any(2).sum(1) / clip.contour.shape[1]
+        expected = clip.boxes[:, 3] / clip.depth_box[:, 3]
+        np.testing.assert_allclose(rows, expected, atol=0.04)
+        inside = (clip.eyes > clip.boxes[:, None, :2]) & (
+            clip.eyes < clip.boxes[:, None, :2] + clip.boxes[:, None, 2:]
+        )
+        assert inside.all()
+        assert (clip.eyes[:, 0, 0] < clip.eyes[:, 1, 0]).all()
+
+
+def test_a_ray_sees_the_point_that_projects_to_it():
+    """Projection and its inverse agree on a curved surface, where nothing hides."""
+    times = np.zeros(1)
+    rotation = geometry.rotations(times + 0.2, times - 0.1, times + 0.05)
+    shift = np.array([[0.1, -0.2, 0.0]], np.float32)
+    track = geometry.Track(rotation, shift, 30.0, (128, 128))
+
+    def height(x, y):
+        return 1.0 - 0.3 * x * x - 0.2 * y * y
+
+    u = np.linspace(-0.8, 0.8, 9, dtype=np.float32)[None, :]
+    for search in (True, False):
+        x, y, _ = track.see(0, height, (u, u.T), search=search)
+        points = np.stack([x, y, height(x, y)], -1).reshape(-1, 3)
+        pixel = track.project(points)[0].reshape(9, 9, 2)
+        np.testing.assert_allclose(pixel[..., 0], u * 30 + 63.5 + 0 * u.T, atol=0.2)
+        np.testing.assert_allclose(pixel[..., 1], u.T * 30 + 63.5 + 0 * u, atol=0.2)
+
+
+def test_a_fine_mosaic_aliases_into_slow_waves():
+    """A grid of 1.05 sensor pixels is seen as waves of about 21 pixels."""
+    camera = Camera(0.2, 0, 0.2, 0, 0, (1, 1, 1), 1, 2.2, 0, 0, 0)
+    display = attacks.Display(1.05, np.ones(3, np.float32), 1, 0, 1, 0.3, 0, 0.0)
+    place = np.arange(210, dtype=np.float32)[None, :] / np.float32(1.05)
+    seen = attacks.mosaic(display, camera, place, np.zeros_like(place) + 0.25)[0, :, 1]
+    power = np.abs(np.fft.rfft(seen - seen.mean()))
+    assert np.argmax(power) == 10
+    sharp, blurred = camera.passes(0.9), camera.passes(0.9, 0.5)
+    assert 0 < blurred < sharp < 1
+
+
+def test_most_live_faces_are_found_by_the_bundled_detector():
+    name = cv2.data.haarcascades + "haarcascade_frontalface_default.xml"
+    detector = cv2.CascadeClassifier(name)
+    found = []
+    specs = specs_of("live", subjects_per_domain=(7, 0, 0), frames=1, face_size=64)
+    for spec in specs:
+        clip = synthetic.render(spec)
+        grey = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
+        x, y, w, h = clip.boxes[0]
+        hits = detector.detectMultiScale(grey, 1.1, 3, minSize=(32, 32))
+        found.append(
+            any(x < a + c / 2 < x + w and y < b + d / 2 < y + h for a, b, c, d in hits)
+        )
+    assert np.mean(found) >= 0.6
+
+
+def test_faces_of_any_size():
+    for size in (32, 180):
+        spec = specs_of("live", face_size=size, frames=1)[0]
+        clip = synthetic.render(spec)
+        assert clip.frames.shape[1:3] == spec.size[::-1]
+        assert clip.boxes[0, 3] == pytest.approx(size, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("subjects_per_domain", (0, 0, 0)), ("frames", 0), ("face_size", 3), ("fps", 0)],
+)
+def test_numbers_that_make_no_set_are_named(field, value):
+    with pytest.raises(InputError, match=field):
+        synthetic.plan(**{field: value})
+
+
+def test_a_root_that_cannot_be_a_folder_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(InputError, match="must be a folder"):
+        synthetic.write_videos(file / "set", workers=1, **TINY)
+
+
+def test_a_folder_with_another_set_is_refused(written):
+    root, _ = written
+    with pytest.raises(InputError, match="other settings"):
+        synthetic.write_videos(root, workers=1, **{**TINY, "seed": 7})
+
+
+def test_too_little_room_is_said_before_work(tmp_path, monkeypatch):
+    usage = dataset.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match="too full"):
+        synthetic.write_videos(tmp_path, workers=1, **TINY)
+
+
+@pytest.mark.parametrize("where", ["video", "maps"])
+def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "maps":
+        monkeypatch.setattr(dataset.np, "savez_compressed", full)
+    else:
+        monkeypatch.setattr(dataset, "count_frames", lambda path: 1)
+    with pytest.raises(InputError, match="disk is full"):
+        synthetic.write_videos(tmp_path, workers=1, **TINY)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["plan.json"]
+
+
+def test_a_missing_codec_is_named(tmp_path, monkeypatch):
+    domain = dataclasses.replace(synthetic.DOMAINS["dom_c"], codec="ZZZZ")
+    monkeypatch.setitem(synthetic.DOMAINS, "dom_c", domain)
+    spec = next(s for s in synthetic.plan(**TINY) if s.domain == "dom_c")
+    with pytest.raises(InputError, match="codec ZZZZ"):
+        dataset.write_one(spec, tmp_path / "video.avi")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_without_its_annotation_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"lost\.json"):
+        synthetic.read_annotation(tmp_path / "lost.avi")
