@@ -9,6 +9,7 @@ line only, how the second derivative of the inner loss meets a vector.
 from nasfas_jax.bilevel._hypergradient import (
     MODES,
     Hypergradient,
+    apply_update,
     hypergradient,
     inner_update,
     pull_back_update,
@@ -18,6 +19,7 @@ from nasfas_jax.bilevel._hypergradient import (
 __all__ = [
     "MODES",
     "Hypergradient",
+    "apply_update",
     "hypergradient",
     "inner_update",
     "pull_back_update",

@@ -113,7 +113,8 @@ def hypergradient(
             hyper,
             inner_batch,
             optimizer,
-            (d_phi, d_opt_state),
+            d_phi,
+            d_opt_state,
             mode=mode,
         )
         return (d_phi, d_opt_state, _add(d_hyper, d_hyper_step)), None
@@ -133,7 +134,8 @@ def pull_back_update(
     hyper: PyTree,
     batch: PyTree,
     optimizer: optax.GradientTransformation,
-    cotangents: tuple[PyTree, list[jax.Array]],
+    d_params: PyTree,
+    d_opt_state: list[jax.Array] | None = None,
     *,
     mode: str,
 ) -> tuple[PyTree, list[jax.Array], PyTree]:
@@ -147,7 +149,9 @@ def pull_back_update(
       hyper: ``h``.
       batch: what ``inner_gradient`` is given.
       optimizer: ``U``.
-      cotangents: of ``phi'`` and of the float leaves of the new optimizer state.
+      d_params: cotangent of ``phi'``.
+      d_opt_state: cotangents of the float leaves of the new optimizer state; zeros if
+        None, where nothing looks at that state.
       mode: a key of ``MODES``.
 
     Returns:
@@ -160,8 +164,10 @@ def pull_back_update(
         )
         return phi, _floats(new_state)
 
+    if d_opt_state is None:
+        d_opt_state = jax.tree.map(jnp.zeros_like, _floats(opt_state))
     _, pull_back = jax.vjp(update, params, _floats(opt_state), grads)
-    d_phi, d_opt_state, v = pull_back(cotangents)
+    d_phi, d_opt_state, v = pull_back((d_params, d_opt_state))
     h_phi, h_hyper = second_derivative_product(
         inner_gradient, params, hyper, batch, v, mode=mode
     )

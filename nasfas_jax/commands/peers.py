@@ -70,7 +70,9 @@ class TorchCDN(nn.Module):
         """Takes the kernels of `nets.CDN`: blocks in order, HWIO to OIHW."""
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         for i, convolution in enumerate(convolutions):
-            kernel = np.asarray(params[f"ConvBlock_{i}"]["kernel"]).transpose(3, 2, 0, 1)
+            kernel = np.asarray(params[f"ConvBlock_{i}"]["kernel"]).transpose(
+                3, 2, 0, 1
+            )
             with torch.no_grad():
                 convolution.weight.copy_(torch.from_numpy(kernel.copy()))
 

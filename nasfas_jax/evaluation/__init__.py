@@ -1,7 +1,22 @@
-"""Score files, thresholds, error rates.
+"""Score files, thresholds, error rates."""
 
-Live is 1 and spoof is 0, a higher score means live, and a sample is accepted when
-``score >= threshold``, in every function and file. The threshold comes from development
-data and is applied to test data; what looks at the test labels to choose a threshold is
-named ``oracle_``.
-"""
+from nasfas_jax.evaluation import metrics
+from nasfas_jax.evaluation.evaluate import Result, evaluate
+from nasfas_jax.evaluation.scores import (
+    COLUMNS,
+    ScoreTable,
+    by_video,
+    read_scores,
+    write_scores,
+)
+
+__all__ = [
+    "COLUMNS",
+    "Result",
+    "ScoreTable",
+    "by_video",
+    "evaluate",
+    "metrics",
+    "read_scores",
+    "write_scores",
+]

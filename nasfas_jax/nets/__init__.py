@@ -1,6 +1,21 @@
 """Networks that map an image [N, H, W, C] to a map [N, h, w] of liveness."""
 
+from nasfas_jax.nets.build import NAMES, build, describe, read_description
 from nasfas_jax.nets.cost import macs, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
+from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 
-__all__ = ["CDN", "VARIANTS", "DepthNet", "macs", "parameters", "score"]
+__all__ = [
+    "CDN",
+    "NAMES",
+    "VARIANTS",
+    "CDCNpp",
+    "DepthNet",
+    "SearchedNet",
+    "build",
+    "describe",
+    "macs",
+    "parameters",
+    "read_description",
+    "score",
+]

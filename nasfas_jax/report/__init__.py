@@ -1,1 +1,5 @@
 """Figures and the HTML report."""
+
+from nasfas_jax.report import cells, figures, page
+
+__all__ = ["cells", "figures", "page"]

@@ -1,7 +1,7 @@
 """The drawn picture of a genotype: chain cells between stem and head."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -31,17 +31,13 @@ POOLS = {"cdp": "CDP ÷2", "max": "max pooling ÷2", None: "pooling ÷2"}
 def draw_genotype(
     genotype: Mapping[str, Any],
     *,
-    pool: Literal["cdp", "max"] | None = None,
-    attention: bool = False,
     format: Format = "svg",
 ) -> Picture:
     """Draw the chain cells of a genotype and how they are joined.
 
     Args:
       genotype: as in its JSON file: ``{"cells": {"low": ["cdc", "skip", ...], ...}}``,
-        each cell's operations in order.
-      pool: the pooling after each cell, as the search space names it.
-      attention: whether spatial attention stands before the concatenation.
+        each cell's operations in order; its ``space`` says the pooling and attention.
       format: of the picture.
 
     Raises:
@@ -54,6 +50,8 @@ def draw_genotype(
             "genotype: cells: expected cells of one length, each a list of operations, "
             f"got lengths {lengths}. Pass the content of a genotype file."
         )
+    space = genotype.get("space", {})
+    pool, attention = space.get("pool"), bool(space.get("attention"))
     rows = max(lengths.values()) + 1 + attention
     size = (1.5 + COLUMN * len(cells) + 0.1, TOP + (rows + 1) * (BOX[1] + GAP) + 0.45)
     figure = Figure(size)

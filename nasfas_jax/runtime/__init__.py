@@ -1,1 +1,25 @@
-"""Train state, checkpoints, logging, progress."""
+"""Train state on disk, logging, progress, and the loop around a step."""
+
+from nasfas_jax.runtime.checkpoints import Checkpoints
+from nasfas_jax.runtime.devices import (
+    cache_compiles,
+    describe_machine,
+    make_mesh,
+    replicated,
+)
+from nasfas_jax.runtime.loop import Stopped, fit
+from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
+from nasfas_jax.runtime.progress import Progress
+
+__all__ = [
+    "Checkpoints",
+    "MetricsLog",
+    "Progress",
+    "Stopped",
+    "cache_compiles",
+    "describe_machine",
+    "fit",
+    "make_mesh",
+    "read_metrics",
+    "replicated",
+]

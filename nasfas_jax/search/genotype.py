@@ -127,8 +127,8 @@ def _cells(space: spaces.FASSpace, cells: object) -> tuple[tuple[str, ...], ...]
     return tuple(tuple(cells[name]) for name in spaces.CELLS)
 
 
-#: CDCN++ (CVPR 2020) as an architecture of this space: 2,257,352 parameters. Its stem
-#: has one convolution more per edge than its table shows: the first of Block1.
+#: CDCN++ (CVPR 2020) as an architecture of this space: 2,257,352 parameters. The first
+#: convolution of its Block1, 64 -> 128, is the second of the stem here.
 CDCN_PP = Genotype(
     spaces.FASSpace(
         pool="max", stem_channels=64, channels=128, head_channels=128, partial=1

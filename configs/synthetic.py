@@ -1,0 +1,132 @@
+r"""The whole road on the synthetic set: three source domains, tested on the fourth.
+
+    bash launch/local.sh
+    nasfas demo --config=configs/synthetic.py:local --workdir=runs/local
+
+on two CPU cores; README.md has the times and results that this printed. Variants:
+
+    local  the main job: 320 videos, a narrow supernet, networks a quarter as wide
+    smoke  every command in seconds, for tests; learns nothing
+    paper  the sizes and rates of NAS-FAS sec. 6.1 on faces of 256 x 256; for a GPU
+"""
+
+import ml_collections
+
+
+def get_config(variant: str = "local") -> ml_collections.ConfigDict:
+    """The settings of a variant."""
+    if variant not in VARIANTS:
+        raise ValueError(
+            f"configs/synthetic.py has no variant {variant!r}; {list(VARIANTS)}"
+        )
+    config = base()
+    VARIANTS[variant](config)
+    return config
+
+
+def base() -> ml_collections.ConfigDict:
+    """The main job."""
+    config = ml_collections.ConfigDict()
+    config.title = "Domain-aware Meta-NAS on the synthetic set"
+    config.seed = 0
+    # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
+    config.target_domain = "dom_m"
+    config.networks = ("searched", "depthnet", "cdn")
+
+    config.synthetic = ml_collections.ConfigDict(
+        {
+            "subjects_per_domain": (8, 4, 4),  # in train, development, test
+            "live_videos": 2,  # of each subject, beside a print, a replay and a mask
+            "frames": 24,
+            "face_size": 64,  # pixels
+        }
+    )
+    config.data = ml_collections.ConfigDict(
+        {
+            "dataset": "synthetic",
+            "image_size": 64,
+            "frames": 7,  # K of rank pooling
+            "clips_per_video": 4,
+            "method": "ranksvm",
+        }
+    )
+    config.search = ml_collections.ConfigDict(
+        {
+            "space": "nas_fas",
+            "space_options": {
+                "convolution": "cdc",
+                "pool": "cdp",
+                "attention": True,
+                "stem_channels": 8,
+                "channels": 16,
+                "head_channels": 16,
+                "partial": 4,
+                "map_size": 32,
+            },
+            "steps": 60,
+            "alphas_from": 15,
+            "batch_size": 4,  # of each domain
+            "inner_steps": 1,
+            "inner_learning_rate": 0.01,
+            "learning_rate": 2e-3,
+            "weight_decay": 5e-5,
+            "eps_root": 1e-8,
+            "alpha_learning_rate": 0.02,
+            "alpha_weight_decay": 1e-3,
+            "weight_order": "exact",
+            "arch_order": "exact",
+            "mode": "forward_over_reverse",
+            "log_every": 2,
+            "save_every": 20,
+        }
+    )
+    config.train = ml_collections.ConfigDict(
+        {
+            "width": 0.25,  # of DepthNet and the CDNs
+            "map_size": 32,
+            "steps": 200,
+            "batch_size": 16,
+            "learning_rate": 2e-3,
+            "decay": "cosine",
+            "weight_decay": 5e-5,
+            "log_every": 10,
+            "save_every": 50,
+        }
+    )
+    return config
+
+
+def smoke(config: ml_collections.ConfigDict) -> None:
+    """Every command in seconds."""
+    config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=10)
+    config.data.update(image_size=16, clips_per_video=2, method="harmonic")
+    config.search.space_options.update(
+        stem_channels=4, channels=4, head_channels=4, partial=2
+    )
+    config.search.update(steps=3, alphas_from=1, batch_size=2, save_every=2)
+    config.train.update(width=1 / 32, steps=3, batch_size=4, save_every=2)
+    config.networks = ("searched", "depthnet")
+
+
+def paper(config: ml_collections.ConfigDict) -> None:
+    """Rates and sizes of the paper; epochs become steps of the synthetic set's size."""
+    config.synthetic.update(face_size=230)
+    config.data.update(image_size=256)
+    config.search.space_options.update(
+        stem_channels=32, channels=64, head_channels=64, partial=4, map_size=32
+    )
+    config.search.update(
+        steps=3000,
+        alphas_from=750,
+        batch_size=8,
+        inner_learning_rate=1e-4,
+        learning_rate=1e-4,
+        alpha_learning_rate=6e-4,
+        save_every=250,
+    )
+    config.train.update(
+        width=1.0, steps=60_000, batch_size=8, learning_rate=1e-4, decay="halve"
+    )
+
+
+VARIANTS = {"local": lambda config: None, "smoke": smoke, "paper": paper}

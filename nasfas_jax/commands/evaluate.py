@@ -1,0 +1,94 @@
+"""``nasfas evaluate``: scores and error rates on the domain held out."""
+
+import json
+
+import jax
+import numpy as np
+
+from nasfas_jax import evaluation, nets
+from nasfas_jax.commands import train
+from nasfas_jax.commands.run import Run
+from nasfas_jax.data import pipeline
+
+#: Clips of every attack type, and as many live ones, kept for the report's pictures.
+EXAMPLES = 2
+
+
+def run(run: Run) -> None:
+    """Evaluates ``--network``, or all of config.networks.
+
+    The threshold is taken where false acceptance and false rejection are equal on the
+    development parts of the source domains, and applied to the test part of the target
+    domain; the last checkpoint is the one tested. Neither sees the test part.
+    """
+    for name in run.networks:
+        evaluate(run, name)
+
+
+def evaluate(run: Run, name: str) -> None:
+    """Writes ``evaluate/<network>/``: scores.csv, result.json and example maps."""
+    method, state = train.load(run, name)
+    data = run.open_data()
+    sources, targets = run.domains(data)
+    predict = jax.jit(method.predict)
+    parts = {"development": sources, "test": targets}
+    columns, maps = [], {}
+    for split, domains in parts.items():
+        batches = pipeline.eval_batches(
+            data, domains=domains, split=split, batch_size=run.config.train.batch_size
+        )
+        for batch, about in batches:
+            predicted = predict(state.params, state.batch_stats, batch["image"])
+            predicted = np.asarray(predicted)[batch["valid"]]
+            columns.append({**about, "score": np.asarray(nets.score(predicted))})
+            if split == "test":
+                maps |= dict(zip(about["clip"], predicted, strict=True))
+    table = evaluation.ScoreTable(
+        **{
+            name: np.concatenate([part[name] for part in columns])
+            for name in evaluation.COLUMNS
+        }
+    )
+    folder = run.folder("evaluate", name)
+    evaluation.write_scores(folder / "scores.csv", table)
+    result = evaluation.evaluate(table, seed=run.config.seed)
+    (folder / "result.json").write_text(result.to_json())
+    _save_examples(folder / "examples.npz", data, targets, maps)
+    print(
+        f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {result.auc:.4f} on "
+        f"{', '.join(targets)} ({result.test_counts.videos} videos; threshold "
+        f"{result.threshold:.4f} from the development parts of {', '.join(sources)})"
+    )
+
+
+def _save_examples(path, data, targets, maps) -> None:
+    """What the report shows: inputs, target and predicted map of a few test clips."""
+    part = data.splits["test"]
+    rows = part.rows(targets)
+    kinds = part.table["attack_type"][rows]
+    chosen = np.concatenate([rows[kinds == kind][:EXAMPLES] for kind in _order(kinds)])
+    records = part.load(chosen, ("static", "dynamic", "image", "depth"))
+    clips = part.table["clip"][chosen]
+    np.savez_compressed(
+        path,
+        captions=part.table["attack_type"][chosen],
+        predicted=np.stack([maps[clip] for clip in clips]),
+        **records,
+    )
+
+
+def _order(kinds) -> list[str]:
+    """Live first, then the attack types."""
+    return sorted(set(kinds), key=lambda kind: (kind != "live", kind))
+
+
+def read_results(run: Run) -> dict[str, dict]:
+    """The results of the networks that were evaluated in this workdir, by name."""
+    paths = {
+        name: run.workdir / "evaluate" / name / "result.json" for name in run.networks
+    }
+    return {
+        name: json.loads(path.read_text())
+        for name, path in paths.items()
+        if path.exists()
+    }

@@ -1,0 +1,79 @@
+"""``nasfas prepare``: videos to training records."""
+
+import pathlib
+
+from nasfas_jax.commands.run import Run
+from nasfas_jax.data import prepare, recipe, sources, synthetic
+from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import Progress
+
+
+def run(run: Run) -> None:
+    """Prepares config.data.dataset from ``--manual_dir`` (or makes the synthetic set)."""
+    data = run.config.data
+    if data.dataset not in sources.DATASETS:
+        raise InputError(
+            f"There is no dataset {data.dataset!r}; choose one of "
+            f"{sorted(sources.DATASETS)} by --dataset."
+        )
+    run.folder()
+    source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)
+    settings = recipe.Recipe(
+        image_size=data.image_size,
+        frames=data.frames,
+        clips_per_video=data.clips_per_video,
+        method=data.method,
+    )
+    found = len(sources.list_videos(data.dataset, source))
+    with Progress("prepare", found) as progress:
+        summary = prepare.prepare(
+            data.dataset,
+            source,
+            run.prepared_dir,
+            settings,
+            progress=_ignore_total(progress),
+        )
+    for row in summary.left_out:
+        print(f"left out: {row['path']}: {row['reason']}")
+    print(
+        f"{summary.clips} clips of {len(summary.rows) - len(summary.left_out)} videos "
+        f"in {run.prepared_dir} ({len(summary.left_out)} left out; see manifest.csv)"
+    )
+
+
+def _makes_its_own(run: Run) -> bool:
+    return run.config.data.dataset == "synthetic" and run.manual_dir is None
+
+
+def _manual_dir(run: Run) -> pathlib.Path:
+    if run.manual_dir is None:
+        raise InputError(
+            f"--manual_dir is missing: the folder that holds {run.config.data.dataset}."
+        )
+    return pathlib.Path(run.manual_dir)
+
+
+def _synthesize(run: Run) -> pathlib.Path:
+    videos = run.config.synthetic
+    folder = run.workdir / "videos"
+    total = len(
+        synthetic.plan(
+            subjects_per_domain=videos.subjects_per_domain,
+            live_videos=videos.live_videos,
+        )
+    )
+    with Progress("render", total) as progress:
+        synthetic.write_videos(
+            folder,
+            subjects_per_domain=videos.subjects_per_domain,
+            live_videos=videos.live_videos,
+            frames=videos.frames,
+            face_size=videos.face_size,
+            seed=run.config.seed,
+            progress=_ignore_total(progress),
+        )
+    return folder
+
+
+def _ignore_total(progress: Progress):
+    return lambda done, total, note="": progress(done, note)

@@ -1,0 +1,172 @@
+"""``nasfas report``: one HTML page of all that a run made."""
+
+import json
+
+import numpy as np
+
+from nasfas_jax import evaluation, nets, runtime
+from nasfas_jax.commands import evaluate
+from nasfas_jax.commands.run import Run
+from nasfas_jax.errors import InputError
+from nasfas_jax.report import cells, figures, page
+from nasfas_jax.search import genotype
+
+
+def run(run: Run) -> None:
+    """Writes ``report.html`` from what evaluate, train and search left in the workdir."""
+    results = evaluate.read_results(run)
+    if not results:
+        raise InputError(
+            f"Nothing in {run.workdir} was evaluated yet; run nasfas evaluate with "
+            f"this --workdir first (networks: {', '.join(run.networks)})."
+        )
+    run.folder("report")
+    sections = [
+        _curves(run, results),
+        *_searched(run),
+        *_training(run, results),
+        *_faces(run, results),
+        *_dataset(run),
+        page.Section("Settings", code=(run.workdir / "config.json").read_text()),
+    ]
+    path = run.workdir / "report.html"
+    page.render(
+        path,
+        title=f"nasfas: {run.config.title}",
+        summary=_summary(run),
+        rows=[row(run, name, result) for name, result in results.items()],
+        sections=sections,
+        facts=runtime.describe_machine(),
+    )
+    print(f"report: {path}")
+
+
+def _summary(run: Run) -> str:
+    data = run.open_data()
+    sources, targets = run.domains(data)
+    tested = f"tested on {', '.join(targets)}"
+    if run.config.target_domain:
+        tested += ", which no part of searching or training saw"
+    return (
+        f"Dataset {data.dataset}, faces of {data.recipe.image_size} x "
+        f"{data.recipe.image_size} pixels. Learned on {', '.join(sources)}; {tested}. "
+        "Every network was trained for the same steps on the same batches, and its "
+        "last checkpoint was tested."
+    )
+
+
+def row(run: Run, name: str, result: dict) -> page.Row:
+    """A network's line in the result table."""
+    cost = json.loads((run.workdir / "train" / name / "summary.json").read_text())
+    return page.Row(
+        name, result, cost["parameters"], cost["macs"], cost["wall_seconds"]
+    )
+
+
+def _curves(run: Run, results: dict) -> page.Section:
+    curves, points, histograms = {}, {}, []
+    for name, result in results.items():
+        table = evaluation.read_scores(run.workdir / "evaluate" / name / "scores.csv")
+        test = evaluation.by_video(table.take(table.split == "test"))
+        curve = evaluation.metrics.roc_curve(test.score, test.label)
+        curves[name] = (curve.far, curve.tpr)
+        points[name] = (result["test"]["far"], 1 - result["test"]["frr"])
+        histograms.append(
+            figures.score_histograms(test, result["threshold"], title=name)
+        )
+    return page.Section(
+        "ROC curves and scores",
+        "Videos of the test part. The dots are the operating points at the thresholds "
+        "from the development parts.",
+        [figures.roc(curves, points), *histograms],
+    )
+
+
+def _searched(run: Run) -> list[page.Section]:
+    """The found cells, and how the search went; nothing if this run did not search."""
+    lines = runtime.read_metrics(run.workdir / "search")
+    if not run.genotype_file.exists() or not lines:
+        return []
+    found = genotype.load(run.genotype_file)
+    cells.draw_genotype(found.as_dict(), format="png").save(
+        run.workdir / "report" / "cells.png"
+    )
+    steps = [line["step"] for line in lines]
+    probabilities = {
+        name: np.array([line[f"alphas/{name}"] for line in lines])
+        for name in found.as_dict()["cells"]
+    }
+    operations = found.space.operations
+    over_time = [
+        figures.alphas_over_time(steps, p, operations, f"{name} cell")
+        for name, p in probabilities.items()
+    ]
+    config = run.config.search
+    return [
+        page.Section(
+            "The found cells",
+            f"Search space {found.space.name}, trial {found.space.trial}: the strongest "
+            "operation other than none of every edge.",
+            [cells.draw_genotype(found.as_dict())],
+        ),
+        page.Section(
+            "The search",
+            f"Domain-aware Meta-NAS, weights to {config.weight_order} order, "
+            f"architecture to {config.arch_order} order, {config.steps} steps, alphas "
+            f"fixed before step {config.alphas_from}. Below: softmax(alphas) of every "
+            "edge, their entropy (1: undecided), and the share of edges where skip is "
+            "the strongest operation (collapse shows as a rise to 1).",
+            [figures.search_health(steps, probabilities, operations), *over_time],
+        ),
+    ]
+
+
+def _training(run: Run, results: dict) -> list[page.Section]:
+    runs = {}
+    for name in results:
+        lines = runtime.read_metrics(run.workdir / "train" / name)
+        steps = [line["step"] for line in lines]
+        runs[name] = {"loss": (steps, [line["loss"] for line in lines])}
+    return [page.Section("Training", pictures=[figures.training_curves(runs)])]
+
+
+def _faces(run: Run, results: dict) -> list[page.Section]:
+    """Inputs and maps of the first network of the table."""
+    name = next(iter(results))
+    examples = np.load(run.workdir / "evaluate" / name / "examples.npz")
+    rows = [
+        figures.FaceRow(
+            f"{caption}\nscore {nets.score(predicted):.3f}",
+            *(examples[key][i] for key in ("static", "dynamic", "image", "depth")),
+            predicted,
+        )
+        for i, (caption, predicted) in enumerate(
+            zip(examples["captions"], examples["predicted"], strict=True)
+        )
+    ]
+    picture = figures.faces(rows)
+    picture.save(run.workdir / "report" / "faces.png")
+    text = f"Clips of the test part: what {name} was given, should and did predict."
+    return [page.Section("Faces", text, [picture])]
+
+
+def _dataset(run: Run) -> list[page.Section]:
+    """A contact sheet: one face for every domain and attack type."""
+    data = run.open_data()
+    images, captions = [], []
+    part = data.splits["train"]
+    kinds = sorted(set(part.table["attack_type"]), key=lambda k: (k != "live", k))
+    for domain in data.domains:
+        rows = part.rows([domain])
+        for kind in kinds:
+            of_kind = rows[part.table["attack_type"][rows] == kind]
+            # Two people of each, as far apart in the list as can be.
+            for row in sorted(
+                {int(of_kind[0]), int(of_kind[-1])} if len(of_kind) else ()
+            ):
+                images.append(part.load(np.array([row]), ("static",))["static"][0])
+                captions.append(f"{domain} {kind}")
+    picture = figures.contact_sheet(images, captions, columns=2 * len(kinds))
+    picture.save(run.workdir / "report" / "contact_sheet.png")
+    text = "Faces of the training parts, by domain and attack type."
+    return [page.Section("The dataset", text, [picture])]

@@ -1,0 +1,17 @@
+"""The numbers that show early when training goes wrong."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def norms(grads: Any, params: Any, new_params: Any) -> dict[str, jax.Array]:
+    """L2 norms of the gradients, the parameters and their update."""
+    update = jax.tree.map(jnp.subtract, new_params, params)
+    return {
+        "l2_grads": optax.global_norm(grads),
+        "l2_params": optax.global_norm(params),
+        "l2_updates": optax.global_norm(update),
+    }

@@ -1,0 +1,201 @@
+"""Domain/Type-aware Meta-NAS (NAS-FAS sec. 4.4, Algorithm 1), exactly.
+
+With learners ``phi_i = phi - gamma_1 dL(B_i, phi, alpha)/dphi`` on the support domains
+(eq. 12), the weights follow the learners' losses on the query domain, differentiated to
+the *initial* weights (eq. 13), and the architecture follows the query loss at the new
+weights, through eq. 13 and through eq. 12 (eq. 14):
+
+    M(phi, alpha)  = sum_i L(B_q, phi_i(phi, alpha), alpha)
+    phi'(alpha)    = phi - gamma~_1 dM/dphi
+    alpha'         = alpha - gamma_2 d/dalpha L(B_q, phi'(alpha), alpha)
+
+``step`` below is these lines. Where the text writes plain gradient steps, any optax
+transformation may stand; derivatives pass through it as it is.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from nasfas_jax import bilevel, losses
+from nasfas_jax.methods import health
+from nasfas_jax.search import supernet
+
+ORDERS = ("first", "exact")
+
+
+@struct.dataclass
+class SearchState:
+    """All that a search step changes."""
+
+    step: jax.Array
+    params: Any
+    alphas: Any
+    batch_stats: Any
+    opt_state: Any
+    alpha_opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaNAS:
+    """The search step and its choices.
+
+    BatchNorm takes the batch's statistics in every pass; its running averages are kept
+    from the outer pass only (the query batch at the new weights). They feed no
+    derivative.
+
+    Attributes:
+      net: a supernet, ``net.apply(variables, x, alphas, train=...)``.
+      inner_optimizer: of eq. 12; its state starts fresh in every step.
+      optimizer: of the weights, eq. 13. Adam needs ``eps_root > 0`` where
+        ``arch_order`` is exact.
+      alpha_optimizer: of the alphas, eq. 14.
+      inner_steps: updates of each learner.
+      weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
+      arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
+      mode: how exact derivatives are computed, a key of `bilevel.MODES`.
+      alphas_from: the step from which on the alphas are updated; fixed before.
+    """
+
+    net: nn.Module
+    inner_optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformation
+    alpha_optimizer: optax.GradientTransformation
+    inner_steps: int = 1
+    weight_order: str = "exact"
+    arch_order: str = "exact"
+    mode: str = "forward_over_reverse"
+    alphas_from: int = 0
+
+    def __post_init__(self):
+        for name in ("weight_order", "arch_order"):
+            if getattr(self, name) not in ORDERS:
+                raise ValueError(
+                    f"{name} must be one of {ORDERS}, got {getattr(self, name)!r}"
+                )
+
+    def init(self, key: jax.Array, image: jax.Array) -> SearchState:
+        """A fresh state for images like ``image`` [1, S, S, 3]."""
+        alpha_key, param_key = jax.random.split(key)
+        alphas = supernet.init_alphas(self.net.space, alpha_key, image.dtype)
+        variables = self.net.init(param_key, image, alphas, train=False)
+        return SearchState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            alphas=alphas,
+            batch_stats=variables["batch_stats"],
+            opt_state=self.optimizer.init(variables["params"]),
+            alpha_opt_state=self.alpha_optimizer.init(alphas),
+        )
+
+    def loss(self, batch_stats: Any, params: Any, alphas: Any, batch: dict):
+        """MSE + contrastive depth loss, and the new running averages."""
+        predicted, new = self.net.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch["image"],
+            alphas,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        return losses.depth_loss(predicted, batch["target"]), new["batch_stats"]
+
+    def meta_objective(self, loss, params, alphas, episode) -> bilevel.Hypergradient:
+        """``M`` and its derivatives by ``phi`` and by ``alpha`` (eq. 12 and 13)."""
+
+        def learner(total, support):
+            one = bilevel.hypergradient(
+                loss,
+                jax.grad(loss, (0, 1)),
+                params,
+                alphas,
+                support,
+                episode["query"],
+                self.inner_optimizer,
+                steps=self.inner_steps,
+                mode=self._mode(self.weight_order),
+            )
+            return jax.tree.map(jnp.add, total, one), None
+
+        nothing = bilevel.Hypergradient(
+            *jax.tree.map(
+                jnp.zeros_like, (episode["query"]["target"].sum(), params, alphas)
+            )
+        )
+        return jax.lax.scan(learner, nothing, episode["support"])[0]
+
+    def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
+        """One iteration of Algorithm 1.
+
+        Args:
+          state: the state before.
+          episode: ``support``: ``image`` [N-1, B, S, S, 3] and ``target``
+            [N-1, B, h, w]; ``query``: the same without the first axis.
+        """
+        with_stats = partial(self.loss, state.batch_stats)
+
+        def loss(params, alphas, batch):
+            return with_stats(params, alphas, batch)[0]
+
+        # Eq. 12 and 13.
+        meta = self.meta_objective(loss, state.params, state.alphas, episode)
+        params, opt_state = bilevel.apply_update(
+            self.optimizer, state.params, state.opt_state, meta.params
+        )
+
+        # Eq. 14: the direct term, and the one through phi'(alpha).
+        (query_loss, batch_stats), (d_params, d_alphas) = jax.value_and_grad(
+            with_stats, (0, 1), has_aux=True
+        )(params, state.alphas, episode["query"])
+
+        def update_alphas():
+            grads = d_alphas
+            if self.arch_order == "exact":
+                through = self._through_update(loss, state, meta, d_params, episode)
+                grads = jax.tree.map(jnp.add, grads, through)
+            return bilevel.apply_update(
+                self.alpha_optimizer, state.alphas, state.alpha_opt_state, grads
+            )
+
+        alphas, alpha_opt_state = jax.lax.cond(
+            state.step >= self.alphas_from,
+            update_alphas,
+            lambda: (state.alphas, state.alpha_opt_state),
+        )
+        metrics = {
+            "loss": query_loss,
+            "meta_objective": meta.value,
+            **health.norms(meta.params, state.params, params),
+        }
+        new_state = SearchState(
+            state.step + 1, params, alphas, batch_stats, opt_state, alpha_opt_state
+        )
+        return new_state, metrics
+
+    def _through_update(self, loss, state, meta, d_params, episode):
+        """``d/dalpha`` of ``d_params . phi'(alpha)``: eq. 14 through eq. 13 and 12."""
+
+        def gradient(params, alphas, episode):
+            result = self.meta_objective(loss, params, alphas, episode)
+            return result.params, result.hyper
+
+        _, _, d_alphas = bilevel.pull_back_update(
+            gradient,
+            state.params,
+            state.opt_state,
+            meta.params,
+            state.alphas,
+            episode,
+            self.optimizer,
+            d_params,
+            mode=self.mode,
+        )
+        return d_alphas
+
+    def _mode(self, order: str) -> str:
+        return self.mode if order == "exact" else "first_order"

@@ -1,0 +1,76 @@
+"""Training one network on batches of all domains alike."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from nasfas_jax import bilevel, losses
+from nasfas_jax.methods import health
+
+
+@struct.dataclass
+class TrainState:
+    """All that a training step changes."""
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Supervised:
+    """Depth supervision, MSE + contrastive depth loss (NAS-FAS sec. 3.3).
+
+    Attributes:
+      net: from images to maps, ``net.apply(variables, x, train=...)``.
+      optimizer: of its parameters.
+    """
+
+    net: nn.Module
+    optimizer: optax.GradientTransformation
+
+    def init(self, key: jax.Array, image: jax.Array) -> TrainState:
+        """A fresh state for images like ``image`` [1, S, S, 3]."""
+        variables = self.net.init(key, image, train=False)
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables["batch_stats"],
+            opt_state=self.optimizer.init(params),
+        )
+
+    def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
+        """One update on ``image`` [B, S, S, 3] and ``target`` [B, h, w]."""
+
+        def loss(params):
+            predicted, new = self.net.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                batch["image"],
+                train=True,
+                mutable=["batch_stats"],
+            )
+            return losses.depth_loss(predicted, batch["target"]), new["batch_stats"]
+
+        (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
+        params, opt_state = bilevel.apply_update(
+            self.optimizer, state.params, state.opt_state, grads
+        )
+        metrics = {
+            "loss": value,
+            **health.norms(grads, state.params, params),
+        }
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
+        """Maps [B, h, w] of images [B, S, S, 3], with the running averages."""
+        variables = {"params": params, "batch_stats": batch_stats}
+        return self.net.apply(variables, image, train=False)

@@ -1,0 +1,145 @@
+"""The loop around a pure step: resume, log, save, stop."""
+
+import math
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasfas_jax.runtime import devices
+from nasfas_jax.runtime.checkpoints import Checkpoints
+from nasfas_jax.runtime.metrics import MetricsLog
+from nasfas_jax.runtime.progress import Progress
+
+Step = Callable[[Any, Any], tuple[Any, dict]]
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has saved its state: start it again to go on."""
+
+
+def fit(
+    name: str,
+    step: Step,
+    state: Any,
+    batches: Iterator,
+    *,
+    steps: int,
+    folder: pathlib.Path,
+    log_every: int = 10,
+    save_every: int = 100,
+    batch_axes: Any = 0,
+    extra_metrics: Callable[[Any], dict] = lambda state: {},
+) -> tuple[Any, float]:
+    """Runs ``step`` until ``steps`` are done, from the last checkpoint if there is one.
+
+    A run that was killed and started again ends in the same state, bit for bit on the
+    same devices, as one that was never killed.
+
+    Args:
+      name: shown with the progress.
+      step: ``(state, batch) -> (state, metrics)``; compiled here, once.
+      state: the first state.
+      batches: endless, with ``get_state`` and ``set_state``, as Grain's iterators.
+      steps: in all.
+      folder: holds metrics, TensorBoard files and checkpoints.
+      log_every: steps between lines of metrics.
+      save_every: steps between checkpoints.
+      batch_axes: the axis of the batch's arrays that is split over devices; a tree
+        prefix of the batch.
+      extra_metrics: more to log, of the state.
+
+    Returns:
+      The last state, and the seconds spent in steps, those before a restart included;
+      the first step of a start, which compiles, is left out.
+
+    Raises:
+      Stopped: by SIGTERM or Ctrl-C, after the running step, with a checkpoint.
+      FloatingPointError: the loss is not finite; the text has the steps.
+    """
+    mesh = devices.make_mesh()
+    state = jax.device_put(state, devices.replicated(mesh))
+    checkpoints = Checkpoints(folder)
+    done = 0
+    if checkpoints.latest is not None:
+        state, iterator_state = checkpoints.restore(state)
+        batches.set_state(iterator_state)
+        done = checkpoints.latest
+    log = MetricsLog(folder, first_step=done)
+    compiled = jax.jit(step, donate_argnums=0)
+    seconds, logged, first = log.seconds, done, True
+    try:
+        with _stop_signals() as stop, Progress(name, steps, start=done) as progress:
+            while done < steps:
+                batch = _place(next(batches), batch_axes, mesh)
+                began = time.monotonic()
+                state, metrics = compiled(state, batch)
+                done += 1
+                due = first or done % log_every == 0 or done == steps
+                if due:
+                    metrics = jax.device_get(metrics)
+                if not first:
+                    seconds += time.monotonic() - began
+                if due:
+                    _require_finite(metrics, name, logged, done)
+                    log.write(
+                        done, {**metrics, "seconds": seconds, **extra_metrics(state)}
+                    )
+                    logged = done
+                    progress(done, f"loss {metrics['loss']:.4f}")
+                first = False
+                if done % save_every == 0 or done == steps or stop:
+                    checkpoints.save(done, state, batches.get_state())
+                if stop and done < steps:
+                    raise Stopped(
+                        f"{name} stopped after step {done} of {steps}; its state is in "
+                        f"{checkpoints.folder}. The same command goes on from there."
+                    )
+    finally:
+        log.close()
+        checkpoints.close()
+    return state, seconds
+
+
+class _stop_signals:
+    """Notes SIGTERM and SIGINT instead of dying in the middle of a step."""
+
+    def __enter__(self) -> list:
+        noted: list[int] = []
+        self._old = {
+            number: signal.signal(number, lambda number, frame: noted.append(number))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return noted
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+def _place(batch: Any, axes: Any, mesh) -> Any:
+    """The batch's arrays on the mesh, split where they are many enough."""
+
+    def put(axis: int, part: Any) -> Any:
+        return jax.tree.map(lambda x: _put(np.asarray(x), axis, mesh), part)
+
+    return jax.tree.map(put, axes, batch)
+
+
+def _put(array: np.ndarray, axis: int, mesh) -> jax.Array:
+    divisible = array.ndim > axis and array.shape[axis] % mesh.size == 0
+    sharding = devices.split(mesh, axis) if divisible else devices.replicated(mesh)
+    return jax.device_put(array, sharding)
+
+
+def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:
+    if not math.isfinite(metrics["loss"]):
+        raise FloatingPointError(
+            f"{name}: the loss is {metrics['loss']} at step {last} (it was finite at "
+            f"step {first}). A lower learning rate is the usual cure; the last "
+            "checkpoint holds the state before."
+        )
