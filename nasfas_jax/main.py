@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from nasfas_jax import commands
@@ -63,6 +63,8 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the ``nasfas`` command."""
+    # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
+    flags.FLAGS.set_default("verbosity", logging.WARNING)
     app.run(main)
 
 

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
+from nasfas_jax.ops.convolution import convolution_p
+
 
 def parameters(variables: Any) -> int:
     """The number of trained numbers: the size of ``variables['params']``."""
@@ -47,7 +49,7 @@ def _count(jaxpr: Jaxpr) -> int:
 
 def _equation(equation: JaxprEqn) -> int:
     name = equation.primitive.name
-    if name not in ("conv_general_dilated", "dot_general"):
+    if name not in ("conv_general_dilated", "dot_general", convolution_p.name):
         return 0
     arrays: list[Any] = [*equation.invars, *equation.outvars]
     left, right, output = (array.aval.shape for array in arrays)
@@ -55,7 +57,10 @@ def _equation(equation: JaxprEqn) -> int:
     if name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
         return outputs * math.prod(left[i] for i in contracted)
-    out_features = right[equation.params["dimension_numbers"].rhs_spec[0]]
+    if name == convolution_p.name:
+        out_features = right[-1]
+    else:
+        out_features = right[equation.params["dimension_numbers"].rhs_spec[0]]
     return outputs * math.prod(right) // out_features
 
 

@@ -19,7 +19,6 @@ def assemble(
     theta: ArrayLike,
     lam: ArrayLike,
     train: bool,
-    lowering: str = "conv",
 ) -> Array:
     """A network around its cells (NAS-FAS figure 6); call it inside ``nn.compact``.
 
@@ -35,14 +34,13 @@ def assemble(
       theta: of every convolution.
       lam: of CDP.
       train: whether BatchNorm takes the batch's statistics.
-      lowering: as `ops.cdc` takes it.
 
     Returns:
       Maps [N, map_size, map_size], not negative.
     """
 
     def conv(features: int, x: Array, name: str, **options) -> Array:
-        block = ConvBlock(features, lowering=lowering, name=name, **options)
+        block = ConvBlock(features, name=name, **options)
         return block(x, theta=theta, train=train)
 
     x = conv(space.stem_channels, x, "stem_0")
@@ -53,7 +51,7 @@ def assemble(
         x = level = ops.cdp(x, lam) if space.pool == "cdp" else ops.max_pool(x)
         if space.attention:
             window = spaces.ATTENTION_WINDOWS[name]
-            level = SpatialAttention(window, lowering, name=f"{name}_attention")(x)
+            level = SpatialAttention(window, name=f"{name}_attention")(x)
         levels.append(ops.resize(level, space.map_size))
     x = conv(space.head_channels, jnp.concatenate(levels, -1), "head_0")
     return conv(1, x, "head_1", bn=False, kernel_init=map_init)[..., 0]

@@ -1,0 +1,282 @@
+"""Hypergradients against closed forms, plain autodiff and central differences."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from nasfas_jax import bilevel
+
+EXACT = ("forward_over_reverse", "reverse_over_reverse")
+OPTIMIZERS = {
+    "sgd": optax.sgd(0.1),
+    "schedule": optax.sgd(lambda step: 0.1 / (1 + step)),
+    "momentum": optax.sgd(0.1, momentum=0.9, nesterov=True),
+    # The derivative of Adam's root is infinite at a zero gradient without eps_root.
+    "adam": optax.adam(0.1, eps_root=1e-6),
+}
+
+#: One step, and several with each kind of state.
+CASES = [("sgd", 1), ("schedule", 3), ("momentum", 3), ("adam", 3)]
+
+
+def inner_loss(phi, h, batch):
+    """Smooth, and no second derivative of it is constant."""
+    residual = jnp.sin(batch["x"] @ (phi["w"] * h)) * phi["b"] - batch["y"]
+    return jnp.mean(residual**2)
+
+
+def outer_loss(phi, h, batch):
+    """Depends on ``h`` directly as well."""
+    return inner_loss(phi, h, batch) + phi["w"] @ jnp.sin(h)
+
+
+inner_gradient = jax.grad(inner_loss, (0, 1))
+
+
+def problem():
+    """Parameters, hyperparameters, and an inner and an outer batch."""
+    rng = np.random.default_rng(0)
+
+    def batch():
+        return {"x": jnp.asarray(rng.normal(size=(5, 3))), "y": jnp.ones(5)}
+
+    phi = {"w": jnp.asarray(rng.normal(size=3)), "b": jnp.asarray(1.5)}
+    return phi, jnp.asarray([0.7, 1.2, -0.4]), batch(), batch()
+
+
+def written_out(optimizer, steps, gradient=inner_gradient):
+    """The objective as its equation stands, one step after the other."""
+
+    def objective(phi, h, inner_batch, outer_batch):
+        state = optimizer.init(phi)
+        for _ in range(steps):
+            grads = gradient(phi, h, inner_batch)[0]
+            with jax.numpy_dtype_promotion("standard"):
+                updates, state = optimizer.update(grads, state, phi)
+            phi = optax.apply_updates(phi, updates)
+        return outer_loss(phi, h, outer_batch)
+
+    return objective
+
+
+@functools.cache
+def hypergradient(optimizer, steps, mode, gradient=inner_gradient):
+    """Of the problem above, compiled, as a function of its four arguments."""
+
+    @jax.jit
+    def compute(phi, h, inner_batch, outer_batch):
+        return bilevel.hypergradient(
+            outer_loss,
+            gradient,
+            phi,
+            h,
+            inner_batch,
+            outer_batch,
+            optimizer,
+            steps=steps,
+            mode=mode,
+        )
+
+    return compute
+
+
+def assert_close(actual, expected, rtol):
+    """Relative to the largest element of each leaf."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
+
+
+def random_like(tree, seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), tree)
+
+
+def dot(a, b):
+    return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b)))
+
+
+def central_difference(f, x, direction, eps=1e-5):
+    """Error: eps^2 of truncation, 1e-16 / eps of rounding; both near 1e-10."""
+
+    def move(sign):
+        return jax.tree.map(lambda a, d: a + sign * eps * d, x, direction)
+
+    return (f(move(1)) - f(move(-1))) / (2 * eps)
+
+
+@pytest.mark.parametrize(("name", "steps"), CASES)
+def test_exact_modes_are_autodiff_of_the_written_out_objective(x64, name, steps):
+    arguments = problem()
+    objective = jax.jit(written_out(OPTIMIZERS[name], steps))
+    value, expected = jax.jit(jax.value_and_grad(objective, (0, 1)))(*arguments)
+    phi, h, *batches = arguments
+    for mode in EXACT:
+        actual = hypergradient(OPTIMIZERS[name], steps, mode)(*arguments)
+        np.testing.assert_allclose(actual.value, value, rtol=1e-12)
+        assert_close((actual.params, actual.hyper), expected, 1e-10)
+    for seed in range(3):
+        d_phi, d_h = random_like(phi, seed), random_like(h, seed)
+        slope = central_difference(lambda p: objective(p, h, *batches), phi, d_phi)
+        np.testing.assert_allclose(dot(actual.params, d_phi), slope, rtol=1e-6)
+        slope = central_difference(lambda g: objective(phi, g, *batches), h, d_h)
+        np.testing.assert_allclose(dot(actual.hyper, d_h), slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_closed_form_on_quadratics(x64, steps):
+    """``w' = (I - r A) w + r B h`` a step; the outer loss is ``|w_k - c|^2 / 2``."""
+    rng = np.random.default_rng(0)
+    root, b, c = rng.normal(size=(3, 3)), rng.normal(size=(3, 2)), rng.normal(size=3)
+    a, rate = root @ root.T, 0.05
+    w, h = jnp.asarray(rng.normal(size=3)), jnp.asarray(rng.normal(size=2))
+
+    def inner(w, h, batch):
+        return w @ batch["a"] @ w / 2 - w @ batch["b"] @ h
+
+    shrink = np.eye(3) - rate * a
+    powers = [np.linalg.matrix_power(shrink, i) for i in range(steps + 1)]
+    by_h = rate * sum(powers[:steps]) @ b
+    residual = powers[steps] @ w + by_h @ h - c
+    for mode in EXACT:
+        result = bilevel.hypergradient(
+            lambda w, h, c: jnp.sum((w - c) ** 2) / 2,
+            jax.grad(inner, (0, 1)),
+            w,
+            h,
+            {"a": jnp.asarray(a), "b": jnp.asarray(b)},
+            jnp.asarray(c),
+            optax.sgd(rate),
+            steps=steps,
+            mode=mode,
+        )
+        expected = (
+            residual @ residual / 2,
+            powers[steps].T @ residual,
+            by_h.T @ residual,
+        )
+        for one, other in zip(result, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-10)
+
+
+def test_one_sgd_step_is_the_dense_hessian_formula(x64):
+    """``(I - r H) g`` and ``dL_out/dh - r (d2L/dphi dh)^T g`` with whole matrices."""
+    arguments = problem()
+    rate = 0.1
+
+    @jax.jit
+    def dense(phi, h, inner_batch, outer_batch):
+        flat, unravel = ravel_pytree(phi)
+        gradient = jax.grad(lambda p: inner_loss(unravel(p), h, inner_batch))(flat)
+        hessian = jax.hessian(lambda p: inner_loss(unravel(p), h, inner_batch))(flat)
+        mixed = jax.jacfwd(
+            lambda q: jax.grad(lambda p: inner_loss(unravel(p), q, inner_batch))(flat)
+        )(h)
+        phi_1 = unravel(flat - rate * gradient)
+        g, direct = jax.grad(outer_loss, (0, 1))(phi_1, h, outer_batch)
+        g = ravel_pytree(g)[0]
+        return g - rate * hessian @ g, direct - rate * mixed.T @ g
+
+    expected = dense(*arguments)
+    for mode in EXACT:
+        result = hypergradient(OPTIMIZERS["sgd"], 1, mode)(*arguments)
+        actual = ravel_pytree(result.params)[0], result.hyper
+        assert_close(actual, expected, 1e-12)
+
+
+@pytest.mark.parametrize(("name", "steps"), CASES)
+def test_first_order_takes_the_inner_gradients_for_constants(x64, name, steps):
+    """With an update that adds something to phi, that is the outer gradient there."""
+    arguments = problem()
+
+    @jax.jit
+    def textbook(phi, h, inner_batch, outer_batch):
+        phi_k = bilevel.inner_update(
+            inner_gradient, phi, h, inner_batch, OPTIMIZERS[name], steps=steps
+        )
+        return jax.value_and_grad(outer_loss, (0, 1))(phi_k, h, outer_batch)
+
+    value, expected = textbook(*arguments)
+    actual = hypergradient(OPTIMIZERS[name], steps, "first_order")(*arguments)
+    assert_close((actual.params, actual.hyper), expected, 1e-12)
+    looped = jax.jit(written_out(OPTIMIZERS[name], steps))(*arguments)
+    np.testing.assert_allclose(value, looped, rtol=1e-12)
+
+
+def test_first_order_is_exact_at_a_zero_inner_rate_only(x64):
+    arguments = problem()
+    for sgd, same in ((optax.sgd(0.0), True), (OPTIMIZERS["sgd"], False)):
+        first = hypergradient(sgd, 1, "first_order")(*arguments)
+        for mode in EXACT:
+            exact = hypergradient(sgd, 1, mode)(*arguments)
+            gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), first, exact)
+            assert (max(jax.tree.leaves(gap[1:])) < 1e-12) == same
+
+
+def test_levels_nest(x64):
+    """A hypergradient as the inner gradient: third derivatives, both exact modes."""
+    arguments = problem()
+    sgd = OPTIMIZERS["sgd"]
+    middle = written_out(sgd, 1)
+
+    def middle_gradient(phi, h, batch):
+        return jax.grad(middle, (0, 1))(phi, h, batch, batch)
+
+    objective = written_out(sgd, 2, middle_gradient)
+    value, expected = jax.jit(jax.value_and_grad(objective, (0, 1)))(*arguments)
+    for mode in EXACT:
+
+        def nested(phi, h, batch, mode=mode):
+            return hypergradient(sgd, 1, mode)(phi, h, batch, batch)[1:]
+
+        actual = hypergradient(sgd, 2, mode, nested)(*arguments)
+        np.testing.assert_allclose(actual.value, value, rtol=1e-12)
+        assert_close((actual.params, actual.hyper), expected, 1e-10)
+
+
+def test_vmap_over_hyperparameters_in_float32():
+    phi, h, *batches = jax.tree.map(lambda x: x.astype(jnp.float32), problem())
+    many = jnp.stack([h, 2 * h])
+    for mode in EXACT:
+        compute = hypergradient(OPTIMIZERS["sgd"], 1, mode)
+        swept = jax.jit(jax.vmap(compute, (None, 0, None, None)))(phi, many, *batches)
+        assert {leaf.dtype for leaf in jax.tree.leaves(swept)} == {jnp.dtype("float32")}
+        for i in range(2):
+            one = compute(phi, many[i], *batches)
+            assert_close(jax.tree.map(lambda x, i=i: x[i], swept), one, 1e-5)
+
+
+def test_adam_is_finite_at_a_zero_gradient(x64):
+    """A parameter that the inner loss ignores, as a shut ReLU makes them."""
+
+    def inner(phi, h, batch):
+        return (phi["used"] * h - batch) ** 2
+
+    def outer(phi, h, batch):
+        return phi["used"] * h + phi["ignored"]
+
+    phi = {"used": jnp.asarray(1.0), "ignored": jnp.asarray(1.0)}
+    for mode in EXACT:
+        result = bilevel.hypergradient(
+            outer,
+            jax.grad(inner, (0, 1)),
+            phi,
+            jnp.asarray(0.3),
+            jnp.asarray(2.0),
+            None,
+            optax.adam(0.1, eps_root=1e-6),
+            steps=3,
+            mode=mode,
+        )
+        assert np.isfinite(jax.tree.leaves(result)).all()
+        np.testing.assert_allclose(result.params["ignored"], 1.0)
+
+
+def test_an_unknown_mode_is_named():
+    with pytest.raises(ValueError, match=r"'second_order'.*forward_over_reverse"):
+        hypergradient(optax.sgd(0.1), 1, "second_order")(*problem())
