@@ -39,6 +39,9 @@ _OUTPUT = flags.DEFINE_string(
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
+    if "--verbosity" not in " ".join(sys.argv):
+        # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
+        logging.set_verbosity(logging.WARNING)
     if len(argv) != 2 or argv[1] not in commands.COMMANDS:
         print(commands.usage(), file=sys.stderr)
         return 2
@@ -63,8 +66,6 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the ``nasfas`` command."""
-    # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
-    flags.FLAGS.set_default("verbosity", logging.WARNING)
     app.run(main)
 
 

@@ -76,10 +76,23 @@ class TorchCDN(nn.Module):
             with torch.no_grad():
                 convolution.weight.copy_(torch.from_numpy(kernel.copy()))
 
-    def kernel_gradients(self) -> list[np.ndarray]:
-        """The gradients of the kernels in order, HWIO."""
+    def images(self, pixels: np.ndarray) -> Tensor:
+        """[N, H, W, C] to what `forward` takes."""
+        return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+
+    def predict(self, images: Tensor) -> np.ndarray:
+        """Maps in evaluation mode."""
+        self.eval()
+        with torch.no_grad():
+            return self(images).numpy()
+
+    def gradients(self, images: Tensor) -> list[np.ndarray]:
+        """A training step's gradients, of the mean of the squared map; kernels HWIO."""
+        self.train()
+        self.zero_grad()
+        self(images).square().mean().backward()
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         return [
-            np.asarray(convolution.weight.grad).transpose(2, 3, 1, 0)
-            for convolution in convolutions
+            m.weight.grad.numpy().transpose(2, 3, 1, 0)  # pyright: ignore
+            for m in convolutions
         ]

@@ -3,7 +3,7 @@
 import pathlib
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import prepare, recipe, sources, synthetic
+from nasfas_jax.data import prepare, sources, synthetic
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
 
@@ -18,19 +18,13 @@ def run(run: Run) -> None:
         )
     run.folder()
     source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)
-    settings = recipe.Recipe(
-        image_size=data.image_size,
-        frames=data.frames,
-        clips_per_video=data.clips_per_video,
-        method=data.method,
-    )
     found = len(sources.list_videos(data.dataset, source))
     with Progress("prepare", found) as progress:
         summary = prepare.prepare(
             data.dataset,
             source,
             run.prepared_dir,
-            settings,
+            run.recipe,
             progress=_ignore_total(progress),
         )
     for row in summary.left_out:

@@ -6,7 +6,7 @@ import pathlib
 
 import ml_collections
 
-from nasfas_jax.data import pipeline, prepared
+from nasfas_jax.data import pipeline, prepared, recipe
 from nasfas_jax.errors import InputError
 
 
@@ -38,6 +38,17 @@ class Run:
     def prepared_dir(self) -> pathlib.Path:
         """Where the prepared data lie."""
         return pathlib.Path(self.data_dir or self.workdir / "data")
+
+    @property
+    def recipe(self) -> recipe.Recipe:
+        """How videos become records."""
+        data = self.config.data
+        return recipe.Recipe(
+            image_size=data.image_size,
+            frames=data.frames,
+            clips_per_video=data.clips_per_video,
+            method=data.method,
+        )
 
     @property
     def genotype_file(self) -> pathlib.Path:

@@ -1,0 +1,194 @@
+"""``nasfas bench``: our operations beside their PyTorch peers, in one run.
+
+Each benchmark checks first that both sides compute the same, then times them by turns
+and reports medians and their ratio: load and heat of the machine fall on both alike.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich
+from jax import Array
+from rich.table import Table
+
+from nasfas_jax import nets
+from nasfas_jax.errors import InputError
+
+#: Sizes of the CDN benchmark: side of the image and batch.
+CDN_CASES = ((256, 1), (64, 8))
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table; times in seconds, medians over the runs."""
+
+    benchmark: str
+    case: str
+    ours: float
+    peer: float
+    compile: float  # tracing and compiling our side
+
+    @property
+    def ratio(self) -> float:
+        """Our time over the peer's: below 1 is faster."""
+        return self.ours / self.peer
+
+
+def by_turns(
+    ours: Callable[[], Any], peer: Callable[[], Any], repeats: int
+) -> tuple[float, float]:
+    """Medians in seconds of two functions run by turns, after one run to warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for run in range(repeats + 1):
+        for function, seconds in zip((ours, peer), times, strict=True):
+            start = time.perf_counter()
+            function()
+            if run > 0:
+                seconds.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def compiled(function: Callable, *arguments: Any) -> tuple[Callable, float]:
+    """The program, which returns when its results are there, and its compile time."""
+    start = time.perf_counter()
+    program = jax.jit(function).lower(*arguments).compile()
+    seconds = time.perf_counter() - start
+    return lambda *arguments: jax.block_until_ready(program(*arguments)), seconds
+
+
+def check(what: str, ours: Any, peer: np.ndarray, tolerance: float) -> None:
+    """Raises unless two arrays agree to ``tolerance`` times the peer's norm."""
+    difference = np.linalg.norm(np.asarray(ours) - peer) / np.linalg.norm(peer)
+    if not difference <= tolerance:
+        raise AssertionError(f"{what}: ours and the peer's differ by {difference:.1e}")
+
+
+def cdn(repeats: int, cases: tuple[tuple[int, int], ...] = CDN_CASES) -> Iterator[Row]:
+    """CDN with CDC and max pooling, against two-convolution CDC in PyTorch.
+
+    Forward in evaluation, and the gradient of a loss by all parameters in training.
+    """
+    for size, batch in cases:
+        yield from _cdn_case(repeats, size, batch)
+
+
+def _cdn_case(repeats: int, size: int, batch: int) -> Iterator[Row]:
+    from nasfas_jax.commands.peers import TorchCDN
+
+    case = f"{size} x {size}, batch {batch}"
+    net = nets.CDN(pool="max")
+    pixels = np.random.default_rng(0).normal(size=(batch, size, size, 3))
+    x = jnp.asarray(pixels, jnp.float32)
+    variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(x)
+    peer = TorchCDN()
+    peer.load(variables["params"])
+    images = peer.images(pixels)
+
+    def predict(variables: Any, x: Array) -> Array:
+        return net.apply(variables, x, train=False)
+
+    def loss(params: Any, stats: Any, x: Array) -> Array:
+        variables = {"params": params, "batch_stats": stats}
+        maps, _ = net.apply(variables, x, train=True, mutable=["batch_stats"])
+        return jnp.square(maps).mean()
+
+    forward, seconds = compiled(predict, variables, x)
+    check(f"CDN at {case}", forward(variables, x), peer.predict(images), 1e-4)
+    times = by_turns(
+        lambda: forward(variables, x), lambda: peer.predict(images), repeats
+    )
+    yield Row("CDN forward", case, *times, seconds)
+
+    state = variables["params"], variables["batch_stats"], x
+    gradient, seconds = compiled(jax.grad(loss), *state)
+    kernels = gradient(*state)
+    for i, theirs in enumerate(peer.gradients(images)):
+        # In float32 rounding moves pixels over the kinks of ReLU and maximum, on both
+        # sides alike; in float64 the two agree to 1e-13.
+        ours = kernels[f"ConvBlock_{i}"]["kernel"]
+        check(f"gradient of kernel {i} at {case}", ours, theirs, 0.1)
+    times = by_turns(lambda: gradient(*state), lambda: peer.gradients(images), repeats)
+    yield Row("CDN forward + backward", case, *times, seconds)
+
+
+#: Every benchmark by name: a function of the number of runs that yields rows.
+BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {"cdn": cdn}
+
+
+def bench(
+    names: tuple[str, ...] = (),
+    *,
+    repeats: int = 7,
+    output: str | os.PathLike[str] | None = None,
+) -> list[Row]:
+    """Runs benchmarks, prints a table and writes the numbers as JSON.
+
+    Args:
+      names: of `BENCHMARKS`; all of them if empty.
+      repeats: timed runs of each side.
+      output: path of the JSON file; none is written without it.
+
+    Raises:
+      InputError: an unknown name, or PyTorch is not installed.
+    """
+    for name in names:
+        if name not in BENCHMARKS:
+            raise InputError(
+                f"There is no benchmark {name!r}. Choose from: {', '.join(BENCHMARKS)}."
+            )
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "The benchmarks compare with PyTorch, which is not installed. Install the "
+            "extra that brings it, in this environment: pip install 'nasfas_jax[bench]' "
+            "(in a checkout: pip install -e '.[bench]')."
+        )
+    rows = []
+    for name in names or BENCHMARKS:
+        for row in BENCHMARKS[name](repeats):
+            rich.print(f"{row.benchmark}, {row.case}: ratio {row.ratio:.2f}")
+            rows.append(row)
+    _print(rows)
+    if output is not None:
+        result = {"machine": machine(), "repeats": repeats}
+        result["rows"] = [
+            dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows
+        ]
+        pathlib.Path(output).write_text(json.dumps(result, indent=2) + "\n")
+    return rows
+
+
+def machine() -> dict[str, Any]:
+    """Where the numbers come from."""
+    import torch
+
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+    }
+
+
+def _print(rows: list[Row]) -> None:
+    table = Table(title="Seconds, medians of alternated runs; ratio = ours / PyTorch")
+    for name in ("benchmark", "case"):
+        table.add_column(name)
+    for name in ("ours", "PyTorch", "ratio", "our compile time"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        numbers = [row.ours, row.peer, row.ratio, row.compile]
+        table.add_row(row.benchmark, row.case, *(f"{n:.2f}" for n in numbers))
+    rich.print(table)
