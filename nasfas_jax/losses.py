@@ -60,7 +60,7 @@ def contrastive_depth(predicted: Array, target: Array) -> Array:
 
 
 def depth_loss(predicted: Array, target: Array) -> Array:
-    """`pixel_mse` plus `contrastive_depth`, both with weight 1 (NAS-FAS sec. 3.2).
+    """`pixel_mse` plus `contrastive_depth`, both with weight 1 (NAS-FAS sec. 3.3).
 
     Args:
       predicted: [B, H, W].

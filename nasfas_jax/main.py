@@ -9,54 +9,51 @@ from ml_collections import config_flags
 from nasfas_jax import commands
 from nasfas_jax.errors import InputError
 
-_CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
+CONFIG_TEXT = "FILE:VARIANT; --config.a.b=c changes a field of it."
+WORKDIR_TEXT = "Folder of the run; runs/local if not given."
+TEXTS = {
+    "dataset": "Instead of config.data.dataset.",
+    "manual_dir": "Folder of the dataset's files.",
+    "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
+    "network": "Network to train, test or predict with; all of the config's if not given.",
+    "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
+    "input": "Video or picture to predict on.",
+    "output": "Folder for what predict or bench writes; WORKDIR/COMMAND if not given.",
+}
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    str(_CONFIGS / "synthetic.py:local"),
-    "Settings, and after a colon their variant; --config.a.b=c changes one.",
-    lock_config=True,
-)
-_WORKDIR = flags.DEFINE_string("workdir", "runs/local", "Folder of the run.")
-_DATASET = flags.DEFINE_string("dataset", None, "Instead of config.data.dataset.")
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of the dataset's files.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder of the prepared data; WORKDIR/data if not given."
-)
-_NETWORK = flags.DEFINE_string(
-    "network", None, "Network to train, evaluate or predict with; all of the config's."
-)
-_GENOTYPE = flags.DEFINE_string(
-    "genotype", None, "Genotype file; WORKDIR/search/genotype.json if not given."
-)
-_INPUT = flags.DEFINE_string("input", None, "Video or picture to predict on.")
-_OUTPUT = flags.DEFINE_string(
-    "output",
-    None,
-    "Folder for what predict or bench writes; WORKDIR/COMMAND if not given.",
-)
+
+def define_flags() -> None:
+    """All flags of all commands."""
+    config_flags.DEFINE_config_file("config", str(CONFIG), CONFIG_TEXT)
+    flags.DEFINE_string("workdir", "runs/local", WORKDIR_TEXT)
+    for name, text in TEXTS.items():
+        flags.DEFINE_string(name, None, text)
+
+
+def usage() -> str:
+    """How to call the program."""
+    rows = [*commands.COMMANDS.items(), ("", ""), ("--config", CONFIG_TEXT)]
+    rows += [("--workdir", WORKDIR_TEXT), *((f"--{n}", t) for n, t in TEXTS.items())]
+    lines = [f"  {name:<14}{text}".rstrip() for name, text in rows]
+    return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
-    if "--verbosity" not in " ".join(sys.argv):
+    values = flags.FLAGS
+    if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
     if len(argv) != 2 or argv[1] not in commands.COMMANDS:
-        print(commands.usage(), file=sys.stderr)
+        print(usage(), file=sys.stderr)
         return 2
-    run = commands.Run(
-        config=_CONFIG.value,
-        workdir=pathlib.Path(_WORKDIR.value),
-        dataset=_DATASET.value,
-        manual_dir=_MANUAL_DIR.value,
-        data_dir=_DATA_DIR.value,
-        network=_NETWORK.value,
-        genotype=_GENOTYPE.value,
-        input=_INPUT.value,
-        output=_OUTPUT.value,
-    )
     try:
+        run = commands.Run(
+            config=values.config,
+            workdir=pathlib.Path(values.workdir),
+            **{name: values[name].value for name in TEXTS},
+        )
         commands.execute(argv[1], run)
     except (InputError, commands.Stopped) as error:
         print(f"nasfas {argv[1]}: {error}", file=sys.stderr)
@@ -64,9 +61,27 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def parse(argv: list[str]) -> list[str]:
+    """The arguments that are no flags; one paragraph where a flag does not fit."""
+    try:
+        define_flags()
+        left = flags.FLAGS(argv)
+        _ = flags.FLAGS.config.seed  # a config file that is missing shows here
+    except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
+        lines = [line.strip() for line in str(error.args[0]).splitlines()]
+        text = lines[-1] if "Traceback" in str(error) else " ".join(lines)
+        print(
+            f"nasfas: {text}. `nasfas` alone lists the flags; --config "
+            "must name a config file, and --config.a.b a field that it has.",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    return left
+
+
 def run() -> None:
     """Entry point of the ``nasfas`` command."""
-    app.run(main)
+    app.run(main, flags_parser=parse)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 _cache = os.environ.get("NASFAS_TEST_CACHE") or os.path.join(
     tempfile.gettempdir(), "nasfas_test_cache"
 )
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache  # for the commands that tests start
 jax.config.update("jax_compilation_cache_dir", _cache)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+# Shapes are tiny: programs compile in half the time and run as fast without.
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

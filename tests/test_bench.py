@@ -10,7 +10,7 @@ from nasfas_jax.errors import InputError
 
 
 def test_an_unknown_benchmark_is_named():
-    with pytest.raises(InputError, match="'cdm'.*cdn"):
+    with pytest.raises(InputError, match=r"'cdm'.*cdn"):
         bench.bench(("cdm",))
 
 

@@ -8,6 +8,7 @@ from jax import lax
 from jax.test_util import check_grads
 
 from nasfas_jax import ops
+from nasfas_jax.ops import convolution
 
 
 def draw(*shape, seed=0):
@@ -103,21 +104,44 @@ def test_cdc_derivatives_to_second_order(x64, mode):
     check_grads(f, (x, kernel, theta), 2, [mode], atol=1e-5, rtol=1e-5)
 
 
-def test_the_matmul_lowering_is_the_same_operator(x64):
-    x, kernel = jnp.asarray(draw(2, 5, 6, 3)), jnp.asarray(draw(5, 3, 3, 4, seed=1))
+def xla_cdc(x, kernel, theta):
+    """The same operator with the derivatives that JAX writes."""
+    folded = ops.fold_cdc(kernel, theta)
+    pads = [(k // 2, k // 2) for k in kernel.shape[:2]]
+    return lax.conv_general_dilated(
+        x, folded, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
-    def f(x, kernel, theta, lowering):
-        y = ops.cdc(x, kernel, theta, lowering=lowering)
-        return jnp.square(y).sum(), y
 
-    grad = jax.grad(f, (0, 1, 2), has_aux=True)
-    actual, expected = (grad(x, kernel, 0.7, low) for low in ("matmul", "conv"))
+@pytest.mark.parametrize("path", ["window", "blocks"])
+@pytest.mark.parametrize("size", [(3, 3), (5, 3)])
+def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
+    """Also inside ``scan``, and to second order in both orders of the modes."""
+    monkeypatch.setattr(convolution, "MANY_PIXELS", 1 if path == "blocks" else 2**20)
+    monkeypatch.setattr(convolution, "BLOCK_PIXELS", 12)
+    x, kernel = jnp.asarray(draw(2, 6, 5, 32)), jnp.asarray(draw(*size, 32, 2, seed=1))
+    arguments = x, kernel, jnp.float64(0.7)
+
+    def second_orders(cdc):
+        def f(arguments):
+            def step(y, _):
+                return y + cdc(*arguments).sum(-1, keepdims=True), None
+
+            y, _ = lax.scan(step, jnp.zeros((2, 6, 5, 1)), length=2)
+            return jnp.sin(0.1 * y).sum()
+
+        def slope(arguments):
+            g = jax.grad(f)(arguments)
+            return sum(jnp.vdot(a, a) for a in jax.tree.leaves(g))
+
+        return jax.jit(
+            lambda a: (f(a), jax.jvp(jax.grad(f), (a,), (a,)), jax.grad(slope)(a))
+        )
+
+    actual = second_orders(ops.cdc)(arguments)
+    expected = second_orders(xla_cdc)(arguments)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-    with pytest.raises(ValueError, match="stride"):
-        ops.cdc(x, kernel, lowering="matmul", stride=2)
-    with pytest.raises(ValueError, match="'gemm'"):
-        ops.cdc(x, kernel, lowering="gemm")
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
 
 
 def test_cdc_names_wrong_input():

@@ -17,20 +17,10 @@ COMMANDS = {
     "bench": "times against PyTorch peers (needs the extra 'bench')",
 }
 
-__all__ = ["COMMANDS", "Run", "Stopped", "execute", "usage"]
+__all__ = ["COMMANDS", "Run", "Stopped", "execute"]
 
 
 def execute(name: str, run: Run) -> None:
     """Runs one command."""
     runtime.cache_compiles()
     importlib.import_module(f"nasfas_jax.commands.{name}").run(run)
-
-
-def usage() -> str:
-    """How to call the program."""
-    lines = [
-        "usage: nasfas COMMAND [--config=FILE:VARIANT] [--workdir=DIR] [flags]",
-        "",
-    ]
-    lines += [f"  {name:<10}{what}" for name, what in COMMANDS.items()]
-    return "\n".join([*lines, "", "nasfas --help lists the flags."])

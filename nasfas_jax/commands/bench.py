@@ -5,6 +5,7 @@ and reports medians and their ratio: load and heat of the machine fall on both a
 """
 
 import dataclasses
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -95,7 +96,7 @@ def _cdn_case(repeats: int, size: int, batch: int) -> Iterator[Row]:
     peer.load(variables["params"])
     images = peer.images(pixels)
 
-    def predict(variables: Any, x: Array) -> Array:
+    def predict(variables: Any, x: Array) -> Any:
         return net.apply(variables, x, train=False)
 
     def loss(params: Any, stats: Any, x: Array) -> Array:
@@ -170,15 +171,12 @@ def bench(
 
 def machine() -> dict[str, Any]:
     """Where the numbers come from."""
-    import torch
-
     return {
         "device": jax.devices()[0].device_kind,
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "jax": jax.__version__,
-        "torch": torch.__version__,
-        "torch_threads": torch.get_num_threads(),
+        "torch": importlib.metadata.version("torch"),
     }
 
 

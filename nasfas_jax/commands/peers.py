@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+import torch  # pyright: ignore[reportMissingImports]
+from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 
 from nasfas_jax.nets.depthnet import BLOCKS
 
@@ -92,7 +92,4 @@ class TorchCDN(nn.Module):
         self.zero_grad()
         self(images).square().mean().backward()
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-        return [
-            m.weight.grad.numpy().transpose(2, 3, 1, 0)  # pyright: ignore
-            for m in convolutions
-        ]
+        return [m.weight.grad.numpy().transpose(2, 3, 1, 0) for m in convolutions]

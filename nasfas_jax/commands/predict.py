@@ -150,8 +150,9 @@ def _draw(frame, where, predicted, score, threshold) -> np.ndarray:
         text += f" {_word(score, threshold)}"
     scale = max(0.5, frame.shape[0] / 600)
     at = (max(0, x), max(int(22 * scale), y - 8))
-    for ink, thick in (((0, 0, 0), 4), (colour, 1)):
-        cv2.putText(drawn, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, ink, thick)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    for ink, thick in (((0, 0, 0), 3), (colour, 1)):
+        cv2.putText(drawn, text, at, font, scale, ink, thick, cv2.LINE_AA)
     inset = min(frame.shape[:2]) // 4
     grey = (np.clip(predicted, 0, 1) * 255).astype(np.uint8)
     small = cv2.resize(grey, (inset, inset), interpolation=cv2.INTER_NEAREST)

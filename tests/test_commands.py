@@ -1,0 +1,162 @@
+"""README's commands on a fresh folder, run as written, and what they leave."""
+
+import csv
+import html.parser
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from nasfas_jax import commands, evaluation, nets, runtime
+from nasfas_jax.errors import InputError
+from nasfas_jax.search import genotype
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def nasfas(*arguments, cwd):
+    program = pathlib.Path(sys.executable).with_name("nasfas")
+    return subprocess.run(
+        [program, *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """The folder in which README's small road was run."""
+    folder = tmp_path_factory.mktemp("road")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    block = next(b for b in re.findall(r"```bash\n(.*?)```", README, re.S))
+    for line in block.splitlines():
+        program, *arguments = line.split()
+        assert program == "nasfas"
+        done = nasfas(*arguments, cwd=folder)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return folder / "runs" / "smoke"
+
+
+def run(workdir, variant="smoke", **flags):
+    """The program's view of a folder, in this process."""
+    spec = {}
+    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
+    config = spec["get_config"](variant)
+    return commands.Run(config=config, workdir=pathlib.Path(workdir), **flags)
+
+
+def test_readme_python_runs():
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(block, {})
+
+
+def test_scores_give_the_result(road):
+    for name in ("searched", "depthnet"):
+        folder = road / "evaluate" / name
+        table = evaluation.read_scores(folder / "scores.csv")
+        assert set(table.domain[table.split == "test"]) == {"dom_m"}
+        assert "dom_m" not in table.domain[table.split == "development"]
+        result = json.loads((folder / "result.json").read_text())
+        again = evaluation.evaluate(table, seed=0)
+        assert result["threshold"] == again.threshold
+        assert result["auc"] == again.auc
+
+
+def test_network_is_rebuilt_from_its_file_alone(road):
+    found = genotype.load(road / "search" / "genotype.json")
+    described = json.loads((road / "train" / "searched" / "network.json").read_text())
+    assert nets.build(described) == nets.SearchedNet(found)
+    cost = json.loads((road / "train" / "searched" / "summary.json").read_text())
+    assert cost["parameters"] > 0 and cost["macs"] > 0
+
+
+def test_report_is_one_file_with_all_parts(road):
+    text = (road / "report.html").read_text(encoding="utf-8")
+
+    class Links(html.parser.HTMLParser):
+        found: list = []  # noqa: RUF012
+
+        def handle_starttag(self, tag, attrs):
+            self.found += [v for k, v in attrs if k in ("src", "href")]
+
+    Links().feed(text)
+    assert Links.found and all(link.startswith(("data:", "#")) for link in Links.found)
+    for part in ("HTER", "ROC", "found cells", "The search", "Faces", "dataset"):
+        assert part in text
+    for picture in ("faces", "cells", "contact_sheet"):
+        assert (road / "report" / f"{picture}.png").stat().st_size > 1000
+
+
+def test_predict_writes_scores_video_and_maps(road):
+    stem = road / "predict" / "dom_m_003_replay_mp4"
+    lines = stem.with_suffix(".csv").read_text().splitlines()
+    rows = list(csv.DictReader(lines[1:]))
+    assert len(rows) >= 2 and all(row["verdict"] in ("live", "spoof") for row in rows)
+    assert stem.with_suffix(".mp4").stat().st_size > 1000
+    assert (road / "predict" / "dom_m_003_replay_mp4_maps.png").exists()
+
+
+def test_a_search_that_was_cut_goes_on_bit_for_bit(road, tmp_path):
+    def search(steps):
+        one = run(tmp_path, data_dir=str(road / "data"))
+        one.config.search.steps = steps
+        commands.execute("search", one)
+
+    search(2)
+    search(3)
+    lines = [runtime.read_metrics(folder / "search") for folder in (road, tmp_path)]
+    whole, resumed = ([{**line, "seconds": 0} for line in part] for part in lines)
+    assert whole[-1] == resumed[-1] and whole[-1]["step"] == 3
+    files = [folder / "search" / "genotype.json" for folder in (road, tmp_path)]
+    assert files[0].read_text() == files[1].read_text()
+
+
+def test_checkpoints_of_another_network_are_refused(road, tmp_path):
+    shutil.copytree(road / "train" / "depthnet", tmp_path / "train" / "depthnet")
+    other = run(tmp_path, data_dir=str(road / "data"), network="depthnet")
+    other.config.train.width = 1 / 16
+    with pytest.raises(InputError, match="checkpoints of another network"):
+        commands.execute("train", other)
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "says"),
+    [
+        ("prepare", {"dataset": "nothing"}, "no dataset 'nothing'"),
+        ("prepare", {"dataset": "own_data"}, "--manual_dir is missing"),
+        ("prepare", {"dataset": "own_data", "manual_dir": "nowhere"}, "nowhere"),
+        ("search", {"data_dir": "nowhere"}, "nowhere"),
+        ("train", {"network": "searched"}, "no genotype file"),
+        ("train", {"network": "resnet"}, "no network 'resnet'"),
+        ("evaluate", {"network": "depthnet"}, "no trained network"),
+        ("predict", {}, "--input is missing"),
+        ("predict", {"input": "nowhere.mp4"}, "no file nowhere.mp4"),
+        ("report", {}, "was evaluated yet"),
+    ],
+)
+def test_wrong_input_is_said_in_one_paragraph(tmp_path, command, flags, says):
+    with pytest.raises(InputError, match=re.escape(says)) as error:
+        commands.execute(command, run(tmp_path, **flags))
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_target_domain_is_said(road, tmp_path):
+    two = run(tmp_path, data_dir=str(road / "data"))
+    two.config.target_domain = "dom_x"
+    with pytest.raises(InputError, match="dom_x"):
+        commands.execute("search", two)
+
+
+def test_flags_that_do_not_fit_are_said(tmp_path):
+    for flag, says in {
+        "--config.trian.steps=3": 'Did you mean "train"',
+        "--config=nowhere.py": "No such file",
+        "--config.train.steps=x": "invalid literal",
+    }.items():
+        done = nasfas("train", flag, cwd=tmp_path)
+        assert done.returncode == 2
+        assert says in done.stderr and "Traceback" not in done.stderr
+    assert nasfas("dance", cwd=tmp_path).stderr.startswith("usage: nasfas COMMAND")

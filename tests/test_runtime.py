@@ -1,0 +1,145 @@
+"""The loop around a step: resume bit for bit, stop, refuse."""
+
+import io
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nasfas_jax import runtime
+from nasfas_jax.errors import InputError
+
+
+class Stream:
+    """Endless batches, a pure function of the index; may misbehave at one index."""
+
+    def __init__(self, at=None, do=None):
+        self.index, self.at, self.do = 0, at, do
+
+    def __next__(self):
+        if self.index == self.at:
+            self.do()
+        self.index += 1
+        return {
+            "x": np.random.default_rng(self.index).normal(size=4).astype(np.float32)
+        }
+
+    def get_state(self):
+        return {"index": self.index}
+
+    def set_state(self, state):
+        self.index = state["index"]
+
+
+def step(state, batch):
+    new = {"w": state["w"] * 0.9 + batch["x"], "step": state["step"] + 1}
+    return new, {"loss": jnp.sum(new["w"] ** 2)}
+
+
+def start():
+    return {"w": jnp.ones(4), "step": jnp.zeros((), jnp.int32)}
+
+
+def fit(folder, stream, *, steps=6, state=None, step=step):
+    return runtime.fit(
+        "test",
+        step,
+        state or start(),
+        stream,
+        steps=steps,
+        folder=folder,
+        log_every=1,
+        save_every=2,
+    )[0]
+
+
+def losses(folder):
+    return [line["loss"] for line in runtime.read_metrics(folder)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return fit(folder, Stream()), losses(folder)
+
+
+def crash():
+    raise RuntimeError("pulled the plug")
+
+
+def test_a_crashed_run_goes_on_bit_for_bit(tmp_path, whole):
+    with pytest.raises(RuntimeError, match="plug"):
+        fit(tmp_path, Stream(at=3, do=crash))
+    assert len(losses(tmp_path)) == 3  # one line past the checkpoint of step 2
+    state = fit(tmp_path, Stream())
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
+    assert losses(tmp_path) == whole[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_and_goes_on(tmp_path, whole, number):
+    stop = Stream(at=2, do=lambda: os.kill(os.getpid(), number))
+    with pytest.raises(runtime.Stopped, match="after step 3 of 6"):
+        fit(tmp_path, stop)
+    state = fit(tmp_path, Stream(at=2, do=crash))  # step 3 is not drawn again
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
+    assert losses(tmp_path) == whole[1]
+
+
+def test_a_finished_run_does_nothing(tmp_path, whole):
+    fit(tmp_path, Stream())
+    state = fit(tmp_path, Stream(at=0, do=crash))
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    def broken(state, batch):
+        state, metrics = step(state, batch)
+        return state, {"loss": jnp.where(state["step"] == 3, jnp.inf, metrics["loss"])}
+
+    with pytest.raises(FloatingPointError, match=r"at step 3 .*finite at step 2"):
+        fit(tmp_path, Stream(), step=broken)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    fit(tmp_path, Stream())
+    for other in (
+        {"w": jnp.ones(5), "step": jnp.zeros((), jnp.int32)},
+        {"v": jnp.ones(4), "step": jnp.zeros((), jnp.int32)},
+    ):
+        with pytest.raises(InputError, match="another network"):
+            fit(tmp_path, Stream(), state=other)
+
+
+def test_no_checkpoint_is_said(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint in"):
+        runtime.Checkpoints(tmp_path).restore(start())
+
+
+def test_metrics_survive_a_cut_line(tmp_path):
+    log = runtime.MetricsLog(tmp_path)
+    log.write(1, {"loss": np.float32(0.5), "seconds": 0.1, "p": np.ones((2, 2))})
+    log.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text() + '{"step": 2, "lo')
+    (line,) = runtime.read_metrics(tmp_path)
+    assert line == {"step": 1, "loss": 0.5, "seconds": 0.1, "p": [[1, 1], [1, 1]]}
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_progress_says_rate_and_time_left():
+    out = io.StringIO()
+    with runtime.Progress("work", 10, start=2, stream=out, every=0) as progress:
+        progress(4, "loss 1")
+        progress(10)
+    first, last = out.getvalue().splitlines()
+    assert first.startswith("work 4/10 (40 %), ") and first.endswith("left, loss 1")
+    assert last.startswith("work 10/10 (100 %), done in ")
+
+
+def test_machine_is_described():
+    assert runtime.describe_machine()["jax"] == jax.__version__
