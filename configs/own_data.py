@@ -32,6 +32,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "frames": 7,  # K of rank pooling
             "clips_per_video": 16,
             "method": "ranksvm",
+            "peak": 0.5,  # of the dynamic image, where faces span 0 to 1
         }
     )
     config.train = ml_collections.ConfigDict(

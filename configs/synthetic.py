@@ -48,6 +48,7 @@ def base() -> ml_collections.ConfigDict:
             "frames": 7,  # K of rank pooling
             "clips_per_video": 4,
             "method": "ranksvm",
+            "peak": 0.5,  # of the dynamic image, where faces span 0 to 1
         }
     )
     config.search = ml_collections.ConfigDict(

@@ -4,6 +4,13 @@ import os
 import pathlib
 import tempfile
 
+# Almost all of the tests' time is compiling: XLA's old emitters without optimization
+# compile in a fifth of the time, and shapes are tiny. Read when JAX first computes.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
+
 import jax
 import pytest
 
@@ -11,6 +18,7 @@ SAMPLES = pathlib.Path(__file__).parents[2] / "shared" / "samples"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)
 # Compiled programs outlive the session: a second run of the gate compiles nothing.
 _cache = os.environ.get("NASFAS_TEST_CACHE") or os.path.join(
     tempfile.gettempdir(), "nasfas_test_cache"

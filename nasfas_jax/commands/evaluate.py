@@ -18,8 +18,8 @@ def run(run: Run) -> None:
     """Evaluates ``--network``, or all of config.networks.
 
     The threshold is taken where false acceptance and false rejection are equal on the
-    development parts of the source domains, and applied to the test part of the target
-    domain; the last checkpoint is the one tested. Neither sees the test part.
+    development parts of the source domains, and applied to the target: all parts of
+    the target domain, or, without one, the test parts. The last checkpoint is tested.
     """
     for name in run.networks:
         evaluate(run, name)
@@ -31,17 +31,22 @@ def evaluate(run: Run, name: str) -> None:
     data = run.open_data()
     sources, targets = run.domains(data)
     predict = jax.jit(method.predict)
-    parts = {"development": sources, "test": targets}
+    # No part of an unseen domain was learned from: all of it is the test set.
+    tested = list(data.splits) if run.config.target_domain else ["test"]
+    parts = [("development", "development", sources)]
+    parts += [(part, "test", targets) for part in tested]
     columns, maps = [], {}
-    for split, domains in parts.items():
+    for part, split, domains in parts:
         batches = pipeline.eval_batches(
-            data, domains=domains, split=split, batch_size=run.config.train.batch_size
+            data, domains=domains, split=part, batch_size=run.config.train.batch_size
         )
         for batch, about in batches:
             predicted = predict(state.params, state.batch_stats, batch["image"])
             predicted = np.asarray(predicted)[batch["valid"]]
-            columns.append({**about, "score": np.asarray(nets.score(predicted))})
-            if split == "test":
+            score = np.asarray(nets.score(predicted))
+            named = np.full(len(score), split)
+            columns.append({**about, "score": score, "split": named})
+            if part == "test":
                 maps |= dict(zip(about["clip"], predicted, strict=True))
     table = evaluation.ScoreTable(
         **{

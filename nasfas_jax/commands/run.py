@@ -48,6 +48,7 @@ class Run:
             frames=data.frames,
             clips_per_video=data.clips_per_video,
             method=data.method,
+            peak=data.peak,
         )
 
     @property
@@ -78,7 +79,10 @@ class Run:
         """The prepared data."""
         data = self.config.data
         return pipeline.open_dataset(
-            self.prepared_dir, image_size=data.image_size, frames=data.frames
+            self.prepared_dir,
+            image_size=data.image_size,
+            frames=data.frames,
+            peak=data.peak,
         )
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:

@@ -122,7 +122,7 @@ def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     if short:
         frames = np.concatenate([frames, np.repeat(frames[-1:], short, 0)])
     pieces = [
-        jax.device_get(_pool(frames[i : i + step], recipe.method))
+        jax.device_get(_pool(frames[i : i + step], recipe.method, recipe.peak or None))
         for i in range(0, count, step)
     ]
     dynamic, image = (
@@ -131,8 +131,8 @@ def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     return dynamic, image
 
 
-@functools.partial(jax.jit, static_argnames="method")
-def _pool(frames, method):
+@functools.partial(jax.jit, static_argnames=("method", "peak"))
+def _pool(frames, method, peak):
     pixels = frames.astype(jnp.float32) / 255
     # The same image, but equal frames give exact zeros, not stretched rounding.
     dynamic = ops.rank_pool(pixels - pixels[:, -1:], method)
@@ -141,7 +141,7 @@ def _pool(frames, method):
     dynamic = jnp.where(
         spread > 0, (dynamic - low) / jnp.where(spread > 0, spread, 1), 0
     )
-    image = ops.static_dynamic(pixels, method)
+    image = ops.static_dynamic(pixels, method, peak=peak)
     return tuple(jnp.round(x * 255).astype(jnp.uint8) for x in (dynamic, image))
 
 

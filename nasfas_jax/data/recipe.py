@@ -21,6 +21,8 @@ class Recipe:
       clips_per_video: evenly spaced over the video; fewer where it is too short.
       margin: side of the crop over the longer side of the face box.
       method: rank pooling, as in `ops.rank_pool`.
+      peak: the largest value of the dynamic image when it is added to the static one;
+        0 adds it as eq. 7 gives it, which 8 bits cannot show (`ops.static_dynamic`).
       detector: `Detector.name`; used where the dataset gives no box.
       version: of this code; raised when the same settings give other records.
     """
@@ -30,6 +32,7 @@ class Recipe:
     clips_per_video: int = 8
     margin: float = 1.3
     method: str = "ranksvm"
+    peak: float = 0.5
     detector: str = "haar"
     version: int = 1
 
@@ -39,6 +42,7 @@ class Recipe:
             "frames": (self.frames >= 2, "2 or more"),
             "clips_per_video": (self.clips_per_video >= 1, "1 or more"),
             "margin": (0.5 <= self.margin <= 4, "between 0.5 and 4"),
+            "peak": (0 <= self.peak <= 4, "between 0 and 4"),
             "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
         }
         for field, (good, expected) in checks.items():

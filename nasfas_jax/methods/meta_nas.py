@@ -28,6 +28,7 @@ from nasfas_jax.methods import health
 from nasfas_jax.search import supernet
 
 ORDERS = ("first", "exact")
+EXACT_MODES = tuple(mode for mode in bilevel.MODES if mode != "first_order")
 
 
 @struct.dataclass
@@ -59,7 +60,7 @@ class MetaNAS:
       inner_steps: updates of each learner.
       weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
-      mode: how exact derivatives are computed, a key of `bilevel.MODES`.
+      mode: how exact derivatives are computed, one of `EXACT_MODES`.
       alphas_from: the step from which on the alphas are updated; fixed before.
     """
 
@@ -74,10 +75,11 @@ class MetaNAS:
     alphas_from: int = 0
 
     def __post_init__(self):
-        for name in ("weight_order", "arch_order"):
-            if getattr(self, name) not in ORDERS:
+        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": EXACT_MODES}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
                 raise ValueError(
-                    f"{name} must be one of {ORDERS}, got {getattr(self, name)!r}"
+                    f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 )
 
     def init(self, key: jax.Array, image: jax.Array) -> SearchState:
