@@ -16,19 +16,11 @@ TEXTS = {
     "dataset": "Instead of config.data.dataset.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
-    "network": "Network to train, test or predict with; all of the config's if not given.",
+    "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on.",
-    "output": "Folder for what predict or bench writes; WORKDIR/COMMAND if not given.",
+    "output": "Folder for what predict or bench writes; in WORKDIR if not given.",
 }
-
-
-def define_flags() -> None:
-    """All flags of all commands."""
-    config_flags.DEFINE_config_file("config", str(CONFIG), CONFIG_TEXT)
-    flags.DEFINE_string("workdir", "runs/local", WORKDIR_TEXT)
-    for name, text in TEXTS.items():
-        flags.DEFINE_string(name, None, text)
 
 
 def usage() -> str:
@@ -64,7 +56,10 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]) -> list[str]:
     """The arguments that are no flags; one paragraph where a flag does not fit."""
     try:
-        define_flags()
+        config_flags.DEFINE_config_file("config", str(CONFIG), CONFIG_TEXT)
+        flags.DEFINE_string("workdir", "runs/local", WORKDIR_TEXT)
+        for name, text in TEXTS.items():
+            flags.DEFINE_string(name, None, text)
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:

@@ -24,10 +24,36 @@ from jax import Array
 from rich.table import Table
 
 from nasfas_jax import nets
+from nasfas_jax.commands import bench_search
+from nasfas_jax.commands.run import Run, write_json
 from nasfas_jax.errors import InputError
 
 #: Sizes of the CDN benchmark: side of the image and batch.
 CDN_CASES = ((256, 1), (64, 8))
+
+
+def run(run: Run) -> None:
+    """Costs of the config's search step, then all benchmarks beside PyTorch."""
+    folder = pathlib.Path(run.output) if run.output else run.folder("bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    table = Table(title="One Meta-NAS step")
+    for name in ("weights", "architecture", "mode", "seconds", "compile s", "peak MB"):
+        table.add_column(name)
+    costs = []
+    for cost in bench_search.step_costs(run.config.search, run.config.data.image_size):
+        rich.print(cost)
+        costs.append(dataclasses.asdict(cost))
+        table.add_row(
+            cost.weights,
+            cost.architecture,
+            cost.mode,
+            f"{cost.seconds:.2f}",
+            f"{cost.compile:.1f}",
+            f"{cost.peak_bytes / 1e6:.0f}",
+        )
+    rich.print(table)
+    write_json(folder / "search_step.json", {"steps": costs})
+    bench(output=folder / "peers.json")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,10 +31,11 @@ def schedule(decay: str, learning_rate: float, *, steps: int) -> optax.Schedule:
     """A learning rate over ``steps`` steps.
 
     Args:
-      decay: 'cosine' (after a tenth of the steps in which it rises from 0: a network
-        whose map ends in a ReLU can be shut for good by its first steps), 'constant', or 'halve': halved at 500/1300 and 1000/1300 of the
-        way, as NAS-FAS sec. 6.1 halves every 500 of 1300 epochs.
-      learning_rate: the first one.
+      decay: 'constant'; 'cosine', after a tenth of the steps in which it rises from 0
+        (a network whose map ends in a ReLU can be shut for good by its first steps); or
+        'halve': halved at 500/1300 and 1000/1300 of the way, as NAS-FAS sec. 6.1 halves
+        every 500 of 1300 epochs.
+      learning_rate: the highest one.
       steps: in all.
 
     Raises:
