@@ -214,7 +214,7 @@ def test_steps_with_adam(x64):
     episodes = [draw_episode(6, 4, seed) for seed in range(3)]
     method = adam_search()
     step = jax.jit(method.step)
-    states = [start(method, episodes[0])]
+    states = [jax.device_put(start(method, episodes[0]))]
     for episode in episodes:
         states.append(step(states[-1], episode)[0])
     assert step._cache_size() == 1

@@ -107,9 +107,12 @@ def hypergradient(
 
     def backward(carry, step):
         d_phi, d_opt_state, d_hyper = carry
+        phi, opt_state, grads = step
         d_phi, d_opt_state, d_hyper_step = pull_back_update(
             inner_gradient,
-            *step,
+            phi,
+            opt_state,
+            grads,
             hyper,
             inner_batch,
             optimizer,
@@ -167,11 +170,11 @@ def pull_back_update(
     if d_opt_state is None:
         d_opt_state = jax.tree.map(jnp.zeros_like, _floats(opt_state))
     _, pull_back = jax.vjp(update, params, _floats(opt_state), grads)
-    d_phi, d_opt_state, v = pull_back((d_params, d_opt_state))
+    d_phi, d_before, v = pull_back((d_params, d_opt_state))
     h_phi, h_hyper = second_derivative_product(
         inner_gradient, params, hyper, batch, v, mode=mode
     )
-    return _add(d_phi, h_phi), d_opt_state, h_hyper
+    return _add(d_phi, h_phi), d_before, h_hyper
 
 
 def second_derivative_product(

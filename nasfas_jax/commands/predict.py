@@ -115,6 +115,7 @@ def _draw_all(stem, path, samples, maps, scores, threshold) -> pathlib.Path:
     if video.is_picture(path):
         out = stem.with_suffix(".png")
         picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        assert picture is not None  # it was read for its face before
         cv2.imwrite(str(out), draw(0, picture))
         return out
     out = stem.with_suffix(".mp4")

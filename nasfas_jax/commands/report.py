@@ -137,8 +137,11 @@ def _faces(run: Run, results: dict) -> list[page.Section]:
     rows = [
         figures.FaceRow(
             f"{caption}\nscore {nets.score(predicted):.3f}",
-            *(examples[key][i] for key in ("static", "dynamic", "image", "depth")),
-            predicted,
+            static=examples["static"][i],
+            dynamic=examples["dynamic"][i],
+            image=examples["image"][i],
+            target=examples["depth"][i],
+            predicted=predicted,
         )
         for i, (caption, predicted) in enumerate(
             zip(examples["captions"], examples["predicted"], strict=True)

@@ -31,8 +31,9 @@ Batch = dict[str, np.ndarray]
 TARGETS = ("depth", "mask")
 INPUTS = {"static_dynamic": "image", "static": "static", "dynamic": "dynamic"}
 
-CONTRAST = 0.1  # augmentation: factor of 1 plus or minus this about mid grey
-BRIGHTNESS = 0.1  # added, as part of the whole range
+# Augmentation as CDCN's code has it, for pixels in [0, 1].
+BRIGHTNESS = 40 / 255  # added to each colour channel, up to plus or minus this
+GAMMA = (0.5, 1.5)  # exponent
 
 ENDLESS = 2**40  # steps
 
@@ -284,16 +285,17 @@ def _generator(seed: int, step: int) -> np.random.Generator:
 
 
 def _augment(batch: Batch, random: np.random.Generator) -> Batch:
-    """Flip image and target, then change the image's contrast and brightness."""
+    """Flip image and target, then change each colour's brightness, and the gamma."""
     image, target = batch["image"], batch["target"]
     count = len(image)
     flip = random.random(count) < 0.5
-    contrast, brightness = random.uniform(-1, 1, (2, count, 1, 1, 1)).astype(np.float32)
     image[flip] = image[flip, :, ::-1]
     target[flip] = target[flip, :, ::-1]
-    image *= 1 + np.float32(CONTRAST) * contrast
-    image += np.float32(2 * BRIGHTNESS) * brightness
-    return batch | {"image": np.clip(image, -1, 1, out=image), "target": target}
+    brightness = random.uniform(-BRIGHTNESS, BRIGHTNESS, (count, 1, 1, 3))
+    gamma = random.uniform(*GAMMA, (count, 1, 1, 1))
+    pixels = (image + 1) / 2 + brightness.astype(np.float32)
+    pixels = np.clip(pixels, 0, 1, out=pixels) ** gamma.astype(np.float32)
+    return batch | {"image": 2 * pixels - 1, "target": target}
 
 
 def _columns(target: str, input: str) -> tuple[str, str]:

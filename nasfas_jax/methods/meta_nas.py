@@ -17,11 +17,11 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, losses
 from nasfas_jax.methods import health
@@ -64,7 +64,7 @@ class MetaNAS:
       alphas_from: the step from which on the alphas are updated; fixed before.
     """
 
-    net: nn.Module
+    net: supernet.Supernet
     inner_optimizer: optax.GradientTransformation
     optimizer: optax.GradientTransformation
     alpha_optimizer: optax.GradientTransformation
@@ -82,10 +82,10 @@ class MetaNAS:
                     f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
                 )
 
-    def init(self, key: jax.Array, image: jax.Array) -> SearchState:
+    def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
         """A fresh state for images like ``image`` [1, S, S, 3]."""
         alpha_key, param_key = jax.random.split(key)
-        alphas = supernet.init_alphas(self.net.space, alpha_key, image.dtype)
+        alphas = supernet.init_alphas(self.net.space, alpha_key, jnp.result_type(image))
         variables = self.net.init(param_key, image, alphas, train=False)
         return SearchState(
             step=jnp.zeros((), jnp.int32),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, losses
 from nasfas_jax.methods import health
@@ -35,7 +36,7 @@ class Supervised:
     net: nn.Module
     optimizer: optax.GradientTransformation
 
-    def init(self, key: jax.Array, image: jax.Array) -> TrainState:
+    def init(self, key: jax.Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, 3]."""
         variables = self.net.init(key, image, train=False)
         params = variables["params"]
@@ -73,4 +74,6 @@ class Supervised:
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
         """Maps [B, h, w] of images [B, S, S, 3], with the running averages."""
         variables = {"params": params, "batch_stats": batch_stats}
-        return self.net.apply(variables, image, train=False)
+        maps = self.net.apply(variables, image, train=False)
+        assert isinstance(maps, jax.Array)  # no collection is mutable
+        return maps

@@ -4,6 +4,7 @@ import functools
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -95,6 +96,6 @@ def DepthNet(*, width: float = 1.0, map_size: int = 32) -> CDN:
     return CDN(**VARIANTS["depthnet"], width=width, map_size=map_size)
 
 
-def score(maps: Array) -> Array:
+def score(maps: Array | np.ndarray) -> Array | np.ndarray:
     """Scores [N], higher is live: the mean of each predicted map [N, H, W]."""
     return maps.mean((-2, -1))

@@ -41,7 +41,9 @@ class SearchedNet(nn.Module):
         space = self.genotype.space
         theta = space.theta if theta is None else theta
         lam = 0.7 if lam is None else lam
-        operations = dict(zip(spaces.CELLS, self.genotype.cells, strict=True))
+        operations: dict[str, tuple[str, ...]] = dict(
+            zip(spaces.CELLS, self.genotype.cells, strict=True)
+        )
 
         def conv(features: int, x: Array, name: str) -> Array:
             return ConvBlock(features, name=name)(x, theta=theta, train=train)

@@ -4,8 +4,8 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -14,6 +14,23 @@ from nasfas_jax.runtime import devices
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.metrics import MetricsLog
 from nasfas_jax.runtime.progress import Progress
+
+
+class Batches(Protocol):
+    """An endless iterator that knows its place, as Grain's are."""
+
+    def __next__(self) -> Any:
+        """The next batch."""
+        ...
+
+    def get_state(self) -> Any:
+        """The place, as JSON."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to a place."""
+        ...
+
 
 Step = Callable[[Any, Any], tuple[Any, dict]]
 
@@ -26,7 +43,7 @@ def fit(
     name: str,
     step: Step,
     state: Any,
-    batches: Iterator,
+    batches: Batches,
     *,
     steps: int,
     folder: pathlib.Path,
@@ -44,7 +61,7 @@ def fit(
       name: shown with the progress.
       step: ``(state, batch) -> (state, metrics)``; compiled here, once.
       state: the first state.
-      batches: endless, with ``get_state`` and ``set_state``, as Grain's iterators.
+      batches: endless.
       steps: in all.
       folder: holds metrics, TensorBoard files and checkpoints.
       log_every: steps between lines of metrics.

@@ -99,7 +99,8 @@ class Supernet(nn.Module):
             nn.remat(MixedEdge, static_argnums=(4,)),
             variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True},
-            in_axes=(0, nn.broadcast, nn.broadcast),
+            # Flax's stub says int; its documentation, any tree of axes.
+            in_axes=(0, nn.broadcast, nn.broadcast),  # pyright: ignore[reportArgumentType]
             length=spaces.EDGES,
         )
 
