@@ -32,7 +32,7 @@ class Recipe:
     clips_per_video: int = 8
     margin: float = 1.3
     method: str = "ranksvm"
-    peak: float = 0.5
+    peak: float = 0.0
     detector: str = "haar"
     version: int = 1
 

@@ -69,7 +69,7 @@ def read_description(path: str | pathlib.Path) -> dict:
             f"There is no trained network at {pathlib.Path(path).parent}: {path} is "
             "missing. Train it first: nasfas train --network=NAME with this --workdir."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} does not describe a network ({error!r}); `nasfas train` writes it."
         ) from None

@@ -80,7 +80,9 @@ def load(path: str | pathlib.Path) -> Genotype:
             f"There is no genotype file {path}. `nasfas search` writes one to "
             "<workdir>/search/genotype.json; give its path, or search first."
         ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"The genotype file {path} cannot be read: {error}.") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a genotype: not JSON ({error}).") from None
     try:
         return parse(data)
@@ -101,8 +103,14 @@ def parse(data: object) -> Genotype:
             f'the field "version" is {data.get("version")!r}; this program reads '
             f"version {VERSION}. Search again, or use the release that wrote the file."
         )
-    options = dict(data["space"]) if isinstance(data.get("space"), dict) else {}
+    options = data.get("space")
+    if not isinstance(options, dict):
+        raise InputError(
+            'the field "space" must hold the name and the options of a search space, '
+            f"got {options!r:.200}."
+        )
     try:
+        options = dict(options)
         space = spaces.get(options.pop("name", None), **options)
     except (TypeError, ValueError) as error:
         raise InputError(f'the field "space" does not fit: {error}') from None
@@ -117,7 +125,8 @@ def _cells(space: spaces.FASSpace, cells: object) -> tuple[tuple[str, ...], ...]
     for name, cell in cells.items():
         if not isinstance(cell, list) or len(cell) != spaces.EDGES:
             raise InputError(
-                f'the cell "{name}" must list {spaces.EDGES} operations, one an edge.'
+                f'the cell "{name}" must list {spaces.EDGES} operations, one an edge, '
+                f"got {cell!r:.200}."
             )
         if unknown := [op for op in cell if op not in space.operations[1:]]:
             raise InputError(

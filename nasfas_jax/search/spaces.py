@@ -53,6 +53,12 @@ class FASSpace:
             )
         if self.pool not in ("max", "cdp"):
             raise ValueError(f"pool must be 'max' or 'cdp', got {self.pool!r}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (type(value) is not int or value < 1):
+                raise ValueError(f"{field.name} must be 1, 2, 3, ..., got {value!r}")
+        if not isinstance(self.attention, bool):
+            raise ValueError(f"attention must be true or false, got {self.attention!r}")
         if self.channels % self.partial:
             raise ValueError(
                 f"channels ({self.channels}) must be a multiple of partial "
@@ -99,7 +105,7 @@ def get(name: str, **options) -> FASSpace:
     >>> get("nas_fas", pool="max").trial
     'CD-Max-Att'
     """
-    if name not in SPACES:
+    if name not in list(SPACES):  # a file may name it by what cannot be hashed
         raise ValueError(f"No search space {name!r}; there are {sorted(SPACES)}.")
     known = {field.name for field in dataclasses.fields(SPACES[name])}
     if unknown := sorted(set(options) - known):

@@ -1,0 +1,409 @@
+"""Search spaces, genotypes and their file, the supernet, the network rebuilt."""
+
+import copy
+import json
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nasfas_jax import nets, ops
+from nasfas_jax.errors import InputError
+from nasfas_jax.search import genotype, spaces, supernet
+
+SMALL = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def small_genotype(*cells, **options):
+    """All three cells alike, unless told."""
+    cells = cells if len(cells) == 3 else cells * 3
+    return genotype.Genotype(spaces.get("nas_fas", **SMALL | options), cells)
+
+
+def test_the_space_of_the_paper():
+    space = spaces.get("nas_fas")
+    assert space.operations == (
+        *("none", "skip", "cdc"),
+        *("cdc_2_1.2", "cdc_2_1.4", "cdc_2_1.6", "cdc_2_1.8", "cdc_2_2.0"),
+    )
+    assert len(space.operations) ** spaces.EDGES == 8**4
+    assert (space.theta, space.trial) == (0.7, "CD-CDP-Att")
+    vanilla = spaces.get("nas_fas", convolution="conv", pool="max", attention=False)
+    assert vanilla.operations[2:4] == ("conv", "conv_2_1.2")
+    assert (vanilla.theta, vanilla.trial) == (0.0, "Van-Max")
+    double = space.for_retraining()
+    assert (double.stem_channels, double.channels, double.head_channels) == (
+        *(64, 128, 128),
+    )
+
+
+@pytest.mark.parametrize(
+    ("channels", "widths"),
+    [
+        (128, [153, 179, 204, 230, 256]),
+        (16, [19, 22, 25, 28, 32]),
+        (1, [1, 1, 1, 1, 2]),
+    ],
+)
+def test_hidden_widths_are_truncated_not_rounded(channels, widths):
+    operations = spaces.get("nas_fas").operations[3:]
+    assert [spaces.hidden_width(op, channels) for op in operations] == widths
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "average"}, "pool must be 'max' or 'cdp', got 'average'"),
+        ({"convolution": "cd"}, "convolution must be 'cdc' or 'conv', got 'cd'"),
+        ({"channels": 6}, "channels .6. must be a multiple of partial .4."),
+        ({"partial": 0}, "partial must be 1, 2, 3, ..., got 0"),
+        ({"map_size": "32"}, "map_size must be 1, 2, 3, ..., got '32'"),
+        ({"attention": "yes"}, "attention must be true or false, got 'yes'"),
+        ({"width": 1}, r"no option \['width'\]"),
+    ],
+)
+def test_a_wrong_space_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        spaces.get("nas_fas", **options)
+    with pytest.raises(ValueError, match="No search space 'darts'"):
+        spaces.get("darts")
+
+
+def test_derive_takes_the_strongest_but_never_none():
+    space = spaces.get("nas_fas")
+    alphas = {cell: np.zeros((4, 8)) for cell in spaces.CELLS}
+    alphas["low"][:, 0] = 9.0  # none
+    alphas["low"][0, 7] = 2.0
+    alphas["mid"][1, [2, 4]] = 1.0  # a tie: the earlier one
+    alphas["high"][2] = [-5.0, -3.0, -3.0, -2.0, -1.0, -4.0, -2.0, -2.0]
+    found = genotype.derive(space, alphas)
+    assert found.space == space.for_retraining()
+    assert found.cells == (
+        ("cdc_2_2.0", "skip", "skip", "skip"),
+        ("skip", "cdc", "skip", "skip"),
+        ("skip", "skip", "cdc_2_1.4", "skip"),
+    )
+
+
+def test_random_architectures():
+    space = spaces.get("nas_fas", convolution="conv")
+    samples = [genotype.sample(space, seed) for seed in range(40)]
+    assert samples[3] == genotype.sample(space, 3)
+    seen = {op for sample in samples for cell in sample.cells for op in cell}
+    assert seen == set(space.operations[1:])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_file_holds_the_whole_genotype(tmp_path, seed):
+    space = spaces.get("nas_fas", pool="max", attention=seed == 1, map_size=16 + seed)
+    saved = genotype.sample(space, seed)
+    genotype.save(tmp_path / "genotype.json", saved)
+    assert genotype.load(tmp_path / "genotype.json") == saved
+
+
+GOOD = genotype.CDCN_PP.as_dict()
+
+
+def changed(path, value):
+    """A good file's content with one field changed."""
+    data = copy.deepcopy(GOOD)
+    *parents, last = path
+    field = data
+    for name in parents:
+        field = field[name]
+    field[last] = value
+    return data
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], '"format" is not "nasfas-genotype"'),
+        (changed(["format"], "darts"), '"format" is not "nasfas-genotype"'),
+        (changed(["version"], 2), '"version" is 2; this program reads version 1'),
+        (changed(["space"], "nas_fas"), "\"space\" must hold .* got 'nas_fas'"),
+        (changed(["space", "name"], "darts"), "\"space\".*No search space 'darts'"),
+        (changed(["space", "name"], []), r'"space".*No search space \[\]'),
+        (changed(["space", "cost"], 1), r"\"space\".*no option \['cost'\]"),
+        (changed(["space", "pool"], "mean"), "\"space\".*'max' or 'cdp', got 'mean'"),
+        (changed(["space", "partial"], 0), '"space".*partial must be .* got 0'),
+        (changed(["space", "channels"], 64.0), '"space".*channels must be .* got 64.0'),
+        (changed(["cells"], None), '"cells" must hold .* got None'),
+        (changed(["cells", "top"], []), '"cells" must hold'),
+        (changed(["cells", "mid"], ["cdc"] * 3), '"mid" must list 4 .* got .*cdc'),
+        (changed(["cells", "mid"], "skip"), "\"mid\" must list 4 .* got 'skip'"),
+        (changed(["cells", "low", 1], "conv"), r"\"low\" has \['conv'\].* lacks"),
+        (changed(["cells", "low", 1], "none"), r"\"low\" has \['none'\].* lacks"),
+    ],
+)
+def test_a_wrong_genotype_file_is_named_with_its_field(tmp_path, data, message):
+    path = tmp_path / "genotype.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match=message) as error:
+        genotype.load(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_an_unreadable_genotype_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no genotype file .*absent.json.*search"):
+        genotype.load(tmp_path / "absent.json")
+    with pytest.raises(InputError, match=re.escape(str(tmp_path))):
+        genotype.load(tmp_path)  # a folder
+    path = tmp_path / "genotype.json"
+    for content in (b"", b"{", b"\xff\xfe\x00", b"[" * 100_000, b"1" * 5_000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"genotype.json is not a genotype: not"):
+            genotype.load(path)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(list(GOOD)), inner)
+    ),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    [
+        *([name] for name in GOOD),
+        *(["space", name] for name in [*GOOD["space"], "new"]),
+        *(["cells", name] for name in spaces.CELLS),
+        *(["cells", name, edge] for name in spaces.CELLS for edge in range(4)),
+    ]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(JSON, FIELDS)
+def test_whatever_stands_in_a_genotype_is_read_or_refused(value, path):
+    for data in (value, changed(path, value)):
+        try:
+            assert isinstance(genotype.parse(data), genotype.Genotype)
+        except InputError as error:
+            assert str(error)
+
+
+def loop_shuffle(x, groups):
+    """Channel ``g * (C / groups) + i`` goes to ``i * groups + g`` (PC-DARTS)."""
+    y = np.empty_like(x)
+    each = x.shape[-1] // groups
+    for g in range(groups):
+        for i in range(each):
+            y[..., i * groups + g] = x[..., g * each + i]
+    return y
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_shuffle_is_its_loop(groups):
+    x = draw(2, 3, 3, 8)
+    shuffled = supernet._shuffle(jnp.asarray(x, jnp.float32), groups)
+    np.testing.assert_array_equal(shuffled, loop_shuffle(x, groups).astype(np.float32))
+
+
+def block(x, kernel, theta):
+    """CDC, the batch's normalization, ReLU; in NumPy but for CDC."""
+    y = np.asarray(ops.cdc(jnp.asarray(x), jnp.asarray(kernel), theta))
+    y = (y - y.mean((0, 1, 2))) / np.sqrt(y.var((0, 1, 2)) + 1e-5)
+    return np.maximum(y, 0)
+
+
+def candidates(space, params, x):
+    """Every operation of an edge apart, each from its own share of the kernels."""
+    width, theta = x.shape[-1], space.theta
+    first, second = (params[name]["kernel"] for name in ("first", "second"))
+    outputs = [np.zeros_like(x), x, block(x, first[..., :width], theta)]
+    start = width
+    for i, operation in enumerate(space.operations[3:]):
+        stop = start + spaces.hidden_width(operation, width)
+        hidden = block(x, first[..., start:stop], theta)
+        rows = slice(start - width, stop - width)
+        kernel = second[:, :, rows, i * width : (i + 1) * width]
+        outputs.append(block(hidden, kernel, theta))
+        start = stop
+    return outputs
+
+
+@pytest.mark.parametrize(("partial", "convolution"), [(2, "cdc"), (1, "conv")])
+def test_an_edge_is_the_weighted_sum_of_its_operations(x64, partial, convolution):
+    space = spaces.get("nas_fas", partial=partial, convolution=convolution)
+    edge, x = supernet.MixedEdge(space), draw(2, 5, 4, 6)
+
+    @jax.jit
+    def run(params, alpha):
+        variables = {"params": params, "batch_stats": stats}
+        call = {"mutable": ["batch_stats"]}
+        (y, _), _ = edge.apply(variables, x, alpha, space.theta, True, **call)
+        return y
+
+    alpha = draw(8, seed=1)
+    init = jax.jit(lambda key: edge.init(key, x, alpha, space.theta, False))
+    variables = jax.device_get(init(jax.random.key(0)))
+    stats, params = variables["batch_stats"], variables["params"]
+    width = 6 // partial
+    outputs = candidates(space, params, x[..., :width])
+
+    def expected(weights):
+        mixed = sum(w * y for w, y in zip(weights, outputs, strict=True))
+        joined = np.concatenate([mixed, x[..., width:]], -1)
+        return loop_shuffle(joined, partial)
+
+    weights = np.exp(alpha) / np.exp(alpha).sum()
+    np.testing.assert_allclose(run(params, alpha), expected(weights), atol=1e-12)
+    for i in range(8):  # alphas so far apart that softmax picks one operation
+        one = 1e3 * np.eye(8)[i]
+        np.testing.assert_allclose(run(params, one), expected(np.eye(8)[i]), atol=1e-12)
+
+
+def test_first_alphas_are_small_and_of_the_space():
+    space = spaces.get("nas_fas")
+    alphas = supernet.init_alphas(space, jax.random.key(0))
+    assert {cell: x.shape for cell, x in alphas.items()} == dict.fromkeys(
+        spaces.CELLS, (4, 8)
+    )
+    values = np.concatenate([np.asarray(x).ravel() for x in alphas.values()])
+    assert 0.5e-3 < values.std() < 2e-3 and len(set(values)) == values.size
+
+
+def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
+    """With all channels through the candidates, kernels and running averages moved."""
+    cells = (
+        ("skip", "cdc", "skip", "cdc_2_1.4"),
+        ("cdc_2_2.0", "skip", "skip", "skip"),
+        ("skip", "skip", "cdc_2_1.2", "cdc"),
+    )
+    found = small_genotype(*cells, partial=1)
+    space, image = found.space, draw(2, 16, 16, 3)
+    mixed, net = supernet.Supernet(space), nets.SearchedNet(found)
+    alphas = {
+        name: 1e3 * np.array([[op == o for o in space.operations] for op in cell])
+        for name, cell in zip(spaces.CELLS, cells, strict=True)
+    }
+
+    @jax.jit
+    def start(key):
+        key, one, two = jax.random.split(key, 3)
+        return (
+            mixed.init(one, image, alphas, train=False),
+            net.init(two, image, train=False),
+        )
+
+    super_variables, variables = jax.device_get(start(jax.random.key(0)))
+    params, moved = super_variables["params"], variables["params"]
+    for name in [name for name in moved if name in params]:
+        moved[name] = params[name]  # stem, attention, head
+    for name, cell in zip(spaces.CELLS, cells, strict=True):
+        first, second = (params[name][part]["kernel"] for part in ("first", "second"))
+        for edge, operation in enumerate(cell):
+            label = f"{name}_{edge}"
+            if operation == "cdc":
+                moved[label]["kernel"] = first[edge][..., :4]
+            elif operation != "skip":
+                i = space.operations.index(operation) - 3
+                widths = [spaces.hidden_width(op, 4) for op in space.operations[3:]]
+                begin, width = sum(widths[:i]), widths[i]
+                wide = first[edge][..., 4 + begin : 4 + begin + width]
+                narrow = second[edge][:, :, begin : begin + width, 4 * i : 4 * i + 4]
+                moved[f"{label}_wide"]["kernel"] = wide
+                moved[label]["kernel"] = narrow
+
+    @jax.jit
+    def both(super_variables, variables):
+        call = {"train": True, "mutable": ["batch_stats"]}
+        return (
+            mixed.apply(super_variables, image, alphas, **call)[0],
+            net.apply(variables | {"params": moved}, image, **call)[0],
+        )
+
+    one, other = both(super_variables, variables)
+    assert one.shape == (2, 4, 4) and one.max() > 0
+    np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.parametrize("pool", ["cdp", "max"])
+def test_theta_and_lam_are_swept_and_differentiated(x64, pool):
+    """Through the supernet and a searched network, beside central differences."""
+    found = small_genotype(("cdc", "skip", "skip", "skip"), pool=pool)
+    image, alphas = draw(1, 8, 8, 3), {cell: draw(4, 8) for cell in spaces.CELLS}
+    mixed, net = supernet.Supernet(found.space), nets.SearchedNet(found)
+
+    @jax.jit
+    def start(key):
+        return (
+            mixed.init(key, image, alphas, train=False),
+            net.init(key, image, train=False),
+        )
+
+    variables = start(jax.random.key(0))
+
+    def total(theta, lam):
+        call = {"train": True, "mutable": ["batch_stats"], "theta": theta, "lam": lam}
+        maps = (
+            mixed.apply(variables[0], image, alphas, **call)[0],
+            net.apply(variables[1], image, **call)[0],
+        )
+        return jnp.stack([jnp.square(m).sum() for m in maps])
+
+    points = np.array([[0.7, 0.7], [0.2, 0.5]])
+    steps = 1e-6 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    moved = (points[:, None] + steps).reshape(-1, 2)
+
+    @jax.jit
+    def compute(points, moved):
+        slopes = jax.vmap(jax.jacrev(total, (0, 1)))(points[:, 0], points[:, 1])
+        return slopes, jax.vmap(total)(moved[:, 0], moved[:, 1])
+
+    (by_theta, by_lam), values = compute(points, moved)
+    values = np.asarray(values).reshape(2, 4, 2)
+    for slope, plus, minus in ((by_theta, 0, 1), (by_lam, 2, 3)):
+        expected = (values[:, plus] - values[:, minus]) / 2e-6
+        np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-8)
+        assert (np.abs(slope) > 1e-6).all() == (pool == "cdp" or plus == 0)
+
+
+def shapes(net, size=256):
+    image = jnp.zeros((1, size, size, 3))
+    return jax.eval_shape(
+        lambda key: net.init(key, image, train=False), jax.random.key(0)
+    )
+
+
+def test_cdcn_pp_has_the_parameters_of_the_paper():
+    assert nets.parameters(shapes(nets.CDCNpp())) == 2_257_352
+
+
+def test_a_searched_network_holds_what_its_genotype_says():
+    skips = ("skip",) * 4
+    bare = nets.SearchedNet(small_genotype(skips, attention=False))
+    assert set(shapes(bare, 8)["params"]) == {"stem_0", "stem_1", "head_0", "head_1"}
+    one = small_genotype(skips, ("cdc_2_1.8", *skips[1:]), skips)
+    params = shapes(nets.SearchedNet(one), 8)["params"]
+    assert {name for name in params if name.startswith(spaces.CELLS)} == {
+        *("low_attention", "mid_attention", "high_attention", "mid_0", "mid_0_wide"),
+    }
+    assert params["mid_0_wide"]["kernel"].shape == (3, 3, 4, 7)
+    assert params["mid_0"]["kernel"].shape == (3, 3, 7, 4)
+    windows = [params[f"{c}_attention"]["kernel"].shape[0] for c in spaces.CELLS]
+    assert windows == [7, 5, 3]
+
+
+def test_a_network_is_rebuilt_from_its_description(tmp_path):
+    saved = genotype.sample(spaces.get("nas_fas"), 0)
+    genotype.save(tmp_path / "genotype.json", saved)
+    description = nets.describe("searched", genotype_file=tmp_path / "genotype.json")
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(description))
+    assert nets.build(nets.read_description(path)) == nets.SearchedNet(saved)
+    assert nets.build(nets.describe("cdcn_pp")) == nets.CDCNpp()
+    description["genotype"]["version"] = 7
+    path.write_text(json.dumps(description))
+    with pytest.raises(InputError, match=r'network.json.*"version" is 7'):
+        nets.read_description(path)
