@@ -41,7 +41,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "map_size": 32,
             "steps": 300,
             "batch_size": 16,
-            "learning_rate": 5e-3,
+            "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,
             "log_every": 10,

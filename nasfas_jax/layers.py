@@ -21,12 +21,13 @@ kernel_init = nn.initializers.he_normal()
 def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
     """Kernels of a layer that ends in a ReLU without BatchNorm and gives one map.
 
-    Uniform from 0 to 2 / fan_in, so that the map starts near (1 - theta) times the
-    mean of its features, above zero for most pixels.  With signed kernels the ReLU can
-    start, and then stay, shut for every pixel of every image.
+    Uniform from 0 to 0.5 / fan_in, so that the map starts above zero for most pixels,
+    and low, as depth maps on average are: near a quarter of (1 - theta) times the mean
+    of its features.  With signed kernels the ReLU can start, and then stay, shut for
+    every pixel of every image; from far above, the first steps can shut it for good.
     """
     fan_in = math.prod(shape[:-1])
-    return jax.random.uniform(key, shape, dtype, 0.0, 2.0 / fan_in)
+    return jax.random.uniform(key, shape, dtype, 0.0, 0.5 / fan_in)
 
 
 def _at_least_float32(x: Array) -> jnp.dtype:

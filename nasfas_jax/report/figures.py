@@ -98,7 +98,10 @@ def score_histograms(
     """Scores of live samples against those of each attack type, and the threshold."""
     live = table.score[table.attack_type == "live"]
     types = [str(name) for name in np.unique(table.attack_type) if name != "live"]
-    edges = np.histogram_bin_edges(np.append(table.score, threshold), bins=32)
+    values = np.append(table.score, threshold)
+    # Room on both sides: a network that has learned nothing may give equal scores.
+    room = max(1e-6, 0.01 * np.ptp(values))
+    edges = np.linspace(values.min() - room, values.max() + room, 33)
     figure = Figure((4.9, 0.9 + 1.15 * len(types)), layout="constrained")
     panels = figure.subplots(len(types), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, types, strict=True):
