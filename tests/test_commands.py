@@ -101,9 +101,11 @@ def test_predict_writes_scores_video_and_maps(road):
 
 def test_a_search_that_was_cut_goes_on_bit_for_bit(road, tmp_path):
     def search(steps):
-        one = run(tmp_path, data_dir=str(road / "data"))
-        one.config.search.steps = steps
-        commands.execute("search", one)
+        flags = f"--workdir={tmp_path}", f"--data_dir={road / 'data'}"
+        config = f"--config={ROOT / 'configs' / 'synthetic.py'}:smoke"
+        steps = f"--config.search.steps={steps}"
+        done = nasfas("search", config, steps, *flags, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
     search(2)
     search(3)

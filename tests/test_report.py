@@ -14,10 +14,11 @@ from nasfas_jax.report.picture import operation_colour
 
 OPERATIONS = ("none", "skip", "cdc", "cdc_2_1.2", "cdc_2_2.0")
 GENOTYPE = {
+    "space": {"name": "nas_fas", "pool": "cdp", "attention": True},
     "cells": {
         "low": ["cdc", "skip", "cdc_2_1.2", "cdc"],
         "mid": ["cdc_2_2.0", "cdc", "cdc", "skip"],
-    }
+    },
 }
 RESULT = {
     "level": "video",
@@ -76,7 +77,7 @@ def training():
 
 
 def genotype(format="svg"):
-    return cells.draw_genotype(GENOTYPE, pool="cdp", attention=True, format=format)
+    return cells.draw_genotype(GENOTYPE, format=format)
 
 
 DRAWN = (roc, histograms, faces, sheet, alphas, health, training, genotype)
