@@ -10,9 +10,9 @@ from nasfas_jax import commands
 from nasfas_jax.errors import InputError
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
-CONFIG_TEXT = "FILE:VARIANT; --config.a.b=c changes a field of it."
-WORKDIR_TEXT = "Folder of the run; runs/local if not given."
 TEXTS = {
+    "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
+    "workdir": "Folder of the run; runs/local if not given.",
     "dataset": "Instead of config.data.dataset.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
@@ -25,8 +25,8 @@ TEXTS = {
 
 def usage() -> str:
     """How to call the program."""
-    rows = [*commands.COMMANDS.items(), ("", ""), ("--config", CONFIG_TEXT)]
-    rows += [("--workdir", WORKDIR_TEXT), *((f"--{n}", t) for n, t in TEXTS.items())]
+    rows = [*commands.COMMANDS.items(), ("", "")]
+    rows += [(f"--{name}", text) for name, text in TEXTS.items()]
     lines = [f"  {name:<14}{text}".rstrip() for name, text in rows]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
@@ -41,12 +41,9 @@ def main(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        run = commands.Run(
-            config=values.config,
-            workdir=pathlib.Path(values.workdir),
-            **{name: values[name].value for name in TEXTS},
-        )
-        commands.execute(argv[1], run)
+        given = {name: values[name].value for name in TEXTS}
+        workdir = pathlib.Path(given.pop("workdir") or "runs/local")
+        commands.execute(argv[1], commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:
         print(f"nasfas {argv[1]}: {error}", file=sys.stderr)
         return 2
@@ -56,10 +53,9 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]) -> list[str]:
     """The arguments that are no flags; one paragraph where a flag does not fit."""
     try:
-        config_flags.DEFINE_config_file("config", str(CONFIG), CONFIG_TEXT)
-        flags.DEFINE_string("workdir", "runs/local", WORKDIR_TEXT)
-        for name, text in TEXTS.items():
-            flags.DEFINE_string(name, None, text)
+        config_flags.DEFINE_config_file("config", str(CONFIG), TEXTS["config"])
+        for name in list(TEXTS)[1:]:
+            flags.DEFINE_string(name, None, TEXTS[name])
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
