@@ -77,6 +77,7 @@ def base() -> ml_collections.ConfigDict:
             "weight_order": "exact",
             "arch_order": "exact",
             "mode": "forward_over_reverse",
+            "cost_weight": 0.02,  # of the cells' relative MACs: minutes to train in
             "log_every": 2,
             "save_every": 20,
         }
@@ -85,8 +86,8 @@ def base() -> ml_collections.ConfigDict:
         {
             "width": 0.125,  # of DepthNet and the CDNs
             "map_size": 32,
-            "steps": 450,
-            "batch_size": 16,
+            "steps": 900,
+            "batch_size": 8,
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,
@@ -117,6 +118,7 @@ def paper(config: ml_collections.ConfigDict) -> None:
         stem_channels=32, channels=64, head_channels=64, partial=4, map_size=32
     )
     config.search.update(
+        cost_weight=0.0,
         steps=3000,
         alphas_from=750,
         batch_size=8,

@@ -37,7 +37,7 @@ def train(run: Run, name: str) -> None:
     _claim(folder / "network.json", description)
     method = make_method(run, description)
     image = _image(run)
-    state = method.init(jax.random.key(run.config.seed), image)
+    state = jax.jit(method.init)(jax.random.key(run.config.seed), image)
     cost = {
         "parameters": nets.parameters({"params": state.params}),
         "macs": nets.macs(method.net, image.shape),
