@@ -18,8 +18,10 @@ TEXTS = {
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
-    "input": "Video or picture to predict on.",
-    "output": "Folder for what predict or bench writes; in WORKDIR if not given.",
+    "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
+    "output": "Folder for what a command writes; in WORKDIR if not given.",
+    "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
+    "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
 }
 
 

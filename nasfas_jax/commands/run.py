@@ -27,6 +27,8 @@ class Run:
     genotype: str | None = None
     input: str | None = None
     output: str | None = None
+    rule: str | None = None
+    oracle: str | None = None
 
     def __post_init__(self):
         if self.dataset is not None:
@@ -59,6 +61,12 @@ class Run:
     def networks(self) -> list[str]:
         """Networks that the command is about."""
         return [self.network] if self.network else list(self.config.networks)
+
+    @property
+    def rating(self) -> dict[str, Any]:
+        """How scores become error rates: arguments of ``evaluation.evaluate``."""
+        oracle = tuple(self.oracle.split(",")) if self.oracle else ()
+        return {"rule": self.rule or "eer", "oracle": oracle}
 
     def folder(self, *parts: str) -> pathlib.Path:
         """A folder of the run, made where it is missing; the config is noted there."""
