@@ -35,7 +35,6 @@ def usage() -> str:
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
-    values = flags.FLAGS
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
@@ -43,7 +42,7 @@ def main(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        given = {name: values[name].value for name in TEXTS}
+        given = {name: flags.FLAGS[name].value for name in TEXTS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(argv[1], commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +15,8 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 
 SHOWN = ("apcer", "bpcer", "acer", "hter")
+#: Letters of a file's name in a line of a table or legend.
+NAME = 36
 
 
 def run(run: Run) -> None:
@@ -34,7 +36,8 @@ def run(run: Run) -> None:
             raise InputError(f"{name}: {error}") from None
     content: dict = {"results": {name: r.columns() for name, r in results.items()}}
     console = Console(width=120, highlight=False)
-    console.print(_rates(results), _types(results))
+    for group in _by_selection(results):
+        console.print(_rates(group), _types(group))
     if len(tables) > 1 and evaluation.are_folds(tables):
         content["folds"] = _folds(console, results)
     elif len(tables) > 1:
@@ -68,11 +71,21 @@ def read(inputs: str | None) -> dict[str, evaluation.ScoreTable]:
     return tables
 
 
+def _by_selection(results: Mapping[str, evaluation.Result]) -> Iterator[dict]:
+    """Results that estimate performance, then those of models selected on test data."""
+    for chosen in (False, True):
+        group = {
+            k: r for k, r in results.items() if (r.selected_on == "test") is chosen
+        }
+        if group:
+            yield group
+
+
 def _rates(results: Mapping[str, evaluation.Result]) -> Table:
     """A line for each file; intervals are of 95 %, over test subjects."""
     rule = next(iter(results.values())).rule
     table = Table(title=f"Test videos, threshold by {rule} on development, %")
-    table.add_column("scores", overflow="fold")
+    table.add_column("scores", overflow="fold", max_width=NAME)
     prefix = _prefix(results)
     for name in ("threshold", *SHOWN, "auc"):
         table.add_column(f"{prefix}{name}", justify="right")
@@ -90,7 +103,7 @@ def _rates(results: Mapping[str, evaluation.Result]) -> Table:
 def _types(results: Mapping[str, evaluation.Result]) -> Table:
     """APCER of every attack type, and the number of its test videos."""
     table = Table(title=f"{_prefix(results)}apcer by attack type, % (videos)")
-    table.add_column("scores", overflow="fold")
+    table.add_column("scores", overflow="fold", max_width=NAME)
     kinds = sorted({kind for r in results.values() for kind in r.test.apcer_by_type})
     for kind in kinds:
         table.add_column(kind, justify="right")
@@ -136,8 +149,9 @@ def _differences(
             tables[first], tables[name], seed=run.config.seed, rule=run.rating["rule"]
         )
         if not table.columns:
-            for column in ("scores", *found):
-                table.add_column(column, overflow="fold")
+            table.add_column("scores", overflow="fold", max_width=NAME)
+            for column in found:
+                table.add_column(column, justify="right")
         cells = [
             f"{100 * one.value:+.2f}{_interval(one.interval)}" for one in found.values()
         ]
@@ -161,11 +175,12 @@ def _interval(interval) -> str:
 def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
     folder = pathlib.Path(run.output or run.workdir / "scores")
     roc, det, points = {}, {}, {}
-    for name, table in tables.items():
+    for index, (file, table) in enumerate(tables.items()):
+        name = f"{index + 1}. {file if len(file) <= NAME else '...' + file[-NAME:]}"
         test = evaluation.by_video(table.take(table.split == "test"))
         curve = evaluation.metrics.det_curve(test.score, test.label)
         roc[name], det[name] = (curve.far, 1 - curve.frr), (curve.far, curve.frr)
-        points[name] = (results[name].test.far, results[name].test.frr)
+        points[name] = (results[file].test.far, results[file].test.frr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
