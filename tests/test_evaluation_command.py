@@ -67,7 +67,7 @@ def test_two_systems_are_compared(tmp_path, capsys):
     assert difference["value"] == found["oracle_auc"].value
     assert difference["interval"]["low"] == found["oracle_auc"].interval.low
     said = capsys.readouterr().out
-    assert "Differences from" in said and "selected on test data" in said
+    assert "Differences" in said and "selected on test data" in said
     assert " hter " in said and " oracle_hter " in said
     assert "test" in content["results"][one] and "test" not in content["results"][other]
 

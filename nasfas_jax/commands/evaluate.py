@@ -28,6 +28,7 @@ def run(run: Run) -> None:
 
 def evaluate(run: Run, name: str) -> None:
     """Writes ``evaluate/<network>/``: scores.csv, result.json and example maps."""
+    rating = run.rating
     method, state = train.load(run, name)
     data = run.open_data()
     sources, targets = run.domains(data)
@@ -58,7 +59,7 @@ def evaluate(run: Run, name: str) -> None:
     )
     folder = run.folder("evaluate", name)
     evaluation.write_scores(folder / "scores.csv", table)
-    result = evaluation.evaluate(table, seed=run.config.seed, **run.rating)
+    result = evaluation.evaluate(table, seed=run.config.seed, **rating)
     evaluation.write_text(folder / "result.json", result.to_json())
     _save_examples(folder / "examples.npz", data, targets, maps)
     print(

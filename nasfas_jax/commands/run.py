@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+from nasfas_jax import evaluation
 from nasfas_jax.data import pipeline, prepared, recipe
 from nasfas_jax.errors import InputError
 
@@ -65,8 +66,10 @@ class Run:
     @property
     def rating(self) -> dict[str, Any]:
         """How scores become error rates: arguments of ``evaluation.evaluate``."""
-        oracle = tuple(self.oracle.split(",")) if self.oracle else ()
-        return {"rule": self.rule or "eer", "oracle": oracle}
+        rule, oracle = self.rule or "eer", self.oracle.split(",") if self.oracle else []
+        evaluation.thresholds.find(rule)  # a wrong name shows before the work
+        evaluation.compat.check(oracle)
+        return {"rule": rule, "oracle": oracle}
 
     def folder(self, *parts: str) -> pathlib.Path:
         """A folder of the run, made where it is missing; the config is noted there."""

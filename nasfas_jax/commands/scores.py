@@ -46,7 +46,7 @@ def run(run: Run) -> None:
         console.print(_oracles(results))
     for name, result in results.items():
         for warning in result.warnings:
-            console.print(f"warning: {name}: {warning}", markup=False)
+            print(f"warning: {name}: {warning}")
     _write(run, content, tables, results)
 
 
@@ -142,7 +142,7 @@ def _differences(
     console: Console, tables: Mapping[str, evaluation.ScoreTable], run: Run
 ) -> dict:
     first = next(iter(tables))
-    table = Table(title=f"Differences from {first} on the same test clips, points of %")
+    table = Table(title="Differences from the first on the same clips, points of %")
     content: dict = {"from": first, "to": {}}
     for name in itertools.islice(tables, 1, None):
         found = evaluation.compare(

@@ -36,16 +36,26 @@ def oracles(
     Raises:
       InputError: an evaluator is unknown or cannot rate this part.
     """
+    check(names)
     columns: Numbers = {}
+    for name in names:
+        for quantity, value in EVALUATORS[name](development, test).items():
+            columns[f"oracle_{name}_{quantity}"] = float(value)
+    return columns
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuse names that are not in ``EVALUATORS``.
+
+    Raises:
+      InputError: naming the first.
+    """
     for name in names:
         if name not in EVALUATORS:
             raise InputError(
                 f"oracle: expected some of {', '.join(EVALUATORS)}, got {name!r}. "
                 "docs/evaluation.md says what each of them computes."
             )
-        for quantity, value in EVALUATORS[name](development, test).items():
-            columns[f"oracle_{name}_{quantity}"] = float(value)
-    return columns
 
 
 def _test(development: ScoreTable, test: ScoreTable) -> Numbers:
