@@ -18,8 +18,10 @@ TEXTS = {
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
-    "input": "Video or picture to predict on.",
-    "output": "Folder for what predict or bench writes; in WORKDIR if not given.",
+    "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
+    "output": "Folder for what a command writes; in WORKDIR if not given.",
+    "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
+    "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
 }
 
 
@@ -33,7 +35,6 @@ def usage() -> str:
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
-    values = flags.FLAGS
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        given = {name: values[name].value for name in TEXTS}
+        given = {name: flags.FLAGS[name].value for name in TEXTS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(argv[1], commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:

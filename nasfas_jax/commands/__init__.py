@@ -11,6 +11,7 @@ COMMANDS = {
     "search": "finds an architecture by Domain-aware Meta-NAS",
     "train": "trains the found network, DepthNet, CDN, ... alike",
     "evaluate": "scores and error rates on the domain held out",
+    "scores": "rates, folds and comparisons from score files of any program",
     "predict": "scores over time of one video, with pictures",
     "report": "one HTML page of all that the run made",
     "demo": "all of these in a row",

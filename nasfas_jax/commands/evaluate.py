@@ -17,9 +17,10 @@ EXAMPLES = 2
 def run(run: Run) -> None:
     """Evaluates ``--network``, or all of config.networks.
 
-    The threshold is taken where false acceptance and false rejection are equal on the
-    development parts of the source domains, and applied to the target: all parts of
-    the target domain, or, without one, the test parts. The last checkpoint is tested.
+    The threshold is chosen by ``--rule`` on the development parts of the source domains
+    (where false acceptance and false rejection are equal, if not given), and applied to
+    the target: all parts of the target domain, or, without one, the test parts. The last
+    checkpoint is tested.
     """
     for name in run.networks:
         evaluate(run, name)
@@ -27,6 +28,7 @@ def run(run: Run) -> None:
 
 def evaluate(run: Run, name: str) -> None:
     """Writes ``evaluate/<network>/``: scores.csv, result.json and example maps."""
+    rating = run.rating
     method, state = train.load(run, name)
     data = run.open_data()
     sources, targets = run.domains(data)
@@ -52,18 +54,22 @@ def evaluate(run: Run, name: str) -> None:
         **{
             name: np.concatenate([part[name] for part in columns])
             for name in evaluation.COLUMNS
-        }
+        },
+        selected_on="nothing",  # the last checkpoint of a config fixed beforehand
     )
     folder = run.folder("evaluate", name)
     evaluation.write_scores(folder / "scores.csv", table)
-    result = evaluation.evaluate(table, seed=run.config.seed)
-    (folder / "result.json").write_text(result.to_json())
+    result = evaluation.evaluate(table, seed=run.config.seed, **rating)
+    evaluation.write_text(folder / "result.json", result.to_json())
     _save_examples(folder / "examples.npz", data, targets, maps)
     print(
         f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {result.auc:.4f} on "
         f"{', '.join(targets)} ({result.test_counts.videos} videos; threshold "
-        f"{result.threshold:.4f} from the development parts of {', '.join(sources)})"
+        f"{result.threshold:.4f} by {result.rule} from the development parts of "
+        f"{', '.join(sources)})"
     )
+    for warning in result.warnings:
+        print(f"{name}: warning: {warning}")
 
 
 def _save_examples(path, data, targets, maps) -> None:

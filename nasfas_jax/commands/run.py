@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any
 
+from nasfas_jax import evaluation
 from nasfas_jax.data import pipeline, prepared, recipe
 from nasfas_jax.errors import InputError
 
@@ -27,6 +28,8 @@ class Run:
     genotype: str | None = None
     input: str | None = None
     output: str | None = None
+    rule: str | None = None
+    oracle: str | None = None
 
     def __post_init__(self):
         if self.dataset is not None:
@@ -59,6 +62,14 @@ class Run:
     def networks(self) -> list[str]:
         """Networks that the command is about."""
         return [self.network] if self.network else list(self.config.networks)
+
+    @property
+    def rating(self) -> dict[str, Any]:
+        """How scores become error rates: arguments of ``evaluation.evaluate``."""
+        rule, oracle = self.rule or "eer", self.oracle.split(",") if self.oracle else []
+        evaluation.thresholds.find(rule)  # a wrong name shows before the work
+        evaluation.compat.check(oracle)
+        return {"rule": rule, "oracle": oracle}
 
     def folder(self, *parts: str) -> pathlib.Path:
         """A folder of the run, made where it is missing; the config is noted there."""
