@@ -35,7 +35,7 @@ MANIFEST = "manifest.csv"
 CLIPS = "clips.csv"
 COLUMNS = (
     *("video", "path", "subject", "domain", "attack_type", "label", "split"),
-    *("split_source", "frames", "clips", "status", "reason"),
+    *("split_source", "attributes", "frames", "clips", "status", "reason"),
     *("box_source", "depth_source", "map_source", "recipe"),
 )
 OK, LEFT_OUT = "ok", "left out"
@@ -179,6 +179,7 @@ def _extracted_path(source, folder) -> pathlib.Path:
 def _describe(source, settings) -> dict:
     names = ("video", "subject", "domain", "attack_type", "label", "split")
     row = {name: getattr(source, name) for name in (*names, "split_source")}
+    row["attributes"] = json.dumps(dict(source.attributes), sort_keys=True)
     return row | {"path": str(source.path), "recipe": settings.hash}
 
 

@@ -6,6 +6,8 @@ pairs are alternatives.  Not here: Idiap's two extra protocols of OULU-NPU, whos
 sessions are unknown, and STDN's list of SiW-M.
 """
 
+from nasfas_jax.data.protocols.types import SIW_M_TYPES
+
 Pair = tuple[int, int]  # live, spoof
 Counts = dict[str, tuple[Pair, ...]]
 
@@ -103,6 +105,8 @@ OFFICIAL: dict[str, Counts] = {
         TD: (WHOLE["I"][0],),
         "test": (WHOLE["C"][1],),
     },
+    # All that DTN's paper counts; held out are these live and that type.
+    **{f"siw_m@leave_{name}_out": {ALL: ((660, 968),)} for name in SIW_M_TYPES},
     "cross_dataset_cross_type": {
         TD: (_sum(WHOLE["O"][0], _SIW["1"][0]),),
         "test": (

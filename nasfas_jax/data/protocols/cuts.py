@@ -57,7 +57,9 @@ def _groups(videos: Sequence[VideoSource]) -> list[list[str]]:
     for one in videos:
         shows.setdefault(one.subject, set()).add(one.attack_type)
     order = sorted(shows, key=lambda name: (sorted(shows[name]), _hash(name)))
-    return [[s for s in order if ("live" in shows[s]) == live] for live in (True, False)]
+    return [
+        [s for s in order if ("live" in shows[s]) == live] for live in (True, False)
+    ]
 
 
 def _evenly(subjects: Sequence[str], share: Fraction) -> set[str]:

@@ -91,7 +91,10 @@ class Protocol:
                 f"The protocol {self.name} needs videos of {', '.join(self.datasets)};"
                 f" there are none of {', '.join(missing)}. Give the folders of all."
             )
-        own = {name: cuts.recut(name, videos[name]) for name in self.datasets}
+        own = {
+            name: cuts.recut(name, [one for one in videos[name] if not one.problem])
+            for name in self.datasets
+        }
         parts = {part: self._collect(part, own) for part in PARTS}
         dropped = 0
         if self.drop_tested:
