@@ -31,6 +31,7 @@ def base() -> ml_collections.ConfigDict:
     config.seed = 0
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
+    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
     config.networks = ("searched", "depthnet", "cdn")
 
     config.synthetic = ml_collections.ConfigDict(

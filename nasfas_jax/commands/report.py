@@ -45,7 +45,7 @@ def _summary(run: Run) -> str:
     data = run.open_data()
     sources, targets = run.domains(data)
     tested = f"tested on {', '.join(targets)}"
-    if run.config.target_domain:
+    if run.target_domain:
         tested += ", which no part of searching or training saw"
     return (
         f"Dataset {data.dataset}, faces of {data.recipe.image_size} x "

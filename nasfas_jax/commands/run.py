@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from nasfas_jax.data import pipeline, prepared, recipe
+from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
 from nasfas_jax.errors import InputError
 
 
@@ -21,6 +21,7 @@ class Run:
     config: Any  # an ml_collections.ConfigDict; a checker knows none of its fields
     workdir: pathlib.Path
     dataset: str | None = None
+    protocol: str | None = None
     manual_dir: str | None = None
     data_dir: str | None = None
     network: str | None = None
@@ -29,9 +30,11 @@ class Run:
     output: str | None = None
 
     def __post_init__(self):
-        if self.dataset is not None:
-            with self.config.unlocked():
+        with self.config.unlocked():
+            if self.dataset is not None:
                 self.config.data.dataset = self.dataset
+            if self.protocol is not None:
+                self.config.protocol = self.protocol
 
     @property
     def prepared_dir(self) -> pathlib.Path:
@@ -74,19 +77,29 @@ class Run:
             ) from None
         return folder
 
+    @property
+    def target_domain(self) -> str:
+        """The domain held out; '' where a protocol says what is tested."""
+        return "" if self.config.get("protocol") else self.config.target_domain
+
     def open_data(self) -> prepared.Prepared:
-        """The prepared data."""
-        data = self.config.data
-        return pipeline.open_dataset(
-            self.prepared_dir,
-            image_size=data.image_size,
-            frames=data.frames,
-            peak=data.peak,
-        )
+        """The prepared data; in the parts of config.protocol, noted in protocol.json."""
+        names = ("image_size", "frames", "peak")
+        expected = {name: self.config.data[name] for name in names}
+        if not self.config.get("protocol"):
+            return pipeline.open_dataset(self.prepared_dir, **expected)
+        protocol = protocols.get(self.config.protocol)
+        data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
+        about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
+        write_json(self.folder() / "protocol.json", about | {"official": lists.check()})
+        return data
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
-        target = self.config.target_domain
+        if self.config.get("protocol"):
+            learned, tested = (data.splits[part].table for part in ("train", "test"))
+            return _domains(learned), _domains(tested)
+        target = self.target_domain
         if not target:
             return data.domains, data.domains
         if target not in data.domains:
@@ -96,6 +109,10 @@ class Run:
                 "them, or '' to test within all of them."
             )
         return [domain for domain in data.domains if domain != target], [target]
+
+
+def _domains(table: dict) -> list[str]:
+    return sorted(set(table["domain"].tolist()))
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

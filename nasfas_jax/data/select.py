@@ -119,9 +119,13 @@ def listed(data_dir: pathlib.Path) -> list[VideoSource]:
                     path=pathlib.Path(row["path"]),
                     label=int(row["label"]),
                     attributes=json.loads(row["attributes"]),
+                    video=row["video"],
+                    subject=row["subject"],
+                    domain=row["domain"],
+                    attack_type=row["attack_type"],
+                    split=row["split"],
                     # What belongs to no split was left out by its name alone.
                     problem="" if row["split"] else row["reason"] or "no split",
-                    **{name: row[name] for name in (*_TEXTS, "split")},
                 )
                 for row in csv.DictReader(file)
             ]
@@ -131,9 +135,6 @@ def listed(data_dir: pathlib.Path) -> list[VideoSource]:
             f" 'nasfas prepare' writes; delete {data_dir / recipe.FILE} and run it"
             " again (extracted videos are kept)."
         ) from None
-
-
-_TEXTS = ("video", "subject", "domain", "attack_type", "split_source")
 
 
 def _require_named(opened: dict[str, Prepared]) -> None:

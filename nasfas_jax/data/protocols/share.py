@@ -8,6 +8,8 @@ from nasfas_jax.data.protocols.lists import PARTS, Lists
 from nasfas_jax.data.sources import VideoSource
 from nasfas_jax.errors import InputError
 
+SPOOF = "spoof."
+
 
 @dataclasses.dataclass(frozen=True)
 class Share:
@@ -17,7 +19,7 @@ class Share:
       dataset: its name.
       splits: of its own parts, after `cuts.recut`.
       where: a property (attack_type, domain, or a key of `VideoSource.attributes`) to
-        the values that it may have.
+        the values that it may have; 'spoof.medium' asks the medium of spoofs only.
     """
 
     dataset: str
@@ -30,8 +32,13 @@ class Share:
             one
             for one in videos
             if one.split in self.splits
-            and all(value(one, name) in held for name, held in self.where.items())
+            and all(self._fits(one, name) for name in self.where)
         ]
+
+    def _fits(self, video: VideoSource, name: str) -> bool:
+        asked = name.removeprefix(SPOOF)
+        spared = asked != name and video.label == 1
+        return spared or value(video, asked) in self.where[name]
 
     def __str__(self) -> str:
         having = [f"{name} {' or '.join(held)}" for name, held in self.where.items()]
@@ -140,6 +147,6 @@ def _there_is(share: Share, videos: Sequence[VideoSource]) -> str:
     if len({one.subject for one in videos if one.split != "test"}) < 2:
         texts.append("of fewer than two training subjects none can be held out")
     for name in share.where:
-        values = sorted({value(one, name) for one in videos})
+        values = sorted({value(one, name.removeprefix(SPOOF)) for one in videos})
         texts.append(f"{name} {', '.join(values) or 'nothing'}")
     return "; ".join(texts)

@@ -1,5 +1,8 @@
 """All protocols as a table: their shares and their folds."""
 
+import dataclasses
+from collections.abc import Mapping
+
 from nasfas_jax.data.protocols import cuts
 from nasfas_jax.data.protocols.counts import WHOLE, ocim_name
 from nasfas_jax.data.protocols.share import Protocol, Share
@@ -28,129 +31,120 @@ LETTERS = dict(
 )
 MASKS = ("three_dmad", "hkbu_mars", "casia_surf_3dmask")
 
-OULU = "Boulkenafet et al., OULU-NPU, FG 2017"
-SIW = "Liu et al., Learning Deep Models for FAS, CVPR 2018"
-OURS = "no published protocol: cut by subject here, see docs"
+Where = Mapping[str, tuple[str, ...]]
+Row = tuple[str, str, Where, Where]  # name, title, conditions to learn and to test
+
+#: Where a dataset's own protocols are defined.
+PAPERS = {
+    "oulu_npu": "Boulkenafet et al., OULU-NPU, FG 2017",
+    "siw": "Liu et al., Learning Deep Models for Face Anti-Spoofing, CVPR 2018",
+    "casia_mfsd": "Zhang et al., A Face Antispoofing Database, ICB 2012",
+    "replay_attack": "Chingovska et al., BIOSIG 2012",
+    "msu_mfsd": "Wen et al., Image Distortion Analysis, TIFS 2015",
+    "own_data": "the folder's own parts",
+    "synthetic": "rendered here",
+}
+OURS = "none published: subjects cut here"
 
 
-def _grid(
-    name: str,
-    title: str,
-    learned: dict | None = None,
-    tested: dict | None = None,
-    *,
-    source: str,
-    dataset: str = "",
-    first_frames: int = 0,
-) -> Protocol:
-    """One dataset by its own parts, under conditions for learning and for testing."""
-    dataset = dataset or name.split("@")[0]
-    parts = [
-        tuple(Share(dataset, splits, where) for where in _both(conditions))
-        for splits, conditions in ((TRAIN, learned), (DEV, learned), (TEST, tested))
-    ]
-    return Protocol(name, title, *parts, source=source, first_frames=first_frames)
-
-
-def _both(conditions: dict | None) -> list[dict]:
-    """Conditions on all videos, or, under 'spoof', on the spoofs beside all live ones."""
-    if conditions and "spoof" in conditions:
-        return [{"attack_type": ("live",)}, conditions["spoof"]]
-    return [conditions or {}]
+def _within(row: Row, first_frames: int = 0) -> Protocol:
+    """A dataset by its own parts; development is chosen as training is."""
+    name, title, learned, tested = row
+    dataset = name.split("@")[0]
+    return Protocol(
+        name,
+        title,
+        (Share(dataset, TRAIN, learned),),
+        (Share(dataset, DEV, learned),),
+        (Share(dataset, TEST, tested),),
+        source=PAPERS.get(dataset, OURS),
+        first_frames=first_frames,
+    )
 
 
 def _others(values: str, value: str) -> tuple[str, ...]:
     return tuple(other for other in values if other != value)
 
 
-def _oulu() -> list[Protocol]:
-    files = {"file": ("1", "2", "4")}, {"file": ("1", "3", "5")}
-    scenes = {"session": ("1", "2")}, {"session": ("3",)}
-    phones = {p: ({"phone": _others("123456", p)}, {"phone": (p,)}) for p in "123456"}
-    rows = [
-        ("1", "unseen environment", *scenes),
-        ("2", "unseen printer and display", *files),
-        *((f"3.{p}", f"unseen phone {p}", *both) for p, both in phones.items()),
+def _oulu() -> list[Row]:
+    scenes: tuple[Where, Where] = {"session": ("1", "2")}, {"session": ("3",)}
+    files: tuple[Where, Where] = {"file": ("1", "2", "4")}, {"file": ("1", "3", "5")}
+    rows: list[Row] = [
+        ("oulu_npu@1", "unseen environment", *scenes),
+        ("oulu_npu@2", "unseen printer and display", *files),
     ]
-    for phone, both in phones.items():
-        all_three = [a | b | c for a, b, c in zip(scenes, files, both, strict=True)]
-        rows.append((f"4.{phone}", f"phone {phone} and all the above", *all_three))
-    return [_grid(f"oulu_npu@{number}", *row, source=OULU) for number, *row in rows]
+    phones: list[tuple[Where, Where]] = [
+        ({"phone": _others("123456", phone)}, {"phone": (phone,)}) for phone in "123456"
+    ]
+    for i, both in enumerate(phones, 1):
+        rows.append((f"oulu_npu@3.{i}", f"unseen phone {i}", *both))
+    for i, (seen, unseen) in enumerate(phones, 1):
+        learned = {**scenes[0], **files[0], **seen}
+        tested = {**scenes[1], **files[1], **unseen}
+        rows.append(
+            (f"oulu_npu@4.{i}", f"phone {i}, all three unseen", learned, tested)
+        )
+    return rows
 
 
-def _siw() -> list[Protocol]:
-    def replay(*mediums: str) -> dict:
-        return {"spoof": {"attack_type": ("replay",), "medium": mediums}}
+def _siw() -> list[Row]:
+    printed: Where = {"attack_type": ("live", "print")}
+    replayed: Where = {"attack_type": ("live", "replay")}
+    rows: list[Row] = [
+        (
+            f"siw@2.{medium}",
+            f"unseen replay medium {medium}",
+            {**replayed, "spoof.medium": _others("1234", medium)},
+            {**replayed, "spoof.medium": (medium,)},
+        )
+        for medium in "1234"
+    ]
+    rows.append(("siw@3.1", "print to replay", printed, replayed))
+    rows.append(("siw@3.2", "replay to print", replayed, printed))
+    return rows
 
-    printed, replayed = ({"attack_type": ("live", t)} for t in ("print", "replay"))
-    rows = [
+
+def _kinds() -> list[Row]:
+    """Replay-Attack, CASIA-MFSD and MSU-MFSD, whole and by kinds of attack."""
+    same: list[tuple[str, str, Where]] = [
+        ("casia_mfsd@all", "all attacks", {}),
+        *(
+            (f"casia_mfsd@{kind}", f"{attack} only", {"attack_type": ("live", attack)})
+            for kind, attack in CROSS_TYPE["casia"][1].items()
+        ),
         *(
             (
-                f"2.{m}",
-                f"unseen replay medium {m}",
-                replay(*_others("1234", m)),
-                replay(m),
+                f"casia_mfsd@quality_{group}",
+                f"files {group}",
+                {"quality_group": (group,)},
             )
-            for m in "1234"
+            for group in ("1", "2", "HR")
         ),
-        ("3.1", "print to replay", printed, replayed),
-        ("3.2", "replay to print", replayed, printed),
+        ("replay_attack@grandtest", "all attacks", {}),
+        *(
+            (f"replay_attack@{kind}", f"{kind} attacks", {f"spoof.{of}": (kind,)})
+            for of, kinds in (
+                ("device", ("print", "mobile", "highdef")),
+                ("media", ("photo", "video")),
+            )
+            for kind in kinds
+        ),
+        (
+            "replay_attack@digitalphoto",
+            "photos on a display",
+            {"spoof.media": ("photo",), "spoof.device": ("mobile", "highdef")},
+        ),
+        ("msu_mfsd@all", "all attacks", {}),
     ]
-    first = _grid(
-        "siw@1",
-        "faces of the first 60 frames to all frames",
-        source=SIW,
-        first_frames=60,
-    )
-    return [first] + [_grid(f"siw@{number}", *row, source=SIW) for number, *row in rows]
+    return [(name, title, where, where) for name, title, where in same]
 
 
-def _single() -> list[Protocol]:
-    """Replay-Attack, CASIA-MFSD and MSU-MFSD by kinds, and the sets without protocol."""
-
-    def spoof(**where: tuple[str, ...]) -> tuple[dict, dict]:
-        return ({"spoof": where},) * 2
-
-    devices = {kind: {"device": (kind,)} for kind in ("print", "mobile", "highdef")}
-    media = {kind: {"media": (kind,)} for kind in ("photo", "video")}
-    digital = {"media": ("photo",), "device": ("mobile", "highdef")}
-    replay = devices | media | {"digitalphoto": digital}
-    # No share for 'real': a live file's name says neither device nor media.
-    rows = [
-        (f"replay_attack@{kind}", f"{kind} attacks", *spoof(**where))
-        for kind, where in replay.items()
+def _ours() -> list[Row]:
+    rows: list[Row] = [
+        (f"{name}@by_subject", "people of one dataset", {}, {}) for name in MASKS
     ]
-    rows += [
-        (f"casia_mfsd@{kind}", f"{kind} attacks", *spoof(attack_type=(attack,)))
-        for kind, attack in CROSS_TYPE["casia"][1].items()
-    ]
-    rows += [
-        (f"casia_mfsd@quality_{group}", f"files {group} alone", *2 * (where,))
-        for group in ("1", "2", "HR")
-        for where in ({"quality_group": (group,)},)
-    ]
-    papers = {
-        "replay_attack": "Chingovska et al., BIOSIG 2012",
-        "casia_mfsd": "Zhang et al., A Face Antispoofing Database, ICB 2012",
-        "msu_mfsd": "Wen et al., Face Spoof Detection, TIFS 2015",
-    }
-    rows += [
-        ("replay_attack@grandtest", "all attacks"),
-        ("casia_mfsd@all", "all attacks"),
-        ("msu_mfsd@all", "all attacks"),
-    ]
-    ours = [(f"{name}@by_subject", "subjects of one dataset") for name in MASKS]
-    ours += [(f"{name}@all", "its own parts") for name in ("own_data", "synthetic")]
-    return [
-        _grid(name, *row, source=papers.get(name.split("@")[0], OURS))
-        for name, *row in sorted(rows, key=lambda row: _place(row[0])) + ours
-    ]
-
-
-def _place(name: str) -> tuple[int, bool]:
-    """By dataset, the whole one first."""
-    dataset, _, which = name.partition("@")
-    return list(LETTERS.values()).index(dataset), which not in ("all", "grandtest")
+    own = [(f"{name}@all", "its own parts") for name in ("own_data", "synthetic")]
+    return rows + [(*one, {}, {}) for one in own]
 
 
 def _ocim(target: str) -> list[Protocol]:
@@ -196,17 +190,19 @@ def _synthetic(target: str) -> Protocol:
 
 
 def _cross_type() -> list[Protocol]:
+    """Two types of a dataset to the third, between the subjects of its own parts."""
     return [
-        _grid(
-            f"cross_type@{short}.{kind}",
-            f"unseen {attack} of {dataset}",
-            {"attack_type": ("live", *(t for t in types.values() if t != attack))},
-            {"attack_type": ("live", attack)},
+        dataclasses.replace(
+            _within((f"{dataset}@", f"{dataset}, unseen {attack}", rest, held)),
+            name=f"cross_type@{short}.{kind}",
             source="Arashloo et al., IEEE Access 2017",
-            dataset=dataset,
         )
         for short, (dataset, types) in CROSS_TYPE.items()
         for kind, attack in types.items()
+        for held in ({"attack_type": ("live", attack)},)
+        for rest in (
+            {"attack_type": ("live", *(t for t in types.values() if t != attack))},
+        )
     ]
 
 
@@ -261,9 +257,11 @@ def _cross_dataset_cross_type() -> Protocol:
 
 def _all() -> list[Protocol]:
     return [
-        *_oulu(),
-        *_siw(),
-        *_single(),
+        *map(_within, _oulu()),
+        _within(
+            ("siw@1", "the first 60 frames to all frames", {}, {}), first_frames=60
+        ),
+        *map(_within, [*_siw(), *_kinds(), *_ours()]),
         *(_siw_m(held) for held in SIW_M_TYPES),
         *_cross_type(),
         *(protocol for target in "MCIO" for protocol in _ocim(target)),
