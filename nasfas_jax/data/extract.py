@@ -68,7 +68,8 @@ def sample_video(
     """
     clips = clips or recipe.clips_per_video
     tried = found = 0
-    for end, images in video.read_clips(path, clips, recipe.frames, rotate):
+    ends = functools.partial(video.clip_ends, clips=clips, frames=recipe.frames)
+    for end, images in video.read_clips(path, ends, recipe.frames, rotate):
         tried += 1
         face = _find(end, images, detector, annotation)
         if face is None or not faces.is_usable(face.box, images[-1].shape):
