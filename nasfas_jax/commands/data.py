@@ -2,7 +2,6 @@
 
 import collections
 import csv
-import itertools
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -258,8 +257,8 @@ def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
 def _frame(source: sources.VideoSource) -> np.ndarray | None:
     """A frame near the beginning, RGB [h, w, 3] of SIDE pixels or fewer."""
     try:
-        clips = video.read_clips(source.path, 8, 1, source.rotate)
-        image = [frames[0] for _, frames in itertools.islice(clips, 2)][-1]
+        early = video.count_frames(source.path) // 8
+        _, (image,) = next(video.clips_at(source.path, [early], 1, source.rotate))
     except video.VideoError as error:
         print(f"not shown: {source.path}: {error}")
         return None

@@ -134,7 +134,7 @@ class Lists:
             return min(abs(pair[0] - a) + abs(pair[1] - b) for a, b in allowed)
 
         total = sum(allowed[0])
-        if sum(came) >= ENOUGH * total and off(came[::-1]) < off(came):
+        if sum(came) >= ENOUGH * total and off((came[1], came[0])) < off(came):
             raise InputError(
                 f"The protocol {self.protocol} has {came[0]} live and {came[1]} spoof"
                 f" videos in {group}, but officially {allowed[0][0]} and"
