@@ -115,7 +115,7 @@ def read_clips(
     Raises:
       VideoError: empty, no video, too short, or truncated.
     """
-    if path.is_file() and is_picture(path):
+    if is_picture(path) and not path.is_dir():
         yield 0, [turn(read_picture(path), rotate)] * frames
         return
     total = count_frames(path)
