@@ -257,14 +257,18 @@ def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
 def _frame(source: sources.VideoSource) -> np.ndarray | None:
     """A frame near the beginning, RGB [h, w, 3] of SIDE pixels or fewer."""
     try:
-        early = video.count_frames(source.path) // 8
-        _, (image,) = next(video.clips_at(source.path, [early], 1, source.rotate))
+        _, (image,) = next(video.read_clips(source.path, _early, 1, source.rotate))
     except video.VideoError as error:
         print(f"not shown: {source.path}: {error}")
         return None
     scale = min(1.0, SIDE / max(image.shape[:2]))
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(image[..., ::-1])
+
+
+def _early(total: int) -> list[int]:
+    """Past the first frames, which are often dark, but cheap to reach."""
+    return [total // 8]
 
 
 def _apart(values: Sequence) -> list:
