@@ -83,16 +83,35 @@ class Run:
         return "" if self.config.get("protocol") else self.config.target_domain
 
     def open_data(self) -> prepared.Prepared:
-        """The prepared data; in the parts of config.protocol, noted in protocol.json."""
+        """The prepared data, in the parts of config.protocol if there is one.
+
+        The lists' hash is noted in ``protocol.json``: what was learned in a workdir
+        under other lists may have seen what these test.
+        """
         names = ("image_size", "frames", "peak")
         expected = {name: self.config.data[name] for name in names}
         if not self.config.get("protocol"):
+            self._claim({})
             return pipeline.open_dataset(self.prepared_dir, **expected)
         protocol = protocols.get(self.config.protocol)
         data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
         about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
-        write_json(self.folder() / "protocol.json", about | {"official": lists.check()})
+        self._claim(about | {"official": lists.check()})
         return data
+
+    def _claim(self, about: dict) -> None:
+        """A workdir belongs to one protocol's lists, or to none."""
+        path = self.workdir / "protocol.json"
+        begun = any((self.workdir / name).exists() for name in ("search", "train"))
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if (found or begun) and found.get("hash") != about.get("hash"):
+            raise InputError(
+                f"{self.workdir} was begun with {_protocol(found)}, and is now asked for"
+                f" {_protocol(about)}: its networks may have learned from what would be"
+                " tested. Give another --workdir, or the same --protocol and data."
+            )
+        if about:
+            write_json(self.folder() / "protocol.json", about)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
@@ -109,6 +128,11 @@ class Run:
                 "them, or '' to test within all of them."
             )
         return [domain for domain in data.domains if domain != target], [target]
+
+
+def _protocol(about: dict) -> str:
+    name = "the protocol {protocol} (lists {hash})"
+    return name.format(**about) if about else "no protocol"
 
 
 def _domains(table: dict) -> list[str]:
