@@ -6,7 +6,7 @@ of one frame repeated K times: nothing moves, so its rank pooled image is zero.
 
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -67,25 +67,19 @@ def count_frames(path: pathlib.Path) -> int:
     return total
 
 
-def clip_ends(total: int, clips: int, frames: int) -> list[int]:
-    """Current frames of at most `clips` clips, evenly spaced up to the last frame.
-
-    >>> clip_ends(total=20, clips=3, frames=7)
-    [6, 12, 19]
-    >>> clip_ends(total=8, clips=4, frames=7)
-    [6, 7]
-    """
-    steps = np.linspace(total - 1, frames - 1, clips).astype(int)
-    return sorted({int(step) for step in steps})
-
-
 def read_clips(
-    path: pathlib.Path, clips: int, frames: int, rotate: int = 0
+    path: pathlib.Path, ends: Callable[[int], list[int]], frames: int, rotate: int = 0
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
 
     Frames between clips are passed over without conversion, and one clip is held at a
     time, so that memory does not grow with the length of the video.
+
+    Args:
+      path: video or picture.
+      ends: from the number of frames to the clips' current frames, in order.
+      frames: of a clip.
+      rotate: degrees clockwise, as in `VideoSource`.
 
     Raises:
       VideoError: empty, no video, too short, or truncated.
@@ -96,7 +90,7 @@ def read_clips(
     total = count_frames(path)
     if total < frames:
         raise VideoError(f"{total} frames, but a clip needs {frames}")
-    yield from _clips_at(path, total, clip_ends(total, clips, frames), frames)
+    yield from _clips_at(path, total, ends(total), frames)
 
 
 def read_picture(path: pathlib.Path) -> np.ndarray:
