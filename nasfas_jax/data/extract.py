@@ -1,6 +1,5 @@
 """One source file to the clips that go into its records."""
 
-import functools
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -58,9 +57,8 @@ def sample_video(
     Raises:
       video.VideoError: no usable frames, or no face in any clip.
     """
-    ends = functools.partial(_ends, "even", clips, recipe.frames)
-    clips_read = video.read_clips(path, ends, recipe.frames)
-    for sample, _ in _samples(clips_read, recipe, detector, None):
+    _, found = _clips(path, "even", clips, recipe.frames)
+    for sample, _ in _samples(found, recipe, detector, None):
         yield sample
 
 
@@ -88,14 +86,9 @@ def extract(
         raise video.VideoError(source.problem)
     annotation = source.annotation(source.path) if source.annotation else None
     rule = recipe.sampling if source.split == "train" else recipe.eval_sampling
-    total = 1
-
-    def ends(frames: int) -> list[int]:
-        nonlocal total
-        total = frames
-        return _ends(rule, recipe.clips_per_video, recipe.frames, frames)
-
-    clips = video.read_clips(source.path, ends, recipe.frames, source.rotate)
+    total, clips = _clips(
+        source.path, rule, recipe.clips_per_video, recipe.frames, source.rotate
+    )
     draw = Maps(source, annotation, landmarks)
     rows, maps = [], []
     for sample, image in _samples(clips, recipe, detector, annotation):
@@ -160,8 +153,15 @@ def _stretched(values: np.ndarray) -> np.ndarray:
     return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def _ends(rule: str, clips: int, frames: int, total: int) -> list[int]:
-    return sampling.clip_ends(rule, total, clips, frames)
+def _clips(path, rule, clips, frames, rotate=0):
+    """The file's number of frames, and its clips as `video.clips_at` yields them."""
+    total = video.count_frames(path)
+    if video.is_picture(path):
+        return total, video.clips_at(path, [0], frames, rotate)
+    if total < frames:
+        raise video.VideoError(f"{total} frames, but a clip needs {frames}")
+    ends = sampling.clip_ends(rule, total, clips, frames)
+    return total, video.clips_at(path, ends, frames, rotate)
 
 
 def _samples(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.video import VIDEOS
+from nasfas_jax.data.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
@@ -119,6 +119,15 @@ class Tree:
             names += [f"{below}/{name}" if below else name for name in files]
         return cls(root, frozenset(names))
 
+    def picture_folders(self) -> set[str]:
+        """The folders in which pictures lie."""
+        return {
+            folder
+            for name in self.names
+            for folder, file in [os.path.split(name)]
+            if folder and os.path.splitext(file)[1].lower() in PICTURES
+        }
+
     def sidecar(
         self, parse: Callable[[pathlib.Path], Annotation], *names: str
     ) -> Sidecar | None:
@@ -138,6 +147,7 @@ def list_by_name(
     describe: Describe,
     *,
     suffixes: Iterable[str] = VIDEOS,
+    folders: bool = False,
     ignore: tuple[str, ...] = (),
 ) -> list[VideoSource]:
     """List the files whose path below `root` matches `pattern`.
@@ -153,6 +163,7 @@ def list_by_name(
       describe: from a match to the `VideoSource` fields attack_type, split and subject,
         and more where the defaults do not hold.
       suffixes: of the files that are videos.
+      folders: whether a folder of pictures is a video too; its path has no suffix.
       ignore: beginnings of paths that are not looked at.
 
     Raises:
@@ -160,11 +171,16 @@ def list_by_name(
     """
     tree = Tree.walk(root, dataset, layout)
     compiled, suffixes = re.compile(pattern), frozenset(suffixes)
+    videos = {
+        name: stem
+        for name in tree.names
+        for stem, suffix in [os.path.splitext(name)]
+        if suffix.lower() in suffixes and not name.startswith(ignore)
+    }
+    if folders:
+        videos |= {name: name for name in tree.picture_folders()}
     found, strays = [], []
-    for name in sorted(tree.names):
-        stem, dot, suffix = name.rpartition(".")
-        if (dot + suffix).lower() not in suffixes or name.startswith(ignore):
-            continue
+    for name, stem in sorted(videos.items()):
         match = compiled.fullmatch(stem)
         if match:
             found.append(source(root, name, dataset, **describe(match, tree)))
