@@ -1,5 +1,6 @@
 """One source file to the clips that go into its records."""
 
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -57,7 +58,10 @@ def sample_video(
     Raises:
       video.VideoError: no usable frames, or no face in any clip.
     """
-    _, found = _clips(path, "even", clips, recipe.frames)
+    ends = functools.partial(
+        sampling.clip_ends, "even", clips=clips, frames=recipe.frames
+    )
+    found = video.read_clips(path, ends, recipe.frames)
     for sample, _ in _samples(found, recipe, detector, None):
         yield sample
 
@@ -86,9 +90,14 @@ def extract(
         raise video.VideoError(source.problem)
     annotation = source.annotation(source.path) if source.annotation else None
     rule = recipe.sampling if source.split == "train" else recipe.eval_sampling
-    total, clips = _clips(
-        source.path, rule, recipe.clips_per_video, recipe.frames, source.rotate
-    )
+    total = 1
+
+    def ends(frames: int) -> list[int]:
+        nonlocal total
+        total = frames
+        return sampling.clip_ends(rule, total, recipe.clips_per_video, recipe.frames)
+
+    clips = video.read_clips(source.path, ends, recipe.frames, source.rotate)
     draw = Maps(source, annotation, landmarks)
     rows, maps = [], []
     for sample, image in _samples(clips, recipe, detector, annotation):
@@ -130,10 +139,11 @@ def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarra
     to 255 for viewing, zeros for a frozen clip.
     """
     flat = frames.reshape(len(frames), -1)
-    moved = np.subtract(flat, flat[-1:], dtype=np.float32)
-    gram = (moved @ moved.T) / np.float32(255**2)
-    weights = np.asarray(_weights(gram, recipe.method))
-    dynamic = weights @ moved
+    # Less the last frame: equal frames give exact zeros, and the last one needs no sum.
+    moved = np.subtract(flat[:-1], flat[-1:], dtype=np.float32)
+    gram = np.zeros((len(flat),) * 2, np.float32)
+    gram[:-1, :-1] = (moved @ moved.T) / np.float32(255**2)
+    dynamic = np.asarray(_weights(gram, recipe.method))[:-1] @ moved
     largest = np.abs(dynamic).max()
     if recipe.peak and largest:
         dynamic *= np.float32(255 * recipe.peak) / largest
@@ -151,17 +161,6 @@ def _stretched(values: np.ndarray) -> np.ndarray:
     if low == high:
         return np.zeros(values.shape, np.uint8)
     return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
-
-
-def _clips(path, rule, clips, frames, rotate=0):
-    """The file's number of frames, and its clips as `video.clips_at` yields them."""
-    total = video.count_frames(path)
-    if video.is_picture(path):
-        return total, video.clips_at(path, [0], frames, rotate)
-    if total < frames:
-        raise video.VideoError(f"{total} frames, but a clip needs {frames}")
-    ends = sampling.clip_ends(rule, total, clips, frames)
-    return total, video.clips_at(path, ends, frames, rotate)
 
 
 def _samples(

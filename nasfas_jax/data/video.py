@@ -10,7 +10,7 @@ import contextlib
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import cv2
 import h5py
@@ -84,68 +84,37 @@ def count_frames(path: pathlib.Path) -> int:
     return total
 
 
-def clip_ends(total: int, clips: int, frames: int) -> list[int]:
-    """Current frames of at most `clips` clips, evenly spaced up to the last frame.
-
-    >>> clip_ends(total=20, clips=3, frames=7)
-    [6, 12, 19]
-    >>> clip_ends(total=8, clips=4, frames=7)
-    [6, 7]
-    """
-    steps = np.linspace(total - 1, frames - 1, clips).astype(int)
-    return sorted({int(step) for step in steps})
-
-
 def read_clips(
-    path: pathlib.Path, clips: int, frames: int, rotate: int = 0
+    path: pathlib.Path, ends: Callable[[int], list[int]], frames: int, rotate: int = 0
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
-
-    As `clips_at`, with at most `clips` clips that `clip_ends` spaces.
-
-    Raises:
-      VideoError: empty, no video, too short, or truncated.
-    """
-    total = count_frames(path)
-    if total < frames and not is_picture(path):
-        raise VideoError(f"{total} frames, but a clip needs {frames}")
-    ends = [0] if is_picture(path) else clip_ends(total, clips, frames)
-    yield from clips_at(path, ends, frames, rotate)
-
-
-def clips_at(
-    path: pathlib.Path, ends: Sequence[int], frames: int, rotate: int = 0
-) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield (end, BGR images [H, W, 3] of the `frames` frames up to `end`) for each end.
 
     Frames between clips are passed over without conversion, and one clip is held at a
     time, so that memory does not grow with the length of the video.
 
     Args:
-      path: video, recording, folder of frames, or picture (every end is its one frame).
-      ends: current frames, ascending, none below `frames` - 1.
+      path: video, recording, folder of frames, or picture.
+      ends: from the number of frames to the clips' current frames, ascending and none
+        below `frames` - 1; not asked for a picture, whose one clip ends in frame 0.
       frames: of a clip.
       rotate: degrees clockwise by which the stored frames are turned; a container that
         itself names a rotation is turned by that, and by nothing else.
 
     Raises:
-      VideoError: empty, no video, or truncated.
+      VideoError: empty, no video, too short, or truncated.
     """
-    if is_picture(path) and path.is_file():
-        image = turn(read_picture(path), rotate)
-        yield from ((end, [image] * frames) for end in ends)
+    if is_picture(path) and not path.is_dir():
+        yield 0, [turn(read_picture(path), rotate)] * frames
         return
-    wanted = sorted({i for end in ends for i in range(end - frames + 1, end + 1)})
-    if path.is_dir():
-        stream = _from_folder(path, wanted, rotate)
-    elif path.suffix.lower() in HDF5:
-        stream = _from_hdf5(path, wanted, rotate)
-    else:
-        stream = _from_video(path, wanted, rotate)
+    total = count_frames(path)
+    if total < frames:
+        raise VideoError(f"{total} frames, but a clip needs {frames}")
+    last = ends(total)
+    wanted = sorted({i for end in last for i in range(end - frames + 1, end + 1)})
     held: dict[int, np.ndarray] = {}
-    for index, image in stream:
+    for index, image in _stream(path, total, wanted, rotate):
         held[index] = image
-        if index in ends:
+        if index in last:
             first = index - frames + 1
             held = {i: image for i, image in held.items() if i >= first}
             yield index, [held[i] for i in range(first, index + 1)]
@@ -175,10 +144,17 @@ def _require_content(path):
         raise VideoError("the file is empty (0 bytes)")
 
 
-def _from_video(path, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+def _stream(path, total, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
     """(index, image) of the wanted frames, ascending."""
+    if path.is_dir():
+        return _from_folder(path, wanted, rotate)
+    if path.suffix.lower() in HDF5:
+        return _from_hdf5(path, wanted, rotate)
+    return _from_video(path, total, wanted, rotate)
+
+
+def _from_video(path, total, wanted, rotate):
     capture = open_video(path)
-    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if capture.get(cv2.CAP_PROP_ORIENTATION_META):
         rotate = 0  # OpenCV has turned the frames by it already
     left = set(wanted)
@@ -197,7 +173,7 @@ def _from_video(path, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
         capture.release()
 
 
-def _from_folder(path, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+def _from_folder(path, wanted, rotate):
     pictures = _pictures(path)
     for index in wanted:
         try:
@@ -206,7 +182,7 @@ def _from_folder(path, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
             raise VideoError(f"frame {pictures[index].name}: {error}") from error
 
 
-def _from_hdf5(path, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+def _from_hdf5(path, wanted, rotate):
     with open_hdf5(path) as file:
         colours = _colours(path, file)
         for index in wanted:

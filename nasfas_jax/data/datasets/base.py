@@ -106,7 +106,7 @@ class Tree:
 
     @classmethod
     def walk(cls, root: pathlib.Path, dataset: str, layout: str) -> "Tree":
-        """All files below `root`.
+        """All files below `root` but hidden ones.
 
         Raises:
           InputError: there is no such folder.
@@ -116,7 +116,8 @@ class Tree:
         names = []
         for folder, _, files in os.walk(root):
             below = folder[start:].replace(os.sep, "/")
-            names += [f"{below}/{name}" if below else name for name in files]
+            seen = [name for name in files if not name.startswith(".")]
+            names += [f"{below}/{name}" if below else name for name in seen]
         return cls(root, frozenset(names))
 
     def picture_folders(self) -> set[str]:
