@@ -16,6 +16,7 @@ TEXTS = {
     "dataset": "Instead of config.data.dataset.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
+    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on.",
