@@ -26,9 +26,8 @@ TEXTS = {
 
 def usage() -> str:
     """How to call the program."""
-    rows = [*commands.COMMANDS.items(), ("", "")]
-    rows += [(f"--{name}", text) for name, text in TEXTS.items()]
-    lines = [f"  {name:<14}{text}".rstrip() for name, text in rows]
+    rows = commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in TEXTS.items()}
+    lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
 

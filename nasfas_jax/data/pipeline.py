@@ -9,6 +9,7 @@ alone, and `get_state()` and `set_state()` take a stream up where it was left.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import cv2
 import grain
@@ -249,7 +250,7 @@ def _eval_batch(part, rows, batch_size, view: View) -> tuple[Batch, Batch]:
     return _batch(_records(part, filled, view), view) | {"valid": valid}, about
 
 
-def _batch(records, view: View, augment="none", random=None) -> Batch:
+def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
     """What a view shows of records; `random` draws for the augmentation."""
     image, target = view.columns
     maps = labels.resized(
