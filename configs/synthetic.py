@@ -48,6 +48,10 @@ def base() -> ml_collections.ConfigDict:
             "image_size": 64,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 4,
+            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "eval_sampling": "even",
+            "margin": 1.3,  # side of the crop over the longer side of the face
+            "align": False,  # turn the crop until the eyes are level
             "method": "ranksvm",
             "peak": 0.0,  # add the dynamic image as eq. 7 gives it
         }
@@ -88,6 +92,7 @@ def base() -> ml_collections.ConfigDict:
             "map_size": 32,
             "steps": 450,
             "batch_size": 16,
+            "augment": "standard",  # a recipe in data/augment.py
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,

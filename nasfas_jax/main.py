@@ -17,6 +17,7 @@ TEXTS = {
     "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
+    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on.",
@@ -27,13 +28,12 @@ TEXTS = {
 def usage() -> str:
     """How to call the program."""
     rows = commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in TEXTS.items()}
-    lines = [f"  {name:<14}{text}".rstrip() for name, text in rows.items()]
+    lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
-    values = flags.FLAGS
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        given = {name: values[name].value for name in TEXTS}
+        given = {name: flags.FLAGS[name].value for name in TEXTS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:

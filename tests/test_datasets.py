@@ -1,5 +1,7 @@
 """Listing the nine datasets: official names, and the traps among them."""
 
+import errno
+import os
 import time
 
 import pytest
@@ -79,6 +81,23 @@ def test_oulu_npu_is_listed_without_opening_a_file(tmp_path):
     )
     kinds = [found[f"Train_files/1_1_01_{n}.avi"].attack_type for n in range(1, 6)]
     assert kinds == ["live", "print", "print", "replay", "replay"]
+
+
+def test_linked_folders_are_followed_and_unreadable_ones_named(tmp_path, monkeypatch):
+    touch(tmp_path, "disk/1_1_01_1.avi")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/Train_files").symlink_to(tmp_path / "disk")
+    assert list(listed("oulu_npu", tmp_path / "data")) == ["Train_files/1_1_01_1.avi"]
+    scan = os.scandir
+
+    def refused(path):
+        if str(path).endswith("Train_files"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(InputError, match="Train_files cannot be listed: Permission"):
+        list_videos("oulu_npu", tmp_path / "data")
 
 
 def test_siw_names_are_taken_as_they_are(tmp_path):

@@ -28,6 +28,7 @@ class Run:
     genotype: str | None = None
     input: str | None = None
     output: str | None = None
+    landmark_model: str | None = None
 
     def __post_init__(self):
         with self.config.unlocked():
@@ -49,6 +50,10 @@ class Run:
             image_size=data.image_size,
             frames=data.frames,
             clips_per_video=data.clips_per_video,
+            sampling=data.sampling,
+            eval_sampling=data.eval_sampling,
+            margin=data.margin,
+            align=data.align,
             method=data.method,
             peak=data.peak,
         )

@@ -126,14 +126,14 @@ def face_depth(raw: np.ndarray) -> np.ndarray | None:
     The nearest point of the face is 255; the value falls linearly with the reading, to
     a tenth of it at the rim.  Only the ellipse in the box can be face, and of it only
     what is not far behind: a ball's rim is 3.4 times as far behind its nearest point as
-    half of its area is.  None where the Kinect sees less than half of the ellipse.
+    half of its area is.  None where the Kinect sees no more than half of the ellipse.
     """
     height, width = raw.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     ellipse = x**2 + y**2 <= 1
     seen = ~np.isin(raw, NO_READING)
     readings = raw[ellipse & seen].astype(np.float64)
-    if 2 * len(readings) < ellipse.sum():
+    if 2 * len(readings) <= ellipse.sum():
         return None
     near, middle = np.percentile(readings, [1, 50])
     reach = max(3.4 * (middle - near), 1.0)
@@ -151,7 +151,7 @@ def face_depth(raw: np.ndarray) -> np.ndarray | None:
 def from_eyes(eyes: np.ndarray) -> Annotation:
     """An annotation of the eyes [T, 2, 2], in any order, and boxes built on them.
 
-    >>> from_eyes(np.array([[[60.0, 40], [40, 40]]])).boxes.tolist()
+    >>> from_eyes(np.array([[[60.0, 40], [40, 40]]])).boxes.round(1).tolist()
     [[25.0, 14.4, 50.0, 64.0]]
     """
     eyes = _left_first(eyes)

@@ -2,7 +2,7 @@
 
 from nasfas_jax.ops.cdc import cdc, fold_cdc
 from nasfas_jax.ops.pooling import cdp, max_pool
-from nasfas_jax.ops.rank_pooling import rank_pool, static_dynamic
+from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import resize
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "fold_cdc",
     "max_pool",
     "rank_pool",
+    "rank_weights",
     "resize",
     "static_dynamic",
 ]

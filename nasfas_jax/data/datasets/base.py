@@ -106,15 +106,15 @@ class Tree:
 
     @classmethod
     def walk(cls, root: pathlib.Path, dataset: str, layout: str) -> "Tree":
-        """All files below `root` but hidden ones.
+        """All files below `root` but hidden ones; links to folders are followed.
 
         Raises:
-          InputError: there is no such folder.
+          InputError: there is no such folder, or one in it cannot be listed.
         """
         require_folder(root, dataset, layout)
-        start = len(os.fspath(root)) + 1
+        start = len(os.path.join(root, ""))
         names = []
-        for folder, _, files in os.walk(root):
+        for folder, _, files in os.walk(root, onerror=_refuse, followlinks=True):
             below = folder[start:].replace(os.sep, "/")
             seen = [name for name in files if not name.startswith(".")]
             names += [f"{below}/{name}" if below else name for name in seen]
@@ -132,7 +132,10 @@ class Tree:
     def sidecar(
         self, parse: Callable[[pathlib.Path], Annotation], *names: str
     ) -> Sidecar | None:
-        """Reader of the first of the files that is there, else None."""
+        """Reader of the first of the files that is there.
+
+        None where there is none: then the detector is asked, and the manifest says so.
+        """
         there = next((name for name in names if name in self.names), None)
         return None if there is None else Sidecar(self.root / there, parse)
 
@@ -292,6 +295,13 @@ def video_id(path: pathlib.Path, root: pathlib.Path) -> str:
     'live/a%231.mp4'
     """
     return path.relative_to(root).as_posix().replace("#", "%23")
+
+
+def _refuse(error: OSError):
+    raise InputError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Expected all"
+        " folders of a dataset to be readable; nothing is left out unsaid."
+    ) from error
 
 
 def _hash(name: str) -> str:

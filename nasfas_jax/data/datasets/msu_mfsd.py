@@ -22,7 +22,7 @@ LISTS = {"train": "train_sub_list.txt", "test": "test_sub_list.txt"}
 # What the released train_sub_list.txt says, for a copy of the data without it.
 TRAIN = frozenset({2, 3, 5, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55})
 # Clients whose live phone videos are stored upside down.  A file that says so itself is
-# turned when it is decoded, and not again.
+# turned when it is decoded, and not again.  Boxes and eyes are of the upright frames.
 UPSIDE_DOWN = frozenset({3, 5, 6, 7, 8, 9})
 
 

@@ -16,7 +16,11 @@ KINDS = {"1": "live", "2": "print", "3": "replay"}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos; a `.face` file beside a video holds its boxes."""
+    """List the videos; a `.face` file beside a video holds its boxes.
+
+    Idiap found the released boxes poor and drew its own; in a copy of the data without
+    `.face` files the detector is asked.
+    """
     return base.list_by_name(root, "siw", DATASET.layout, PATTERN, _describe)
 
 
