@@ -122,7 +122,9 @@ class Lists:
                     f"The protocol {self.protocol} has {text}; official are {expected}."
                     f" {_missing(came, allowed[0])} Check that the copy is complete."
                 )
-            lines.append(f"{text}: {'as' if same else expected} official")
+            lines.append(
+                f"{text} ({'as official' if same else f'official: {expected}'})"
+            )
         return "\n".join(lines)
 
     def _pair(self, group: str) -> Pair:
