@@ -31,6 +31,7 @@ def base() -> ml_collections.ConfigDict:
     config.seed = 0
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
+    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
     config.networks = ("searched", "depthnet", "cdn")
 
     config.synthetic = ml_collections.ConfigDict(
@@ -47,6 +48,10 @@ def base() -> ml_collections.ConfigDict:
             "image_size": 64,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 4,
+            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "eval_sampling": "even",
+            "margin": 1.3,  # side of the crop over the longer side of the face
+            "align": False,  # turn the crop until the eyes are level
             "method": "ranksvm",
             "peak": 0.0,  # add the dynamic image as eq. 7 gives it
         }
@@ -88,6 +93,7 @@ def base() -> ml_collections.ConfigDict:
             "map_size": 32,
             "steps": 900,
             "batch_size": 8,
+            "augment": "standard",  # a recipe in data/augment.py
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,

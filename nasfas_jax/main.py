@@ -14,8 +14,10 @@ TEXTS = {
     "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
     "workdir": "Folder of the run; runs/local if not given.",
     "dataset": "Instead of config.data.dataset.",
+    "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
+    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
@@ -27,9 +29,8 @@ TEXTS = {
 
 def usage() -> str:
     """How to call the program."""
-    rows = [*commands.COMMANDS.items(), ("", "")]
-    rows += [(f"--{name}", text) for name, text in TEXTS.items()]
-    lines = [f"  {name:<14}{text}".rstrip() for name, text in rows]
+    rows = commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in TEXTS.items()}
+    lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
 
@@ -38,15 +39,15 @@ def main(argv: list[str]) -> int:
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
-    if len(argv) != 2 or argv[1] not in commands.COMMANDS:
+    if (command := " ".join(argv[1:])) not in commands.COMMANDS:
         print(usage(), file=sys.stderr)
         return 2
     try:
         given = {name: flags.FLAGS[name].value for name in TEXTS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
-        commands.execute(argv[1], commands.Run(workdir=workdir, **given))
+        commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:
-        print(f"nasfas {argv[1]}: {error}", file=sys.stderr)
+        print(f"nasfas {command}: {error}", file=sys.stderr)
         return 2
     return 0
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.data import video
+from nasfas_jax.data import sampling, video
 
 
 def picture(index: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def write_video(path, count=40):
 
 
 def even(clips):
-    return functools.partial(video.clip_ends, clips=clips, frames=7)
+    return functools.partial(sampling.clip_ends, "even", clips=clips, frames=7)
 
 
 def cut(path, part):

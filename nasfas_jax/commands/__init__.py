@@ -8,6 +8,10 @@ from nasfas_jax.runtime import Stopped
 
 COMMANDS = {
     "prepare": "videos to training records (and makes the synthetic set)",
+    "data list": "datasets and protocols",
+    "data info": "what --dataset is, its layout, and where to ask for it",
+    "data stats": "counts of a folder of videos, or of prepared data",
+    "data show": "faces by domain and attack type, as one picture",
     "search": "finds an architecture by Domain-aware Meta-NAS",
     "train": "trains the found network, DepthNet, CDN, ... alike",
     "evaluate": "scores and error rates on the domain held out",
@@ -22,6 +26,8 @@ __all__ = ["COMMANDS", "Run", "Stopped", "execute"]
 
 
 def execute(name: str, run: Run) -> None:
-    """Runs one command."""
+    """Runs one command; of two words, one that a module has beside others."""
     runtime.cache_compiles()
-    importlib.import_module(f"nasfas_jax.commands.{name}").run(run)
+    module, _, which = name.partition(" ")
+    commands = importlib.import_module(f"nasfas_jax.commands.{module}")
+    getattr(commands, f"run_{which}" if which else "run")(run)

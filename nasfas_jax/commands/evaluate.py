@@ -34,7 +34,7 @@ def evaluate(run: Run, name: str) -> None:
     sources, targets = run.domains(data)
     predict = jax.jit(method.predict)
     # No part of an unseen domain was learned from: all of it is the test set.
-    tested = list(data.splits) if run.config.target_domain else ["test"]
+    tested = list(data.splits) if run.target_domain else ["test"]
     parts = [("development", "development", sources)]
     parts += [(part, "test", targets) for part in tested]
     columns, maps = [], {}

@@ -37,9 +37,7 @@ def run(run: Run) -> None:
     name = run.networks[0]
     method, state = train.load(run, name)
     try:
-        samples = list(
-            extract.sample_video(path, run.recipe, faces.Haar(), clips=CLIPS)
-        )
+        samples = list(extract.sample_video(path, run.recipe, faces.Haar(), CLIPS))
     except video.VideoError as error:
         raise InputError(f"{path}: {error}. Nothing was predicted.") from None
     crops = np.stack([sample.frames for sample in samples])

@@ -31,7 +31,11 @@ def train(run: Run, name: str) -> None:
     data = run.open_data()
     sources, _ = run.domains(data)
     batches = pipeline.train_batches(
-        data, domains=sources, batch_size=config.batch_size, seed=run.config.seed
+        data,
+        domains=sources,
+        batch_size=config.batch_size,
+        seed=run.config.seed,
+        augment=config.augment,
     )
     folder = run.folder("train", name)
     _claim(folder / "network.json", description)

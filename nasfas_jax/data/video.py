@@ -84,18 +84,6 @@ def count_frames(path: pathlib.Path) -> int:
     return total
 
 
-def clip_ends(total: int, clips: int, frames: int) -> list[int]:
-    """Current frames of at most `clips` clips, evenly spaced up to the last frame.
-
-    >>> clip_ends(total=20, clips=3, frames=7)
-    [6, 12, 19]
-    >>> clip_ends(total=8, clips=4, frames=7)
-    [6, 7]
-    """
-    steps = np.linspace(total - 1, frames - 1, clips).astype(int)
-    return sorted({int(step) for step in steps})
-
-
 def read_clips(
     path: pathlib.Path, ends: Callable[[int], list[int]], frames: int, rotate: int = 0
 ) -> Iterator[tuple[int, list[np.ndarray]]]:

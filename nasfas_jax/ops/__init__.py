@@ -2,7 +2,7 @@
 
 from nasfas_jax.ops.cdc import cdc, fold_cdc
 from nasfas_jax.ops.pooling import average_to, cdp, halve, max_pool
-from nasfas_jax.ops.rank_pooling import rank_pool, static_dynamic
+from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import resize
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "halve",
     "max_pool",
     "rank_pool",
+    "rank_weights",
     "resize",
     "static_dynamic",
 ]
