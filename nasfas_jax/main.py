@@ -10,26 +10,13 @@ from nasfas_jax import commands
 from nasfas_jax.errors import InputError
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
-TEXTS = {
-    "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
-    "workdir": "Folder of the run; runs/local if not given.",
-    "dataset": "Instead of config.data.dataset.",
-    "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
-    "manual_dir": "Folder of the dataset's files.",
-    "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
-    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
-    "network": "One network, instead of all of config.networks.",
-    "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
-    "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
-    "output": "Folder for what a command writes; in WORKDIR if not given.",
-    "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
-    "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
-}
 
 
 def usage() -> str:
     """How to call the program."""
-    rows = commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in TEXTS.items()}
+    rows = (
+        commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in commands.FLAGS.items()}
+    )
     lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
@@ -43,7 +30,7 @@ def main(argv: list[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        given = {name: flags.FLAGS[name].value for name in TEXTS}
+        given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:
@@ -55,9 +42,9 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]) -> list[str]:
     """The arguments that are no flags; one paragraph where a flag does not fit."""
     try:
-        config_flags.DEFINE_config_file("config", str(CONFIG), TEXTS["config"])
-        for name in list(TEXTS)[1:]:
-            flags.DEFINE_string(name, None, TEXTS[name])
+        config_flags.DEFINE_config_file("config", str(CONFIG), commands.FLAGS["config"])
+        for name in list(commands.FLAGS)[1:]:
+            flags.DEFINE_string(name, None, commands.FLAGS[name])
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:

@@ -22,7 +22,24 @@ COMMANDS = {
     "bench": "times against PyTorch peers (needs the extra 'bench')",
 }
 
-__all__ = ["COMMANDS", "Run", "Stopped", "execute"]
+#: The flags beside a config's own fields, which are fields of `Run`.
+FLAGS = {
+    "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
+    "workdir": "Folder of the run; runs/local if not given.",
+    "dataset": "Instead of config.data.dataset.",
+    "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
+    "manual_dir": "Folder of the dataset's files.",
+    "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
+    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
+    "network": "One network, instead of all of config.networks.",
+    "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
+    "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
+    "output": "Folder for what a command writes; in WORKDIR if not given.",
+    "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
+    "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
+}
+
+__all__ = ["COMMANDS", "FLAGS", "Run", "Stopped", "execute"]
 
 
 def execute(name: str, run: Run) -> None:
