@@ -44,6 +44,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         {
             "width": 0.125,
             "map_size": 32,
+            "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 300,
             "batch_size": 16,
             "augment": "standard",  # a recipe in data/augment.py

@@ -91,6 +91,7 @@ def base() -> ml_collections.ConfigDict:
         {
             "width": 0.125,  # of DepthNet and the CDNs
             "map_size": 32,
+            "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 900,
             "batch_size": 8,
             "augment": "standard",  # a recipe in data/augment.py

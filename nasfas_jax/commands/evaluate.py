@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 
 from nasfas_jax import evaluation, nets
@@ -29,10 +28,9 @@ def run(run: Run) -> None:
 def evaluate(run: Run, name: str) -> None:
     """Writes ``evaluate/<network>/``: scores.csv, result.json and example maps."""
     rating = run.rating
-    method, state = train.load(run, name)
+    predict = train.load(run, name)
     data = run.open_data()
     sources, targets = run.domains(data)
-    predict = jax.jit(method.predict)
     # No part of an unseen domain was learned from: all of it is the test set.
     tested = list(data.splits) if run.target_domain else ["test"]
     parts = [("development", "development", sources)]
@@ -40,11 +38,14 @@ def evaluate(run: Run, name: str) -> None:
     columns, maps = [], {}
     for part, split, domains in parts:
         batches = pipeline.eval_batches(
-            data, domains=domains, split=part, batch_size=run.config.train.batch_size
+            data,
+            domains=domains,
+            split=part,
+            batch_size=run.config.train.batch_size,
+            **run.view,
         )
         for batch, about in batches:
-            predicted = predict(state.params, state.batch_stats, batch["image"])
-            predicted = np.asarray(predicted)[batch["valid"]]
+            predicted = predict(batch["image"])[batch["valid"]]
             score = np.asarray(nets.score(predicted))
             named = np.full(len(score), split)
             columns.append({**about, "score": score, "split": named})

@@ -62,6 +62,12 @@ class Run:
         )
 
     @property
+    def view(self) -> dict[str, Any]:
+        """What batches show of the records: keyword arguments of ``pipeline``."""
+        train = self.config.train
+        return {**train.view.to_dict(), "map_size": train.map_size}
+
+    @property
     def genotype_file(self) -> pathlib.Path:
         """The found architecture."""
         return pathlib.Path(self.genotype or self.workdir / "search" / "genotype.json")

@@ -84,6 +84,11 @@ class View:
         """The record's arrays that it needs."""
         return INPUTS[self.input], self.target
 
+    @property
+    def channels(self) -> int:
+        """Of the image."""
+        return COLORS[self.color]
+
 
 def scale(image: np.ndarray) -> np.ndarray:
     """What a network takes: pixels 0 to 255 as float32 from -1 to 1."""
