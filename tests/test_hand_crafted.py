@@ -64,7 +64,7 @@ def test_lbp_counts_the_patterns_of_the_slow_one(points, radius):
     grey = ndimage.gaussian_filter(noise(40)[..., 0] / 1.0, 1).astype(np.uint8)
     fast, slow = hand_crafted.lbp(grey, points, radius), slow_lbp(grey, points, radius)
     assert fast.shape == slow.shape == (40 - 2 * radius,) * 2
-    assert 0 <= fast.min() and fast.max() == points * (points - 1) + 2
+    assert fast.min() >= 0 and fast.max() == points * (points - 1) + 2
     pairs = set(zip(fast.ravel().tolist(), slow.ravel().tolist(), strict=True))
     assert len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
     assert (fast == fast.max()).sum() == (slow == points * (points - 1) + 2).sum() > 0
@@ -193,7 +193,9 @@ def test_edge_width_is_the_length_of_the_ramp(ramp, falling):
     t = np.clip((np.arange(40) - 14) / ramp, 0, 1)
     row = np.rint(200 * (1 - np.cos(math.pi * t)) / 2).astype(np.uint8)
     grey = np.tile(row[::-1] if falling else row, (20, 1))
-    middle = int(np.argmax(np.abs(np.convolve(grey[0] / 1.0, [1, 0, -1], "same"))[1:-1]))
+    middle = int(
+        np.argmax(np.abs(np.convolve(grey[0] / 1.0, [1, 0, -1], "same"))[1:-1])
+    )
     expected = slow_edge_width(grey, [(10, middle + 1)])
     assert expected == pytest.approx(ramp / 40)
     assert hand_crafted.edge_width(grey) == pytest.approx(expected)
@@ -202,7 +204,9 @@ def test_edge_width_is_the_length_of_the_ramp(ramp, falling):
 def test_blur_raises_both_measures():
     sharp = ndimage.gaussian_filter(noise(96) / 1.0, (1, 1, 0)) * 1.0
     measures = [
-        hand_crafted.blurriness(ndimage.gaussian_filter(sharp, (s, s, 0)).astype(np.uint8))
+        hand_crafted.blurriness(
+            ndimage.gaussian_filter(sharp, (s, s, 0)).astype(np.uint8)
+        )
         for s in (0, 1.5, 3)
     ]
     assert np.all(np.diff(measures, axis=0) > 0)

@@ -99,7 +99,7 @@ class HandCrafted:
 
 
 def ms_lbp(image: np.ndarray) -> np.ndarray:
-    """[833] of a face [S, S, 3]: micro-texture at two radii (Määttä 2011, sec. 2).
+    """[833] of a face [S, S, 3]: micro-texture at two radii (Määttä 2011).
 
     LBP(8, 1) of the 64 x 64 grey face, 62 x 62 codes, in 3 x 3 blocks of 30 x 30 that
     overlap by 14 (9 x 59 bins), then LBP(8, 2) and LBP(16, 2) of the whole (59 + 243).
@@ -158,7 +158,7 @@ DARK, GREY = 45, 15
 #: Neighbours are of one surface where their hues differ by less; see `specular_part`.
 SAME_HUE = 0.02
 #: How far, in pixels, the largest chromaticity travels over a surface.
-REACH = 20
+REACH = 10
 
 
 def specular_part(image: np.ndarray) -> np.ndarray:
@@ -171,8 +171,8 @@ def specular_part(image: np.ndarray) -> np.ndarray:
     (s - c / k) / 3. Their test of neighbours, by differences of log s - log c, picks the
     neighbour with the larger c / s as the less specular; where they repeat it with a
     falling threshold until nothing changes, here k travels `REACH` times to the four
-    neighbours of equal hue (c / s over 20 pixels: faces hold several skin tones). Grey and
-    dark pixels have no hue and count as diffuse.
+    neighbours of equal hue: farther, it would pass through blurred borders to other
+    surfaces. Grey and dark pixels have no hue and count as diffuse.
     """
     pixels = image.astype(np.float64)
     total, top = pixels.sum(-1), pixels.max(-1)
