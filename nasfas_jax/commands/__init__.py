@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "scores over time of one video, with pictures",
     "report": "one HTML page of all that the run made",
     "demo": "all of these in a row",
+    "sweep": "every network for several targets and seeds, in one table",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
 }
 
