@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from nasfas_jax import ops
-from nasfas_jax.data import extract, faces, pipeline, prepare, sources, synthetic
-from nasfas_jax.data.builder import BUILDERS
+from nasfas_jax.data import (
+    builder,
+    extract,
+    faces,
+    pipeline,
+    prepare,
+    sources,
+    synthetic,
+)
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
 
@@ -250,7 +257,7 @@ def test_a_full_disk_while_packing(collection, tmp_path, monkeypatch):
         raise RuntimeError("write() failed: No space left on device; at byte 0")
         yield
 
-    monkeypatch.setattr(BUILDERS["own_data"], "_generate_examples", full)
+    monkeypatch.setattr(builder, "examples", full)
     with pytest.raises(InputError, match="is full while preparing"):
         run(collection, tmp_path / "out")
     with pytest.raises(InputError, match="No prepared data"):
