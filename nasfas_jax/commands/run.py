@@ -28,6 +28,7 @@ class Run:
     input: str | None = None
     output: str | None = None
     landmark_model: str | None = None
+    beam: str | None = None
 
     def __post_init__(self):
         if self.dataset is not None:

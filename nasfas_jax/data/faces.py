@@ -47,6 +47,9 @@ class Haar:
     def __init__(self):
         self._local = threading.local()  # a cascade is not safe to share
 
+    def __reduce__(self):
+        return Haar, ()
+
     def __call__(self, image: np.ndarray) -> Face | None:
         """The most certain detection."""
         cascade = getattr(self._local, "cascade", None)
@@ -89,6 +92,9 @@ class YuNet:
                 f" ({str(error).strip()}). Expected the onnx file of YuNet"
                 " (face_detection_yunet_*.onnx)."
             ) from error
+
+    def __reduce__(self):
+        return YuNet, (self._path,)
 
     def _network(self):
         if not hasattr(self._local, "network"):

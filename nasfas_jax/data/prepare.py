@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import tensorflow_datasets as tfds
 
 from nasfas_jax.data import builder, extract, faces, maps, recipe, sources, video
 from nasfas_jax.data.landmarks import LandmarkModel
@@ -101,24 +102,59 @@ def prepare(
       InputError: nothing to prepare from, nothing usable, no live or no spoof clip, a
         folder prepared with another recipe, or a full disk.
     """
-    data_dir, detector = pathlib.Path(data_dir), detector or faces.Haar()
-    settings = dataclasses.replace(
-        settings or recipe.Recipe(),
-        detector=detector.name,
-        landmarks=landmarks.name if landmarks else "",
-    )
     found = sources.list_videos(dataset, pathlib.Path(source_dir))
-    if (data_dir / recipe.FILE).exists():
-        previous = recipe.read(data_dir)
-        recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
-        _require_same_dataset(previous["dataset"], dataset, data_dir)
-    with _full_disk(data_dir):
-        tools = Tools(settings, detector, landmarks)
+    tools = make_tools(settings, detector, landmarks)
+    return prepare_videos(
+        dataset, found, data_dir, tools, workers=workers, progress=progress
+    )
+
+
+def make_tools(
+    settings: recipe.Recipe | None = None,
+    detector: faces.Detector | None = None,
+    landmarks: LandmarkModel | None = None,
+) -> Tools:
+    """The recipe with the names of detector and landmark model, and these."""
+    detector = detector or faces.Haar()
+    name = landmarks.name if landmarks else ""
+    settings = dataclasses.replace(
+        settings or recipe.Recipe(), detector=detector.name, landmarks=name
+    )
+    return Tools(settings, detector, landmarks)
+
+
+def prepare_videos(
+    dataset: str,
+    found: Sequence[sources.VideoSource],
+    data_dir: str | pathlib.Path,
+    tools: Tools,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    config: tfds.download.DownloadConfig | None = None,
+) -> Summary:
+    """`prepare` of the files in a list; `config` is for TFDS, as in `builder.pack`."""
+    data_dir = pathlib.Path(data_dir)
+    claim(data_dir, dataset, tools.recipe)
+    with full_disk(data_dir):
         rows = _extract_all(found, tools, data_dir, workers, progress)
         _write(data_dir / MANIFEST, _csv(COLUMNS, rows))
-        _require_usable(rows, source_dir, data_dir / MANIFEST)
-        _pack(dataset, found, rows, settings, data_dir)
-    return Summary(data_dir, settings, rows)
+        _require_usable(rows, data_dir / MANIFEST)
+        _pack(dataset, found, rows, tools.recipe, data_dir, config)
+    return Summary(data_dir, tools.recipe, rows)
+
+
+def claim(data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe) -> None:
+    """Raise InputError if the folder holds other data than are to be prepared there."""
+    if not (data_dir / recipe.FILE).exists():
+        return
+    previous = recipe.read(data_dir)
+    recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
+    if previous["dataset"] != dataset:
+        raise InputError(
+            f"{data_dir} holds the prepared dataset '{previous['dataset']}', not"
+            f" '{dataset}'. Prepare each dataset into a folder of its own."
+        )
 
 
 def _extract_all(found, tools, data_dir, workers, progress) -> list[dict]:
@@ -209,7 +245,7 @@ def _describe(source, settings) -> dict:
     return row | {"path": str(source.path), "recipe": settings.hash}
 
 
-def _pack(dataset, found, rows, settings, data_dir) -> None:
+def _pack(dataset, found, rows, settings, data_dir, config) -> None:
     """Pack the usable videos, unless the records there are already these."""
     folder = data_dir / "extracted" / settings.hash
     usable = [
@@ -229,7 +265,7 @@ def _pack(dataset, found, rows, settings, data_dir) -> None:
         return
     complete.unlink(missing_ok=True)
     shutil.rmtree(data_dir / dataset, ignore_errors=True)
-    packed = builder.pack(dataset, usable, data_dir, settings.image_size)
+    packed = builder.pack(dataset, usable, data_dir, settings.image_size, config)
     _write(data_dir / CLIPS, table)
     about = {
         "dataset": dataset,
@@ -241,7 +277,7 @@ def _pack(dataset, found, rows, settings, data_dir) -> None:
     _write(complete, json.dumps(about, indent=2).encode())
 
 
-def _require_usable(rows: Sequence[dict], source_dir, manifest) -> None:
+def _require_usable(rows: Sequence[dict], manifest) -> None:
     """Raise InputError unless there are live and spoof clips."""
     live, spoof = (
         sum(row["clips"] for row in rows if row["label"] == label) for label in (1, 0)
@@ -253,23 +289,20 @@ def _require_usable(rows: Sequence[dict], source_dir, manifest) -> None:
     )
     reasons = [f"{r['video']}: {r['reason']}" for r in rows if r["status"] != OK]
     raise InputError(
-        f"No usable {missing} clip among the {len(rows)} files under {source_dir}."
+        f"No usable {missing} clip among the {len(rows)} files under {_common(rows)}."
         " Expected at least one live and one spoof video or picture with a visible"
         f" face. {'Left out: ' if reasons else ''}{'; '.join(reasons[:3])}"
         f"{' ...' if len(reasons) > 3 else ''} (all reasons are in {manifest})."
     )
 
 
-def _require_same_dataset(found: str, wanted: str, data_dir) -> None:
-    if found != wanted:
-        raise InputError(
-            f"{data_dir} holds the prepared dataset '{found}', not '{wanted}'. Prepare"
-            " each dataset into a folder of its own."
-        )
+def _common(rows: Sequence[dict]) -> str:
+    """The folder that holds all files."""
+    return os.path.commonpath([os.path.dirname(row["path"]) for row in rows])
 
 
 @contextmanager
-def _full_disk(data_dir: pathlib.Path) -> Iterator[None]:
+def full_disk(data_dir: pathlib.Path) -> Iterator[None]:
     """Turn a full disk into an InputError that names the folder."""
     try:
         yield
