@@ -44,8 +44,10 @@ def run(
       InputError: as `prepare.prepare`, or Beam is not installed.
     """
     try:
-        import apache_beam as beam
-        from apache_beam.options import pipeline_options
+        import apache_beam as beam  # pyright: ignore[reportMissingImports]
+        from apache_beam.options import (  # pyright: ignore[reportMissingImports]
+            pipeline_options,
+        )
     except ImportError as error:
         raise InputError(
             f"Apache Beam cannot be imported ({error}). Install the extra that brings"
