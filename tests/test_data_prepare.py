@@ -188,7 +188,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_records(
     with pytest.raises(InputError, match="No prepared data"):
         pipeline.open_dataset(tmp_path / "a")
     folder = tmp_path / "a/extracted"
-    kept = {p: p.stat().st_mtime_ns for p in folder.rglob("*.npz")}
+    kept = {p: p.stat().st_mtime_ns for p in folder.rglob("*.clips")}
     assert 3 <= len(kept) < 6 and not list(folder.rglob("*.partial"))
     seen = []
     run(collection, tmp_path / "a", progress=lambda *step: seen.append(step))

@@ -28,7 +28,7 @@ from nasfas_jax.data import faces, pipeline, prepare, sources, synthetic, video
 from nasfas_jax.data.annotations import Annotation
 from nasfas_jax.data.recipe import Recipe
 
-VGA = (640, 480)
+VGA, HD = (640, 480), (1920, 1080)
 BOX = (200.0, 100.0, 200.0, 250.0)  # of the face in the large videos
 MANY = (10, 1000)  # videos whose memory is compared
 
@@ -63,12 +63,14 @@ def preparing(folder: pathlib.Path, repeats: int = 3) -> Iterator[Prepared]:
         folder / "synthetic", subjects_per_domain=(3, 1, 1), workers=1
     )
     small = sources.list_videos("synthetic", folder / "synthetic")
-    large = large_videos(folder / "vga", count=8, frames=150)
+    large = large_videos(folder / "vga", count=16, frames=150)
+    full = large_videos(folder / "hd", count=4, frames=150, size=HD)
     unknown = [dataclasses.replace(one, annotation=None) for one in large[:2]]
     cases = {
         "synthetic set, 64 x 64": (small, Recipe(clips_per_video=4)),
         "640 x 480, 64 x 64": (large, Recipe()),
         "640 x 480, 256 x 256": (large, Recipe(image_size=256)),
+        "1920 x 1080, 256 x 256": (full, Recipe(image_size=256)),
         "640 x 480, 64 x 64, Haar": (unknown, Recipe()),
     }
     for case, (videos, settings) in cases.items():
@@ -220,7 +222,7 @@ class _Anywhere:
     """A detector's work, with a face in the middle where it finds none."""
 
     detector: faces.Detector
-    name: str = "bench"
+    name = "bench"
 
     def __call__(self, image: np.ndarray) -> faces.Face | None:
         return self.detector(image) or faces.Face(np.array(BOX))

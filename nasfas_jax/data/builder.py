@@ -17,14 +17,14 @@ import functools
 import io
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core import file_adapters
 
-from nasfas_jax.data import datasets, extract, faces, sources, video
+from nasfas_jax.data import datasets, extract, extracted, faces, sources, video
 from nasfas_jax.data.labels import MAP_SIZE
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.data.sources import VideoSource
@@ -116,7 +116,9 @@ def examples(videos: Videos, image_size: int) -> Iterator[tuple[int, dict]]:
     """A key and the record of each clip of the videos, in their order."""
     index = 0
     for source, path in videos:
-        arrays = _extracted(source, image_size) if path is None else _load(path)
+        arrays = (
+            _extracted(source, image_size) if path is None else extracted.read(path)
+        )
         for i, clip in enumerate(clips_of(source, arrays["frame"])):
             pixels = {name: arrays[name][i] for name in (*IMAGES, *MAPS)}
             yield index, clip | pixels
@@ -175,12 +177,7 @@ def _usable(source: VideoSource) -> bool:
     return not source.problem
 
 
-def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return {name: file[name] for name in ("frame", *IMAGES, *MAPS)}
-
-
-def clips_of(source: VideoSource, frames: np.ndarray) -> list[dict]:
+def clips_of(source: VideoSource, frames: Iterable[int]) -> list[dict]:
     """What names and labels each clip of a video, given their current frames."""
     return [
         {

@@ -125,10 +125,14 @@ def find_face(frames: Sequence[np.ndarray], detector: Detector) -> Face | None:
     if not faces:
         return None
     eyes = [face.eyes for face in faces if face.eyes is not None]
-    return Face(
-        np.median([face.box for face in faces], axis=0),
-        np.median(eyes, axis=0) if eyes else None,
-    )
+    boxes = np.array([face.box for face in faces])
+    return Face(median(boxes), median(np.array(eyes)) if eyes else None)
+
+
+def median(values: np.ndarray) -> np.ndarray:
+    """Over the first axis; `numpy.median` takes ten times as long for a few boxes."""
+    ordered, count = np.sort(values, axis=0), len(values)
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def is_usable(box: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -166,7 +170,8 @@ def crop(
     side = int(where[2])
     part = _turned(image, where, roll) if roll else _part(image, where)
     if side != size:
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        # Averaging over area costs nine times as much; it matters where pixels are lost.
+        how = cv2.INTER_AREA if side >= 2 * size else cv2.INTER_LINEAR
         part = cv2.resize(part, (size, size), interpolation=how)
     return cv2.cvtColor(part, cv2.COLOR_BGR2RGB)
 

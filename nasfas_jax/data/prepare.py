@@ -2,7 +2,7 @@
 
 A prepared folder holds::
 
-    extracted/<recipe hash>/<video>.npz   one a source file; what makes a restart cheap
+    extracted/<recipe hash>/<video>.clips one a source file; what makes a restart cheap
     <dataset>/1.0.0/                      the records (TFDS, ArrayRecord)
     manifest.csv                          a row for every source file
     clips.csv                             a row for every record, in their order
@@ -20,7 +20,6 @@ import json
 import os
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +29,16 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nasfas_jax.data import builder, extract, faces, maps, recipe, sources, video
+from nasfas_jax.data import (
+    builder,
+    extract,
+    extracted,
+    faces,
+    maps,
+    recipe,
+    sources,
+    video,
+)
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
@@ -205,24 +213,17 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
         row |= {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
         row |= {"box_source": result.box_source, "depth_source": result.depth_source}
         row |= {"map_source": result.map_source}
-    stored = json.dumps({"of": _fingerprint(source), "row": row})
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, stored=np.array(stored), **arrays)
-    _write(_extracted_path(source, folder), buffer.getvalue())
+    about = {"of": _fingerprint(source), "row": row}
+    about["ends"] = [int(end) for end in arrays.get("frame", ())]
+    _write(_extracted_path(source, folder), extracted.to_bytes(about, arrays))
     return row
 
 
 def read_row(source, folder: pathlib.Path) -> dict | None:
     """The row of a file that is extracted already, if it is still the same file."""
-    path = _extracted_path(source, folder)
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as file:
-            stored = json.loads(str(file["stored"]))
-    except (zipfile.BadZipFile, EOFError):  # a machine that lost power
-        return None
-    return stored["row"] if stored["of"] == _fingerprint(source) else None
+    about = extracted.read_about(_extracted_path(source, folder))
+    fresh = about is not None and about["of"] == _fingerprint(source)
+    return about["row"] if about is not None and fresh else None
 
 
 def _fingerprint(source) -> list:
@@ -236,7 +237,7 @@ def _fingerprint(source) -> list:
 
 
 def _extracted_path(source, folder) -> pathlib.Path:
-    return folder / f"{source.video}.npz"
+    return folder / (source.video + extracted.SUFFIX)
 
 
 def _describe(source, settings) -> dict:
@@ -255,8 +256,9 @@ def _pack(dataset, found, rows, settings, data_dir, config) -> None:
     ]
     clips = []
     for source, path in usable:
-        with np.load(path) as file:
-            clips += builder.clips_of(source, file["frame"])
+        about = extracted.read_about(path)
+        assert about is not None  # its row was read
+        clips += builder.clips_of(source, about["ends"])
     table = _csv((*builder.TEXTS, *builder.NUMBERS), clips)
     marks = json.dumps([_fingerprint(source) for source, _ in usable]).encode()
     content = hashlib.sha256(table + marks).hexdigest()
