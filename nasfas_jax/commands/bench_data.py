@@ -16,20 +16,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import jax
 import numpy as np
+import rich
+from rich.table import Table
 
 from nasfas_jax import nets
 from nasfas_jax.commands import train
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands.run import Run, write_json
 from nasfas_jax.data import faces, pipeline, prepare, sources, synthetic, video
 from nasfas_jax.data.annotations import Annotation
 from nasfas_jax.data.recipe import Recipe
 
 VGA, HD = (640, 480), (1920, 1080)
 BOX = (200.0, 100.0, 200.0, 250.0)  # of the face in the large videos
+SMALL = Recipe(image_size=64, clips_per_video=4)  # as the main job
 MANY = (10, 1000)  # videos whose memory is compared
 
 
@@ -57,6 +61,41 @@ class Prepared:
         return self.prepare_cpu / self.decode_cpu
 
 
+def report(run: Run, folder: pathlib.Path) -> None:
+    """Measures all three, prints them, and writes ``data.json`` into `folder`."""
+    with tempfile.TemporaryDirectory() as name:
+        scratch = pathlib.Path(name)
+        rows = list(preparing(scratch))
+        prepare.prepare("synthetic", scratch / "synthetic", scratch / "data", SMALL)
+        found: dict[str, Any] = {
+            "loading": loading(run, scratch / "data"),
+            "memory": memory(scratch),
+        }
+    table = Table(
+        title="Preparing beside decoding: medians, processor time in brackets"
+    )
+    for column in ("videos", "clips/s", "prepare s", "decode s", "ratio"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(
+            row.case,
+            f"{row.clips_per_second:.0f}",
+            f"{row.prepare:.2f} ({row.prepare_cpu:.2f})",
+            f"{row.decode:.2f} ({row.decode_cpu:.2f})",
+            f"{row.prepare / row.decode:.2f} ({row.ratio:.2f})",
+        )
+    rich.print(table)
+    load, grown = found["loading"], found["memory"]
+    rich.print(
+        f"a batch is loaded in {1e3 * load['load']:.1f} ms; a training step of the CDN"
+        f" takes {1e3 * load['step']:.0f} ms, {load['ratio']:.0f} times as long\n"
+        f"largest size with {MANY[0]} videos {grown['few']:.0f} MB, with {MANY[1]:,}"
+        f" {grown['many']:.0f} MB"
+    )
+    found["preparing"] = [dataclasses.asdict(row) for row in rows]
+    write_json(folder / "data.json", found)
+
+
 def preparing(folder: pathlib.Path, repeats: int = 3) -> Iterator[Prepared]:
     """The synthetic set at 64 pixels, and larger videos whose decoding weighs more."""
     synthetic.write_videos(
@@ -67,7 +106,7 @@ def preparing(folder: pathlib.Path, repeats: int = 3) -> Iterator[Prepared]:
     full = large_videos(folder / "hd", count=4, frames=150, size=HD)
     unknown = [dataclasses.replace(one, annotation=None) for one in large[:2]]
     cases = {
-        "synthetic set, 64 x 64": (small, Recipe(clips_per_video=4)),
+        "synthetic set, 64 x 64": (small, SMALL),
         "640 x 480, 64 x 64": (large, Recipe()),
         "640 x 480, 256 x 256": (large, Recipe(image_size=256)),
         "1920 x 1080, 256 x 256": (full, Recipe(image_size=256)),

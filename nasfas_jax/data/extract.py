@@ -147,7 +147,8 @@ def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarra
     gram = np.zeros((len(flat),) * 2, np.float32)
     blocks = [moved[:, i : i + BLOCK] for i in range(0, moved.shape[1], BLOCK)]
     gram[:-1, :-1] = sum(block @ block.T for block in blocks) / np.float32(255**2)
-    dynamic = np.asarray(_weights(gram, recipe.method))[:-1] @ moved
+    weights = np.asarray(_weights(gram, recipe.method))[:-1]
+    dynamic = np.einsum("k,kd->d", weights, moved)  # not by BLAS's threads, as above
     largest = np.abs(dynamic).max()
     if recipe.peak and largest:
         dynamic *= np.float32(255 * recipe.peak) / largest

@@ -169,10 +169,12 @@ def crop(
     """
     side = int(where[2])
     part = _turned(image, where, roll) if roll else _part(image, where)
-    if side != size:
-        # Averaging over area costs nine times as much; it matters where pixels are lost.
-        how = cv2.INTER_AREA if side >= 2 * size else cv2.INTER_LINEAR
-        part = cv2.resize(part, (size, size), interpolation=how)
+    # By a whole factor averaging is fast; what is left, less than two, is interpolated.
+    whole = max(side // size, 1) * size
+    if side != whole:
+        part = cv2.resize(part, (whole, whole), interpolation=cv2.INTER_LINEAR)
+    if whole != size:
+        part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(part, cv2.COLOR_BGR2RGB)
 
 
