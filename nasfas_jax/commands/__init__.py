@@ -32,6 +32,7 @@ FLAGS = {
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
+    "beam": "Options of an Apache Beam pipeline that prepares, as --beam=--runner=X.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
