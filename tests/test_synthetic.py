@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax.data import synthetic
-from nasfas_jax.data.synthetic import attacks, dataset, geometry, live
+from nasfas_jax.data.synthetic import attacks, dataset, encode, geometry, live
 from nasfas_jax.data.synthetic.camera import Camera
 from nasfas_jax.data.synthetic.render import person
 from nasfas_jax.errors import InputError
@@ -329,7 +329,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch,
     if where == "maps":
         monkeypatch.setattr(dataset.np, "savez_compressed", full)
     else:
-        monkeypatch.setattr(dataset, "count_frames", lambda path: 1)
+        monkeypatch.setattr(encode, "count_frames", lambda path: 1)
     with pytest.raises(InputError, match="disk is full"):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["plan.json"]

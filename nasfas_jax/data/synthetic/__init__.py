@@ -30,12 +30,20 @@ from nasfas_jax.data.synthetic.dataset import (
     write_videos,
 )
 from nasfas_jax.data.synthetic.domains import DOMAINS
+from nasfas_jax.data.synthetic.encode import write_clip
 from nasfas_jax.data.synthetic.render import Clip, render
-from nasfas_jax.data.synthetic.specs import ATTACKS, SPLITS, VideoSpec, plan
+from nasfas_jax.data.synthetic.specs import (
+    ATTACKS,
+    MACRO_TYPES,
+    SPLITS,
+    VideoSpec,
+    plan,
+)
 
 __all__ = [
     "ATTACKS",
     "DOMAINS",
+    "MACRO_TYPES",
     "SPLITS",
     "Annotation",
     "Clip",
@@ -44,5 +52,6 @@ __all__ = [
     "read_annotation",
     "read_index",
     "render",
+    "write_clip",
     "write_videos",
 ]

@@ -25,6 +25,7 @@ class Clip:
 
     Attributes:
       frames: uint8 RGB [T, H, W, 3].
+      fps: frames a second.
       boxes: face boxes x, y, width, height in pixels, float32 [T, 4].
       eyes: the two eyes' centres, left in the picture first, float32 [T, 2, 2].
       landmarks: `live.LANDMARKS` in pixels, float32 [T, 10, 2].
@@ -38,6 +39,7 @@ class Clip:
     """
 
     frames: Array
+    fps: float
     boxes: Array
     eyes: Array
     landmarks: Array
@@ -121,7 +123,7 @@ def _render_head(spec: VideoSpec) -> Clip:
     rng = np.random.default_rng([spec.seed, 3])
     head = build_head(person(spec), 1.35 * stage.height / FACE_HEIGHT)
     behaviour = scene.behave(rng, stage.times)
-    if spec.attack_type == "mask":
+    if spec.attack_type != "live":
         head = attacks.make_mask(head, rng)
         still = np.ones(spec.frames, np.float32)
         behaviour = dataclasses.replace(behaviour, open_=0.92 * still, mouth=0 * still)
@@ -142,7 +144,7 @@ def _render_head(spec: VideoSpec) -> Clip:
         if spec.label:
             depth = live.depth_map(seen, grid, sitter.track, regions[frame], mask)
         maps.append((depth, mask))
-    return _clip(frames, sitter.points, behaviour.open_, maps)
+    return _clip(spec, frames, sitter.points, behaviour.open_, maps)
 
 
 def map_regions(boxes: Array) -> Array:
@@ -152,11 +154,12 @@ def map_regions(boxes: Array) -> Array:
     return np.column_stack([corner, side, side]).astype(np.float32)
 
 
-def _clip(frames, points: Array, open_: Array, maps) -> Clip:
+def _clip(spec: VideoSpec, frames, points: Array, open_: Array, maps) -> Clip:
     boxes = geometry.bounding(points[:, : live.CONTOUR])
     marks = points[:, live.CONTOUR :].astype(np.float32)
     return Clip(
         np.stack(frames),
+        spec.fps,
         boxes,
         marks[:, :2],
         marks,
@@ -235,7 +238,7 @@ def _render_recapture(spec: VideoSpec) -> Clip:
         )
         maps.append((np.zeros_like(mask), mask))
     open_ = np.broadcast_to(source.open_, (spec.frames,))
-    return _clip(frames, shown, open_, maps)
+    return _clip(spec, frames, shown, open_, maps)
 
 
 def _cut_sheet(source: _Source, paper: bool, rng: np.random.Generator) -> attacks.Sheet:
