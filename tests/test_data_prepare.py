@@ -107,7 +107,7 @@ def test_a_picture_has_no_dynamic_image(tmp_path):
     write_video(tmp_path / "own/spoof/print/b.avi")
     path.parent.mkdir()
     cv2.imwrite(str(path), np.random.default_rng(0).integers(60, 255, (48, 64, 3)))
-    [source] = [s for s in sources.own_data(tmp_path / "own") if s.label]
+    [source] = [s for s in sources.list_videos("own_data", tmp_path / "own") if s.label]
     made = extract.extract(source, Recipe(image_size=16), Fake())
     assert made.frames == len(made.arrays["frame"]) == 1
     assert not made.arrays["dynamic"].any() and made.arrays["image"].max() == 255

@@ -3,7 +3,7 @@
 import pathlib
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import prepare, sources, synthetic
+from nasfas_jax.data import datasets, prepare, sources, synthetic
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
 
@@ -11,10 +11,10 @@ from nasfas_jax.runtime import Progress
 def run(run: Run) -> None:
     """Prepares config.data.dataset from ``--manual_dir`` (or makes the synthetic set)."""
     data = run.config.data
-    if data.dataset not in sources.DATASETS:
+    if data.dataset not in datasets.REGISTRY:
         raise InputError(
             f"There is no dataset {data.dataset!r}; choose one of "
-            f"{sorted(sources.DATASETS)} by --dataset."
+            f"{list(datasets.REGISTRY)} by --dataset."
         )
     run.folder()
     source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)

@@ -48,6 +48,7 @@ def sample_video(
     detector: faces.Detector,
     annotation: Annotation | None = None,
     clips: int | None = None,
+    rotate: int = 0,
 ) -> Iterator[Sample]:
     """Yield the sampled clips of a file that show a usable face, cropped.
 
@@ -60,13 +61,14 @@ def sample_video(
       detector: asked where there is no annotation.
       annotation: boxes by frame.
       clips: how many; the recipe's `clips_per_video` if None.
+      rotate: degrees clockwise, as in `VideoSource`.
 
     Raises:
       video.VideoError: no usable frames, or no face in any clip.
     """
     clips = clips or recipe.clips_per_video
     tried = found = 0
-    for end, images in video.read_clips(path, clips, recipe.frames):
+    for end, images in video.read_clips(path, clips, recipe.frames, rotate):
         tried += 1
         face = _find(end, images, detector, annotation)
         if face is None or not faces.is_usable(face.box, images[-1].shape):
@@ -86,9 +88,13 @@ def extract(source: VideoSource, recipe: Recipe, detector: faces.Detector) -> Ex
     Raises:
       video.VideoError: the file gives none; the text says why.
     """
+    if source.problem:
+        raise video.VideoError(source.problem)
     annotation = source.annotation(source.path) if source.annotation else None
     total = video.count_frames(source.path)
-    samples = list(sample_video(source.path, recipe, detector, annotation))
+    samples = list(
+        sample_video(source.path, recipe, detector, annotation, rotate=source.rotate)
+    )
     frames = np.stack([sample.frames for sample in samples])
     dynamic, image = pool(frames, recipe)
     maps = [_maps(sample, source.label, annotation) for sample in samples]

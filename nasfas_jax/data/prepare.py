@@ -75,7 +75,7 @@ def prepare(
     """Prepare the files of a dataset for training; a restart goes on where it stopped.
 
     Args:
-      dataset: a name in `sources.DATASETS`.
+      dataset: a name in `datasets.REGISTRY`.
       source_dir: the dataset's folder.
       data_dir: where the prepared data go, one folder for each dataset and recipe.
       settings: how (`Recipe()` if None); its `detector` is replaced by the detector's

@@ -80,7 +80,7 @@ def clip_ends(total: int, clips: int, frames: int) -> list[int]:
 
 
 def read_clips(
-    path: pathlib.Path, clips: int, frames: int
+    path: pathlib.Path, clips: int, frames: int, rotate: int = 0
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
 
