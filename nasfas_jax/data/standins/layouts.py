@@ -25,7 +25,8 @@ class File:
       camera: what filmed it; files of one camera share its lens and setting.
       turn: quarter turns, counter-clockwise, by which the stored frames are turned.
       tagged: the container says so, and a decoder turns the frames upright.
-      subject, split: filled in by `Layout.plan`.
+      subject: whose face; `Layout.plan` fills in split and number where it is "".
+      split: of the tree; filled in by `Layout.plan`.
     """
 
     path: str
@@ -60,7 +61,9 @@ class Layout:
     def plan(self, subjects: int | None) -> list[File]:
         """The files of `subjects` people in every split; of all people if None."""
         return [
-            dataclasses.replace(file, subject=f"{split}_{number}", split=split)
+            dataclasses.replace(
+                file, subject=file.subject or f"{split}_{number}", split=split
+            )
             for split, numbers in self.people.items()
             for number in numbers[:subjects]
             for file in self.files(split, number)
@@ -200,12 +203,16 @@ _SIW_M_VARIANTS = {"Partial_Eye": "eyes", "Partial_Mouth": "mouth"}
 
 
 def _siw_m(split: str, number: int) -> Iterator[File]:
-    """One video of each group; the tree and the container are chosen."""
+    """One video of each group, each of somebody else.
+
+    The names do not tell who is seen. The tree and the container are chosen.
+    """
     for group, (kind, count) in SIW_M.items():
         if number <= count:
             folder = "Live" if kind == "live" else f"Spoof/{group}"
             path = f"{folder}/{group}_{number}.mov"
-            yield File(path, kind, LANDSCAPE, _SIW_M_VARIANTS.get(group, ""))
+            variant = _SIW_M_VARIANTS.get(group, "")
+            yield File(path, kind, LANDSCAPE, variant, subject=f"{group}_{number}")
 
 
 def _three_dmad(split: str, client: int) -> Iterator[File]:
@@ -287,7 +294,7 @@ LAYOUTS: dict[str, Layout] = {
         {"test": (21, *_numbers(1, 20), *_numbers(22, 48))},
         3,
         _surf_3dmask,
-        "dom_o",
+        "dom_m",
         30.0,
     ),
 }
