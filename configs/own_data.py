@@ -24,6 +24,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     config.title = "Own data"
     config.seed = 0
     config.target_domain = ""  # one domain: tested on its own test part
+    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
     config.networks = ("cdn",)
     config.data = ml_collections.ConfigDict(
         {
@@ -31,6 +32,10 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
             "image_size": 64,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 16,
+            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "eval_sampling": "even",
+            "margin": 1.3,  # side of the crop over the longer side of the face
+            "align": False,  # turn the crop until the eyes are level
             "method": "ranksvm",
             "peak": 0.0,  # add the dynamic image as eq. 7 gives it
         }
@@ -39,8 +44,10 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         {
             "width": 0.125,
             "map_size": 32,
+            "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 300,
             "batch_size": 16,
+            "augment": "standard",  # a recipe in data/augment.py
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,

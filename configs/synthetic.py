@@ -31,6 +31,7 @@ def base() -> ml_collections.ConfigDict:
     config.seed = 0
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
+    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
     config.networks = ("searched", "depthnet", "cdn")
 
     config.synthetic = ml_collections.ConfigDict(
@@ -47,6 +48,10 @@ def base() -> ml_collections.ConfigDict:
             "image_size": 64,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 4,
+            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "eval_sampling": "even",
+            "margin": 1.3,  # side of the crop over the longer side of the face
+            "align": False,  # turn the crop until the eyes are level
             "method": "ranksvm",
             "peak": 0.0,  # add the dynamic image as eq. 7 gives it
         }
@@ -77,6 +82,7 @@ def base() -> ml_collections.ConfigDict:
             "weight_order": "exact",
             "arch_order": "exact",
             "mode": "forward_over_reverse",
+            "cost_weight": 0.02,  # of the cells' relative MACs: minutes to train in
             "log_every": 2,
             "save_every": 20,
         }
@@ -85,8 +91,10 @@ def base() -> ml_collections.ConfigDict:
         {
             "width": 0.125,  # of DepthNet and the CDNs
             "map_size": 32,
-            "steps": 450,
-            "batch_size": 16,
+            "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
+            "steps": 900,
+            "batch_size": 8,
+            "augment": "standard",  # a recipe in data/augment.py
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,
@@ -117,6 +125,7 @@ def paper(config: ml_collections.ConfigDict) -> None:
         stem_channels=32, channels=64, head_channels=64, partial=4, map_size=32
     )
     config.search.update(
+        cost_weight=0.0,
         steps=3000,
         alphas_from=750,
         batch_size=8,

@@ -30,7 +30,8 @@ def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
     return jax.random.uniform(key, shape, dtype, 0.0, 0.5 / fan_in)
 
 
-def _at_least_float32(x: Array) -> jnp.dtype:
+def at_least_float32(x: Array) -> jnp.dtype:
+    """The dtype of parameters that work on x."""
     return jnp.dtype(jnp.float32) if x.dtype.itemsize < 4 else x.dtype
 
 
@@ -44,8 +45,8 @@ def _block_diagonal(groups: tuple[int, ...], features: int, dtype) -> np.ndarray
 class ConvBlock(nn.Module):
     """Central difference convolution, BatchNorm, ReLU (CDCN's building block).
 
-    Square odd kernels, stride 1, no bias.  BatchNorm keeps 0.9 of its running averages
-    a step (PyTorch's momentum 0.1), eps 1e-5; its collection is ``batch_stats``.
+    Square odd kernels, stride 1.  BatchNorm's eps is 1e-5, its collection
+    ``batch_stats``.
     Parameters and BatchNorm's arithmetic are float32 at least, whatever x is.
 
     Attributes:
@@ -54,6 +55,8 @@ class ConvBlock(nn.Module):
       bn: whether BatchNorm follows the convolution.
       affine: whether BatchNorm learns a scale and a shift.
       relu: whether a ReLU comes last.
+      bias: whether the convolution has a bias.
+      bn_momentum: weight of the new batch in BatchNorm's running averages.
       kernel_init: `map_init` where neither BatchNorm nor a sign is to be had.
       groups: widths of input channel groups, each convolved apart to an equal share of
         the output. One dense convolution with zeros in its kernel does it: narrow as
@@ -65,6 +68,8 @@ class ConvBlock(nn.Module):
     bn: bool = True
     affine: bool = True
     relu: bool = True
+    bias: bool = False
+    bn_momentum: float = 0.1  # as PyTorch counts it; Flax's is 0.9
     kernel_init: Callable[..., Array] = kernel_init
     groups: tuple[int, ...] = ()
 
@@ -72,15 +77,18 @@ class ConvBlock(nn.Module):
     def __call__(self, x: Array, *, theta: ArrayLike, train: bool) -> Array:
         """[N, H, W, C] to [N, H, W, features]; theta 0 is vanilla, may be traced."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
-        wide = _at_least_float32(x)
+        wide = at_least_float32(x)
         kernel = self.param("kernel", self.kernel_init, shape, wide)
         if self.groups:
             kernel = kernel * _block_diagonal(self.groups, self.features, wide)
         x = ops.cdc(x, kernel.astype(x.dtype), theta)
+        if self.bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), wide)
+            x = x + bias.astype(x.dtype).reshape(1, 1, 1, -1)
         if self.bn:
             norm = nn.BatchNorm(
                 use_running_average=not train,
-                momentum=0.9,
+                momentum=1 - self.bn_momentum,
                 epsilon=1e-5,
                 use_scale=self.affine,
                 use_bias=self.affine,
@@ -109,7 +117,7 @@ class SpatialAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[N, H, W, C] to the same shape."""
-        wide = _at_least_float32(x)
+        wide = at_least_float32(x)
         shape = (self.window, self.window, 2, 1)
         kernel = self.param("kernel", kernel_init, shape, wide)
         pooled = [x.mean(-1, keepdims=True), x.max(-1, keepdims=True)]

@@ -10,42 +10,31 @@ from nasfas_jax import commands
 from nasfas_jax.errors import InputError
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
-TEXTS = {
-    "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
-    "workdir": "Folder of the run; runs/local if not given.",
-    "dataset": "Instead of config.data.dataset.",
-    "manual_dir": "Folder of the dataset's files.",
-    "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
-    "network": "One network, instead of all of config.networks.",
-    "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
-    "input": "Video or picture to predict on.",
-    "output": "Folder for what predict or bench writes; in WORKDIR if not given.",
-}
 
 
 def usage() -> str:
     """How to call the program."""
-    rows = [*commands.COMMANDS.items(), ("", "")]
-    rows += [(f"--{name}", text) for name, text in TEXTS.items()]
-    lines = [f"  {name:<14}{text}".rstrip() for name, text in rows]
+    rows = (
+        commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in commands.FLAGS.items()}
+    )
+    lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
     return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
 
 
 def main(argv: list[str]) -> int:
     """Runs the command that ``argv[1]`` names."""
-    values = flags.FLAGS
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
-    if len(argv) != 2 or argv[1] not in commands.COMMANDS:
+    if (command := " ".join(argv[1:])) not in commands.COMMANDS:
         print(usage(), file=sys.stderr)
         return 2
     try:
-        given = {name: values[name].value for name in TEXTS}
+        given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
-        commands.execute(argv[1], commands.Run(workdir=workdir, **given))
+        commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, commands.Stopped) as error:
-        print(f"nasfas {argv[1]}: {error}", file=sys.stderr)
+        print(f"nasfas {command}: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -53,9 +42,9 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]) -> list[str]:
     """The arguments that are no flags; one paragraph where a flag does not fit."""
     try:
-        config_flags.DEFINE_config_file("config", str(CONFIG), TEXTS["config"])
-        for name in list(TEXTS)[1:]:
-            flags.DEFINE_string(name, None, TEXTS[name])
+        config_flags.DEFINE_config_file("config", str(CONFIG), commands.FLAGS["config"])
+        for name in list(commands.FLAGS)[1:]:
+            flags.DEFINE_string(name, None, commands.FLAGS[name])
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:

@@ -90,7 +90,7 @@ def test_a_batch_scales_image_and_target(prepared):
 
 
 def test_training_batches_are_balanced_and_go_through_every_clip(prepared):
-    stream = pipeline.train_batches(prepared, batch_size=10, seed=3, augment=False)
+    stream = pipeline.train_batches(prepared, batch_size=10, seed=3, augment="none")
     table, seen, types = prepared.splits["train"].table, [], collections.Counter()
     for batch in take(stream, 9):
         rows = rows_of(batch)
@@ -108,7 +108,7 @@ def test_training_batches_are_balanced_and_go_through_every_clip(prepared):
 
 def test_domains_can_be_chosen(prepared):
     stream = pipeline.train_batches(
-        prepared, domains=["barn"], batch_size=7, augment=False
+        prepared, domains=["barn"], batch_size=7, augment="none"
     )
     rows = rows_of(next(stream))
     assert set(prepared.splits["train"].table["domain"][rows]) == {"barn"}
@@ -133,7 +133,7 @@ def test_a_step_depends_on_seed_and_step_alone_and_a_stream_resumes(prepared, ma
 
 def test_augmentation_flips_image_and_target_together(prepared):
     stream = pipeline.train_batches(prepared, batch_size=16, seed=0)
-    plain = pipeline.train_batches(prepared, batch_size=16, seed=0, augment=False)
+    plain = pipeline.train_batches(prepared, batch_size=16, seed=0, augment="none")
     flips = []
     for got, before in zip(take(stream, 4), take(plain, 4), strict=True):
         for image, target, was, map_was in zip(
@@ -158,7 +158,7 @@ def test_augmentation_flips_image_and_target_together(prepared):
 
 
 def test_an_episode_has_one_query_domain_and_the_others_as_support(prepared):
-    stream = pipeline.episodes(prepared, batch_size=6, seed=5, augment=False)
+    stream = pipeline.episodes(prepared, batch_size=6, seed=5, augment="none")
     table, queries = prepared.splits["train"].table, collections.Counter()
     for episode in take(stream, 60):
         query, support = episode["query"], episode["support"]

@@ -93,7 +93,7 @@ def test_records_hold_what_the_brief_of_a_record_says(collection, tmp_path):
 def test_images_are_those_of_the_operators(collection):
     source = sources.list_videos("own_data", collection)[0]
     settings = dataclasses.replace(RECIPE, method="harmonic")
-    [sample, *_] = extract.sample_video(source.path, settings, Fake())
+    [sample, *_] = extract.sample_video(source.path, settings, Fake(), 3)
     made = extract.extract(source, settings, Fake()).arrays
     pixels = sample.frames.astype(np.float32) / 255
     expected = np.asarray(ops.static_dynamic(pixels, "harmonic")) * 255

@@ -1,10 +1,12 @@
 """Sampling clips from files, whole and broken."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.data import video
+from nasfas_jax.data import sampling, video
 
 
 def picture(index: int) -> np.ndarray:
@@ -23,6 +25,10 @@ def write_video(path, count=40):
     return path
 
 
+def even(clips):
+    return functools.partial(sampling.clip_ends, "even", clips=clips, frames=7)
+
+
 def cut(path, part):
     content = path.read_bytes()
     path.write_bytes(content[: int(part * len(content))])
@@ -32,7 +38,7 @@ def cut(path, part):
 @pytest.mark.parametrize("name", ["a.avi", "a.mp4"])
 def test_a_clip_is_the_current_frame_and_those_before_it(tmp_path, name):
     path = write_video(tmp_path / name)
-    clips = list(video.read_clips(path, clips=5, frames=7))
+    clips = list(video.read_clips(path, even(5), frames=7))
     assert [end for end, _ in clips] == [6, 14, 22, 30, 39]
     for end, images in clips:
         levels = [round(float(image.mean()) / 6 + 0.3) for image in images]
@@ -41,7 +47,7 @@ def test_a_clip_is_the_current_frame_and_those_before_it(tmp_path, name):
 
 def test_overlapping_clips_share_frames(tmp_path):
     path = write_video(tmp_path / "a.avi", count=9)
-    clips = list(video.read_clips(path, clips=10, frames=7))
+    clips = list(video.read_clips(path, even(10), frames=7))
     assert [end for end, _ in clips] == [6, 7, 8]
     np.testing.assert_array_equal(clips[0][1][-1], clips[2][1][-3])
 
@@ -49,14 +55,14 @@ def test_overlapping_clips_share_frames(tmp_path):
 def test_a_picture_is_one_frame_repeated(tmp_path):
     path = tmp_path / "a.PNG"
     cv2.imwrite(str(path), picture(30))
-    [(end, images)] = video.read_clips(path, clips=5, frames=7)
+    [(end, images)] = video.read_clips(path, even(5), frames=7)
     assert (end, len(images)) == (0, 7)
     np.testing.assert_array_equal(np.stack(images), np.stack([picture(30)] * 7))
 
 
 def test_a_stream_a_little_shorter_than_promised_is_used(tmp_path):
     path = cut(write_video(tmp_path / "a.avi"), 0.95)
-    ends = [end for end, _ in video.read_clips(path, clips=5, frames=7)]
+    ends = [end for end, _ in video.read_clips(path, even(5), frames=7)]
     assert ends == [6, 14, 22, 30]
 
 
@@ -89,5 +95,5 @@ def test_what_is_wrong_with_a_file_is_said_on_no_other_channel(
 ):
     broken(tmp_path)
     with pytest.raises(video.VideoError, match=reason):
-        list(video.read_clips(tmp_path / name, clips=4, frames=7))
+        list(video.read_clips(tmp_path / name, even(4), frames=7))
     assert capfd.readouterr().err == ""

@@ -1,6 +1,7 @@
 """Score files, their faults, and the evaluation built on them."""
 
 import json
+import re
 import time
 
 import hypothesis.strategies as st
@@ -88,6 +89,9 @@ LINES = [",".join(map(str, row)) for row in ROWS]
     [
         (3, LINES[0].replace("0.75", "nan"), "line 3: score: expected a finite .*nan"),
         (4, LINES[1].replace("0.25", "high"), "line 4: expected a number as score"),
+        (4, LINES[1].replace("0.25", "2_5"), "line 4: expected a number as score"),
+        (4, LINES[1].replace("0.25", "-1.7976931348623157e308"), "line 4: .* finite"),
+        (4, LINES[1].replace("s1", ""), "line 4: subject: expected a name"),
         (5, LINES[2].replace(",0,", ",2,"), "line 5: label: expected 1 for live"),
         (5, LINES[2].replace(",0,", ",1,"), "line 5: attack_type: expected 'live'"),
         (4, '"a\nb",s1,home,live,1,0.5,test', "line break"),
@@ -112,7 +116,13 @@ def test_faults_name_file_and_line(tmp_path, line, text, said):
 def test_other_faults_of_files(tmp_path):
     with pytest.raises(InputError, match="no such score file"):
         read_scores(tmp_path / "absent.csv")
-    for content, said in ((b"", "got no row"), (b"\xff\xfe", "expected a UTF-8")):
+    with pytest.raises(InputError, match="cannot be read"):
+        read_scores(tmp_path)
+    for content, said in (
+        (b"", "got no row"),
+        (b"# a\n\xff\xfe", "line 2: expected UTF-8"),
+        (b"# a\n\n# b\n\0", "line 4: expected text, got a NUL"),
+    ):
         (tmp_path / "bad.csv").write_bytes(content)
         with pytest.raises(InputError, match=said):
             read_scores(tmp_path / "bad.csv")
@@ -130,6 +140,34 @@ def test_no_file_gives_a_traceback(tmp_path_factory, content, headed):
         assert len(read_scores(path)) >= 1
     except InputError as error:
         assert str(path) in str(error)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**6),
+            st.integers(0, 3),
+            st.sampled_from([*'",#=\n\r\0 -_0159e.', "nan", "\u2028", "selected_on"]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_damaged_files_are_read_or_refused(tmp_path_factory, damages):
+    """Pieces cut out or put in anywhere: a table, or one paragraph naming the line."""
+    text = "\n".join([HEADER, "# selected_on = nothing", ",".join(COLUMNS), *LINES, ""])
+    for place, cut, piece in damages:
+        place %= len(text) + 1
+        text = text[:place] + piece + text[place + cut :]
+    path = tmp_path_factory.mktemp("fuzz") / "scores.csv"
+    path.write_bytes(text.encode())
+    try:
+        table = read_scores(path)
+        assert len(table) >= 1 and np.isfinite(table.score).all()
+    except InputError as error:
+        assert re.search(rf"{path}, line \d+|{path}: .*no row", str(error))
+        assert "\n" not in str(error)
 
 
 def test_table_refuses_unequal_columns():
@@ -165,17 +203,18 @@ def test_threshold_comes_from_development_alone():
         test.score, test.label, test.attack_type, threshold
     )
     assert result.auc == metrics.auc(test.score, test.label)
-    assert (result.oracle_eer, result.oracle_threshold) == (None, None)
+    assert result.oracle == {} and not result.warnings
     assert result.test_counts.by_type == {"live": 12, "print": 12, "replay": 12}
     assert (result.development.clips, result.development.videos) == (72, 36)
     assert result.test_counts.subjects == 6
 
 
 def test_level_oracle_and_json():
-    clips = evaluate(BOTH, level="clip", oracle=True)
+    clips = evaluate(BOTH, level="clip", oracle=["test", "cdcn"])
     assert clips.test_counts.by_type["live"] == 24
-    assert clips.oracle_eer is not None
     read = json.loads(clips.to_json())
+    assert read["oracle_test_eer"] == clips.oracle["oracle_test_eer"]
+    assert {k for k in read if k.startswith("oracle")} == set(clips.oracle)
     assert read["test"]["hter"] == clips.test.hter
     assert read["intervals"]["auc"]["low"] <= clips.auc
     with pytest.raises(InputError, match="level: expected video or clip"):

@@ -33,7 +33,7 @@ def run(run: Run) -> None:
 def print_table(run: Run) -> None:
     """The results of all networks, as the report has them."""
     rows = [report.row(run, *item) for item in evaluate.read_results(run).items()]
-    target = run.config.target_domain or "the test parts"
+    target = run.target_domain or "the test parts"
     table = Table(title=f"Tested on {target}, threshold from source development data")
     for column in ("network", "HTER %", "AUC", "parameters", "MACs", "seconds"):
         table.add_column(column, justify="left" if column == "network" else "right")

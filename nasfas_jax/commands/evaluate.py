@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 
 from nasfas_jax import evaluation, nets
@@ -17,9 +16,10 @@ EXAMPLES = 2
 def run(run: Run) -> None:
     """Evaluates ``--network``, or all of config.networks.
 
-    The threshold is taken where false acceptance and false rejection are equal on the
-    development parts of the source domains, and applied to the target: all parts of
-    the target domain, or, without one, the test parts. The last checkpoint is tested.
+    The threshold is chosen by ``--rule`` on the development parts of the source domains
+    (where false acceptance and false rejection are equal, if not given), and applied to
+    the target: all parts of the target domain, or, without one, the test parts. The last
+    checkpoint is tested.
     """
     for name in run.networks:
         evaluate(run, name)
@@ -27,22 +27,25 @@ def run(run: Run) -> None:
 
 def evaluate(run: Run, name: str) -> None:
     """Writes ``evaluate/<network>/``: scores.csv, result.json and example maps."""
-    method, state = train.load(run, name)
+    rating = run.rating
+    predict = train.load(run, name)
     data = run.open_data()
     sources, targets = run.domains(data)
-    predict = jax.jit(method.predict)
     # No part of an unseen domain was learned from: all of it is the test set.
-    tested = list(data.splits) if run.config.target_domain else ["test"]
+    tested = list(data.splits) if run.target_domain else ["test"]
     parts = [("development", "development", sources)]
     parts += [(part, "test", targets) for part in tested]
     columns, maps = [], {}
     for part, split, domains in parts:
         batches = pipeline.eval_batches(
-            data, domains=domains, split=part, batch_size=run.config.train.batch_size
+            data,
+            domains=domains,
+            split=part,
+            batch_size=run.config.train.batch_size,
+            **run.view,
         )
         for batch, about in batches:
-            predicted = predict(state.params, state.batch_stats, batch["image"])
-            predicted = np.asarray(predicted)[batch["valid"]]
+            predicted = predict(batch["image"])[batch["valid"]]
             score = np.asarray(nets.score(predicted))
             named = np.full(len(score), split)
             columns.append({**about, "score": score, "split": named})
@@ -52,18 +55,22 @@ def evaluate(run: Run, name: str) -> None:
         **{
             name: np.concatenate([part[name] for part in columns])
             for name in evaluation.COLUMNS
-        }
+        },
+        selected_on="nothing",  # the last checkpoint of a config fixed beforehand
     )
     folder = run.folder("evaluate", name)
     evaluation.write_scores(folder / "scores.csv", table)
-    result = evaluation.evaluate(table, seed=run.config.seed)
-    (folder / "result.json").write_text(result.to_json())
+    result = evaluation.evaluate(table, seed=run.config.seed, **rating)
+    evaluation.write_text(folder / "result.json", result.to_json())
     _save_examples(folder / "examples.npz", data, targets, maps)
     print(
         f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {result.auc:.4f} on "
         f"{', '.join(targets)} ({result.test_counts.videos} videos; threshold "
-        f"{result.threshold:.4f} from the development parts of {', '.join(sources)})"
+        f"{result.threshold:.4f} by {result.rule} from the development parts of "
+        f"{', '.join(sources)})"
     )
+    for warning in result.warnings:
+        print(f"{name}: warning: {warning}")
 
 
 def _save_examples(path, data, targets, maps) -> None:

@@ -5,7 +5,6 @@ import csv
 import pathlib
 
 import cv2
-import jax
 import numpy as np
 
 from nasfas_jax import nets
@@ -35,22 +34,17 @@ def run(run: Run) -> None:
     if not path.is_file():
         raise InputError(f"There is no file {path}; --input is a video or a picture.")
     name = run.networks[0]
-    method, state = train.load(run, name)
+    predict = train.load(run, name)
     try:
-        samples = list(
-            extract.sample_video(path, run.recipe, faces.Haar(), clips=CLIPS)
-        )
+        samples = list(extract.sample_video(path, run.recipe, faces.Haar(), CLIPS))
     except video.VideoError as error:
         raise InputError(f"{path}: {error}. Nothing was predicted.") from None
     crops = np.stack([sample.frames for sample in samples])
     dynamic, image = extract.pool(crops, run.recipe)
-    predict = jax.jit(method.predict)
-    maps = np.concatenate(
-        [
-            predict(state.params, state.batch_stats, pipeline.scale(one[None]))
-            for one in image
-        ]
-    )
+    shown = pipeline.View(**run.view)
+    inputs = {"image": image, "static": crops[:, -1], "dynamic": dynamic}
+    seen = pipeline.recolored(pipeline.scale(inputs[shown.columns[0]]), shown.color)
+    maps = np.concatenate([predict(one[None]) for one in seen])
     scores = np.asarray(nets.score(maps))
     threshold = _threshold(run, name)
     folder = pathlib.Path(run.output) if run.output else run.folder("predict")

@@ -4,6 +4,7 @@ import pathlib
 
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import datasets, prepare, sources, synthetic
+from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
 
@@ -25,6 +26,7 @@ def run(run: Run) -> None:
             source,
             run.prepared_dir,
             run.recipe,
+            landmarks=LandmarkModel(run.landmark_model) if run.landmark_model else None,
             progress=_ignore_total(progress),
         )
     for row in summary.left_out:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import evaluate
+from nasfas_jax.commands import data, evaluate
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
@@ -45,7 +45,7 @@ def _summary(run: Run) -> str:
     data = run.open_data()
     sources, targets = run.domains(data)
     tested = f"tested on {', '.join(targets)}"
-    if run.config.target_domain:
+    if run.target_domain:
         tested += ", which no part of searching or training saw"
     return (
         f"Dataset {data.dataset}, faces of {data.recipe.image_size} x "
@@ -155,21 +155,7 @@ def _faces(run: Run, results: dict) -> list[page.Section]:
 
 def _dataset(run: Run) -> list[page.Section]:
     """A contact sheet: one face for every domain and attack type."""
-    data = run.open_data()
-    images, captions = [], []
-    part = data.splits["train"]
-    kinds = sorted(set(part.table["attack_type"]), key=lambda k: (k != "live", k))
-    for domain in data.domains:
-        rows = part.rows([domain])
-        for kind in kinds:
-            of_kind = rows[part.table["attack_type"][rows] == kind]
-            # Two people of each, as far apart in the list as can be.
-            for row in sorted(
-                {int(of_kind[0]), int(of_kind[-1])} if len(of_kind) else ()
-            ):
-                images.append(part.load(np.array([row]), ("static",))["static"][0])
-                captions.append(f"{domain} {kind}")
-    picture = figures.contact_sheet(images, captions, columns=2 * len(kinds))
+    picture = data.prepared_sheet(run.open_data(), ("train",))
     picture.save(run.workdir / "report" / "contact_sheet.png")
     text = "Faces of the training parts, by domain and attack type."
     return [page.Section("The dataset", text, [picture])]

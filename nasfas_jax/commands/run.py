@@ -5,7 +5,8 @@ import json
 import pathlib
 from typing import Any
 
-from nasfas_jax.data import pipeline, prepared, recipe
+from nasfas_jax import evaluation
+from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
 from nasfas_jax.errors import InputError
 
 
@@ -21,17 +22,23 @@ class Run:
     config: Any  # an ml_collections.ConfigDict; a checker knows none of its fields
     workdir: pathlib.Path
     dataset: str | None = None
+    protocol: str | None = None
     manual_dir: str | None = None
     data_dir: str | None = None
     network: str | None = None
     genotype: str | None = None
     input: str | None = None
     output: str | None = None
+    rule: str | None = None
+    oracle: str | None = None
+    landmark_model: str | None = None
 
     def __post_init__(self):
-        if self.dataset is not None:
-            with self.config.unlocked():
+        with self.config.unlocked():
+            if self.dataset is not None:
                 self.config.data.dataset = self.dataset
+            if self.protocol is not None:
+                self.config.protocol = self.protocol
 
     @property
     def prepared_dir(self) -> pathlib.Path:
@@ -46,9 +53,19 @@ class Run:
             image_size=data.image_size,
             frames=data.frames,
             clips_per_video=data.clips_per_video,
+            sampling=data.sampling,
+            eval_sampling=data.eval_sampling,
+            margin=data.margin,
+            align=data.align,
             method=data.method,
             peak=data.peak,
         )
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """What batches show of the records: keyword arguments of ``pipeline``."""
+        train = self.config.train
+        return {**train.view.to_dict(), "map_size": train.map_size}
 
     @property
     def genotype_file(self) -> pathlib.Path:
@@ -59,6 +76,14 @@ class Run:
     def networks(self) -> list[str]:
         """Networks that the command is about."""
         return [self.network] if self.network else list(self.config.networks)
+
+    @property
+    def rating(self) -> dict[str, Any]:
+        """How scores become error rates: arguments of ``evaluation.evaluate``."""
+        rule, oracle = self.rule or "eer", self.oracle.split(",") if self.oracle else []
+        evaluation.thresholds.find(rule)  # a wrong name shows before the work
+        evaluation.compat.check(oracle)
+        return {"rule": rule, "oracle": oracle}
 
     def folder(self, *parts: str) -> pathlib.Path:
         """A folder of the run, made where it is missing; the config is noted there."""
@@ -74,19 +99,48 @@ class Run:
             ) from None
         return folder
 
+    @property
+    def target_domain(self) -> str:
+        """The domain held out; '' where a protocol says what is tested."""
+        return "" if self.config.get("protocol") else self.config.target_domain
+
     def open_data(self) -> prepared.Prepared:
-        """The prepared data."""
-        data = self.config.data
-        return pipeline.open_dataset(
-            self.prepared_dir,
-            image_size=data.image_size,
-            frames=data.frames,
-            peak=data.peak,
-        )
+        """The prepared data, in the parts of config.protocol if there is one.
+
+        The lists' hash is noted in ``protocol.json``: what was learned in a workdir
+        under other lists may have seen what these test.
+        """
+        names = ("image_size", "frames", "peak")
+        expected = {name: self.config.data[name] for name in names}
+        if not self.config.get("protocol"):
+            self._claim({})
+            return pipeline.open_dataset(self.prepared_dir, **expected)
+        protocol = protocols.get(self.config.protocol)
+        data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
+        about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
+        self._claim(about | {"official": lists.check()})
+        return data
+
+    def _claim(self, about: dict) -> None:
+        """A workdir belongs to one protocol's lists, or to none."""
+        path = self.workdir / "protocol.json"
+        begun = any((self.workdir / name).exists() for name in ("search", "train"))
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if (found or begun) and found.get("hash") != about.get("hash"):
+            raise InputError(
+                f"{self.workdir} was begun with {_protocol(found)}, and is now asked for"
+                f" {_protocol(about)}: its networks may have learned from what would be"
+                " tested. Give another --workdir, or the same --protocol and data."
+            )
+        if about:
+            write_json(self.folder() / "protocol.json", about)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
-        target = self.config.target_domain
+        if self.config.get("protocol"):
+            learned, tested = (data.splits[part].table for part in ("train", "test"))
+            return _domains(learned), _domains(tested)
+        target = self.target_domain
         if not target:
             return data.domains, data.domains
         if target not in data.domains:
@@ -96,6 +150,15 @@ class Run:
                 "them, or '' to test within all of them."
             )
         return [domain for domain in data.domains if domain != target], [target]
+
+
+def _protocol(about: dict) -> str:
+    name = "the protocol {protocol} (lists {hash})"
+    return name.format(**about) if about else "no protocol"
+
+
+def _domains(table: dict) -> list[str]:
+    return sorted(set(table["domain"].tolist()))
 
 
 def write_json(path: pathlib.Path, content: dict) -> None:

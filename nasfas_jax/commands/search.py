@@ -25,7 +25,7 @@ def run(run: Run) -> None:
     method = make_method(config)
     folder = run.folder("search")
     size = run.config.data.image_size
-    state = method.init(
+    state = jax.jit(method.init)(
         jax.random.key(run.config.seed), np.zeros((1, size, size, 3), np.float32)
     )
     began = time.monotonic()
@@ -75,6 +75,7 @@ def make_method(config) -> meta_nas.MetaNAS:
             arch_order=config.arch_order,
             mode=config.mode,
             alphas_from=config.alphas_from,
+            cost_weight=config.cost_weight,
         )
     except ValueError as error:
         raise InputError(f"config.search: {error}") from None

@@ -2,15 +2,17 @@
 
 import json
 import time
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from nasfas_jax import nets, runtime
+from nasfas_jax.commands import systems
 from nasfas_jax.commands.run import Run, write_json
-from nasfas_jax.data import pipeline
+from nasfas_jax.data import pipeline, prepared
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import optimizers, supervised
 
 
 def run(run: Run) -> None:
@@ -22,28 +24,22 @@ def run(run: Run) -> None:
 def train(run: Run, name: str) -> None:
     """Trains one network; goes on where an earlier start was stopped."""
     config = run.config.train
-    description = nets.describe(
-        name,
-        width=config.width,
-        map_size=config.map_size,
-        genotype_file=run.genotype_file,
-    )
     data = run.open_data()
     sources, _ = run.domains(data)
-    batches = pipeline.train_batches(
-        data, domains=sources, batch_size=config.batch_size, seed=run.config.seed
-    )
+    description = systems.describe(run, name, len(sources))
     folder = run.folder("train", name)
     _claim(folder / "network.json", description)
-    method = make_method(run, description)
+    method = systems.make_method(config, description)
+    batches, batch_axes = _batches(run, method, data, sources)
     image = _image(run)
-    state = method.init(jax.random.key(run.config.seed), image)
+    state = jax.jit(method.init)(jax.random.key(run.config.seed), image)
+    trained = {k: v for k, v in state.params.items() if k not in ("tasks", "phi")}
     cost = {
-        "parameters": nets.parameters({"params": state.params}),
-        "macs": nets.macs(method.net, image.shape),
+        "parameters": nets.parameters({"params": trained}),
+        "macs": nets.macs_of(method.predict, state.params, state.batch_stats, image),
     }
     began = time.monotonic()
-    state, seconds = runtime.fit(
+    _, seconds = runtime.fit(
         f"train {name}",
         method.step,
         state,
@@ -52,6 +48,7 @@ def train(run: Run, name: str) -> None:
         folder=folder,
         log_every=config.log_every,
         save_every=config.save_every,
+        batch_axes=batch_axes,
     )
     wall = time.monotonic() - began
     write_json(
@@ -60,22 +57,34 @@ def train(run: Run, name: str) -> None:
     print(f"trained {name}: {cost['parameters']:,} parameters, {wall:.0f} s, {folder}")
 
 
-def make_method(run: Run, description: dict) -> supervised.Supervised:
-    """The training method of ``config.train`` for a network."""
+def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str]):
+    """What the method learns from, and the axes of its arrays that devices share.
+
+    ``config.train.batch_size`` clips a step in all; of an episode, as many of each
+    domain.
+    """
     config = run.config.train
-    schedule = optimizers.schedule(
-        config.decay, config.learning_rate, steps=config.steps
-    )
-    return supervised.Supervised(
-        net=nets.build(description),
-        optimizer=optimizers.adam(schedule, weight_decay=config.weight_decay),
-    )
+    options = {
+        "domains": sources,
+        "seed": run.config.seed,
+        "augment": config.augment,
+        **run.view,
+    }
+    if method.batches == "pooled":
+        batches = pipeline.train_batches(data, batch_size=config.batch_size, **options)
+        return batches, 0
+    size = config.batch_size // len(sources)
+    batches = pipeline.episodes(data, batch_size=size, **options)
+    return batches, {"support": 1, "query": 0, "query_domain": 0}
 
 
-def load(run: Run, name: str) -> tuple[supervised.Supervised, supervised.TrainState]:
-    """The trained network of a run, from its last checkpoint."""
+def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """The trained network of a run, from its last checkpoint: images to maps.
+
+    Its mean over a map [h, w] is the score.
+    """
     folder = run.workdir / "train" / name
-    method = make_method(run, nets.read_description(folder / "network.json"))
+    method = systems.read(folder / "network.json", run.config.train)
     like = jax.eval_shape(lambda: method.init(jax.random.key(0), _image(run)))
     sharding = runtime.replicated(runtime.make_mesh())
     like = jax.tree.map(
@@ -83,14 +92,17 @@ def load(run: Run, name: str) -> tuple[supervised.Supervised, supervised.TrainSt
     )
     checkpoints = runtime.Checkpoints(folder)
     try:
-        return method, checkpoints.restore(like)[0]
+        state = checkpoints.restore(like)[0]
     finally:
         checkpoints.close()
+    predict = jax.jit(method.predict)
+    return lambda image: np.asarray(predict(state.params, state.batch_stats, image))
 
 
 def _image(run: Run) -> np.ndarray:
     size = run.config.data.image_size
-    return np.zeros((1, size, size, 3), np.float32)
+    channels = pipeline.View(**run.view).channels
+    return np.zeros((1, size, size, channels), np.float32)
 
 
 def _claim(path, description: dict) -> None:

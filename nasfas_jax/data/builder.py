@@ -1,4 +1,16 @@
-"""The packed form: TFDS builders that write ArrayRecord, without TensorFlow."""
+"""The packed form: TFDS builders that write ArrayRecord, without TensorFlow.
+
+There is one a dataset, made from `datasets.REGISTRY`.  `nasfas prepare` hands them the
+files that it has extracted on all cores; TFDS can also be used as everywhere::
+
+    import tensorflow_datasets as tfds
+    import nasfas_jax.data.builder
+    builder = tfds.builder("oulu_npu", data_dir="prepared", image_size=128)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir="OULU-NPU")
+    )
+    builder.as_data_source("train")
+"""
 
 import contextlib
 import io
@@ -8,8 +20,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 
+from nasfas_jax.data import datasets, extract, faces, sources, video
 from nasfas_jax.data.labels import MAP_SIZE
+from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.data.sources import VideoSource
 
 TEXTS = ("clip", "video", "subject", "domain", "attack_type", "split")
@@ -17,11 +32,15 @@ NUMBERS = ("label", "frame")
 IMAGES = ("static", "dynamic", "image")
 MAPS = ("depth", "mask", "face")
 
-Videos = Sequence[tuple[VideoSource, pathlib.Path]]  # a source and its extracted file
+# A source, and the file that holds what was extracted from it; None: not yet.
+Videos = Sequence[tuple[VideoSource, pathlib.Path | None]]
 
 
 class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Records of one clip each, from the files that the extract stage left.
+    """Records of one clip each.
+
+    Without `videos` it lists those in TFDS's manual_dir and extracts them one after the
+    other by `Recipe(image_size=image_size)`; a file that gives no clip is logged.
 
     Features: the texts and numbers that name and label the clip; `static`, `dynamic`,
     `image` [S, S, 3] and `depth`, `mask`, `face` [32, 32], all uint8.  Label: live 1,
@@ -29,10 +48,15 @@ class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    DESCRIPTION = ""
-    CITATION = ""
+    DATASET: datasets.Dataset
 
-    def __init__(self, *, videos: Videos, image_size: int, **kwargs):
+    def __init__(
+        self,
+        *,
+        videos: Videos | None = None,
+        image_size: int = Recipe.image_size,
+        **kwargs,
+    ):
         self._videos = videos
         self._image_size = image_size
         super().__init__(file_format="array_record", **kwargs)
@@ -41,8 +65,12 @@ class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         size = self._image_size
         return tfds.core.DatasetInfo(
             builder=self,
-            description=self.DESCRIPTION,
-            citation=self.CITATION,
+            description=(
+                f"{self.DATASET.title}, clips of faces. Label: live 1, spoof 0"
+                f" ({self.DATASET.polarity})."
+            ),
+            homepage=self.DATASET.homepage or None,
+            citation=self.DATASET.citation,
             features=tfds.features.FeaturesDict(
                 {name: tfds.features.Text() for name in TEXTS}
                 | {name: tfds.features.Scalar(dtype=np.int32) for name in NUMBERS}
@@ -54,40 +82,66 @@ class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        del dl_manager
+        videos = self._videos
+        if videos is None:
+            found = sources.list_videos(self.DATASET.name, str(dl_manager.manual_dir))
+            videos = [(source, None) for source in found if _usable(source)]
         by_split: dict[str, list] = {}
-        for source, path in self._videos:
+        for source, path in videos:
             by_split.setdefault(source.split, []).append((source, path))
         return {name: self._generate_examples(part) for name, part in by_split.items()}
 
     def _generate_examples(self, videos: Videos) -> Iterator[tuple[int, dict]]:
         index = 0
         for source, path in videos:
-            with np.load(path) as file:
-                arrays = {name: file[name] for name in ("frame", *IMAGES, *MAPS)}
+            arrays = self._extracted(source) if path is None else _load(path)
             for i, clip in enumerate(clips_of(source, arrays["frame"])):
                 pixels = {name: arrays[name][i] for name in (*IMAGES, *MAPS)}
                 yield index, clip | pixels
                 index += 1
 
+    def _extracted(self, source: VideoSource) -> dict[str, np.ndarray]:
+        recipe = Recipe(image_size=self._image_size)
+        try:
+            return extract.extract(source, recipe, faces.Haar()).arrays
+        except video.VideoError as error:
+            logging.warning("left out: %s: %s", source.path, error)
+            return {"frame": np.empty(0, np.int32)}
 
-class OwnData(FaceClips):
-    """A user's folder with `live/` and `spoof/<attack type>/`."""
 
-    DESCRIPTION = "A user's own videos and pictures in live/ and spoof/<attack type>/."
-
-
-class Synthetic(FaceClips):
-    """Procedural heads and their recaptures."""
-
-    DESCRIPTION = (
-        "Procedural heads filmed live, and recaptured from prints and displays."
+def _builder(dataset: datasets.Dataset) -> type[FaceClips]:
+    """The builder of a dataset, known to TFDS by the dataset's name."""
+    camel = "".join(part.capitalize() for part in dataset.name.split("_"))
+    return type(
+        camel,
+        (FaceClips,),
+        {
+            "__doc__": f"{dataset.title}: {dataset.polarity}.",
+            "__module__": __name__,
+            "name": dataset.name,
+            "DATASET": dataset,
+            "MANUAL_DOWNLOAD_INSTRUCTIONS": (
+                f"{dataset.title}: {dataset.request} {dataset.homepage}\n"
+                f"The folder holds {dataset.layout}."
+            ),
+        },
     )
 
 
 BUILDERS: dict[str, type[FaceClips]] = {
-    builder.name: builder for builder in (OwnData, Synthetic)
+    name: _builder(dataset) for name, dataset in datasets.REGISTRY.items()
 }
+
+
+def _usable(source: VideoSource) -> bool:
+    if source.problem:
+        logging.warning("left out: %s: %s", source.path, source.problem)
+    return not source.problem
+
+
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {name: file[name] for name in ("frame", *IMAGES, *MAPS)}
 
 
 def clips_of(source: VideoSource, frames: np.ndarray) -> list[dict]:

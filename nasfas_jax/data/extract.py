@@ -6,33 +6,35 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nasfas_jax import ops
-from nasfas_jax.data import faces, labels, video
+from nasfas_jax.data import faces, sampling, video
+from nasfas_jax.data.landmarks import LandmarkModel
+from nasfas_jax.data.maps import Maps, tally
 from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.sources import Annotation, VideoSource
+from nasfas_jax.data.sources import VideoSource
 
 
 class Sample(NamedTuple):
     """A clip's crops and where they were cut.
 
-    `where` is the crop (x, y, side); `frame` the current frame's index; `frames` the
-    RGB crops [K, S, S, 3] uint8.
+    `frame` is the current frame's index, `frames` the RGB crops [K, S, S, 3] uint8,
+    `where` the crop (x, y, side), and `roll` the angle by which it is turned.
     """
 
     frame: int
     frames: np.ndarray
     face: faces.Face
     where: np.ndarray
+    roll: float
 
 
 class Extracted(NamedTuple):
     """All records of a video as stacked arrays, and where its labels came from.
 
-    `arrays`: frame [n], box [n, 4], crop [n, 3], static, dynamic, image [n, S, S, 3],
-    depth, mask, face [n, 32, 32].
+    `arrays`: frame [n], box [n, 4], crop [n, 3], roll [n], static, dynamic, image
+    [n, S, S, 3], depth, mask, face [n, 32, 32].
     """
 
     arrays: dict[str, np.ndarray]
@@ -43,112 +45,155 @@ class Extracted(NamedTuple):
 
 
 def sample_video(
-    path: pathlib.Path,
+    path: pathlib.Path, recipe: Recipe, detector: faces.Detector, clips: int
+) -> Iterator[Sample]:
+    """Yield evenly spaced clips of a file without annotation, cropped to the face.
+
+    Args:
+      path: video or picture.
+      recipe: how, but for the sampling.
+      detector: finds the faces; clips without one are passed over.
+      clips: how many.
+
+    Raises:
+      video.VideoError: no usable frames, or no face in any clip.
+    """
+    ends = functools.partial(
+        sampling.clip_ends, "even", clips=clips, frames=recipe.frames
+    )
+    found = video.read_clips(path, ends, recipe.frames)
+    for sample, _ in _samples(found, recipe, detector, None):
+        yield sample
+
+
+def extract(
+    source: VideoSource,
     recipe: Recipe,
     detector: faces.Detector,
-    annotation: Annotation | None = None,
-    clips: int | None = None,
-    rotate: int = 0,
-) -> Iterator[Sample]:
-    """Yield the sampled clips of a file that show a usable face, cropped.
+    landmarks: LandmarkModel | None = None,
+) -> Extracted:
+    """Records of one source file.
 
     The box is the annotation's median over the clip, else the detector's; clips without
     a face are passed over.
 
     Args:
-      path: video or picture.
+      source: the file.
       recipe: how.
       detector: asked where there is no annotation.
-      annotation: boxes by frame.
-      clips: how many; the recipe's `clips_per_video` if None.
-      rotate: degrees clockwise, as in `VideoSource`.
+      landmarks: draw depth and location where nothing better is known (`maps`).
 
     Raises:
-      video.VideoError: no usable frames, or no face in any clip.
+      video.VideoError: the file gives no record; the text says why.
     """
-    clips = clips or recipe.clips_per_video
+    if source.problem:
+        raise video.VideoError(source.problem)
+    annotation = source.annotation(source.path) if source.annotation else None
+    rule = recipe.sampling if source.split == "train" else recipe.eval_sampling
+    total = 1
+
+    def ends(frames: int) -> list[int]:
+        nonlocal total
+        total = frames
+        return sampling.clip_ends(rule, total, recipe.clips_per_video, recipe.frames)
+
+    clips = video.read_clips(source.path, ends, recipe.frames, source.rotate)
+    draw = Maps(source, annotation, landmarks)
+    rows, maps = [], []
+    for sample, image in _samples(clips, recipe, detector, annotation):
+        maps.append(draw(sample.frame, image, *sample[2:]))
+        dynamic, pooled = pool_clip(sample.frames, recipe)
+        rows.append(
+            {
+                "frame": np.int32(sample.frame),
+                "box": sample.face.box.astype(np.float32),
+                "crop": sample.where.astype(np.int32),
+                "roll": np.float32(sample.roll),
+                "static": sample.frames[-1],
+                "dynamic": dynamic,
+                "image": pooled,
+                **maps[-1],
+            }
+        )
+    return Extracted(
+        {name: np.stack([row[name] for row in rows]) for name in rows[0]},
+        frames=total,
+        box_source="annotation" if annotation else detector.name,
+        depth_source=tally(draw.depth_sources),
+        map_source=tally(draw.face_sources),
+    )
+
+
+def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """`pool_clip` of clips [N, K, S, S, 3]: two arrays [N, S, S, 3]."""
+    pooled = [pool_clip(clip, recipe) for clip in frames]
+    dynamic, image = (np.stack(part) for part in zip(*pooled, strict=True))
+    return dynamic, image
+
+
+def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
+    """Dynamic and static-dynamic image [S, S, 3] uint8 of a clip [K, S, S, 3] uint8.
+
+    As `ops.rank_pool` and `ops.static_dynamic`, but the pixels are read and summed here:
+    only the frames' weights are JAX's business.  The dynamic image is stretched over 0
+    to 255 for viewing, zeros for a frozen clip.
+    """
+    flat = frames.reshape(len(frames), -1)
+    # Less the last frame: equal frames give exact zeros, and the last one needs no sum.
+    moved = np.subtract(flat[:-1], flat[-1:], dtype=np.float32)
+    gram = np.zeros((len(flat),) * 2, np.float32)
+    gram[:-1, :-1] = (moved @ moved.T) / np.float32(255**2)
+    dynamic = np.asarray(_weights(gram, recipe.method))[:-1] @ moved
+    largest = np.abs(dynamic).max()
+    if recipe.peak and largest:
+        dynamic *= np.float32(255 * recipe.peak) / largest
+    pooled = flat[-1] + dynamic
+    shape = frames.shape[1:]
+    return _stretched(dynamic).reshape(shape), _stretched(pooled).reshape(shape)
+
+
+_weights = jax.jit(ops.rank_weights, static_argnames="method")
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    """From the smallest to the largest value over 0 to 255; zeros where all are equal."""
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.zeros(values.shape, np.uint8)
+    return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def _samples(
+    clips, recipe, detector, annotation
+) -> Iterator[tuple[Sample, np.ndarray]]:
+    """The clips that show a usable face, each with its whole current frame."""
     tried = found = 0
-    for end, images in video.read_clips(path, clips, recipe.frames, rotate):
+    for end, images in clips:
         tried += 1
         face = _find(end, images, detector, annotation)
         if face is None or not faces.is_usable(face.box, images[-1].shape):
             continue
+        roll = _roll(face, recipe, annotation, detector)
         where = faces.square(face.box, recipe.margin)
-        crops = [faces.crop(image, where, recipe.image_size) for image in images]
+        size = recipe.image_size
+        if all(image is images[0] for image in images):  # a picture
+            crops = [faces.crop(images[0], where, size, roll)] * len(images)
+        else:
+            crops = [faces.crop(image, where, size, roll) for image in images]
         found += 1
-        yield Sample(end, np.stack(crops), face, where)
+        yield Sample(end, np.stack(crops), face, where, roll), images[-1]
     if not found:
         by = "annotation" if annotation else f"detector {detector.name}"
         raise video.VideoError(f"no face found in {tried} clips (by {by})")
 
 
-def extract(source: VideoSource, recipe: Recipe, detector: faces.Detector) -> Extracted:
-    """Records of one source file.
-
-    Raises:
-      video.VideoError: the file gives none; the text says why.
-    """
-    if source.problem:
-        raise video.VideoError(source.problem)
-    annotation = source.annotation(source.path) if source.annotation else None
-    total = video.count_frames(source.path)
-    samples = list(
-        sample_video(source.path, recipe, detector, annotation, rotate=source.rotate)
-    )
-    frames = np.stack([sample.frames for sample in samples])
-    dynamic, image = pool(frames, recipe)
-    maps = [_maps(sample, source.label, annotation) for sample in samples]
-    arrays = {
-        "frame": np.array([sample.frame for sample in samples], np.int32),
-        "box": np.stack([sample.face.box for sample in samples]).astype(np.float32),
-        "crop": np.stack([sample.where for sample in samples]).astype(np.int32),
-        "static": frames[:, -1],
-        "dynamic": dynamic,
-        "image": image,
-        **{name: np.stack([one[name] for one in maps]) for name in maps[0]},
-    }
-    has = annotation is not None
-    return Extracted(
-        arrays,
-        frames=total,
-        box_source="annotation" if has else detector.name,
-        depth_source=_depth_source(source.label, annotation),
-        map_source="annotation" if has and annotation.face is not None else "ellipse",
-    )
-
-
-def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Dynamic and static-dynamic images [N, S, S, 3] uint8 of clips [N, K, S, S, 3].
-
-    The dynamic image is stretched over 0 to 255 for viewing, zeros for a frozen clip.
-    One program serves a recipe: clips go through it `clips_per_video` at a time.
-    """
-    step, count = recipe.clips_per_video, len(frames)
-    short = -count % step
-    if short:
-        frames = np.concatenate([frames, np.repeat(frames[-1:], short, 0)])
-    pieces = [
-        jax.device_get(_pool(frames[i : i + step], recipe.method, recipe.peak or None))
-        for i in range(0, count, step)
-    ]
-    dynamic, image = (
-        np.concatenate(part)[:count] for part in zip(*pieces, strict=True)
-    )
-    return dynamic, image
-
-
-@functools.partial(jax.jit, static_argnames=("method", "peak"))
-def _pool(frames, method, peak):
-    pixels = frames.astype(jnp.float32) / 255
-    # The same image, but equal frames give exact zeros, not stretched rounding.
-    dynamic = ops.rank_pool(pixels - pixels[:, -1:], method)
-    low = dynamic.min((1, 2, 3), keepdims=True)
-    spread = dynamic.max((1, 2, 3), keepdims=True) - low
-    dynamic = jnp.where(
-        spread > 0, (dynamic - low) / jnp.where(spread > 0, spread, 1), 0
-    )
-    image = ops.static_dynamic(pixels, method, peak=peak)
-    return tuple(jnp.round(x * 255).astype(jnp.uint8) for x in (dynamic, image))
+def _roll(face, recipe, annotation, detector) -> float:
+    if not recipe.align:
+        return 0.0
+    if face.eyes is None:
+        by = "the annotation" if annotation else f"the detector {detector.name}"
+        raise video.VideoError(f"it cannot be aligned: {by} gives no eyes")
+    return faces.roll_of(face.eyes)
 
 
 def _find(end, images, detector, annotation) -> faces.Face | None:
@@ -163,33 +208,3 @@ def _find(end, images, detector, annotation) -> faces.Face | None:
         np.median(annotation.boxes[frames][known], axis=0),
         None if eyes is None else np.median(eyes[frames][known], axis=0),
     )
-
-
-def _maps(sample: Sample, label: int, annotation: Annotation | None):
-    """Label maps of the clip's current frame, which is what a network predicts."""
-    where, face, now = sample.where, sample.face, sample.frame
-
-    def given(name):
-        """The annotation's map, or None."""
-        maps = getattr(annotation, name, None)
-        if annotation is None or maps is None or annotation.map_box is None:
-            return None
-        return labels.warp_map(where, maps[now], annotation.map_box[now])
-
-    outline, depth = given("face"), given("depth")
-    found = (
-        labels.ellipse(where, face.box) if outline is None else labels.binary(outline)
-    )
-    empty = np.zeros_like(found)
-    if not label:
-        return {"depth": empty, "mask": empty, "face": found}
-    if depth is None:
-        depth = labels.analytic_depth(where, face.box, face.eyes)
-    return {"depth": depth, "mask": found, "face": found}
-
-
-def _depth_source(label: int, annotation: Annotation | None) -> str:
-    if not label:
-        return "zeros"
-    has = annotation is not None and annotation.depth is not None
-    return "annotation" if has else "analytic"

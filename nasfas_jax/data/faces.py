@@ -145,8 +145,53 @@ def square(box: np.ndarray, margin: float) -> np.ndarray:
     return np.array([round(x + (w - side) / 2), round(y + (h - side) / 2), side])
 
 
-def crop(image: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
-    """RGB [size, size, 3] crop of a BGR image; beyond its border the border repeats."""
+def crop(
+    image: np.ndarray, where: np.ndarray, size: int, roll: float = 0.0
+) -> np.ndarray:
+    """RGB [size, size, 3] crop of a BGR image; beyond its border the border repeats.
+
+    Args:
+      image: BGR [H, W, 3] uint8.
+      where: the square (x, y, side) before it is turned.
+      size: side of the crop in pixels.
+      roll: angle in radians, clockwise as seen, by which the square is turned about its
+        centre: a face that leans by as much stands upright in the crop.
+    """
+    side = int(where[2])
+    part = _turned(image, where, roll) if roll else _part(image, where)
+    if side != size:
+        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        part = cv2.resize(part, (size, size), interpolation=how)
+    return cv2.cvtColor(part, cv2.COLOR_BGR2RGB)
+
+
+def roll_of(eyes: np.ndarray) -> float:
+    """Angle in radians, clockwise as seen, of the line from the left eye to the right.
+
+    >>> roll_of(np.array([[0.0, 0.0], [1.0, 0.0]]))
+    0.0
+    """
+    (x, y), (right_x, right_y) = np.asarray(eyes, float)
+    return float(np.arctan2(right_y - y, right_x - x))
+
+
+def into_crop(where: np.ndarray, points: np.ndarray, roll: float = 0.0) -> np.ndarray:
+    """Points [..., 2] of the image as parts of the crop: its corners are 0 and 1."""
+    x, y, side = (float(value) for value in where)
+    cos, sin = np.cos(roll), np.sin(roll)
+    offset = np.asarray(points, float) - [x + side / 2, y + side / 2]
+    return offset @ np.array([[cos, -sin], [sin, cos]]) / side + 0.5
+
+
+def out_of_crop(where: np.ndarray, points: np.ndarray, roll: float = 0.0) -> np.ndarray:
+    """The inverse of `into_crop`."""
+    x, y, side = (float(value) for value in where)
+    cos, sin = np.cos(roll), np.sin(roll)
+    offset = (np.asarray(points, float) - 0.5) * side
+    return offset @ np.array([[cos, sin], [-sin, cos]]) + [x + side / 2, y + side / 2]
+
+
+def _part(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     x, y, side = (int(value) for value in where)
     height, width = image.shape[:2]
     left, top = max(-x, 0), max(-y, 0)
@@ -154,9 +199,23 @@ def crop(image: np.ndarray, where: np.ndarray, size: int) -> np.ndarray:
     part = image[max(y, 0) : y + side, max(x, 0) : x + side]
     if left or top or right or bottom:
         part = cv2.copyMakeBorder(part, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.cvtColor(
-        cv2.resize(part, (size, size), interpolation=how), cv2.COLOR_BGR2RGB
+    return part
+
+
+def _turned(image: np.ndarray, where: np.ndarray, roll: float) -> np.ndarray:
+    """The turned square at the image's scale."""
+    side = int(where[2])
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    there = out_of_crop(where, corners, roll) - 0.5  # pixel centres are whole numbers
+    matrix = cv2.getAffineTransform(
+        (corners * side - 0.5).astype(np.float32), there.astype(np.float32)
+    )
+    return cv2.warpAffine(
+        image,
+        matrix,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
     )
 
 

@@ -1,23 +1,30 @@
 """Prepared clips to batches: balanced training batches, episodes, and evaluation.
 
-A batch is a dict of NumPy arrays: `image` float32 [B, S, S, 3] in [-1, 1], `target`
-float32 [B, 32, 32] in [0, 1], `label` int32 [B].  Training streams are Grain iterators
-without end: what step i yields depends on the seed and i alone, and `get_state()` and
-`set_state()` take a stream up where it was left.
+A batch is a dict of NumPy arrays: `image` float32 [B, S, S, C] in [-1, 1], `target`
+float32 [B, m, m] in [0, 1], `label` int32 [B]; a `View` says what they show.  Training
+streams are Grain iterators without end: what step i yields depends on the seed and i
+alone, and `get_state()` and `set_state()` take a stream up where it was left.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
+import cv2
 import grain
 import numpy as np
 
+from nasfas_jax.data import augment as augmentation
+from nasfas_jax.data import labels
 from nasfas_jax.data.prepared import Prepared, Split, open_dataset
 from nasfas_jax.errors import InputError
 
 __all__ = [
+    "COLORS",
     "INPUTS",
     "TARGETS",
+    "View",
     "episodes",
     "eval_batches",
     "open_dataset",
@@ -30,12 +37,57 @@ Batch = dict[str, np.ndarray]
 
 TARGETS = ("depth", "mask")
 INPUTS = {"static_dynamic": "image", "static": "static", "dynamic": "dynamic"}
-
-# Augmentation as CDCN's code has it, for pixels in [0, 1].
-BRIGHTNESS = 40 / 255  # added to each colour channel, up to plus or minus this
-GAMMA = (0.5, 1.5)  # exponent
+COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # and their channels
 
 ENDLESS = 2**40  # steps
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What batches show of the records; the keyword arguments `view` of the functions here.
+
+    Attributes:
+      target: 'depth' or 'mask', the map to be predicted.
+      input: 'static_dynamic', 'static' or 'dynamic', the image to predict from.
+      color: 'rgb', 'hsv', or both one after the other, 'rgb_hsv' (RFMeta). Hue, saturation
+        and value as OpenCV defines them (hue 0 to 360 degrees, the others 0 to 1), each
+        brought to [-1, 1] over its range as red, green and blue are.
+      map_size: side of the target; cells are averaged over area, and the mask's are set
+        where half of a cell or more is.
+
+    Raises:
+      InputError: another value.
+    """
+
+    target: str = "depth"
+    input: str = "static_dynamic"
+    color: str = "rgb"
+    map_size: int = labels.MAP_SIZE
+
+    def __post_init__(self):
+        tables = {"target": TARGETS, "input": INPUTS, "color": COLORS}
+        for field, allowed in tables.items():
+            value = getattr(self, field)
+            if value not in allowed:
+                raise InputError(
+                    f"The batches' {field} is {value!r}; expected {' or '.join(allowed)}."
+                )
+        if not 1 <= self.map_size <= labels.MAP_SIZE:
+            raise InputError(
+                f"The batches' map_size is {self.map_size}; expected 1 to"
+                f" {labels.MAP_SIZE}, the size that is prepared (the papers' are 8, 14"
+                " and 32)."
+            )
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The record's arrays that it needs."""
+        return INPUTS[self.input], self.target
+
+    @property
+    def channels(self) -> int:
+        """Of the image."""
+        return COLORS[self.color]
 
 
 def scale(image: np.ndarray) -> np.ndarray:
@@ -43,28 +95,28 @@ def scale(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float32) * np.float32(2 / 255) - np.float32(1)
 
 
-def to_batch(
-    records: Mapping[str, np.ndarray],
-    target: str = "depth",
-    input: str = "static_dynamic",
-) -> Batch:
+def recolored(image: np.ndarray, color: str) -> np.ndarray:
+    """RGB images [B, S, S, 3] in [-1, 1] as [B, S, S, 3 or 6] in [-1, 1]; see `View`."""
+    if color == "rgb":
+        return image
+    side = image.shape[2]
+    hsv = cv2.cvtColor((image.reshape(-1, side, 3) + 1) / 2, cv2.COLOR_RGB2HSV)
+    hsv = hsv * np.array([2 / 360, 2, 2], np.float32) - np.float32(1)
+    hsv = hsv.reshape(image.shape)
+    return hsv if color == "hsv" else np.concatenate([image, hsv], -1)
+
+
+def to_batch(records: Mapping[str, np.ndarray], **view) -> Batch:
     """A batch from stacked records.
 
     Args:
-      records: the image that `input` names and the map that `target` names, uint8
-        [B, ...], and `label` [B].
-      target: 'depth' or 'mask', the map to be predicted.
-      input: 'static_dynamic', 'static' or 'dynamic', the image to predict from.
+      records: the image and the map that the view names, uint8 [B, ...], and `label` [B].
+      **view: as in `View`.
 
     Raises:
-      InputError: another target or input.
+      InputError: as `View`.
     """
-    image, _ = _columns(target, input)
-    return {
-        "image": scale(records[image]),
-        "target": records[target].astype(np.float32) / np.float32(255),
-        "label": np.asarray(records["label"], np.int32),
-    }
+    return _batch(records, View(**view))
 
 
 def train_batches(
@@ -74,9 +126,8 @@ def train_batches(
     split: str = "train",
     batch_size: int = 16,
     seed: int = 0,
-    augment: bool = True,
-    target: str = "depth",
-    input: str = "static_dynamic",
+    augment: str = "standard",
+    **view,
 ) -> grain.DatasetIterator:
     """Batches without end, half live and half spoof, over the domains together.
 
@@ -89,22 +140,22 @@ def train_batches(
       split: its name.
       batch_size: an odd one has one live clip more.
       seed: of the order and the augmentation.
-      augment: horizontal flip of image and target, contrast and brightness.
-      target: as in `to_batch`.
-      input: as in `to_batch`.
+      augment: a recipe in `augment.RECIPES`.
+      **view: as in `View`.
 
     Raises:
       InputError: an unknown domain, no live or no spoof clip, a batch of one.
     """
     domains = _known_domains(prepared, domains)
-    names, part = _columns(target, input), prepared.splits[split]
+    shown, part = View(**view), prepared.splits[split]
+    augmentation.transforms(augment)
     rows = part.rows(domains)
     where = f"split '{split}' of {', '.join(domains)}"
     draw = Balanced(part, rows, batch_size, [seed], where)
 
     def batch(step: int) -> Batch:
-        made = to_batch(_records(part, draw(step), names), target, input)
-        return _augment(made, _generator(seed, step)) if augment else made
+        records = _records(part, draw(step), shown)
+        return _batch(records, shown, augment, _generator(seed, step))
 
     return _stream(batch)
 
@@ -116,9 +167,8 @@ def episodes(
     split: str = "train",
     batch_size: int = 8,
     seed: int = 0,
-    augment: bool = True,
-    target: str = "depth",
-    input: str = "static_dynamic",
+    augment: str = "standard",
+    **view,
 ) -> grain.DatasetIterator:
     """Episodes without end: one domain is the query, the other N - 1 the support.
 
@@ -132,8 +182,7 @@ def episodes(
       batch_size: B clips of each domain.
       seed: of the query domain, the order and the augmentation.
       augment: as in `train_batches`.
-      target: as in `to_batch`.
-      input: as in `to_batch`.
+      **view: as in `View`.
 
     Returns:
       Iterator over {'support': batch with leading axes [N - 1, B], 'query': batch with
@@ -143,7 +192,8 @@ def episodes(
       InputError: fewer than two domains, or a domain without live or spoof clips.
     """
     domains = _episode_domains(prepared, domains)
-    names, part = _columns(target, input), prepared.splits[split]
+    shown, part = View(**view), prepared.splits[split]
+    augmentation.transforms(augment)
     draws = [
         Balanced(part, part.rows([name]), batch_size, [seed, i], f"'{name}' ({split})")
         for i, name in enumerate(domains)
@@ -154,9 +204,7 @@ def episodes(
         query = int(random.integers(len(domains)))
         order = [i for i in range(len(domains)) if i != query] + [query]
         rows = np.concatenate([draws[i](step) for i in order])
-        made = to_batch(_records(part, rows, names), target, input)
-        if augment:
-            made = _augment(made, random)
+        made = _batch(_records(part, rows, shown), shown, augment, random)
         made = {k: v.reshape(-1, batch_size, *v.shape[1:]) for k, v in made.items()}
         return {
             "support": {name: value[:-1] for name, value in made.items()},
@@ -173,8 +221,7 @@ def eval_batches(
     domains: Sequence[str] | None = None,
     split: str = "test",
     batch_size: int = 16,
-    target: str = "depth",
-    input: str = "static_dynamic",
+    **view,
 ) -> Iterator[tuple[Batch, Batch]]:
     """Every clip once, in the order of the table; batches of one size.
 
@@ -187,7 +234,7 @@ def eval_batches(
       InputError: an unknown domain, or no clip at all.
     """
     domains = _known_domains(prepared, domains)
-    part = prepared.splits[split]
+    shown, part = View(**view), prepared.splits[split]
     rows = part.rows(domains)
     if not len(rows):
         raise InputError(
@@ -196,17 +243,31 @@ def eval_batches(
         )
 
     return (
-        _eval_batch(part, rows[i : i + batch_size], batch_size, target, input)
+        _eval_batch(part, rows[i : i + batch_size], batch_size, shown)
         for i in range(0, len(rows), batch_size)
     )
 
 
-def _eval_batch(part, rows, batch_size, target, input) -> tuple[Batch, Batch]:
+def _eval_batch(part, rows, batch_size, view: View) -> tuple[Batch, Batch]:
     about = {name: column[rows] for name, column in part.table.items()}
     filled = np.concatenate([rows, np.repeat(rows[:1], batch_size - len(rows))])
-    records = _records(part, filled, _columns(target, input))
     valid = np.arange(batch_size) < len(rows)
-    return to_batch(records, target, input) | {"valid": valid}, about
+    return _batch(_records(part, filled, view), view) | {"valid": valid}, about
+
+
+def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
+    """What a view shows of records; `random` draws for the augmentation."""
+    image, target = view.columns
+    maps = labels.resized(
+        records[target], view.map_size, is_binary=view.target == "mask"
+    )
+    batch = {
+        "image": scale(records[image]),
+        "target": maps.astype(np.float32) / np.float32(255),
+        "label": np.asarray(records["label"], np.int32),
+    }
+    batch = augmentation.augmented(batch, augment, random)
+    return batch | {"image": recolored(batch["image"], view.color)}
 
 
 class Balanced:
@@ -284,34 +345,8 @@ def _generator(seed: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, step])
 
 
-def _augment(batch: Batch, random: np.random.Generator) -> Batch:
-    """Flip image and target, then change each colour's brightness, and the gamma."""
-    image, target = batch["image"], batch["target"]
-    count = len(image)
-    flip = random.random(count) < 0.5
-    image[flip] = image[flip, :, ::-1]
-    target[flip] = target[flip, :, ::-1]
-    brightness = random.uniform(-BRIGHTNESS, BRIGHTNESS, (count, 1, 1, 3))
-    gamma = random.uniform(*GAMMA, (count, 1, 1, 1))
-    pixels = (image + 1) / 2 + brightness.astype(np.float32)
-    pixels = np.clip(pixels, 0, 1, out=pixels) ** gamma.astype(np.float32)
-    return batch | {"image": 2 * pixels - 1, "target": target}
-
-
-def _columns(target: str, input: str) -> tuple[str, str]:
-    for field, value, allowed in (
-        ("target", target, TARGETS),
-        ("input", input, INPUTS),
-    ):
-        if value not in allowed:
-            raise InputError(
-                f"The batches' {field} is {value!r}; expected {' or '.join(allowed)}."
-            )
-    return INPUTS[input], target
-
-
-def _records(part: Split, rows: np.ndarray, names: Sequence[str]) -> Batch:
-    return part.load(rows, names) | {"label": part.table["label"][rows]}
+def _records(part: Split, rows: np.ndarray, view: View) -> Batch:
+    return part.load(rows, view.columns) | {"label": part.table["label"][rows]}
 
 
 def _known_domains(prepared: Prepared, domains: Sequence[str] | None) -> list[str]:

@@ -24,21 +24,32 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from nasfas_jax.data import builder, extract, faces, recipe, sources, video
+from nasfas_jax.data import builder, extract, faces, maps, recipe, sources, video
+from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
 MANIFEST = "manifest.csv"
 CLIPS = "clips.csv"
 COLUMNS = (
     *("video", "path", "subject", "domain", "attack_type", "label", "split"),
-    *("split_source", "frames", "clips", "status", "reason"),
+    *("split_source", "attributes", "frames", "clips", "status", "reason"),
     *("box_source", "depth_source", "map_source", "recipe"),
 )
 OK, LEFT_OUT = "ok", "left out"
+
+
+class Tools(NamedTuple):
+    """What extracting takes besides the source, in the order of `extract.extract`."""
+
+    recipe: recipe.Recipe
+    detector: faces.Detector
+    landmarks: LandmarkModel | None
+
 
 Progress = Callable[[int, int, str], None]
 
@@ -69,6 +80,7 @@ def prepare(
     settings: recipe.Recipe | None = None,
     *,
     detector: faces.Detector | None = None,
+    landmarks: LandmarkModel | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
@@ -78,9 +90,10 @@ def prepare(
       dataset: a name in `datasets.REGISTRY`.
       source_dir: the dataset's folder.
       data_dir: where the prepared data go, one folder for each dataset and recipe.
-      settings: how (`Recipe()` if None); its `detector` is replaced by the detector's
-        name.
+      settings: how (`Recipe()` if None); its `detector` and `landmarks` are replaced by
+        the names of those given here.
       detector: asked where the dataset gives no face box; Haar if None.
+      landmarks: draw depth and location maps where nothing better is known (`maps`).
       workers: threads; one a core if None.
       progress: called with (videos done, videos in all, last video's id).
 
@@ -89,33 +102,33 @@ def prepare(
         folder prepared with another recipe, or a full disk.
     """
     data_dir, detector = pathlib.Path(data_dir), detector or faces.Haar()
-    settings = dataclasses.replace(settings or recipe.Recipe(), detector=detector.name)
+    settings = dataclasses.replace(
+        settings or recipe.Recipe(),
+        detector=detector.name,
+        landmarks=landmarks.name if landmarks else "",
+    )
     found = sources.list_videos(dataset, pathlib.Path(source_dir))
     if (data_dir / recipe.FILE).exists():
         previous = recipe.read(data_dir)
         recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
         _require_same_dataset(previous["dataset"], dataset, data_dir)
     with _full_disk(data_dir):
-        rows = _extract_all(found, settings, detector, data_dir, workers, progress)
+        tools = Tools(settings, detector, landmarks)
+        rows = _extract_all(found, tools, data_dir, workers, progress)
         _write(data_dir / MANIFEST, _csv(COLUMNS, rows))
         _require_usable(rows, source_dir, data_dir / MANIFEST)
         _pack(dataset, found, rows, settings, data_dir)
     return Summary(data_dir, settings, rows)
 
 
-def _extract_all(found, settings, detector, data_dir, workers, progress) -> list[dict]:
+def _extract_all(found, tools, data_dir, workers, progress) -> list[dict]:
     """Rows of the manifest, in the order of `found`."""
-    folder = data_dir / "extracted" / settings.hash
-    folder.mkdir(parents=True, exist_ok=True)
-    done = {source.video: _read_row(source, folder) for source in found}
-    if None in done.values():  # compile once, not in every thread
-        side, count = settings.image_size, settings.clips_per_video
-        shape = (count, settings.frames, side, side, 3)
-        extract.pool(np.zeros(shape, np.uint8), settings)
+    folder = extracted_folder(data_dir, tools.recipe)
+    if not all(_extracted_path(source, folder).exists() for source in found):
+        warm_up(tools.recipe)
 
     def one(source):
-        row = done[source.video]
-        return row or _extract_one(source, settings, detector, folder)
+        return read_row(source, folder) or extract_one(source, tools, folder)
 
     rows = []
     executor = ThreadPoolExecutor(workers or os.cpu_count())
@@ -123,7 +136,7 @@ def _extract_all(found, settings, detector, data_dir, workers, progress) -> list
     cv2.setNumThreads(1)  # the workers are the parallelism
     try:
         for row, source in zip(executor.map(one, found), found, strict=True):
-            rows.append(_describe(source, settings) | row)
+            rows.append(_describe(source, tools.recipe) | row)
             if progress:
                 progress(len(rows), len(found), source.video)
     finally:
@@ -132,13 +145,23 @@ def _extract_all(found, settings, detector, data_dir, workers, progress) -> list
     return rows
 
 
-def _extract_one(source, settings, detector, folder) -> dict:
+def extracted_folder(data_dir: pathlib.Path, settings: recipe.Recipe) -> pathlib.Path:
+    """Where a recipe's extracted files lie."""
+    return data_dir / "extracted" / settings.hash
+
+
+def warm_up(settings: recipe.Recipe) -> None:
+    """Compile once, not in every thread."""
+    extract.pool_clip(np.zeros((settings.frames, 1, 1, 3), np.uint8), settings)
+
+
+def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
     """Extract one file into the folder; returns what the manifest says about it."""
     row = {"frames": 0, "clips": 0, "status": LEFT_OUT, "reason": ""}
     row |= {"box_source": "", "depth_source": "", "map_source": ""}
     arrays = {}
     try:
-        result = extract.extract(source, settings, detector)
+        result = extract.extract(source, *tools)
     except video.VideoError as error:
         row["reason"] = str(error)
     else:
@@ -153,7 +176,7 @@ def _extract_one(source, settings, detector, folder) -> dict:
     return row
 
 
-def _read_row(source, folder) -> dict | None:
+def read_row(source, folder: pathlib.Path) -> dict | None:
     """The row of a file that is extracted already, if it is still the same file."""
     path = _extracted_path(source, folder)
     if not path.exists():
@@ -169,7 +192,11 @@ def _read_row(source, folder) -> dict | None:
 def _fingerprint(source) -> list:
     """What an extracted file depends on besides the recipe."""
     stat = source.path.stat() if source.path.exists() else None
-    return [stat and stat.st_size, stat and stat.st_mtime_ns, source.label]
+    return [
+        *(stat and stat.st_size, stat and stat.st_mtime_ns, source.label),
+        *(source.split == "train", source.rotate, source.problem),
+        *maps.depth_stamp(source.path),
+    ]
 
 
 def _extracted_path(source, folder) -> pathlib.Path:
@@ -179,6 +206,7 @@ def _extracted_path(source, folder) -> pathlib.Path:
 def _describe(source, settings) -> dict:
     names = ("video", "subject", "domain", "attack_type", "label", "split")
     row = {name: getattr(source, name) for name in (*names, "split_source")}
+    row["attributes"] = json.dumps(dict(source.attributes), sort_keys=True)
     return row | {"path": str(source.path), "recipe": settings.hash}
 
 

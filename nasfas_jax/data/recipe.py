@@ -5,6 +5,7 @@ import hashlib
 import json
 import pathlib
 
+from nasfas_jax.data.sampling import RULES
 from nasfas_jax.errors import InputError
 
 FILE = "recipe.json"
@@ -18,23 +19,33 @@ class Recipe:
     Attributes:
       image_size: side of the square face crop in pixels.
       frames: K, frames of a clip, the current one and those before it.
-      clips_per_video: evenly spaced over the video; fewer where it is too short.
+      clips_per_video: clips of a video; fewer where it is too short.
+      sampling: which frames they end at in training videos, a rule in `sampling`.
+      eval_sampling: the same for development and test videos.
       margin: side of the crop over the longer side of the face box.
+      align: turn the crop until the eyes are level; needs eyes, from the annotation or
+        the detector.
       method: rank pooling, as in `ops.rank_pool`.
       peak: the largest value of the dynamic image when it is added to the static one;
         0 adds it as eq. 7 gives it, which 8 bits cannot show (`ops.static_dynamic`).
       detector: `Detector.name`; used where the dataset gives no box.
+      landmarks: `LandmarkModel.name`, '' for none; draws depth and location where no file
+        and no annotation has them.
       version: of this code; raised when the same settings give other records.
     """
 
     image_size: int = 64
     frames: int = 7
     clips_per_video: int = 8
+    sampling: str = "even"
+    eval_sampling: str = "even"
     margin: float = 1.3
+    align: bool = False
     method: str = "ranksvm"
     peak: float = 0.0
     detector: str = "haar"
-    version: int = 1
+    landmarks: str = ""
+    version: int = 2
 
     def __post_init__(self):
         checks = {
@@ -43,6 +54,11 @@ class Recipe:
             "clips_per_video": (self.clips_per_video >= 1, "1 or more"),
             "margin": (0.5 <= self.margin <= 4, "between 0.5 and 4"),
             "peak": (0 <= self.peak <= 4, "between 0 and 4"),
+            "sampling": (self.sampling in RULES, f"one of {', '.join(RULES)}"),
+            "eval_sampling": (
+                self.eval_sampling in RULES,
+                f"one of {', '.join(RULES)}",
+            ),
             "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
         }
         for field, (good, expected) in checks.items():

@@ -1,14 +1,19 @@
 """Clips of consecutive frames from video files and pictures, with reasons for bad ones.
 
 A clip of K frames is the current frame and the K - 1 before it.  A picture is a clip
-of one frame repeated K times: nothing moves, so its rank pooled image is zero.
+of one frame repeated K times: nothing moves, so its rank pooled image is zero.  Video
+is what OpenCV opens, a Kinect recording (HDF5), or a folder of pictures, its frames in
+the order of the numbers in their names.
 """
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 import cv2
+import h5py
 import numpy as np
 
 # What a broken file is told us through stderr is said in the manifest instead; FFmpeg
@@ -18,6 +23,13 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+HDF5 = frozenset({".h5", ".hdf5"})
+
+TURNS = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
 
 # Containers may promise a few frames more than the stream holds; a file that keeps less
 # than this part of its promise is truncated.
@@ -53,8 +65,13 @@ def count_frames(path: pathlib.Path) -> int:
     Raises:
       VideoError: as `open_video`, or there is no frame at all.
     """
+    if path.is_dir():
+        return len(_pictures(path))
     if is_picture(path):
         return 1
+    if path.suffix.lower() in HDF5:
+        with open_hdf5(path) as file:
+            return len(_colours(path, file))
     capture = open_video(path)
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     if total <= 0:
@@ -67,36 +84,45 @@ def count_frames(path: pathlib.Path) -> int:
     return total
 
 
-def clip_ends(total: int, clips: int, frames: int) -> list[int]:
-    """Current frames of at most `clips` clips, evenly spaced up to the last frame.
-
-    >>> clip_ends(total=20, clips=3, frames=7)
-    [6, 12, 19]
-    >>> clip_ends(total=8, clips=4, frames=7)
-    [6, 7]
-    """
-    steps = np.linspace(total - 1, frames - 1, clips).astype(int)
-    return sorted({int(step) for step in steps})
-
-
 def read_clips(
-    path: pathlib.Path, clips: int, frames: int, rotate: int = 0
+    path: pathlib.Path, ends: Callable[[int], list[int]], frames: int, rotate: int = 0
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
     """Yield (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
 
     Frames between clips are passed over without conversion, and one clip is held at a
     time, so that memory does not grow with the length of the video.
 
+    Args:
+      path: video, recording, folder of frames, or picture.
+      ends: from the number of frames to the clips' current frames, ascending and none
+        below `frames` - 1; not asked for a picture, whose one clip ends in frame 0.
+      frames: of a clip.
+      rotate: degrees clockwise by which the stored frames are turned; a container that
+        itself names a rotation is turned by that, and by nothing else.
+
     Raises:
       VideoError: empty, no video, too short, or truncated.
     """
-    if is_picture(path):
-        yield 0, [read_picture(path)] * frames
+    if is_picture(path) and not path.is_dir():
+        yield 0, [turn(read_picture(path), rotate)] * frames
         return
     total = count_frames(path)
     if total < frames:
         raise VideoError(f"{total} frames, but a clip needs {frames}")
-    yield from _clips_at(path, total, clip_ends(total, clips, frames), frames)
+    last = ends(total)
+    wanted = sorted({i for end in last for i in range(end - frames + 1, end + 1)})
+    held: dict[int, np.ndarray] = {}
+    for index, image in _stream(path, total, wanted, rotate):
+        held[index] = image
+        if index in last:
+            first = index - frames + 1
+            held = {i: image for i, image in held.items() if i >= first}
+            yield index, [held[i] for i in range(first, index + 1)]
+
+
+def turn(image: np.ndarray, rotate: int) -> np.ndarray:
+    """The image turned clockwise by 0, 90, 180 or 270 degrees."""
+    return cv2.rotate(image, TURNS[rotate]) if rotate else image
 
 
 def read_picture(path: pathlib.Path) -> np.ndarray:
@@ -118,12 +144,22 @@ def _require_content(path):
         raise VideoError("the file is empty (0 bytes)")
 
 
-def _clips_at(path, total, ends, frames):
-    wanted = {i for end in ends for i in range(end - frames + 1, end + 1)}
+def _stream(path, total, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+    """(index, image) of the wanted frames, ascending."""
+    if path.is_dir():
+        return _from_folder(path, wanted, rotate)
+    if path.suffix.lower() in HDF5:
+        return _from_hdf5(path, wanted, rotate)
+    return _from_video(path, total, wanted, rotate)
+
+
+def _from_video(path, total, wanted, rotate):
     capture = open_video(path)
-    held: dict[int, np.ndarray] = {}
+    if capture.get(cv2.CAP_PROP_ORIENTATION_META):
+        rotate = 0  # OpenCV has turned the frames by it already
+    left = set(wanted)
     try:
-        for index in range(ends[-1] + 1):
+        for index in range(wanted[-1] + 1):
             if not capture.grab():
                 if index < WHOLE * total:
                     raise VideoError(
@@ -131,11 +167,69 @@ def _clips_at(path, total, ends, frames):
                         " be decoded"
                     )
                 return
-            if index in wanted:
-                held[index] = capture.retrieve()[1]
-            if index in ends:
-                first = index - frames + 1
-                held = {i: image for i, image in held.items() if i >= first}
-                yield index, [held[i] for i in range(first, index + 1)]
+            if index in left:
+                yield index, turn(capture.retrieve()[1], rotate)
     finally:
         capture.release()
+
+
+def _from_folder(path, wanted, rotate):
+    pictures = _pictures(path)
+    for index in wanted:
+        try:
+            yield index, turn(read_picture(pictures[index]), rotate)
+        except VideoError as error:
+            raise VideoError(f"frame {pictures[index].name}: {error}") from error
+
+
+def _from_hdf5(path, wanted, rotate):
+    with open_hdf5(path) as file:
+        colours = _colours(path, file)
+        for index in wanted:
+            # RGB, channels first.
+            image = np.ascontiguousarray(colours[index][::-1].transpose(1, 2, 0))
+            yield index, turn(image, rotate)
+
+
+def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The frames in a folder: 2.png before 10.png."""
+    found = [path for path in folder.iterdir() if is_picture(path)]
+    if not found:
+        raise VideoError("the folder holds no pictures")
+
+    def number(path):
+        parts = re.split(r"(\d+)", path.name)
+        return [int(part) if part.isdecimal() else part for part in parts], path.name
+
+    return sorted(found, key=number)
+
+
+@contextlib.contextmanager
+def open_hdf5(path: pathlib.Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read from; a damaged one is a VideoError, now or later."""
+    _require_content(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError) as error:  # what h5py says of damage
+        raise VideoError(f"no HDF5 file, or damaged or cut off: {error}") from error
+
+
+def hdf5_array(path: pathlib.Path, file: h5py.File, key: str, shape: tuple):
+    """An array of an HDF5 file, unread, of the shape (None: any); else VideoError."""
+    array = file.get(key)
+    if not isinstance(array, h5py.Dataset):
+        raise VideoError(f"{path} has no array {key}; it has {', '.join(file)}")
+    same = len(array.shape) == len(shape) and all(
+        want in (None, size) for want, size in zip(shape, array.shape, strict=True)
+    )
+    if not same or array.dtype.kind not in "iuf":
+        raise VideoError(
+            f"{path}: {key} is {array.dtype}{list(array.shape)}; expected"
+            f" numbers {[size or '?' for size in shape]}"
+        )
+    return array
+
+
+def _colours(path, file):
+    return hdf5_array(path, file, "Color_Data", (None, 3, None, None))

@@ -1,6 +1,6 @@
 """Score files, thresholds, error rates."""
 
-from nasfas_jax.evaluation import metrics
+from nasfas_jax.evaluation import compat, metrics, thresholds
 from nasfas_jax.evaluation.evaluate import Result, evaluate
 from nasfas_jax.evaluation.scores import (
     COLUMNS,
@@ -8,15 +8,24 @@ from nasfas_jax.evaluation.scores import (
     by_video,
     read_scores,
     write_scores,
+    write_text,
 )
+from nasfas_jax.evaluation.several import are_folds, compare, folds, merge
 
 __all__ = [
     "COLUMNS",
     "Result",
     "ScoreTable",
+    "are_folds",
     "by_video",
+    "compare",
+    "compat",
     "evaluate",
+    "folds",
+    "merge",
     "metrics",
     "read_scores",
+    "thresholds",
     "write_scores",
+    "write_text",
 ]

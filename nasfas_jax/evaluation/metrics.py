@@ -12,6 +12,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from nasfas_jax.errors import InputError
+from nasfas_jax.evaluation.thresholds import (
+    count_accepted,
+    eer_threshold,
+    far_threshold,
+    split,
+    types_like,
+)
+
+__all__ = [
+    "DetCurve",
+    "ErrorRates",
+    "RocCurve",
+    "auc",
+    "det_curve",
+    "eer_threshold",
+    "equal_error_rate",
+    "error_rates",
+    "roc_curve",
+    "tpr_at_fpr",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,40 +65,21 @@ class RocCurve(NamedTuple):
     threshold: np.ndarray
 
 
-def eer_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The threshold where false acceptance and false rejection come closest.
+class DetCurve(NamedTuple):
+    """``RocCurve``'s points as errors: from (0, 1) to (1, 0), by falling threshold.
 
-    Candidates are the midpoints between adjacent distinct scores, so that the threshold
-    equals no score; of two that are equally good the higher one is taken. (Accepting
-    all or none is never better than a midpoint.) If all scores are equal, the threshold
-    lies just above them and everything is rejected.
-
-    Args:
-      scores: [n], finite.
-      labels: [n], 1 for live and 0 for spoof.
-
-    Raises:
-      InputError: lengths differ, a score is not finite, a label is neither 0 nor 1, or
-        only one class is there.
+    Drawn on probit axes (``report.figures.det``) normally distributed scores give a
+    straight line.
     """
-    live, spoof = _split(scores, labels)
-    distinct = np.unique(np.concatenate([live, spoof]))
-    if len(distinct) == 1:
-        return float(np.nextafter(distinct[0], np.inf))
-    below, above = distinct[:-1], distinct[1:]
-    rejected = np.searchsorted(live, below, side="right")
-    accepted = len(spoof) - np.searchsorted(spoof, below, side="right")
-    # |FAR - FRR| times both class sizes: integers tie where rounded rates may not.
-    gap = np.abs(accepted * len(live) - rejected * len(spoof))
-    best = len(gap) - 1 - int(np.argmin(gap[::-1]))
-    low, high = below[best], above[best]
-    middle = low / 2 + high / 2
-    return float(middle if low < middle <= high else high)
+
+    far: np.ndarray
+    frr: np.ndarray
+    threshold: np.ndarray
 
 
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike) -> float:
     """(FAR + FRR) / 2 at ``eer_threshold``; arguments and errors as there."""
-    live, spoof = _split(scores, labels)
+    live, spoof = split(scores, labels)
     threshold = eer_threshold(scores, labels)
     far, frr = np.mean(spoof >= threshold), np.mean(live < threshold)
     return float((far + frr) / 2)
@@ -98,13 +99,8 @@ def error_rates(
     Raises:
       InputError: as ``eer_threshold``, or the threshold is NaN.
     """
-    live, spoof = _split(scores, labels)
-    types = np.asarray(attack_types)
-    if types.shape != np.shape(scores):
-        raise InputError(
-            f"attack_types: expected one name for each of the {np.size(scores)} "
-            f"scores, got an array of shape {types.shape}. Pass columns of one table."
-        )
+    live, spoof = split(scores, labels)
+    types = types_like(attack_types, scores)
     if np.isnan(threshold):
         raise InputError(
             "threshold: expected a number, got NaN. Pass a fixed threshold."
@@ -136,50 +132,34 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
     Exact (Mann-Whitney), not the area under a thinned curve. Arguments and errors as in
     ``eer_threshold``.
     """
-    live, spoof = _split(scores, labels)
+    live, spoof = split(scores, labels)
     below = np.searchsorted(spoof, live, side="left").sum()
     not_above = np.searchsorted(spoof, live, side="right").sum()
     return float((below + not_above) / (2 * len(live) * len(spoof)))
 
 
+def tpr_at_fpr(scores: ArrayLike, labels: ArrayLike, fpr: float) -> float:
+    """The highest share of live samples accepted while FAR is ``fpr`` at most.
+
+    A point of the curve of these very samples, without interpolation: it looks at their
+    labels, so on a test part it is an oracle's number. Errors as ``eer_threshold``.
+    """
+    live, _ = split(scores, labels)
+    return float(np.mean(live >= far_threshold(scores, labels, fpr)))
+
+
 def roc_curve(scores: ArrayLike, labels: ArrayLike) -> RocCurve:
     """The full ROC curve, no point dropped; arguments as ``eer_threshold``."""
-    live, spoof = _split(scores, labels)
+    live, spoof = split(scores, labels)
     distinct = np.unique(np.concatenate([live, spoof]))[::-1]
-    far = (len(spoof) - np.searchsorted(spoof, distinct, side="left")) / len(spoof)
-    tpr = (len(live) - np.searchsorted(live, distinct, side="left")) / len(live)
+    at = np.concatenate([[np.inf], distinct])
     return RocCurve(
-        np.concatenate([[0.0], far]),
-        np.concatenate([[0.0], tpr]),
-        np.concatenate([[np.inf], distinct]),
+        count_accepted(spoof, at) / len(spoof), count_accepted(live, at) / len(live), at
     )
 
 
-def _split(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted live scores and sorted spoof scores, after all checks."""
-    values, classes = np.asarray(scores), np.asarray(labels)
-    if values.ndim != 1 or values.shape != classes.shape:
-        raise InputError(
-            "scores and labels: expected two sequences of equal length, got shapes "
-            f"{values.shape} and {classes.shape}. Pass two columns of one table."
-        )
-    known = np.isin(classes, (0, 1))
-    if not known.all():
-        raise InputError(
-            f"labels: expected 1 (live) or 0 (spoof), got {classes[~known][0]!r} at "
-            f"position {int(np.argmin(known))}. Map the dataset's own labels first."
-        )
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise InputError(
-            f"scores: expected finite numbers, got {values[~finite][0]} at position "
-            f"{int(np.argmin(finite))} ({np.sum(~finite)} of {len(values)} scores). "
-            "A network that diverged gives such scores: look at its training curve."
-        )
-    live, spoof = np.sort(values[classes == 1]), np.sort(values[classes == 0])
-    if not len(live) or not len(spoof):
-        raise InputError(
-            f"labels: expected live and spoof samples, got {len(live)} live (label 1) "
-            f"and {len(spoof)} spoof (label 0). Error rates need both classes."
-        )
-    return live.astype(np.float64), spoof.astype(np.float64)
+def det_curve(scores: ArrayLike, labels: ArrayLike) -> DetCurve:
+    """The full DET curve, no point dropped; arguments as ``eer_threshold``."""
+    live, _ = split(scores, labels)
+    far, _, at = roc_curve(scores, labels)
+    return DetCurve(far, (len(live) - count_accepted(live, at)) / len(live), at)

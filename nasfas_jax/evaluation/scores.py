@@ -1,8 +1,10 @@
 """Score files: one row for each clip, as CSV.
 
-The first line states the polarity, the second names the columns:
+The first line states the polarity, the next what the model was selected on, then come the
+names of the columns:
 
     # live = 1, spoof = 0; a higher score means live
+    # selected_on = nothing
     clip,subject,domain,attack_type,label,score,split
 """
 
@@ -22,6 +24,8 @@ NAMES = ("clip", "subject", "domain", "attack_type")
 COLUMNS = (*NAMES, "label", "score", "split")
 SPLITS = ("train", "development", "test")
 LIVE = "live"
+#: What a model, its settings or its checkpoint were chosen by; the last is "nothing".
+SELECTED_ON = (*SPLITS, "nothing")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,12 +34,14 @@ class ScoreTable:
 
     A clip is named ``<video>#<frame index>``. ``subject`` is one person wherever that
     name occurs: the reader of a dataset prefixes its own name to bare numbers.
-    ``attack_type`` is "live" for live rows and only for those.
+    ``attack_type`` is "live" for live rows and only for those. ``selected_on`` is the
+    split whose scores the model was selected by, "nothing" (the last checkpoint of
+    settings fixed beforehand), or None where that was not said.
 
     Raises:
       InputError: columns of unequal length, a label that is neither 0 nor 1 or
-        contradicts the attack type, a score that is not finite, an unknown split, a
-        line break in a name, a clip that occurs twice.
+        contradicts the attack type, a score that is not finite, an unknown split or
+        selection, an empty name or a line break in it, a clip that occurs twice.
     """
 
     clip: np.ndarray
@@ -45,8 +51,14 @@ class ScoreTable:
     label: np.ndarray
     score: np.ndarray
     split: np.ndarray
+    selected_on: str | None = None
 
     def __post_init__(self):
+        if self.selected_on not in (*SELECTED_ON, None):
+            raise InputError(
+                f"score table: selected_on: expected {', '.join(SELECTED_ON)} or None, "
+                f"got {self.selected_on!r}. Name what the model was selected by."
+            )
         columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
         _check(columns, lambda row: f"score table, row {row + 1}")
         for name, values in columns.items():
@@ -65,28 +77,41 @@ class ScoreTable:
 
     def take(self, rows: np.ndarray) -> "ScoreTable":
         """The rows of an index or a boolean mask."""
-        return ScoreTable(**{name: getattr(self, name)[rows] for name in COLUMNS})
+        return self.replace(**{name: getattr(self, name)[rows] for name in COLUMNS})
+
+    def replace(self, **fields) -> "ScoreTable":
+        """A table in which some fields are others."""
+        return dataclasses.replace(self, **fields)
 
 
 def write_scores(path: str | os.PathLike, table: ScoreTable) -> None:
     """Write a score file: whole or not at all, and every score exactly."""
+    text = io.StringIO()
+    text.write(HEADER + "\n")
+    if table.selected_on:
+        text.write(f"# selected_on = {table.selected_on}\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(
+        zip(*(getattr(table, name).tolist() for name in COLUMNS), strict=True)
+    )
+    write_text(path, text.getvalue())
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file: whole or not at all."""
     path = pathlib.Path(path)
     part = path.with_name(path.name + ".part")
-    with open(part, "w", encoding="utf-8", newline="") as file:
-        file.write(HEADER + "\n")
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(
-            zip(*(getattr(table, name).tolist() for name in COLUMNS), strict=True)
-        )
+    part.write_text(text, encoding="utf-8", newline="")
     os.replace(part, path)
 
 
 def read_scores(path: str | os.PathLike) -> ScoreTable:
     """Read a score file.
 
-    Lines that start with '#' before the column names are comments; the columns may come
-    in any order, and columns of other names are left out.
+    Lines that start with '#' before the column names are comments, but for
+    ``# selected_on = ...``; the columns may come in any order, and columns of other
+    names are left out.
 
     Raises:
       InputError: with file and line: the file is missing, empty or no UTF-8 CSV, a
@@ -94,19 +119,9 @@ def read_scores(path: str | os.PathLike) -> ScoreTable:
         or what ``ScoreTable`` refuses.
     """
     path = pathlib.Path(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such score file. `nasfas evaluate` writes one; check the path."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: expected a UTF-8 CSV score file, got bytes that are none (at "
-            f"byte {error.start}). Save the file as UTF-8."
-        ) from None
-    names, rows, lines = _parse(path, text)
+    stream = io.StringIO(_read_text(path), newline="")
+    selected_on, skipped = _read_comments(path, stream)
+    names, rows, lines = _parse(path, stream, skipped)
     columns: dict[str, np.ndarray] = {}
     for name in COLUMNS:
         values = [row[names.index(name)] for row in rows]
@@ -115,7 +130,7 @@ def read_scores(path: str | os.PathLike) -> ScoreTable:
         else:
             columns[name] = np.array(values, np.str_)
     _check(columns, lambda row: f"{path}, line {lines[row]}")
-    return ScoreTable(**columns)
+    return ScoreTable(**columns, selected_on=selected_on)
 
 
 def by_video(table: ScoreTable) -> ScoreTable:
@@ -125,6 +140,8 @@ def by_video(table: ScoreTable) -> ScoreTable:
       InputError: clips of one video differ in subject, domain, attack type, label or
         split.
     """
+    # Sums in a fixed order: equal tables give equal scores, in whatever order they come.
+    table = table.take(np.argsort(table.clip))
     videos, first, index = np.unique(
         table.video, return_index=True, return_inverse=True
     )
@@ -141,36 +158,88 @@ def by_video(table: ScoreTable) -> ScoreTable:
             )
     total = np.bincount(index, weights=table.score, minlength=len(videos))
     columns["score"] = total / np.bincount(index, minlength=len(videos))
-    return ScoreTable(**columns)
+    return table.replace(**columns)
+
+
+def _read_text(path: pathlib.Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such score file. `nasfas evaluate` writes one; check the path."
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a score file, got what cannot be read "
+            f"({error.strerror}). Name a file that `nasfas evaluate` wrote."
+        ) from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: expected UTF-8 text, got bytes that are none (at "
+            f"byte {error.start} of the file). Save the file as UTF-8."
+        ) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(
+            f"{path}, line {line}: expected text, got a NUL byte. The file was damaged; "
+            "write it again."
+        )
+    return text
+
+
+def _read_comments(path: pathlib.Path, stream: io.StringIO) -> tuple[str | None, int]:
+    """What ``selected_on`` says, and the number of lines before the column names."""
+    selected_on, skipped, start = None, 0, stream.tell()
+    for line in iter(stream.readline, ""):
+        if line.strip() and not line.startswith("#"):
+            break
+        skipped, start = skipped + 1, stream.tell()
+        key, _, value = line.lstrip("#").partition("=")
+        if key.strip() != "selected_on":
+            continue
+        if selected_on is not None or value.strip() not in SELECTED_ON:
+            raise InputError(
+                f"{path}, line {skipped}: selected_on: expected one of "
+                f"{', '.join(SELECTED_ON)}, once, got {value.strip()!r}. Say what the "
+                "model was selected by, or remove the line."
+            )
+        selected_on = value.strip()
+    stream.seek(start)
+    return selected_on, skipped
 
 
 def _parse(
-    path: pathlib.Path, text: str
+    path: pathlib.Path, stream: io.StringIO, skipped: int
 ) -> tuple[list[str], list[list[str]], list[int]]:
     """Column names, rows of fields, and the line at which each row ends."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(stream, strict=True)
     names: list[str] = []
     rows, lines = [], []
     try:
         for row in reader:
-            if not row or (not names and row[0].startswith("#")):
+            line = skipped + reader.line_num
+            if not row:
                 continue
             if not names:
                 names = row
-                _check_names(path, reader.line_num, names)
+                _check_names(path, line, names)
             elif len(row) != len(names):
                 raise InputError(
-                    f"{path}, line {reader.line_num}: expected {len(names)} fields "
+                    f"{path}, line {line}: expected {len(names)} fields "
                     f"({','.join(names)}), got {len(row)}. Repair or remove the line; "
                     "a last line cut short means the file was not written to its end."
                 )
             else:
                 rows.append(row)
-                lines.append(reader.line_num)
+                lines.append(line)
     except csv.Error as error:
         raise InputError(
-            f"{path}, line {reader.line_num}: expected comma-separated values, got "
-            f"something else ({error}). Write the file with `nasfas evaluate`."
+            f"{path}, line {skipped + reader.line_num}: expected comma-separated "
+            f"values, got something else ({error}). Write the file with `nasfas "
+            "evaluate`."
         ) from None
     if not rows:
         raise InputError(
@@ -197,7 +266,8 @@ def _numbers(
     numbers = np.empty(len(values), np.float64)
     for row, value in enumerate(values):
         try:
-            numbers[row] = float(value)
+            # Python reads 1_0 as ten; in a file it is a slip.
+            numbers[row] = float(value.replace("_", "?"))
         except ValueError:
             raise InputError(
                 f"{path}, line {lines[row]}: expected a number as {name}, got "
@@ -207,9 +277,10 @@ def _numbers(
 
 
 def _one_line(names: np.ndarray) -> np.ndarray:
-    """Which names hold no line break, so that a row of the file is a line."""
+    """Which names are some and hold no line break, so that a row of the file is a line."""
     text = names.astype(np.str_)
-    return (np.strings.find(text, "\n") < 0) & (np.strings.find(text, "\r") < 0)
+    broken = (np.strings.find(text, "\n") >= 0) | (np.strings.find(text, "\r") >= 0)
+    return ~broken & (text != "")
 
 
 def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> None:
@@ -225,7 +296,8 @@ def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> No
     first[np.unique(clip, return_index=True)[1]] = True
     rules = (
         ("label", np.isin(label, (0, 1)), "1 for live or 0 for spoof"),
-        ("score", np.isfinite(score), "a finite number"),
+        # The largest number of all has none above it for a threshold.
+        ("score", np.abs(score) < np.finfo(np.float64).max, "a finite number"),
         ("split", np.isin(columns["split"], SPLITS), "train, development or test"),
         (
             "attack_type",
@@ -233,7 +305,7 @@ def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> No
             "'live' where the label is 1 and an attack's name where it is 0",
         ),
         *(
-            (name, _one_line(columns[name]), "a name without line break")
+            (name, _one_line(columns[name]), "a name, without line break")
             for name in NAMES
         ),
         ("clip", first, "every clip once; this one stands in an earlier row too"),

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, losses
 from nasfas_jax.methods import health
-from nasfas_jax.search import supernet
+from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
 EXACT_MODES = tuple(mode for mode in bilevel.MODES if mode != "first_order")
@@ -62,6 +62,7 @@ class MetaNAS:
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
       mode: how exact derivatives are computed, one of `EXACT_MODES`.
       alphas_from: the step from which on the alphas are updated; fixed before.
+      cost_weight: of `cost.relative_macs` in the loss of the alphas; 0 as in the paper.
     """
 
     net: supernet.Supernet
@@ -73,6 +74,7 @@ class MetaNAS:
     arch_order: str = "exact"
     mode: str = "forward_over_reverse"
     alphas_from: int = 0
+    cost_weight: float = 0.0
 
     def __post_init__(self):
         choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": EXACT_MODES}
@@ -141,6 +143,7 @@ class MetaNAS:
         """
         with_stats = partial(self.loss, state.batch_stats)
 
+        @jax.jit  # traced once, however often its derivatives are taken
         def loss(params, alphas, batch):
             return with_stats(params, alphas, batch)[0]
 
@@ -155,8 +158,14 @@ class MetaNAS:
             with_stats, (0, 1), has_aux=True
         )(params, state.alphas, episode["query"])
 
+        relative_macs, d_cost = jax.value_and_grad(
+            partial(cost.relative_macs, self.net.space)
+        )(state.alphas)
+
         def update_alphas():
-            grads = d_alphas
+            grads = jax.tree.map(
+                lambda g, c: g + self.cost_weight * c, d_alphas, d_cost
+            )
             if self.arch_order == "exact":
                 through = self._through_update(loss, state, meta, d_params, episode)
                 grads = jax.tree.map(jnp.add, grads, through)
@@ -172,6 +181,9 @@ class MetaNAS:
         metrics = {
             "loss": query_loss,
             "meta_objective": meta.value,
+            "relative_macs": relative_macs,
+            "l2_alpha_grads": optax.tree.norm(d_alphas),
+            "l2_cost_grads": optax.tree.norm(d_cost),
             **health.norms(meta.params, state.params, params),
         }
         new_state = SearchState(

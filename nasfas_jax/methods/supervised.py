@@ -36,6 +36,8 @@ class Supervised:
     net: nn.Module
     optimizer: optax.GradientTransformation
 
+    batches = "pooled"
+
     def init(self, key: jax.Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, 3]."""
         variables = self.net.init(key, image, train=False)

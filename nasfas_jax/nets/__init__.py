@@ -1,7 +1,7 @@
 """Networks that map an image [N, H, W, C] to a map [N, h, w] of liveness."""
 
-from nasfas_jax.nets.build import NAMES, build, describe, read_description
-from nasfas_jax.nets.cost import macs, parameters
+from nasfas_jax.nets.build import NAMES, build, describe
+from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 
@@ -15,7 +15,7 @@ __all__ = [
     "build",
     "describe",
     "macs",
+    "macs_of",
     "parameters",
-    "read_description",
     "score",
 ]

@@ -1,6 +1,5 @@
 """Networks by name, from a description that a file can hold."""
 
-import json
 import pathlib
 
 import flax.linen as nn
@@ -53,24 +52,3 @@ def build(description: dict) -> nn.Module:
         width=description["width"],
         map_size=description["map_size"],
     )
-
-
-def read_description(path: str | pathlib.Path) -> dict:
-    """The description in a ``network.json``, as `nasfas train` writes it.
-
-    Raises:
-      InputError: no such file, or not one that `nasfas train` wrote.
-    """
-    try:
-        description = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-        build(description)
-    except FileNotFoundError:
-        raise InputError(
-            f"There is no trained network at {pathlib.Path(path).parent}: {path} is "
-            "missing. Train it first: nasfas train --network=NAME with this --workdir."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} does not describe a network ({error!r}); `nasfas train` writes it."
-        ) from None
-    return description

@@ -1,7 +1,7 @@
 """What a network costs: parameters, and multiply-adds counted in its program."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -32,8 +32,12 @@ def macs(module: nn.Module, input_shape: tuple[int, ...], **call: Any) -> int:
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(lambda k, x: module.init(k, x, **call), key, x)
-    program = jax.make_jaxpr(lambda v, x: module.apply(v, x, **call))(variables, x)
-    return _count(program.jaxpr)
+    return macs_of(lambda v, x: module.apply(v, x, **call), variables, x)
+
+
+def macs_of(function: Callable[..., Any], *args: Any) -> int:
+    """Multiply-adds of a call, counted as in `macs`; args may be shapes."""
+    return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
 def _count(jaxpr: Jaxpr) -> int:

@@ -88,3 +88,32 @@ def max_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
         shifts = _shifts(x, axis, window, stride, -jnp.inf)
         x = functools.reduce(_larger, shifts)
     return x
+
+
+def halve(x: Array) -> Array:
+    """The largest value of every 2 x 2 block, [N, H, W, C] to [N, H/2, W/2, C].
+
+    Ties as in `max_pool`.
+
+    Raises:
+      ValueError: an odd height or width.
+    """
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"blocks of 2 x 2 need even sides, got the shape {x.shape}")
+    rows = _larger(x[:, ::2], x[:, 1::2])
+    return _larger(rows[:, :, ::2], rows[:, :, 1::2])
+
+
+def average_to(x: Array, size: tuple[int, ...]) -> Array:
+    """Means of equal blocks, [N, H, W, C] to [N, *size, C].
+
+    PyTorch's adaptive average pooling where the sides are multiples.
+
+    Raises:
+      ValueError: a side that is no multiple of the new one.
+    """
+    count, height, width, channels = x.shape
+    if height % size[0] or width % size[1]:
+        raise ValueError(f"{size} does not divide the sides of the shape {x.shape}")
+    blocks = (count, size[0], height // size[0], size[1], width // size[1], channels)
+    return x.reshape(blocks).mean((2, 4))

@@ -177,6 +177,33 @@ def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
     return pooled.reshape(*batch, height, width, channels)
 
 
+def rank_weights(gram: Array, method: str = "ranksvm") -> Array:
+    """Weights [K] of the frames by which `rank_pool` pools one clip; they sum to 0.
+
+    Eq. 7's solution is a sum of the frames that depends on their inner products alone:
+    whoever has these need not bring the pixels to the device.
+
+    Args:
+      gram: [K, K], inner products of the frames less any image common to all (the last
+        frame: small differences lose no digits), pixels in [0, 1].
+      method: as in `rank_pool`.
+    """
+    length = gram.shape[0]
+    if method != "ranksvm":
+        delta = 2.0 / (length * (length - 1))
+        return jnp.asarray(delta * closed_form(length, method), gram.dtype)
+    counts = np.arange(1, length)[:, None]
+    # S_{k+1} - S_k in terms of the frames.
+    steps = (np.eye(length)[1:] - np.tri(length - 1, length) / counts) / (counts + 1)
+    steps = jnp.asarray(steps, gram.dtype)
+    exact = lax.Precision.HIGHEST
+    small = jnp.matmul(
+        jnp.matmul(steps, gram, precision=exact), steps.T, precision=exact
+    )
+    pair_steps = jnp.asarray(_pair_steps(length), gram.dtype)
+    return jnp.matmul(_dual(small, length) @ pair_steps, steps, precision=exact)
+
+
 def static_dynamic(
     frames: Array, method: str = "ranksvm", *, peak: ArrayLike | None = None
 ) -> Array:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import NamedTuple, Protocol
 
 import matplotlib
@@ -28,6 +29,8 @@ from nasfas_jax.report.picture import (
 
 #: Inches of a picture as wide as the page.
 WIDE = 10.6
+#: Rates that a DET curve's axes name; they end at the first and the last.
+DET_TICKS = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999])
 
 
 class Scored(Protocol):
@@ -72,10 +75,60 @@ def roc(
     figure = Figure((4.9, 4.7), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
-    for index, (name, (far, tpr)) in enumerate(curves.items()):
+    _draw_curves(axes, curves, points or {})
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
+    axes.set_xlabel("attacks accepted (FAR)")
+    axes.set_ylabel("live accepted (TPR)")
+    axes.legend(loc="lower right")
+    return finish(figure, format, f"ROC curves of {', '.join(curves)}")
+
+
+@matplotlib.rc_context(STYLE)
+def det(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    points: Mapping[str, tuple[float, float]] | None = None,
+    format: Format = "svg",
+) -> Picture:
+    """DET curves by name, each ``(far, frr)``, on probit axes from 0.1 % to 99.9 %.
+
+    Rates beyond the axes, 0 and 1 among them, are drawn at their ends. ``points`` as in
+    ``roc``, but ``(far, frr)``.
+    """
+    figure = Figure((4.9, 4.7), layout="constrained")
+    axes = figure.add_subplot()
+    ends = probit(DET_TICKS[[0, -1]])
+    axes.plot(ends, -ends, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+    _draw_curves(
+        axes,
+        {name: (probit(far), probit(frr)) for name, (far, frr) in curves.items()},
+        {name: tuple(probit(point)) for name, point in (points or {}).items()},
+    )
+    labels = [f"{100 * rate:g}" for rate in DET_TICKS]
+    axes.set_xticks(probit(DET_TICKS), labels)
+    axes.set_yticks(probit(DET_TICKS), labels)
+    axes.set(xlim=ends, ylim=ends, aspect="equal", anchor="W")
+    axes.set_xlabel("attacks accepted (FAR), %")
+    axes.set_ylabel("live rejected (FRR), %")
+    axes.legend(loc="upper right")
+    return finish(figure, format, f"DET curves of {', '.join(curves)}")
+
+
+def probit(rates: ArrayLike) -> np.ndarray:
+    """Quantiles of the normal distribution, rates held within the ends of ``DET_TICKS``.
+
+    >>> probit([0.5, 0.9772498680518208]).round(6).tolist()
+    [0.0, 2.0]
+    """
+    within = np.clip(rates, DET_TICKS[0], DET_TICKS[-1])
+    return np.array([NormalDist().inv_cdf(rate) for rate in within.tolist()])
+
+
+def _draw_curves(axes: Axes, curves: Mapping, points: Mapping) -> None:
+    """Curves by name in the series' colours, and their operating points."""
+    for index, (name, (x, y)) in enumerate(curves.items()):
         colour = SERIES[index % len(SERIES)]
-        axes.plot(far, tpr, color=colour, label=name, clip_on=False, zorder=3)
-        if points and name in points:
+        axes.plot(x, y, color=colour, label=name, clip_on=False, zorder=3)
+        if name in points:
             axes.plot(
                 *points[name], "o", color="white", markeredgecolor=colour, zorder=4,
                 markersize=7, markeredgewidth=1.8, clip_on=False,
@@ -84,11 +137,6 @@ def roc(
         axes.plot(
             [], [], "o", color="white", markeredgecolor=MUTED, label="at the threshold"
         )
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
-    axes.set_xlabel("attacks accepted (FAR)")
-    axes.set_ylabel("live accepted (TPR)")
-    axes.legend(loc="lower right")
-    return finish(figure, format, f"ROC curves of {', '.join(curves)}")
 
 
 @matplotlib.rc_context(STYLE)

@@ -1,8 +1,17 @@
-"""The datasets that can be prepared, one file each."""
+"""The datasets that can be prepared, one file each; the licensed ones by manual_dir."""
 
 from nasfas_jax.data.datasets import (
+    casia_mfsd,
+    casia_surf_3dmask,
+    hkbu_mars,
+    msu_mfsd,
+    oulu_npu,
     own_data,
+    replay_attack,
+    siw,
+    siw_m,
     synthetic,
+    three_dmad,
 )
 from nasfas_jax.data.datasets.base import Dataset, VideoSource
 
@@ -11,6 +20,15 @@ REGISTRY: dict[str, Dataset] = {
     for module in (
         own_data,
         synthetic,
+        oulu_npu,
+        siw,
+        casia_mfsd,
+        replay_attack,
+        msu_mfsd,
+        siw_m,
+        three_dmad,
+        hkbu_mars,
+        casia_surf_3dmask,
     )
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.video import VIDEOS
+from nasfas_jax.data.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
@@ -106,23 +106,36 @@ class Tree:
 
     @classmethod
     def walk(cls, root: pathlib.Path, dataset: str, layout: str) -> "Tree":
-        """All files below `root`.
+        """All files below `root` but hidden ones; links to folders are followed.
 
         Raises:
-          InputError: there is no such folder.
+          InputError: there is no such folder, or one in it cannot be listed.
         """
         require_folder(root, dataset, layout)
-        start = len(os.fspath(root)) + 1
+        start = len(os.path.join(root, ""))
         names = []
-        for folder, _, files in os.walk(root):
+        for folder, _, files in os.walk(root, onerror=_refuse, followlinks=True):
             below = folder[start:].replace(os.sep, "/")
-            names += [f"{below}/{name}" if below else name for name in files]
+            seen = [name for name in files if not name.startswith(".")]
+            names += [f"{below}/{name}" if below else name for name in seen]
         return cls(root, frozenset(names))
+
+    def picture_folders(self) -> set[str]:
+        """The folders in which pictures lie."""
+        return {
+            folder
+            for name in self.names
+            for folder, file in [os.path.split(name)]
+            if folder and os.path.splitext(file)[1].lower() in PICTURES
+        }
 
     def sidecar(
         self, parse: Callable[[pathlib.Path], Annotation], *names: str
     ) -> Sidecar | None:
-        """Reader of the first of the files that is there, else None."""
+        """Reader of the first of the files that is there.
+
+        None where there is none: then the detector is asked, and the manifest says so.
+        """
         there = next((name for name in names if name in self.names), None)
         return None if there is None else Sidecar(self.root / there, parse)
 
@@ -138,6 +151,7 @@ def list_by_name(
     describe: Describe,
     *,
     suffixes: Iterable[str] = VIDEOS,
+    folders: bool = False,
     ignore: tuple[str, ...] = (),
 ) -> list[VideoSource]:
     """List the files whose path below `root` matches `pattern`.
@@ -153,6 +167,7 @@ def list_by_name(
       describe: from a match to the `VideoSource` fields attack_type, split and subject,
         and more where the defaults do not hold.
       suffixes: of the files that are videos.
+      folders: whether a folder of pictures is a video too; its path has no suffix.
       ignore: beginnings of paths that are not looked at.
 
     Raises:
@@ -160,11 +175,16 @@ def list_by_name(
     """
     tree = Tree.walk(root, dataset, layout)
     compiled, suffixes = re.compile(pattern), frozenset(suffixes)
+    videos = {
+        name: stem
+        for name in tree.names
+        for stem, suffix in [os.path.splitext(name)]
+        if suffix.lower() in suffixes and not name.startswith(ignore)
+    }
+    if folders:
+        videos |= {name: name for name in tree.picture_folders()}
     found, strays = [], []
-    for name in sorted(tree.names):
-        stem, dot, suffix = name.rpartition(".")
-        if (dot + suffix).lower() not in suffixes or name.startswith(ignore):
-            continue
+    for name, stem in sorted(videos.items()):
         match = compiled.fullmatch(stem)
         if match:
             found.append(source(root, name, dataset, **describe(match, tree)))
@@ -275,6 +295,13 @@ def video_id(path: pathlib.Path, root: pathlib.Path) -> str:
     'live/a%231.mp4'
     """
     return path.relative_to(root).as_posix().replace("#", "%23")
+
+
+def _refuse(error: OSError):
+    raise InputError(
+        f"The folder {error.filename} cannot be listed: {error.strerror}. Expected all"
+        " folders of a dataset to be readable; nothing is left out unsaid."
+    ) from error
 
 
 def _hash(name: str) -> str:

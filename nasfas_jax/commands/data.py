@@ -1,0 +1,314 @@
+"""``nasfas data list | info | stats | show``: what data there is, in numbers and faces."""
+
+import collections
+import csv
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nasfas_jax.commands.run import Run
+from nasfas_jax.data import prepare, prepared, protocols, recipe, select, sources, video
+from nasfas_jax.data.datasets import REGISTRY, Dataset
+from nasfas_jax.errors import InputError
+from nasfas_jax.report import figures
+
+PARTS = sources.SPLITS
+#: Faces of each domain and attack type in a contact sheet.
+EXAMPLES = 2
+#: Pixels of a contact sheet's faces from raw videos, along their longer side.
+SIDE = 240
+#: Columns where the output is no terminal.
+WIDTH = 160
+
+
+def run_list(run: Run) -> None:
+    """Prints a table of the datasets and one of the protocols."""
+    del run
+    table = Table(title="Datasets (nasfas data info --dataset=NAME)")
+    for column in ("name", "dataset", "own parts", "attack types", "protocols"):
+        table.add_column(column)
+    for dataset in REGISTRY.values():
+        own = [n for n in protocols.names(dataset.name) if _family(n) == dataset.name]
+        types = ", ".join(dataset.attack_types)
+        count = (
+            f"{len(own)} + {len(protocols.names(dataset.name)) - len(own)} with others"
+        )
+        table.add_row(
+            dataset.name, dataset.title, ", ".join(dataset.splits), types, count
+        )
+    _print(table)
+    table = Table(
+        title="Protocols (--protocol=NAME); official numbers are live / spoof videos",
+        caption="TD: training and development together; all: with test",
+    )
+    for column in ("name", "what it asks", "official videos", "defined by"):
+        table.add_column(column)
+    for name in protocols.names():
+        protocol = protocols.get(name)
+        table.add_row(name, protocol.title, _official(name), protocol.source)
+    _print(table)
+
+
+def _family(protocol: str) -> str:
+    return protocol.split("@")[0]
+
+
+def _official(name: str) -> str:
+    """The official counts of a protocol on one line."""
+    short = {"train+development": "TD", "train+development+test": "all"}
+    return ", ".join(
+        f"{short.get(group, group)} {' or '.join(f'{a}/{b}' for a, b in allowed)}"
+        for group, allowed in protocols.OFFICIAL.get(name, {}).items()
+    )
+
+
+def run_info(run: Run) -> None:
+    """Prints what is known of ``--dataset``."""
+    dataset = _dataset(run)
+    facts = {
+        "layout": dataset.layout,
+        "live and spoof": dataset.polarity,
+        "own parts": ", ".join(dataset.splits) or "none",
+        "attack types": ", ".join(dataset.attack_types) or "as the folder has them",
+        "protocols": ", ".join(protocols.names(dataset.name)) or "none",
+        "homepage": dataset.homepage,
+        "how to get it": dataset.request,
+    }
+    table = Table(title=f"{dataset.title} ({dataset.name})", show_header=False)
+    for name, text in facts.items():
+        if text:
+            table.add_row(name, escape(text))
+    _print(table)
+    if dataset.citation:
+        print(dataset.citation.strip())
+
+
+def run_stats(run: Run) -> None:
+    """Prints counts of ``--manual_dir``, or else of the prepared data.
+
+    With a protocol they are those of its parts, with the lists' hash, beside the
+    official ones.
+    """
+    if run.config.get("protocol"):
+        lists, clips = _lists(run)
+        _print(_counts(f"Protocol {lists.protocol}", lists, clips))
+        print(f"lists {lists.hash}")
+        print(lists.check())
+        if lists.dropped:
+            print(f"{lists.dropped} videos left training: their subjects are tested")
+    elif run.manual_dir:
+        found = sources.list_videos(_dataset(run).name, run.manual_dir)
+        _print(_counts(f"{run.config.data.dataset} in {run.manual_dir}", found, {}))
+        _print_reasons([(one.video, one.problem) for one in found if one.problem])
+    else:
+        _prepared_stats(run)
+
+
+def _lists(run: Run) -> tuple[protocols.Lists, Mapping]:
+    """The protocol's lists, and clips of each of their videos if they are prepared."""
+    protocol = protocols.get(run.config.protocol)
+    if run.manual_dir:
+        return protocol.lists(_raw(run, protocol)), {}
+    data, lists = select.open_protocol(run.prepared_dir, protocol)
+    tables = [data.splits[part].table for part in PARTS]
+    videos = [name for table in tables for name in table["video"].tolist()]
+    domains = [name for table in tables for name in table["domain"].tolist()]
+    if len(protocol.datasets) > 1:  # the dataset's name is in front
+        videos = [name.partition("/")[2] for name in videos]
+    return lists, collections.Counter(zip(domains, videos, strict=True))
+
+
+def _raw(
+    run: Run, protocol: protocols.Protocol
+) -> dict[str, list[sources.VideoSource]]:
+    """Videos of each dataset: in ``--manual_dir``, or in folders of their names in it."""
+    root = pathlib.Path(run.manual_dir or "")
+    several = len(protocol.datasets) > 1
+    return {
+        name: sources.list_videos(name, root / name if several else root)
+        for name in protocol.datasets
+    }
+
+
+def _prepared_stats(run: Run) -> None:
+    folder = run.prepared_dir
+    data = prepared.open_dataset(folder)
+    clips: collections.Counter = collections.Counter()
+    for part in data.splits.values():
+        columns = (part.table["domain"].tolist(), part.table["video"].tolist())
+        clips.update(zip(*columns, strict=True))
+    _print(_counts(f"{data.dataset} in {folder}", select.listed(folder), clips))
+    about = recipe.read(folder)
+    print(f"recipe {about['hash']}: {data.recipe}")
+    print(f"content {about['content'][:10]}, {clips.total()} clips")
+    with (folder / prepare.MANIFEST).open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] != prepare.OK]
+    _print_reasons([(row["video"], row["reason"]) for row in rows])
+
+
+def _print_reasons(left_out: Sequence[tuple[str, str]], most: int = 3) -> None:
+    """How many files were left out for each reason, with some of their names."""
+    if not left_out:
+        return
+    of: dict[str, list[str]] = {}
+    for name, reason in left_out:
+        # Reasons that name the file are told apart by their first words only.
+        of.setdefault(reason.replace(name, "..."), []).append(name)
+    print(f"{len(left_out)} files left out:")
+    for reason, names in of.items():
+        more = ", ..." if len(names) > most else ""
+        print(f"  {len(names)}: {reason} ({', '.join(names[:most])}{more})")
+
+
+def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -> Table:
+    """Videos, subjects and, if any are known, clips by part, domain and type."""
+    table = Table(title=title)
+    for column in ("part", "domain", "attack type"):
+        table.add_column(column)
+    for column in ("videos", "subjects", *(["clips"] if clips else [])):
+        table.add_column(column, justify="right")
+    groups: dict[tuple[str, str, str], list[sources.VideoSource]] = {}
+    total = []
+    for one in videos:
+        if not one.problem:
+            groups.setdefault((one.split, one.domain, one.attack_type), []).append(one)
+            total.append(one)
+    order = {name: i for i, name in enumerate(PARTS)}
+    for key in sorted(groups, key=lambda k: (order[k[0]], k[1], _live_first(k[2]))):
+        table.add_row(*key, *_numbers(groups[key], clips))
+    table.add_section()
+    table.add_row("all", "", "", *_numbers(total, clips))
+    return table
+
+
+def _numbers(videos: Sequence[sources.VideoSource], clips: Mapping) -> list[str]:
+    numbers = [len(videos), len({one.subject for one in videos})]
+    if clips:
+        numbers.append(sum(clips.get((one.domain, one.video), 0) for one in videos))
+    return [f"{number:,}" for number in numbers]
+
+
+def run_show(run: Run) -> None:
+    """Writes a contact sheet of ``--manual_dir``, or else of the prepared data."""
+    if run.manual_dir:
+        picture = raw_sheet(_shown(run))
+    elif run.config.get("protocol"):
+        protocol = protocols.get(run.config.protocol)
+        picture = prepared_sheet(select.open_protocol(run.prepared_dir, protocol)[0])
+    else:
+        picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
+    folder = pathlib.Path(run.output) if run.output else run.folder("show")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "contact_sheet.png"
+    picture.save(path)
+    print(path)
+
+
+def _shown(run: Run) -> list[sources.VideoSource]:
+    if run.config.get("protocol"):
+        return list(_lists(run)[0])
+    found = sources.list_videos(_dataset(run).name, run.manual_dir or "")
+    return [one for one in found if not one.problem]
+
+
+def prepared_sheet(
+    data: prepared.Prepared, parts: Sequence[str] = PARTS
+) -> figures.Picture:
+    """Faces of each domain and attack type, from the first part that has them."""
+    where = {}
+    for part in parts:
+        table = data.splits[part].table
+        of: dict[tuple[str, str], list[int]] = {}
+        keys = zip(table["domain"].tolist(), table["attack_type"].tolist(), strict=True)
+        for row, key in enumerate(keys):
+            of.setdefault(key, []).append(row)
+        for key, rows in of.items():
+            where.setdefault(key, (part, _apart(rows)))
+
+    def faces(key: tuple[str, str]) -> np.ndarray:
+        part, rows = where[key]
+        return data.splits[part].load(np.array(rows), ("static",))["static"]
+
+    return _sheet({key: list(faces(key)) for key in where})
+
+
+def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
+    """Frames of each domain and attack type; a file that cannot be read is named."""
+    of: dict[tuple[str, str], list[sources.VideoSource]] = {}
+    for one in videos:
+        of.setdefault((one.domain, one.attack_type), []).append(one)
+    images = {}
+    for key, group in of.items():
+        frames = [_frame(one) for one in _apart(group)]
+        images[key] = [frame for frame in frames if frame is not None]
+    if not any(images.values()):
+        raise InputError(
+            f"None of the videos that were tried of {len(videos)} can be read; the"
+            " lines above say why. Check that the files are whole."
+        )
+    return _sheet(images)
+
+
+def _frame(source: sources.VideoSource) -> np.ndarray | None:
+    """A frame near the beginning, RGB [h, w, 3] of SIDE pixels or fewer."""
+    try:
+        _, (image,) = next(video.read_clips(source.path, _early, 1, source.rotate))
+    except video.VideoError as error:
+        print(f"not shown: {source.path}: {error}")
+        return None
+    scale = min(1.0, SIDE / max(image.shape[:2]))
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.ascontiguousarray(image[..., ::-1])
+
+
+def _early(total: int) -> list[int]:
+    """Past the first frames, which are often dark, but cheap to reach."""
+    return [total // 8]
+
+
+def _apart(values: Sequence) -> list:
+    """EXAMPLES of them, as far apart in the list as can be."""
+    places = np.linspace(0, len(values) - 1, EXAMPLES).astype(int)
+    return [values[i] for i in sorted(set(places.tolist()))]
+
+
+def _sheet(images: Mapping[tuple[str, str], Sequence[np.ndarray]]) -> figures.Picture:
+    """A line of faces for each domain, live first; captions name both."""
+    domains = sorted({domain for domain, _ in images})
+    kinds = sorted({kind for _, kind in images}, key=_live_first)
+    shown = [
+        (image, f"{domain}\n{kind}")
+        for domain in domains
+        for kind in kinds
+        for image in images.get((domain, kind), ())
+    ]
+    # Columns line up where every domain has every type.
+    full = len(kinds) * EXAMPLES
+    columns = full if len(shown) == full * len(domains) and full <= 12 else 8
+    pictures, captions = zip(*shown, strict=True)
+    return figures.contact_sheet(pictures, captions, columns=min(columns, len(shown)))
+
+
+def _live_first(kind: str) -> tuple[bool, str]:
+    return kind != sources.LIVE, kind
+
+
+def _dataset(run: Run) -> Dataset:
+    name = run.config.data.dataset
+    if name not in REGISTRY:
+        raise InputError(
+            f"There is no dataset {name!r}; choose one of {', '.join(REGISTRY)} by"
+            " --dataset."
+        )
+    return REGISTRY[name]
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    width = console.width if console.is_terminal else WIDTH
+    Console(width=width).print(table)

@@ -1,0 +1,132 @@
+"""What can be trained by name: a network, and the method that trains it."""
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from nasfas_jax import nets
+from nasfas_jax.commands.run import Run
+from nasfas_jax.errors import InputError
+from nasfas_jax.methods import (
+    metareg,
+    mldg,
+    multi_domain,
+    optimizers,
+    reptile,
+    rfmeta,
+    supervised,
+)
+from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
+
+#: Methods that train RFMeta's nets, from (nets, optimizer, description): RFMeta and its
+#: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
+FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
+    "rfmeta": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"]
+    ),
+    "rfmeta_first_order": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"], order="first"
+    ),
+    "rfmeta_aggregation": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"], fine_grained=False
+    ),
+    "rfmeta_no_depth": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"]
+    ),
+    "mldg": lambda net, optimizer, d: mldg.MLDG(
+        net, optimizer, d["inner_learning_rate"]
+    ),
+    "reptile": lambda net, optimizer, d: reptile.Reptile(
+        net, optimizer, d["task_learning_rate"], d["inner_steps"]
+    ),
+    "metareg": lambda net, optimizer, d: metareg.MetaReg(
+        net,
+        optimizer,
+        d["domains"],
+        task_learning_rate=d["task_learning_rate"],
+        regularizer_learning_rate=d["regularizer_learning_rate"],
+        inner_steps=d["inner_steps"],
+    ),
+    "multi_domain": lambda net, optimizer, d: multi_domain.MultiDomain(net, optimizer),
+    "multi_domain_pooled": lambda net, optimizer, d: multi_domain.MultiDomain(
+        net, optimizer, "pooled"
+    ),
+    "binary_cnn": lambda net, optimizer, d: multi_domain.MultiDomain(
+        net, optimizer, "pooled"
+    ),
+}
+#: Those that learn from labels alone.
+WITHOUT_DEPTH = ("rfmeta_no_depth", "mldg", "reptile", "metareg", "binary_cnn")
+
+
+def describe(run: Run, name: str, domains: int) -> dict:
+    """A JSON description of what `name` trains, from which `make_method` makes it.
+
+    Args:
+      run: its config and genotype.
+      name: a network or a method.
+      domains: how many are learned from.
+
+    Raises:
+      InputError: an unknown name, or a genotype file that does not fit.
+    """
+    config = run.config.train
+    if name in FEATURE_METHODS:
+        if run.config.data.image_size % 32:
+            raise InputError(
+                f"{name} halves faces five times: config.data.image_size must be a "
+                f"multiple of 32, and is {run.config.data.image_size}."
+            )
+        rates = run.config.meta.to_dict()
+        return {"method": name, "width": config.width, "domains": domains, **rates}
+    if name in nets.NAMES:
+        return nets.describe(
+            name,
+            width=config.width,
+            map_size=config.map_size,
+            genotype_file=run.genotype_file,
+        )
+    raise InputError(
+        f"There is no network or method {name!r}; choose one of "
+        f"{', '.join([*nets.NAMES, *FEATURE_METHODS])}."
+    )
+
+
+def make_method(config: Any, description: dict) -> Any:
+    """The method of a description, under the rates of ``config.train``."""
+    schedule = optimizers.schedule(
+        config.decay, config.learning_rate, steps=config.steps
+    )
+    optimizer = optimizers.adam(schedule, weight_decay=config.weight_decay)
+    if "method" not in description:
+        return supervised.Supervised(nets.build(description), optimizer)
+    name, width = description["method"], description["width"]
+    net = rfmeta.FeatureNets(
+        FeatureExtractor(width),
+        MetaLearner(width, description["learner_bn_momentum"]),
+        DepthEstimator(width),
+        depth_weight=0.0 if name in WITHOUT_DEPTH else description["depth_weight"],
+        loss_reduction=description["loss_reduction"],
+    )
+    return FEATURE_METHODS[name](net, optimizer, description)
+
+
+def read(path: pathlib.Path, config: Any) -> Any:
+    """The method of the description in a ``network.json`` that `nasfas train` wrote.
+
+    Raises:
+      InputError: no such file, or not one that `nasfas train` wrote.
+    """
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        return make_method(config, description)
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no trained network at {path.parent}: {path} is "
+            "missing. Train it first: nasfas train --network=NAME with this --workdir."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} does not describe a network ({error!r}); `nasfas train` writes it."
+        ) from None

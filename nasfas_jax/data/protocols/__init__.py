@@ -1,0 +1,73 @@
+"""Protocols by name, `dataset@protocol`: who trains, who chooses, who is tested.
+
+A protocol is data: for each of its three parts the shares of datasets that it takes
+(`table`).  Applied to the videos that a reader listed it gives `Lists`, which carry a
+hash of their content and compare themselves with the official counts (`counts`).
+
+Where a dataset has no official development part, whole subjects of its training part
+are held out (`cuts`); OULU-NPU's own list files, where they lie beside the videos, must
+say what the table says (`oulu_lists`).
+"""
+
+import difflib
+
+from nasfas_jax.data.protocols.counts import OFFICIAL
+from nasfas_jax.data.protocols.lists import Lists
+from nasfas_jax.data.protocols.share import Protocol, Share
+from nasfas_jax.data.protocols.table import FOLDS, PROTOCOLS
+from nasfas_jax.data.protocols.types import MACRO_TYPES
+from nasfas_jax.errors import InputError
+
+__all__ = [
+    "FOLDS",
+    "MACRO_TYPES",
+    "OFFICIAL",
+    "PROTOCOLS",
+    "Lists",
+    "Protocol",
+    "Share",
+    "get",
+    "names",
+]
+
+#: What a name without its reading means: SSDG's, the one most papers compare in.
+READING = ".ssdg"
+
+
+def names(dataset: str = "") -> list[str]:
+    """Names of all protocols, or of those that use the dataset.
+
+    >>> names("oulu_npu")[:4]
+    ['oulu_npu@1', 'oulu_npu@2', 'oulu_npu@3.1', 'oulu_npu@3.2']
+    """
+    return [
+        name
+        for name, protocol in PROTOCOLS.items()
+        if not dataset or dataset in protocol.datasets
+    ]
+
+
+def get(name: str) -> Protocol:
+    """The protocol of this name; `ocim@X_to_Y` without a reading is SSDG's.
+
+    >>> get("ocim@O&C&I_to_M").name
+    'ocim@O&C&I_to_M.ssdg'
+
+    Raises:
+      InputError: there is none; the message lists the names that are near.
+    """
+    if name + READING in PROTOCOLS:
+        name += READING
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    if name in FOLDS:
+        raise InputError(
+            f"The protocol {name!r} is the mean over its folds; name one of them:"
+            f" {', '.join(FOLDS[name])}."
+        )
+    family = [other for other in PROTOCOLS if other.split("@")[0] == name.split("@")[0]]
+    near = difflib.get_close_matches(name, PROTOCOLS, n=5) or family
+    raise InputError(
+        f"There is no protocol {name!r}; expected dataset@protocol, as"
+        f" {', '.join(near or ['oulu_npu@1'])}. 'nasfas data list' shows all."
+    )

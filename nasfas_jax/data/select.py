@@ -1,0 +1,211 @@
+"""The clips of a protocol: views of rows of one or several prepared folders.
+
+Nothing is prepared twice: a dataset is prepared once, and a protocol reads from its
+manifest which videos it has, makes its lists of them, and points at their records.  A
+folder for a protocol of several datasets holds one prepared folder each, by its name.
+"""
+
+import collections
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from nasfas_jax.data import prepare, recipe
+from nasfas_jax.data.prepared import Prepared, Split, open_dataset
+from nasfas_jax.data.protocols import Lists, Protocol
+from nasfas_jax.data.sources import SPLITS, VideoSource
+from nasfas_jax.errors import InputError
+
+Place = tuple[str, str, int]  # dataset, its split, row in that split
+
+
+class Rows:
+    """Random access to records that lie in several splits of several datasets."""
+
+    def __init__(self, sources: Sequence, rows: Sequence[tuple[int, int]]):
+        """`rows` are pairs: which of the sources, and which record of it."""
+        self._sources = sources
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int):
+        source, row = self._rows[index]
+        return self._sources[source][row]
+
+
+def open_protocol(
+    data_dir: str | pathlib.Path, protocol: Protocol, **expected
+) -> tuple[Prepared, Lists]:
+    """The prepared data as a protocol parts them; no record is decoded.
+
+    Args:
+      data_dir: a prepared folder, or a folder that holds one for each dataset, named
+        as the dataset.
+      protocol: see `protocols.get`.
+      **expected: fields of the recipe, as in `open_dataset`.
+
+    Returns:
+      The prepared data, whose splits are the protocol's parts (where it has several
+      datasets, clips and videos have the dataset's name in front), and the lists.
+
+    Raises:
+      InputError: a dataset is not there or was prepared otherwise, a list fails (see
+        `Protocol.lists`), no clip is left in a part, or a clip comes twice.
+    """
+    folders = find(data_dir, protocol.datasets)
+    opened = {name: open_dataset(path, **expected) for name, path in folders.items()}
+    _require_named(opened)
+    first = next(iter(opened.values()))
+    for data in opened.values():
+        recipe.require_same(
+            data.recipe, dataclasses.asdict(first.recipe), data.data_dir
+        )
+    lists = protocol.lists({name: listed(path) for name, path in folders.items()})
+    places = _places(opened)
+    splits = {}
+    for part in SPLITS:
+        limit = lists.first_frames if part != "test" else 0
+        chosen = [
+            place
+            for one in lists.part(part)
+            for place in places.get((one.domain, one.video), ())
+            if not limit or _frame(opened, place) < limit
+        ]
+        splits[part] = _view(opened, chosen, part)
+        _require_clips(splits[part], lists, part, data_dir)
+    return Prepared(pathlib.Path(data_dir), protocol.name, first.recipe, splits), lists
+
+
+def find(
+    data_dir: str | pathlib.Path, datasets: Sequence[str]
+) -> dict[str, pathlib.Path]:
+    """The prepared folder of each dataset: `data_dir` itself, or one below it.
+
+    Raises:
+      InputError: one is not there.
+    """
+    data_dir = pathlib.Path(data_dir)
+    if (data_dir / recipe.FILE).is_file() and len(datasets) == 1:
+        return {datasets[0]: data_dir}
+    folders = {name: data_dir / name for name in datasets}
+    missing = [n for n, path in folders.items() if not (path / recipe.FILE).is_file()]
+    if missing:
+        raise InputError(
+            f"No prepared {' and no '.join(missing)} in {data_dir}. Expected a prepared"
+            f" folder for each of {', '.join(datasets)} there, of the dataset's name;"
+            f" run 'nasfas prepare --dataset={missing[0]}"
+            f" --data_dir={folders[missing[0]]}'."
+        )
+    return folders
+
+
+def listed(data_dir: pathlib.Path) -> list[VideoSource]:
+    """All source files of a prepared folder, as its manifest describes them.
+
+    Raises:
+      InputError: there is no manifest, or one without a column that is needed.
+    """
+    path = data_dir / prepare.MANIFEST
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                VideoSource(
+                    path=pathlib.Path(row["path"]),
+                    label=int(row["label"]),
+                    attributes=json.loads(row["attributes"]),
+                    video=row["video"],
+                    subject=row["subject"],
+                    domain=row["domain"],
+                    attack_type=row["attack_type"],
+                    split=row["split"],
+                    # What belongs to no split was left out by its name alone.
+                    problem="" if row["split"] else row["reason"] or "no split",
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"The manifest {path} cannot be read ({error!r}). Expected the one that"
+            f" 'nasfas prepare' writes; delete {data_dir / recipe.FILE} and run it"
+            " again (extracted videos are kept)."
+        ) from None
+
+
+def _require_named(opened: dict[str, Prepared]) -> None:
+    for name, data in opened.items():
+        if data.dataset != name:
+            raise InputError(
+                f"{data.data_dir} holds the prepared dataset '{data.dataset}', but the"
+                f" protocol needs '{name}' there. Give the folder of {name}."
+            )
+
+
+def _places(opened: dict[str, Prepared]) -> dict[tuple[str, str], list[Place]]:
+    """Records of each video, by its domain and id, in the order of the tables."""
+    places: dict[tuple[str, str], list[Place]] = {}
+    for dataset, data in opened.items():
+        for split, part in data.splits.items():
+            columns = (part.table["domain"].tolist(), part.table["video"].tolist())
+            for row, key in enumerate(zip(*columns, strict=True)):
+                places.setdefault(key, []).append((dataset, split, row))
+    return places
+
+
+def _frame(opened: dict[str, Prepared], place: Place) -> int:
+    dataset, split, row = place
+    return int(opened[dataset].splits[split].table["frame"][row])
+
+
+def _view(opened: dict[str, Prepared], places: Sequence[Place], part: str) -> Split:
+    """The records at these places as one split."""
+    keys = [(dataset, split) for dataset in opened for split in SPLITS]
+    tables = [_named(opened, *key, several=len(opened) > 1) for key in keys]
+    starts = np.cumsum([0, *(len(table["clip"]) for table in tables)])
+    index = {key: i for i, key in enumerate(keys)}
+    rows = [(index[dataset, split], row) for dataset, split, row in places]
+    flat = np.array([starts[source] + row for source, row in rows], dtype=int)
+    table = {
+        name: np.concatenate([one[name] for one in tables])[flat] for name in tables[0]
+    }
+    table["split"] = np.full(len(rows), part)
+    sources = [opened[dataset].splits[split].source for dataset, split in keys]
+    return Split(table, Rows(sources, rows))
+
+
+def _named(opened, dataset: str, split: str, *, several: bool) -> dict[str, np.ndarray]:
+    """The table of a split; ids with the dataset's name where several meet."""
+    table = dict(opened[dataset].splits[split].table)
+    if several:
+        for name in ("clip", "video"):
+            table[name] = np.char.add(f"{dataset}/", table[name].astype(str))
+    return table
+
+
+def _require_clips(split: Split, lists: Lists, part: str, data_dir) -> None:
+    labels = set(split.table["label"].tolist())
+    if labels != {0, 1}:
+        of = f" within the first {lists.first_frames} frames" * bool(lists.first_frames)
+        kinds = {0: "spoof", 1: "live"}
+        missing = " and no ".join(kinds[label] for label in {0, 1} - labels)
+        raise InputError(
+            f"The protocol {lists.protocol} finds no {missing} clip{of} for {part} in"
+            f" {data_dir}, though its list has {len(lists.part(part))} videos. The"
+            " manifest says which were left out and why; more clips a video"
+            " (config.data.clips_per_video) give earlier ones."
+        )
+    twice = _twice(split.table["clip"].tolist())
+    if twice:
+        raise InputError(
+            f"The prepared data in {data_dir} hold {len(twice)} clips twice in {part} of"
+            f" {lists.protocol}: {', '.join(twice[:5])}. Prepare the folder again."
+        )
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in collections.Counter(names).items() if count > 1]

@@ -1,0 +1,160 @@
+"""MetaReg (NeurIPS 2018), compared in RFMeta Table 2: a regularizer learned across domains.
+
+Every domain has a classifier T_i of its own. From T_a some steps on domain a under the
+weighted L1 norm R must lead to a classifier that serves another domain b; the weights
+``phi`` of R follow that loss, through the steps:
+
+    T' = T_a - g d[Cls_a(T) + R_phi(T)]/dT, l times;    phi = phi - e dCls_b(T')/dphi
+
+The original then trains a network anew under R_phi. Here both run side by side: M learns
+on all domains joined, under the phi of the moment, and features follow M's loss alone.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nasfas_jax import bilevel
+from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.rfmeta import FeatureNets, update
+from nasfas_jax.methods.supervised import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class MetaReg:
+    """The step and its choices.
+
+    Attributes:
+      nets: F, M and D.
+      optimizer: of F, M and D together.
+      domains: N, of an episode.
+      task_learning_rate: g, of the domains' classifiers.
+      regularizer_learning_rate: e.
+      inner_steps: l.
+      mode: a key of `bilevel.MODES`.
+    """
+
+    nets: FeatureNets
+    optimizer: optax.GradientTransformation
+    domains: int
+    task_learning_rate: float = 1e-2
+    regularizer_learning_rate: float = 1e-2
+    inner_steps: int = 2
+    mode: str = "forward_over_reverse"
+
+    batches = "episodes"
+
+    def init(self, key: Array, image: ArrayLike) -> TrainState:
+        """A fresh state; ``params`` holds 'tasks' [N, ...] and 'phi' besides F, M, D."""
+        params, batch_stats = self.nets.init(key, image)
+        learner = params["M"]
+        tasks = jax.tree.map(lambda x: jnp.stack([x] * self.domains), learner)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params={
+                **params,
+                "tasks": tasks,
+                "phi": jax.tree.map(jnp.zeros_like, learner),
+            },
+            batch_stats=batch_stats,
+            opt_state=self.optimizer.init(params),
+        )
+
+    def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
+        """One update on an episode; its ``query_domain`` says whose batches these are."""
+        params = dict(state.params)
+        tasks, phi = params.pop("tasks"), params.pop("phi")
+        batch = multi_domain.join(
+            {name: episode[name] for name in ("support", "query")}
+        )
+
+        def objective(params):
+            value, aux = multi_domain.loss(self.nets, params, state.batch_stats, batch)
+            return value + weighted_l1(phi, params["M"]), aux
+
+        (value, (batch_stats, metrics)), grads = jax.value_and_grad(
+            objective, has_aux=True
+        )(params)
+        metrics["regularizer"] = weighted_l1(phi, params["M"])
+        tasks, phi = self._learn_regularizer(state, tasks, phi, episode)
+        new, metrics = update(
+            self.optimizer,
+            dataclasses.replace(state, params=params),
+            value,
+            grads,
+            batch_stats,
+            metrics,
+        )
+        learned = {**new.params, "tasks": tasks, "phi": phi}
+        return dataclasses.replace(new, params=learned), metrics
+
+    def _learn_regularizer(self, state, tasks, phi, episode) -> tuple[Any, Any]:
+        """The classifiers of the domains and the regularizer's weights, after a step."""
+
+        def features(batch):
+            return self.nets.features(state.params, state.batch_stats, batch)[0]
+
+        def cls(task, _, batch):
+            return self.nets.classification(
+                task, state.batch_stats["M"], batch["z"], batch["label"]
+            )[0]
+
+        def regularized(task, phi, batch):
+            return cls(task, phi, batch) + weighted_l1(phi, task)
+
+        joined = jax.tree.map(
+            lambda s, q: jnp.concatenate([s, q[None]]),
+            episode["support"],
+            episode["query"],
+        )
+        batches = {"z": jax.lax.map(features, joined), "label": joined["label"]}
+        # The batches stand in the order of the domains, but the query's comes last.
+        query = jnp.asarray(episode["query_domain"], jnp.int32)
+        others = jnp.arange(self.domains - 1, dtype=jnp.int32)
+        order = jnp.append(jnp.where(others >= query, others + 1, others), query)
+        in_order = jax.tree.map(lambda x: x[order], tasks)
+
+        a = state.step % (self.domains - 1)
+
+        def take(tree, i):
+            return jax.tree.map(lambda x: x[i], tree)
+
+        meta = bilevel.hypergradient(
+            cls,
+            jax.grad(regularized, (0, 1)),
+            take(in_order, a),
+            phi,
+            take(batches, a),
+            take(batches, -1),
+            optax.sgd(self.task_learning_rate),
+            steps=self.inner_steps,
+            mode=self.mode,
+        )
+        new_phi = descend(phi, meta.hyper, self.regularizer_learning_rate)
+
+        def learn(pair):
+            task, batch = pair
+            grads = jax.grad(cls)(task, phi, batch)
+            return descend(task, grads, self.task_learning_rate)
+
+        learned = jax.lax.map(learn, (in_order, batches))
+        return jax.tree.map(lambda x, y: x.at[order].set(y), tasks, learned), new_phi
+
+    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """As `FeatureNets.predict`."""
+        return self.nets.predict(params, batch_stats, image)
+
+
+def weighted_l1(phi: Any, params: Any) -> Array:
+    """``R_phi = sum_k phi_k |T_k|``."""
+    return jnp.asarray(optax.tree.vdot(phi, jax.tree.map(jnp.abs, params)))
+
+
+def descend(params: Any, grads: Any, rate: float) -> Any:
+    """One step of plain gradient descent."""
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads)

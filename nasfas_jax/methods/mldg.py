@@ -1,0 +1,85 @@
+"""Meta-learning for domain generalization (MLDG, AAAI 2018), compared in RFMeta Table 2.
+
+One virtual step on the meta-train domains must also serve the meta-test domain:
+
+    L = S(T) + b V(T - a dS(T)/dT)
+
+with S the mean classification loss of the support domains, V the query domain's, and T
+*all* parameters of F and M, where RFMeta adapts M alone.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nasfas_jax import bilevel
+from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.rfmeta import FeatureNets, update
+from nasfas_jax.methods.supervised import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class MLDG:
+    """The step and its choices; the original learns from labels alone (``nets``' w = 0).
+
+    Attributes:
+      nets: F, M and D.
+      optimizer: of the three together.
+      inner_learning_rate: a.
+      query_weight: b; 1 in the original.
+      mode: a key of `bilevel.MODES`.
+    """
+
+    nets: FeatureNets
+    optimizer: optax.GradientTransformation
+    inner_learning_rate: float = 1e-3
+    query_weight: float = 1.0
+    mode: str = "forward_over_reverse"
+
+    batches = "episodes"
+
+    def init(self, key: Array, image: ArrayLike) -> TrainState:
+        """A fresh state for images like ``image`` [1, S, S, C]."""
+        params, batch_stats = self.nets.init(key, image)
+        return TrainState(
+            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
+        )
+
+    def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
+        """One update on an episode; arguments as of `RFMeta.step`."""
+
+        def loss(params, _, batch):
+            return multi_domain.loss(self.nets, params, state.batch_stats, batch)[0]
+
+        def support_loss(params, _, batches):
+            losses = jax.lax.map(lambda batch: loss(params, _, batch), batches)
+            return losses.mean()
+
+        meta = bilevel.hypergradient(
+            loss,
+            jax.grad(support_loss, (0, 1)),
+            state.params,
+            (),
+            episode["support"],
+            episode["query"],
+            optax.sgd(self.inner_learning_rate),
+            mode=self.mode,
+        )
+        value, plain = jax.value_and_grad(support_loss)(
+            state.params, (), episode["support"]
+        )
+        grads = jax.tree.map(lambda s, v: s + self.query_weight * v, plain, meta.params)
+        _, (batch_stats, metrics) = multi_domain.loss(
+            self.nets, state.params, state.batch_stats, multi_domain.join(episode)
+        )
+        total = value + self.query_weight * meta.value
+        metrics = {**metrics, "cls_test": meta.value}
+        return update(self.optimizer, state, total, grads, batch_stats, metrics)
+
+    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """As `FeatureNets.predict`."""
+        return self.nets.predict(params, batch_stats, image)

@@ -1,0 +1,76 @@
+"""Reptile (arXiv 1803.02999), compared in RFMeta Table 2: no derivative of the inner steps.
+
+Each domain is a task: from the common parameters T some steps of SGD on its loss lead to
+T_i, and T moves towards their mean, by an optimizer whose gradient is ``mean_i (T - T_i)``.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nasfas_jax import bilevel
+from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.rfmeta import FeatureNets, update
+from nasfas_jax.methods.supervised import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Reptile:
+    """The step and its choices.
+
+    Attributes:
+      nets: F, M and D.
+      optimizer: of the outer update; ``optax.sgd(e)`` is the original's.
+      inner_learning_rate: of SGD on a domain's batch.
+      inner_steps: on each domain.
+    """
+
+    nets: FeatureNets
+    optimizer: optax.GradientTransformation
+    inner_learning_rate: float = 1e-3
+    inner_steps: int = 3
+
+    batches = "episodes"
+
+    def init(self, key: Array, image: ArrayLike) -> TrainState:
+        """A fresh state for images like ``image`` [1, S, S, C]."""
+        params, batch_stats = self.nets.init(key, image)
+        return TrainState(
+            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
+        )
+
+    def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
+        """One update on an episode, whose query is a task like the others."""
+        tasks = jax.tree.map(
+            lambda s, q: jnp.concatenate([s, q[None]]),
+            episode["support"],
+            episode["query"],
+        )
+
+        def loss(params, _, batch):
+            return multi_domain.loss(self.nets, params, state.batch_stats, batch)[0]
+
+        def difference(batch):
+            adapted = bilevel.inner_update(
+                jax.grad(loss, (0, 1)),
+                state.params,
+                (),
+                batch,
+                optax.sgd(self.inner_learning_rate),
+                steps=self.inner_steps,
+            )
+            return jax.tree.map(jnp.subtract, state.params, adapted)
+
+        moved = jax.tree.map(lambda x: x.mean(0), jax.lax.map(difference, tasks))
+        value, (batch_stats, metrics) = multi_domain.loss(
+            self.nets, state.params, state.batch_stats, multi_domain.join(episode)
+        )
+        return update(self.optimizer, state, value, moved, batch_stats, metrics)
+
+    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """As `FeatureNets.predict`."""
+        return self.nets.predict(params, batch_stats, image)

@@ -1,0 +1,250 @@
+"""Regularized fine-grained meta-learning (RFMeta, AAAI 2020, Algorithm 1), exactly.
+
+F extracts features, M classifies them, D estimates depth from them. With every support
+(meta-train) domain i a meta learner adapts by one step on its classification, and all of
+them are tested on the query (meta-test) domain:
+
+    M_i = M - a dCls_i(F, M)/dM
+    L   = sum_i [Cls_i(F, M) + w Dep_i(F, D) + Cls_q(F, M_i)] + w Dep_q(F, D)
+
+F, M and D follow the gradient of L: to M and to F also through the inner step, for the
+features of domain i stand in dCls_i. `RFMeta.objective` below is these lines.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.typing import ArrayLike
+
+from nasfas_jax import bilevel, ops
+from nasfas_jax.methods import health
+from nasfas_jax.methods.supervised import TrainState
+
+REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureNets:
+    """F, M and D: what RFMeta and the methods it is compared with train.
+
+    BatchNorm takes each domain's batch; its running averages are those of F and D over
+    the domains of a step, and of M over the support domains, before they adapt it.
+
+    Attributes:
+      extractor: F, images to (features for M, features for D).
+      learner: M, features to logits.
+      estimator: D, features to maps.
+      depth_weight: w; 1 in the paper, 10 in the authors' code.
+      loss_reduction: 'sum' over samples and pixels as in the paper, or 'mean' over
+        them as in the authors' code.
+    """
+
+    extractor: nn.Module
+    learner: nn.Module
+    estimator: nn.Module
+    depth_weight: float = 10.0
+    loss_reduction: str = "mean"
+
+    def __post_init__(self):
+        if self.loss_reduction not in REDUCTIONS:
+            raise ValueError(
+                f"loss_reduction must be one of {list(REDUCTIONS)}, got "
+                f"{self.loss_reduction!r}"
+            )
+
+    def init(self, key: Array, image: ArrayLike) -> tuple[dict, dict]:
+        """``(params, batch_stats)``, each ``{'F': ..., 'M': ..., 'D': ...}``."""
+        keys = jax.random.split(key, 3)
+        extractor = self.extractor.init(keys[0], image, train=False)
+        features, joined = self._run("F", extractor, image)
+        variables = {
+            "F": extractor,
+            "M": self.learner.init(keys[1], features, train=False),
+            "D": self.estimator.init(keys[2], joined, train=False),
+        }
+        params = {name: v["params"] for name, v in variables.items()}
+        return params, {name: v["batch_stats"] for name, v in variables.items()}
+
+    def features(self, params: dict, stats: dict, batch: dict) -> tuple:
+        """Of one batch: features for M, ``w Dep``, and the new averages of F and D."""
+        (features, joined), new_f = self.extractor.apply(
+            {"params": params["F"], "batch_stats": stats["F"]},
+            batch["image"],
+            train=True,
+            mutable=["batch_stats"],
+        )
+        maps, new_d = self.estimator.apply(
+            {"params": params["D"], "batch_stats": stats["D"]},
+            joined,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        target = ops.average_to(batch["target"][..., None], maps.shape[1:])[..., 0]
+        depth = REDUCTIONS[self.loss_reduction]((maps - target) ** 2)
+        new = {"F": new_f["batch_stats"], "D": new_d["batch_stats"]}
+        return features, self.depth_weight * depth, new
+
+    def classification(
+        self, learner: Any, stats: Any, features: Array, label: Array
+    ) -> tuple[Array, Any]:
+        """``Cls`` of features under M's parameters, and M's new averages."""
+        logits, new = self.learner.apply(
+            {"params": learner, "batch_stats": stats},
+            features,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        entropy = optax.sigmoid_binary_cross_entropy(logits, label.astype(logits.dtype))
+        return REDUCTIONS[self.loss_reduction](entropy), new["batch_stats"]
+
+    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """``sigmoid(M(F(x)))`` of images [B, S, S, C], as maps [B, 1, 1]."""
+        variables = {
+            name: {"params": params[name], "batch_stats": batch_stats[name]}
+            for name in ("F", "M")
+        }
+        features, _ = self._run("F", variables["F"], image)
+        return nn.sigmoid(self._run("M", variables["M"], features))[:, None, None]
+
+    def _run(self, name: str, variables: Any, x: ArrayLike) -> Any:
+        """One of the nets with its running averages."""
+        net = {"F": self.extractor, "M": self.learner, "D": self.estimator}[name]
+        return net.apply(variables, x, train=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class RFMeta:
+    """The step and its choices; the paper's ablations (figure 5) are arguments.
+
+    Attributes:
+      nets: F, M and D.
+      optimizer: of the three together. The paper writes three updates at one rate,
+        which is what Adam's element-wise update is.
+      inner_learning_rate: a.
+      order: 'exact', or 'first': the inner gradient is a constant.
+      mode: how exact derivatives are computed, a key of `bilevel.MODES`.
+      fine_grained: False joins the support domains to one ('aggregation').
+    """
+
+    nets: FeatureNets
+    optimizer: optax.GradientTransformation
+    inner_learning_rate: float = 1e-3
+    order: str = "exact"
+    mode: str = "forward_over_reverse"
+    fine_grained: bool = True
+
+    batches = "episodes"
+
+    def __post_init__(self):
+        if self.order not in ("first", "exact"):
+            raise ValueError(f"order must be 'first' or 'exact', got {self.order!r}")
+
+    def init(self, key: Array, image: ArrayLike) -> TrainState:
+        """A fresh state for images like ``image`` [1, S, S, C]."""
+        params, batch_stats = self.nets.init(key, image)
+        return TrainState(
+            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
+        )
+
+    def objective(self, params: dict, stats: dict, episode: dict) -> tuple:
+        """L, and (the new running averages, metrics)."""
+        support, query = episode["support"], episode["query"]
+        if not self.fine_grained:
+            support = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), support)
+        z_q, dep_q, new_q = self.nets.features(params, stats, query)
+
+        def pair(batch):
+            z_i, dep_i, new_i = self.nets.features(params, stats, batch)
+            cls_i, new_i["M"] = self.nets.classification(
+                params["M"], stats["M"], z_i, batch["label"]
+            )
+            test, cosine = self._meta_test(
+                params["M"], stats["M"], (z_i, batch["label"]), (z_q, query["label"])
+            )
+            parts = {"cls": cls_i, "depth": dep_i, "cls_test": test, "cosine": cosine}
+            return parts, new_i
+
+        parts, new = jax.lax.map(pair, support)
+        metrics = {name: part.mean() for name, part in parts.items()}
+        metrics["depth_test"] = dep_q
+        loss = (parts["cls"] + parts["depth"] + parts["cls_test"]).sum() + dep_q
+        mean = jax.tree.map(lambda x: x.mean(0), new)
+        both = jax.tree.map(
+            lambda a, b: (a + b) / 2, new_q, {k: mean[k] for k in new_q}
+        )
+        return loss, ({**both, "M": mean["M"]}, metrics)
+
+    def _meta_test(self, learner, stats, support, query) -> tuple[Array, Array]:
+        """``Cls_q(F, M_i)`` with its exact derivative, and the directions' cosine.
+
+        The cosine is of the gradients by M on both domains, at M: what eq. 10 says is
+        made large.
+        """
+        (z_i, label_i), (z_q, label_q) = support, query
+
+        def inner(m, z, label):
+            return self.nets.classification(m, stats, z["support"], label)[0]
+
+        def outer(m, z, label):
+            return self.nets.classification(m, stats, z["query"], label)[0]
+
+        z = {"support": z_i, "query": z_q}
+        fixed = jax.lax.stop_gradient((learner, z))
+        result = bilevel.hypergradient(
+            outer,
+            jax.grad(inner, (0, 1)),
+            *fixed,
+            label_i,
+            label_q,
+            optax.sgd(self.inner_learning_rate),
+            mode=self.mode if self.order == "exact" else "first_order",
+        )
+        directions = jax.grad(inner)(*fixed, label_i), jax.grad(outer)(*fixed, label_q)
+        value = with_derivative(
+            result.value, (result.params, result.hyper), (learner, z)
+        )
+        return value, cosine(*directions)
+
+    def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
+        """One iteration of Algorithm 1.
+
+        Args:
+          state: the state before.
+          episode: ``support``: ``image`` [N-1, B, S, S, C], ``target`` [N-1, B, h, w]
+            and ``label`` [N-1, B]; ``query``: the same without the first axis.
+        """
+        (loss, (batch_stats, metrics)), grads = jax.value_and_grad(
+            self.objective, has_aux=True
+        )(state.params, state.batch_stats, episode)
+        return update(self.optimizer, state, loss, grads, batch_stats, metrics)
+
+    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """As `FeatureNets.predict`."""
+        return self.nets.predict(params, batch_stats, image)
+
+
+def with_derivative(value: Array, derivative: Any, at: Any) -> Array:
+    """``value`` as a function of the tree ``at`` that has this first derivative."""
+    still = jax.lax.stop_gradient
+    moved = jax.tree.map(lambda x: x - still(x), at)  # zero, with derivative one
+    return still(value) + optax.tree.vdot(still(derivative), moved)
+
+
+def cosine(a: Any, b: Any) -> Array:
+    """Of the angle between two trees of arrays."""
+    lengths = optax.tree.norm(a) * optax.tree.norm(b)
+    return jnp.asarray(optax.tree.vdot(a, b) / (lengths + 1e-30))
+
+
+def update(optimizer, state, loss, grads, batch_stats, metrics):
+    """The state after an optimizer's step, and all metrics."""
+    params, opt_state = bilevel.apply_update(
+        optimizer, state.params, state.opt_state, grads
+    )
+    new = TrainState(state.step + 1, params, batch_stats, opt_state)
+    return new, {"loss": loss, **metrics, **health.norms(grads, state.params, params)}

@@ -1,0 +1,208 @@
+"""Pictures of meta-learning: RFMeta's figures 5 and 6, and what its eq. 10 maximizes."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.report.figures import WIDE
+from nasfas_jax.report.picture import (
+    INK,
+    MUTED,
+    SERIES,
+    STYLE,
+    Format,
+    Picture,
+    finish,
+)
+
+#: How a metric is headed, and which way is better.
+METRICS = {"hter": "HTER (lower is better)", "auc": "AUC (higher is better)"}
+
+
+class AttentionRow(NamedTuple):
+    """One example of `attention_maps`.
+
+    ``face`` is [S, S, 3], uint8 or floats in [0, 1]; each of ``maps`` [h, w] says with
+    real numbers of any scale how much a method looks where.
+    """
+
+    caption: str
+    face: np.ndarray
+    maps: Sequence[np.ndarray]
+
+
+@matplotlib.rc_context(STYLE)
+def components_bars(
+    results: Mapping[str, Mapping[str, ArrayLike]], format: Format = "svg"
+) -> Picture:
+    """What each component is worth, as RFMeta figure 5: one panel for each metric.
+
+    ``results[method][metric]`` are values from 0 to 1, one for each seed. A bar is their
+    mean, its line the sample standard deviation (none for one seed), and each dot a seed.
+    Bars begin at 0, so that their lengths compare.
+
+    Raises:
+      InputError: no method, methods with other metrics than the first, or no finite value.
+    """
+    methods = list(results)
+    metrics = list(results[methods[0]]) if methods else []
+    for method, values in results.items():
+        if list(values) != metrics or not all(_finite(values[m]) for m in metrics):
+            raise InputError(
+                f"results[{method!r}]: expected one finite value or more for each of "
+                f"{metrics}, got { ({m: np.shape(v) for m, v in values.items()}) }. Leave "
+                "out methods or seeds that were not evaluated."
+            )
+    if not metrics:
+        raise InputError(
+            "results: expected at least one method with a metric, got none. Evaluate a "
+            "network first."
+        )
+    figure = Figure((WIDE, 0.9 + 0.42 * len(methods)), layout="constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for place, method in enumerate(methods):
+            _bar(axes, place, 100 * np.atleast_1d(np.asarray(results[method][metric])))
+        axes.set_title(METRICS.get(metric, metric.replace("_", " ")))
+        axes.set_xlim(0)
+        axes.grid(False, axis="y")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}%")
+    panels[0].set_yticks(range(len(methods)), methods, color=INK)
+    panels[0].invert_yaxis()
+    seeds = max(np.size(v) for values in results.values() for v in values.values())
+    note = (
+        f"mean and standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    )
+    panels[-1].set_xlabel(note, loc="right")
+    return finish(figure, format, f"{' and '.join(metrics)} of {', '.join(methods)}")
+
+
+def _bar(axes: Axes, place: int, values: np.ndarray) -> None:
+    mean = values.mean()
+    colour = SERIES[place % len(SERIES)]
+    axes.barh(place, mean, 0.62, color=colour, alpha=0.85)
+    reach = values.max()
+    if len(values) > 1:
+        deviation = values.std(ddof=1)
+        axes.errorbar(mean, place, xerr=deviation, color=INK, capsize=3, linewidth=1.1)
+        axes.plot(
+            values, np.full(len(values), place), "o", markersize=3.6, color="white",
+            markeredgecolor=INK, markeredgewidth=0.8, zorder=4,
+        )  # fmt: skip
+        reach = max(reach, mean + deviation)
+    axes.annotate(
+        f"{mean:.1f}", (reach, place), (5, 0), textcoords="offset points", va="center",
+        size=8.5, annotation_clip=False,
+    )  # fmt: skip
+
+
+def _finite(values: ArrayLike) -> bool:
+    array = np.asarray(values, np.float64)
+    return array.size > 0 and array.ndim <= 1 and bool(np.isfinite(array).all())
+
+
+@matplotlib.rc_context(STYLE)
+def learning_directions(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    window: int = 1,
+    format: Format = "svg",
+) -> Picture:
+    """Cosine between meta-train and meta-test gradients over training, by method.
+
+    ``curves[method] = (steps, cosines)``, both [T]. RFMeta eq. 10 says that the second
+    order term maximizes the product of the two gradients: above 0 a step that serves the
+    meta-train domains also serves the meta-test domain. With ``window`` > 1 each thick line
+    is the mean over that many points, drawn at their middle, over the values in pale.
+
+    Raises:
+      InputError: columns of unequal length, or a window that does not fit them.
+    """
+    figure = Figure((WIDE, 3.1), layout="constrained")
+    axes = figure.add_subplot()
+    axes.axhline(0, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+    for index, (name, (steps, cosines)) in enumerate(curves.items()):
+        x, y = np.asarray(steps, np.float64), np.asarray(cosines, np.float64)
+        if x.shape != y.shape or x.ndim != 1 or not 1 <= window <= len(x):
+            raise InputError(
+                f"curves[{name!r}]: expected steps and cosines of one length, at least "
+                f"window = {window}, got {x.shape} and {y.shape}. Give one cosine for "
+                "each step, and a window from 1 to their number."
+            )
+        colour = SERIES[index % len(SERIES)]
+        if window > 1:
+            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.25)
+        kernel = np.full(window, 1 / window)
+        smooth = [np.convolve(values, kernel, "valid") for values in (x, y)]
+        axes.plot(*smooth, color=colour, linewidth=2, label=name, zorder=3)
+    axes.set_xlabel("step")
+    axes.set_ylabel("cosine")
+    axes.set_title("meta-train gradient against meta-test gradient (1 = one direction)")
+    axes.margins(x=0)
+    figure.legend(loc="outside right upper")
+    return finish(
+        figure, format, f"Cosine of the gradients over training, {', '.join(curves)}"
+    )
+
+
+@matplotlib.rc_context(STYLE)
+def attention_maps(
+    rows: Sequence[AttentionRow], methods: Sequence[str], format: Format = "png"
+) -> Picture:
+    """A face and, for each method, where it looks, as RFMeta figure 6.
+
+    Each map is stretched from its smallest to its largest value (an even one is all dark),
+    so colours compare places within a map, not maps, and lies over the face in grey.
+
+    Raises:
+      InputError: a row without one map for each method.
+    """
+    for row in rows:
+        if len(row.maps) != len(methods):
+            raise InputError(
+                f"row {row.caption!r}: expected {len(methods)} maps, one for each of "
+                f"{', '.join(methods)}, got {len(row.maps)}. Give one map a method."
+            )
+    side, left, top = 1.45, 1.45, 0.3
+    width, height = left + side * (1 + len(methods)), top + side * len(rows)
+    figure = Figure((width, height))
+    grid = figure.subplots(
+        len(rows), 1 + len(methods), squeeze=False,
+        gridspec_kw={
+            "left": left / width, "right": 1, "bottom": 0, "top": 1 - top / height,
+            "wspace": 0.04, "hspace": 0.04,
+        },
+    )  # fmt: skip
+    for panels, row in zip(grid, rows, strict=True):
+        face = row.face / 255 if row.face.dtype == np.uint8 else np.clip(row.face, 0, 1)
+        panels[0].imshow(face, interpolation="antialiased")
+        for axes, values in zip(panels[1:], row.maps, strict=True):
+            _overlay(axes, face, np.asarray(values, np.float64))
+        for axes in panels:
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.spines[:].set_visible(False)
+        panels[0].text(
+            -0.06, 0.5, row.caption, transform=panels[0].transAxes, ha="right",
+            va="center", size=8.5, linespacing=1.4,
+        )  # fmt: skip
+    for axes, title in zip(grid[0], ("face", *methods), strict=True):
+        axes.set_title(title, loc="center", size=8.5, weight="normal", color=MUTED)
+    return finish(figure, format, f"Faces with the attention of {', '.join(methods)}")
+
+
+def _overlay(axes: Axes, face: np.ndarray, values: np.ndarray) -> None:
+    """The map in colours over the face in grey, both on the face's extent."""
+    stretched = values - values.min()
+    stretched /= max(stretched.max(), np.finfo(np.float64).tiny)
+    extent = (0, face.shape[1], face.shape[0], 0)
+    axes.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=1, extent=extent)
+    axes.imshow(
+        stretched, cmap="inferno", vmin=0, vmax=1, alpha=0.65, extent=extent,
+        interpolation="bilinear",
+    )  # fmt: skip
