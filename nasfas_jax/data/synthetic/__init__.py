@@ -31,7 +31,7 @@ from nasfas_jax.data.synthetic.dataset import (
 )
 from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.data.synthetic.encode import write_clip
-from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.render import render
 from nasfas_jax.data.synthetic.specs import (
     ATTACKS,
     MACRO_TYPES,
@@ -39,6 +39,7 @@ from nasfas_jax.data.synthetic.specs import (
     VideoSpec,
     plan,
 )
+from nasfas_jax.data.synthetic.stage import Clip
 
 __all__ = [
     "ATTACKS",

@@ -1,9 +1,4 @@
-"""Presentation attacks: what lies between a first camera and the last one.
-
-A print and a replay are *recaptures*: a live clip through an attacker's camera, then a
-medium with its own physics, then a rigid sheet moved by hand before the last camera. A
-mask is a rigid head of the victim's shape, worn by somebody.
-"""
+"""Paper and screens: what lies between a first camera and the last one."""
 
 from __future__ import annotations
 
@@ -15,15 +10,6 @@ import numpy as np
 from nasfas_jax.data.synthetic import geometry, scene
 from nasfas_jax.data.synthetic.camera import Camera, linear
 from nasfas_jax.data.synthetic.fields import Array, fractal, step
-from nasfas_jax.data.synthetic.head import Head, cavities, draw_eyes, normals_of
-from nasfas_jax.data.synthetic.identity import skin_colour
-
-MASKS = {  # gloss, exponent, share of the victim's own texture, wrap
-    "resin": (0.14, 32, 0.85, 0.03),
-    "plaster": (0.015, 8, 0.75, 0.0),
-    "silicone": (0.09, 16, 0.9, 0.12),
-    "paper": (0.03, 8, 0.9, 0.02),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +23,7 @@ class Sheet:
       axis: which.
       source_scale: source pixels a head unit on the sheet.
       source_centre: the source pixel that lies in the sheet's middle.
+      holes: middles [2, 2] of the two eye holes on the sheet, or None.
     """
 
     half: tuple[float, float]
@@ -45,6 +32,7 @@ class Sheet:
     axis: int
     source_scale: float
     source_centre: Array
+    holes: Array | None = None
 
     def height(self, x: Array, y: Array) -> Array:
         """z of the sheet."""
@@ -69,7 +57,11 @@ class Sheet:
     def outside(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Signed distances beyond the picture's rim and beyond the sheet's rim."""
         rim = np.maximum(np.abs(x) - self.half[0], np.abs(y) - self.half[1])
-        return rim, rim - np.float32(self.edge)
+        far = rim - np.float32(self.edge)
+        for hole in () if self.holes is None else self.holes:
+            oval = np.sqrt(((x - hole[0]) / 0.27) ** 2 + ((y - hole[1]) / 0.15) ** 2)
+            far = np.maximum(far, (1 - oval) * np.float32(0.15))
+        return rim, far
 
 
 def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Array]:
@@ -323,46 +315,3 @@ def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
     drift = (track.rotation[frame, 2, :2] * -2.5 * track.scale).astype(np.float64)
     matrix = np.array([[-1, 0, room.shape[1] + drift[0]], [0, 1, drift[1]]])
     return cv2.warpAffine(room, matrix, track.size, borderMode=cv2.BORDER_REFLECT)
-
-
-# Mask.
-
-
-def make_mask(head: Head, rng: np.random.Generator) -> Head:
-    """A rigid mask of a head: smoother, thicker, of another material, with an edge.
-
-    The eyes are either painted (as the mask's own texture) or holes with the wearer's
-    eyes behind; `draw_eyes` draws them then, and `over` holds the holes' rim.
-    """
-    gloss, shine, own, wrap = MASKS[str(rng.choice(list(MASKS)))]
-    chart, who = head.chart, head.who
-    radius = np.sqrt((chart.x / (0.93 * who.width)) ** 2 + ((chart.y - 0.4) / 1.2) ** 2)
-    part = chart.soft((radius - 1) * 0.9, 0.02)
-    part = np.minimum(part, head.cover)
-    smooth = chart.blur(head.height, rng.uniform(0.03, 0.07))
-    lifted = smooth + np.float32(rng.uniform(0.04, 0.09))
-    rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
-    lifted = lifted + rough * np.float32(0.002 if gloss < 0.05 else 0.0006)
-    height = head.height + part * (lifted - head.height)
-    painted = draw_eyes(head, 0.95, (0.0, 0.0)) if rng.random() < 0.5 else head.albedo
-    tint = skin_colour(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
-    flat = chart.blur(painted, rng.uniform(0.015, 0.04))
-    flat = own * flat + (1 - own) * tint.astype(np.float32)
-    edge = np.clip(1 - np.abs(part - 0.5) * 2.2, 0, 1)
-    albedo = head.albedo + part[..., None] * (flat - head.albedo)
-    albedo = albedo * (1 - 0.5 * edge)[..., None]
-    over = head.over.copy()
-    if painted is not head.albedo:  # nothing moves: the picture lies over the eyes
-        over = np.dstack([albedo * part[..., None], part])
-    height = height.astype(np.float32)
-    return dataclasses.replace(
-        head,
-        height=height,
-        normals=normals_of(height, chart.density),
-        albedo=albedo.astype(np.float32),
-        gloss=(head.gloss + part * (gloss - head.gloss)).astype(np.float32),
-        cavity=cavities(chart, height),
-        wrap=np.full(3, wrap, np.float32),
-        over=over.astype(np.float32),
-        shine=shine,
-    )

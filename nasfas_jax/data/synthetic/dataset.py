@@ -17,8 +17,9 @@ import numpy as np
 
 from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.data.synthetic.encode import encode
-from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.render import render
 from nasfas_jax.data.synthetic.specs import VideoSpec, plan
+from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
 Array = np.ndarray

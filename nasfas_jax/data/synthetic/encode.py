@@ -9,7 +9,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from nasfas_jax.data.synthetic.render import Clip
+from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
 Array = np.ndarray
