@@ -271,7 +271,7 @@ def _picture(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> A
     face = draw_eyes(head, 0.95, (0.0, 0.0)) if worn.eyes == "painted" else head.albedo
     face = chart.blur(face, rng.uniform(0.015, 0.03))
     if worn.picture == "print":
-        return _print(head, face, rng)
+        return _print(head, face, part, rng)
     tint = skin_colour(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
     return (0.85 * face + 0.15 * tint).astype(np.float32)
 
@@ -288,12 +288,14 @@ def _doll(head: Head, rng: np.random.Generator) -> Array:
     return (skin_tone + keep * (face - skin_tone)).astype(np.float32)
 
 
-def _print(head: Head, face: Array, rng: np.random.Generator) -> Array:
+def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Array:
     """The face [H, W, 3] as a photo on paper: its light is in it, its colours are ink."""
     baked = 0.55 + 0.45 * head.normals[..., 2:] * head.cavity[..., None]
-    photo = face * baked * np.float32(rng.uniform(0.8, 1.3))
+    photo = face * baked
+    mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
+    photo = photo * np.float32(rng.uniform(0.16, 0.26) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
-    pitch = float(rng.uniform(2.2, 3.4))  # texels: 1.6 to 2.5 of the last camera's
+    pitch = float(rng.uniform(1.6, 2.6))  # texels: 1.2 to 1.9 of the last camera's
     return printed(ink(photo * cast, rng), pitch, rng).astype(np.float32)
 
 
