@@ -78,19 +78,43 @@ def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Arr
 # Print.
 
 
-def ink(picture: Array, rng: np.random.Generator) -> Array:
+@dataclasses.dataclass(frozen=True)
+class Printer:
+    """A printer and its paper.
+
+    Attributes:
+      pitch: of the halftone's dots, the last camera's pixels.
+      gain: exponent of the coverages; below 1 the dots spread and the print darkens.
+      key: share of the grey that black ink prints.
+      white: warmth of the paper's white.
+      gloss: of the paper.
+    """
+
+    pitch: float
+    gain: float
+    key: float
+    white: float
+    gloss: float
+
+
+def draw_printer(rng: np.random.Generator, style: dict) -> Printer:
+    """A printer at random; `style` holds the range of every attribute."""
+    return Printer(**{k: float(rng.uniform(*ends)) for k, ends in style.items()})
+
+
+def ink(picture: Array, printer: Printer) -> Array:
     """Ink coverages C, M, Y, K [H, W, 4] for a linear RGB picture [H, W, 3]."""
     wanted = 1 - np.clip(picture, 0, 1)
     black = wanted.min(2, keepdims=True)
-    removed = np.float32(rng.uniform(0.7, 0.95)) * black * step(black, 0.1, 0.9)
+    removed = np.float32(printer.key) * black * step(black, 0.1, 0.9)
     colours = np.clip((wanted - removed) / (1 - removed), 0, 1)
-    cover = np.concatenate([colours, removed], 2) ** np.float32(
-        rng.uniform(0.85, 1.2)
-    )  # dot gain
-    return cover * np.float32(rng.uniform(0.88, 0.98))
+    cover = np.concatenate([colours, removed], 2) ** np.float32(printer.gain)
+    return cover * np.float32(0.94)
 
 
-def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
+def printed(
+    cover: Array, pitch: float, white: float, rng: np.random.Generator
+) -> Array:
     """Reflectance [H, W, 3] of the halftone of ink coverages on paper.
 
     Clustered dots at 15, 75, 0 and 45 degrees; inks let through each other's light
@@ -99,9 +123,11 @@ def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
     Args:
       cover: C, M, Y, K [H, W, 4].
       pitch: of the dots, pixels of this picture.
-      rng: for screens and paper.
+      white: warmth of the paper.
+      rng: for the paper.
     """
-    paper = np.array([0.88, 0.87, 0.84], np.float32) * np.float32(rng.uniform(0.9, 1))
+    paper = 0.86 * np.exp(np.array([white, 0, -white], np.float32))
+    paper = paper * np.float32(rng.uniform(0.9, 1))
     through = np.array(
         [
             [0.06, 0.55, 0.78],
@@ -127,7 +153,11 @@ def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
 
 
 def print_texture(
-    picture: Array, scale: float, camera: Camera, rng: np.random.Generator
+    picture: Array,
+    scale: float,
+    camera: Camera,
+    printer: Printer,
+    rng: np.random.Generator,
 ) -> Array:
     """A printed photo as the last camera's lens will spread it, [2H, 2W, 3] or so.
 
@@ -135,11 +165,11 @@ def print_texture(
       picture: the attacker's photo, uint8 RGB.
       scale: texels a sensor pixel.
       camera: the last camera, for its blur: dots finer than a pixel alias afterwards.
-      rng: the print shop.
+      printer: the print shop's.
+      rng: for the paper.
     """
-    pitch = scale * rng.uniform(0.9, 1.9)
-    cover = ink(linear(picture), rng)
-    reflect = printed(cover, pitch, rng)
+    cover = ink(linear(picture), printer)
+    reflect = printed(cover, scale * printer.pitch, printer.white, rng)
     return cv2.GaussianBlur(reflect, (0, 0), scale * np.hypot(camera.psf, 0.29))
 
 
@@ -219,18 +249,25 @@ class Display:
     focus: float
 
 
-def draw_display(rng: np.random.Generator) -> Display:
-    """A phone, tablet or monitor at random."""
-    blue = rng.uniform(0.02, 0.16)
+def draw_display(rng: np.random.Generator, style: dict) -> Display:
+    """A phone, tablet or monitor at random.
+
+    Args:
+      rng: the attacker's generator.
+      style: ranges `pitch`, `blue` (of its white), `brightness`, `black`, `gamma`,
+        `focus`.
+    """
+    blue = rng.uniform(*style["blue"])
+    low, high = np.log(style["pitch"])
     return Display(
-        pitch=float(rng.uniform(1.15, 2.3)),
+        pitch=float(np.exp(rng.uniform(low, high))),
         white=np.array([1 - blue, 1.0, 1 + blue], np.float32),
-        brightness=float(rng.uniform(0.7, 1.5)),
-        black=float(rng.uniform(0.004, 0.03)),
-        gamma=float(rng.uniform(0.9, 1.15)),
+        brightness=float(rng.uniform(*style["brightness"])),
+        black=float(rng.uniform(*style["black"])),
+        gamma=float(rng.uniform(*style["gamma"])),
         duty=float(rng.uniform(0.24, 0.33)),
         reflect=float(rng.uniform(0.01, 0.05)),
-        focus=float(rng.uniform(0.35, 0.65)),
+        focus=float(rng.uniform(*style["focus"])),
     )
 
 

@@ -302,8 +302,8 @@ def _entry(spec: VideoSpec) -> dict:
 
 def draw_quality(spec: VideoSpec) -> int:
     """Of Motion-JPEG, without regard to the label, so that a size tells little of it."""
-    vary = np.random.default_rng([spec.seed, 4]).integers(-14, 11)
-    return int(DOMAINS[spec.domain].quality + vary)
+    low, high = DOMAINS[spec.domain].quality
+    return int(np.random.default_rng([spec.seed, 4]).integers(low, high + 1))
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from nasfas_jax.data.synthetic import parts
-from nasfas_jax.data.synthetic.attacks import ink, printed
+from nasfas_jax.data.synthetic.attacks import draw_printer, ink, printed
 from nasfas_jax.data.synthetic.fields import Array, Chart, fractal
 from nasfas_jax.data.synthetic.head import Head, cavities, draw_eyes, normals_of, skin
 from nasfas_jax.data.synthetic.identity import draw_identity, skin_colour
@@ -181,6 +181,15 @@ PAINTED = {
 }
 
 
+PRINTER = {  # of what is cut out and worn
+    "pitch": (1.2, 1.9),
+    "gain": (0.85, 1.15),
+    "key": (0.7, 0.95),
+    "white": (-0.05, 0.08),
+    "gloss": (0.0, 0.0),  # `Worn` has it
+}
+
+
 def put_on(
     way: str, head: Head, behaviour: Behaviour, rng: np.random.Generator
 ) -> tuple[Head, Behaviour]:
@@ -295,8 +304,9 @@ def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Ar
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
     photo = photo * np.float32(rng.uniform(0.16, 0.26) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
-    pitch = float(rng.uniform(1.6, 2.6))  # texels: 1.2 to 1.9 of the last camera's
-    return printed(ink(photo * cast, rng), pitch, rng).astype(np.float32)
+    printer = draw_printer(rng, PRINTER)
+    cover = ink(photo * cast, printer)
+    return printed(cover, 1.35 * printer.pitch, printer.white, rng).astype(np.float32)
 
 
 def paint(head: Head, way: str, rng: np.random.Generator) -> Head:

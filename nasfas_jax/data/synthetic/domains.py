@@ -1,7 +1,9 @@
 """Four domains that differ as OULU-NPU, CASIA-MFSD, Replay-Attack and MSU-MFSD do.
 
-A domain is a camera, a kind of light, a kind of room, a resolution and a container.
-Everything in it is the same for live and spoof.
+A domain is a camera, a kind of light, a kind of room, a resolution and a container; all
+these are the same for live and spoof. It is also what its attackers had: their camera,
+their printer, their screen. What colour and sharpness tell of a spoof differs with it,
+as it does between collections of real attacks.
 """
 
 from __future__ import annotations
@@ -20,20 +22,27 @@ class Domain:
       camera: the last camera of every video, live or spoof.
       light: ranges for `scene.draw_light`.
       room: palette, clutter and defocus for `scene.build_background`.
+      source: ranges for `camera.attackers_camera`, and `height` of the face in its pictures
+        beside that in the last camera's.
+      printer: ranges for `attacks.Printer`.
+      display: ranges for `attacks.draw_display`.
       zoom: the face's size beside the asked `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
-      quality: of Motion-JPEG, 1 to 100, give or take; mp4v has none.
+      quality: range of that of Motion-JPEG, 1 to 100; mp4v has none.
     """
 
     name: str
     camera: Camera
     light: dict
     room: dict
+    source: dict
+    printer: dict
+    display: dict
     zoom: float
     frame: tuple[float, float]
     codec: str
-    quality: int = 0
+    quality: tuple[int, int] = (0, 0)
 
     @property
     def suffix(self) -> str:
@@ -67,6 +76,29 @@ DOMAINS = {
             "back": (0.4, 1.0),
         },
         {"palette": _OFFICE, "clutter": (3, 9), "defocus": 0.06},
+        source={
+            "height": (1.1, 1.35),
+            "psf": (0.35, 0.45),
+            "saturation": (1.0, 1.2),
+            "contrast": (0.4, 0.8),
+            "sharpen": (0.8, 1.3),
+            "warmth": (-0.02, 0.04),
+        },
+        printer={
+            "pitch": (0.8, 1.5),
+            "gain": (0.9, 1.1),
+            "key": (0.7, 0.9),
+            "white": (0.0, 0.06),
+            "gloss": (0.02, 0.12),
+        },
+        display={
+            "pitch": (0.8, 1.7),
+            "blue": (0.06, 0.16),
+            "brightness": (0.9, 1.6),
+            "black": (0.002, 0.015),
+            "gamma": (0.95, 1.1),
+            "focus": (0.35, 0.65),
+        },
         zoom=1.0,
         frame=(2.0, 2.5),
         codec="mp4v",
@@ -94,10 +126,33 @@ DOMAINS = {
             "back": (0.5, 1.1),
         },
         {"palette": _HOME, "clutter": (4, 12), "defocus": 0.03},
+        source={
+            "height": (0.6, 0.9),
+            "psf": (0.5, 0.75),
+            "saturation": (1.15, 1.4),
+            "contrast": (0.0, 0.3),
+            "sharpen": (0.0, 0.3),
+            "warmth": (-0.06, 0.0),
+        },
+        printer={
+            "pitch": (0.7, 1.2),
+            "gain": (0.75, 0.9),
+            "key": (0.6, 0.8),
+            "white": (-0.08, 0.0),
+            "gloss": (0.1, 0.35),
+        },
+        display={
+            "pitch": (0.9, 2.0),
+            "blue": (-0.1, 0.02),
+            "brightness": (0.6, 1.0),
+            "black": (0.01, 0.04),
+            "gamma": (0.85, 1.0),
+            "focus": (0.5, 0.8),
+        },
         zoom=0.95,
         frame=(2.5, 2.0),
         codec="MJPG",
-        quality=85,
+        quality=(50, 96),
     ),
     "dom_i": Domain(
         "dom_i",
@@ -112,10 +167,33 @@ DOMAINS = {
             "back": (0.3, 1.8),
         },
         {"palette": _PLAIN, "clutter": (0, 4), "defocus": 0.05},
+        source={
+            "height": (1.0, 1.25),
+            "psf": (0.35, 0.5),
+            "saturation": (1.2, 1.5),
+            "contrast": (0.3, 0.7),
+            "sharpen": (0.9, 1.4),
+            "warmth": (-0.08, -0.02),
+        },
+        printer={
+            "pitch": (1.0, 1.8),
+            "gain": (0.85, 1.0),
+            "key": (0.75, 0.95),
+            "white": (-0.04, 0.04),
+            "gloss": (0.02, 0.1),
+        },
+        display={
+            "pitch": (0.7, 1.5),
+            "blue": (-0.04, 0.06),
+            "brightness": (1.0, 1.8),
+            "black": (0.003, 0.02),
+            "gamma": (1.0, 1.2),
+            "focus": (0.35, 0.6),
+        },
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",
-        quality=65,
+        quality=(35, 92),
     ),
     "dom_m": Domain(
         "dom_m",
@@ -130,6 +208,29 @@ DOMAINS = {
             "back": (0.4, 1.3),
         },
         {"palette": _LOUNGE, "clutter": (3, 8), "defocus": 0.1},
+        source={
+            "height": (0.65, 0.95),
+            "psf": (0.5, 0.8),
+            "saturation": (0.75, 0.95),
+            "contrast": (0.0, 0.2),
+            "sharpen": (0.0, 0.2),
+            "warmth": (0.02, 0.1),
+        },
+        printer={
+            "pitch": (0.9, 1.6),
+            "gain": (1.0, 1.25),
+            "key": (0.7, 0.9),
+            "white": (0.04, 0.12),
+            "gloss": (0.02, 0.3),
+        },
+        display={
+            "pitch": (0.8, 1.8),
+            "blue": (0.02, 0.2),
+            "brightness": (0.7, 1.3),
+            "black": (0.01, 0.05),
+            "gamma": (0.85, 1.05),
+            "focus": (0.4, 0.7),
+        },
         zoom=1.08,
         frame=(2.3, 1.9),
         codec="mp4v",

@@ -67,7 +67,8 @@ def take_source(
     behaviour = scene.behave(rng, times)
     if still:  # a photo with shut eyes is thrown away
         behaviour = behaviour.stare()
-    height = float(stage.heights.mean()) * rng.uniform(1.05, 1.3)
+    style = stage.domain.source
+    height = float(stage.heights.mean()) * rng.uniform(*style["height"])
     span = rng.uniform(1.5, 2.2) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
     centre = np.array([columns - 1, rows - 1]) / 2
@@ -76,7 +77,7 @@ def take_source(
     size = (columns, rows)
     way = scene.wander(rng, times, height, centre)
     sitter = sit(head, stage.domain, size, *way, behaviour, rng)
-    device = camera.consumer_camera(rng)
+    device = camera.attackers_camera(rng, style)
     quality = int(rng.integers(72, 95))
     pictures, gain = [], 0.0
     for frame in range(len(times)):
@@ -143,8 +144,8 @@ def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng)
     photo = cv2.resize(
         source.pictures[0], None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC
     )
-    texture = attacks.print_texture(photo, 2.5, stage.camera, rng)
-    gloss = float(rng.choice([0.02, 0.12, 0.3]))
+    printer = attacks.draw_printer(rng, stage.domain.printer)
+    texture = attacks.print_texture(photo, 2.5, stage.camera, printer, rng)
     if way == "cut":
         sitter = _attacker(stage, sheet, track, rng)
         light = sitter.light
@@ -155,7 +156,7 @@ def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng)
 
     def optical(frame: int) -> Array:
         lit, cover = attacks.show_print(
-            texture, enlarge, sheet, track, frame, light, gloss
+            texture, enlarge, sheet, track, frame, light, printer.gloss
         )
         behind = stage.camera.lens(sitter.film(frame)[0]) if sitter else room
         return behind + cover[..., None] * (lit - behind)
@@ -167,7 +168,7 @@ def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
     """A function: frame -> light [H, W, 3] on the sensor, of a held screen."""
     light, room = _room(stage, track, rng)
     room = stage.camera.lens(room)
-    display = attacks.draw_display(rng)
+    display = attacks.draw_display(rng, stage.domain.display)
     mirrored = scene.build_background(
         rng, stage.domain.room, track.size, track.scale, light
     )
