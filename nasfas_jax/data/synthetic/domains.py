@@ -26,6 +26,8 @@ class Domain:
         beside that in the last camera's.
       printer: ranges for `attacks.Printer`.
       display: ranges for `attacks.draw_display`.
+      near: the lens's blur on a held sheet beside that on a sitter: a lens of fixed
+        focus sees one of them sharper.
       zoom: the face's size beside the asked `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
@@ -39,6 +41,7 @@ class Domain:
     source: dict
     printer: dict
     display: dict
+    near: float
     zoom: float
     frame: tuple[float, float]
     codec: str
@@ -66,7 +69,7 @@ DOMAINS = {
     "dom_o": Domain(
         "dom_o",
         Camera(
-            0.45, 0.10, 0.20, 0.0012, 0.004, (1.02, 1.0, 0.98), 1.10, 2.2, 0.15, 0.35, 0
+            0.60, 0.10, 0.20, 0.0030, 0.008, (1.02, 1.0, 0.98), 1.10, 2.2, 0.15, 0.35, 0
         ),
         {
             "azimuth": (5, 45),
@@ -85,20 +88,21 @@ DOMAINS = {
             "warmth": (-0.02, 0.04),
         },
         printer={
-            "pitch": (0.8, 1.5),
+            "pitch": (1.0, 1.8),
             "gain": (0.9, 1.1),
             "key": (0.7, 0.9),
             "white": (0.0, 0.06),
             "gloss": (0.02, 0.12),
         },
         display={
-            "pitch": (0.8, 1.7),
+            "pitch": (0.9, 1.8),
             "blue": (0.06, 0.16),
             "brightness": (0.9, 1.6),
             "black": (0.002, 0.015),
             "gamma": (0.95, 1.1),
-            "focus": (0.35, 0.65),
+            "focus": (0.3, 0.55),
         },
+        near=0.6,
         zoom=1.0,
         frame=(2.0, 2.5),
         codec="mp4v",
@@ -127,7 +131,7 @@ DOMAINS = {
         },
         {"palette": _HOME, "clutter": (4, 12), "defocus": 0.03},
         source={
-            "height": (0.6, 0.9),
+            "height": (0.7, 0.95),
             "psf": (0.5, 0.75),
             "saturation": (1.15, 1.4),
             "contrast": (0.0, 0.3),
@@ -135,29 +139,30 @@ DOMAINS = {
             "warmth": (-0.06, 0.0),
         },
         printer={
-            "pitch": (0.7, 1.2),
+            "pitch": (0.6, 1.0),
             "gain": (0.75, 0.9),
             "key": (0.6, 0.8),
             "white": (-0.08, 0.0),
-            "gloss": (0.1, 0.35),
+            "gloss": (0.05, 0.25),
         },
         display={
-            "pitch": (0.9, 2.0),
+            "pitch": (0.7, 1.2),
             "blue": (-0.1, 0.02),
             "brightness": (0.6, 1.0),
             "black": (0.01, 0.04),
             "gamma": (0.85, 1.0),
             "focus": (0.5, 0.8),
         },
+        near=1.4,
         zoom=0.95,
         frame=(2.5, 2.0),
         codec="MJPG",
-        quality=(50, 96),
+        quality=(40, 97),
     ),
     "dom_i": Domain(
         "dom_i",
         Camera(
-            0.60, 0.25, 0.18, 0.0042, 0.010, (1.08, 1.0, 0.90), 0.85, 2.3, 0.1, 0.25, 0
+            0.75, 0.25, 0.18, 0.0042, 0.010, (1.08, 1.0, 0.90), 0.85, 2.3, 0.1, 0.25, 0
         ),
         {
             "azimuth": (20, 75),
@@ -176,24 +181,25 @@ DOMAINS = {
             "warmth": (-0.08, -0.02),
         },
         printer={
-            "pitch": (1.0, 1.8),
+            "pitch": (1.4, 2.3),
             "gain": (0.85, 1.0),
             "key": (0.75, 0.95),
             "white": (-0.04, 0.04),
             "gloss": (0.02, 0.1),
         },
         display={
-            "pitch": (0.7, 1.5),
+            "pitch": (1.2, 2.2),
             "blue": (-0.04, 0.06),
             "brightness": (1.0, 1.8),
             "black": (0.003, 0.02),
             "gamma": (1.0, 1.2),
-            "focus": (0.35, 0.6),
+            "focus": (0.2, 0.45),
         },
+        near=0.6,
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",
-        quality=(35, 92),
+        quality=(25, 95),
     ),
     "dom_m": Domain(
         "dom_m",
@@ -217,20 +223,21 @@ DOMAINS = {
             "warmth": (0.02, 0.1),
         },
         printer={
-            "pitch": (0.9, 1.6),
+            "pitch": (0.6, 1.1),
             "gain": (1.0, 1.25),
             "key": (0.7, 0.9),
             "white": (0.04, 0.12),
             "gloss": (0.02, 0.3),
         },
         display={
-            "pitch": (0.8, 1.8),
+            "pitch": (0.7, 1.3),
             "blue": (0.02, 0.2),
             "brightness": (0.7, 1.3),
             "black": (0.01, 0.05),
             "gamma": (0.85, 1.05),
             "focus": (0.4, 0.7),
         },
+        near=1.3,
         zoom=1.08,
         frame=(2.3, 1.9),
         codec="mp4v",

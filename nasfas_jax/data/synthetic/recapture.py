@@ -40,6 +40,10 @@ class Source:
 def render_recapture(spec: VideoSpec) -> Clip:
     """A print or a replay: a sheet moved by hand before the domain's camera."""
     stage, way = set_stage(spec), variant(spec)
+    focused = dataclasses.replace(
+        stage.camera, psf=stage.camera.psf * stage.domain.near
+    )
+    stage = dataclasses.replace(stage, camera=focused)
     rng = np.random.default_rng([spec.seed, 3])
     source = take_source(spec, stage, way != "video", rng)
     sheet = _cut_sheet(source, way, rng)
