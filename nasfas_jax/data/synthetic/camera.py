@@ -133,7 +133,7 @@ def vary(camera: Camera, rng: np.random.Generator) -> Camera:
     """
     cast = np.exp(rng.normal(0, 0.025, 3))
     balance = tuple(float(a * b) for a, b in zip(camera.balance, cast, strict=True))
-    speed = float(np.exp(rng.uniform(-0.9, 0.6)))
+    speed = float(np.exp(rng.uniform(-1.1, 0.4)))
     return dataclasses.replace(
         camera,
         psf=camera.psf * float(rng.uniform(0.9, 1.2)),

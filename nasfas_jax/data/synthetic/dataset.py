@@ -303,7 +303,10 @@ def _entry(spec: VideoSpec) -> dict:
 def draw_quality(spec: VideoSpec) -> int:
     """Of Motion-JPEG, without regard to the label, so that a size tells little of it."""
     low, high = DOMAINS[spec.domain].quality
-    return int(np.random.default_rng([spec.seed, 4]).integers(low, high + 1))
+    if low == high:
+        return low
+    share = np.random.default_rng([spec.seed, 4]).random()
+    return round(low * (high / low) ** share)
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:

@@ -31,7 +31,8 @@ class Domain:
       zoom: the face's size beside the asked `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
-      quality: range of that of Motion-JPEG, 1 to 100; mp4v has none.
+      quality: range of that of Motion-JPEG as OpenCV's writer counts it, 1 to 100 (its
+        5 still looks clean); mp4v has none.
     """
 
     name: str
@@ -84,7 +85,7 @@ DOMAINS = {
             "psf": (0.35, 0.45),
             "saturation": (1.0, 1.2),
             "contrast": (0.4, 0.8),
-            "sharpen": (0.8, 1.3),
+            "sharpen": (0.6, 1.0),
             "warmth": (-0.02, 0.04),
         },
         printer={
@@ -102,7 +103,7 @@ DOMAINS = {
             "gamma": (0.95, 1.1),
             "focus": (0.3, 0.55),
         },
-        near=0.6,
+        near=0.7,
         zoom=1.0,
         frame=(2.0, 2.5),
         codec="mp4v",
@@ -157,7 +158,7 @@ DOMAINS = {
         zoom=0.95,
         frame=(2.5, 2.0),
         codec="MJPG",
-        quality=(40, 97),
+        quality=(6, 95),
     ),
     "dom_i": Domain(
         "dom_i",
@@ -177,29 +178,29 @@ DOMAINS = {
             "psf": (0.35, 0.5),
             "saturation": (1.2, 1.5),
             "contrast": (0.3, 0.7),
-            "sharpen": (0.9, 1.4),
+            "sharpen": (0.6, 1.0),
             "warmth": (-0.08, -0.02),
         },
         printer={
-            "pitch": (1.4, 2.3),
+            "pitch": (1.0, 1.8),
             "gain": (0.85, 1.0),
             "key": (0.75, 0.95),
             "white": (-0.04, 0.04),
             "gloss": (0.02, 0.1),
         },
         display={
-            "pitch": (1.2, 2.2),
+            "pitch": (0.9, 1.8),
             "blue": (-0.04, 0.06),
             "brightness": (1.0, 1.8),
             "black": (0.003, 0.02),
             "gamma": (1.0, 1.2),
-            "focus": (0.2, 0.45),
+            "focus": (0.3, 0.55),
         },
-        near=0.6,
+        near=0.75,
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",
-        quality=(25, 95),
+        quality=(5, 80),
     ),
     "dom_m": Domain(
         "dom_m",

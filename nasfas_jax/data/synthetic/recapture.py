@@ -24,6 +24,7 @@ from nasfas_jax.data.synthetic.stage import (
 )
 
 BENDS = {"flat": (0.0, 0.03), "bent": (0.1, 0.3), "cut": (0.0, 0.2)}  # 1 / radius
+ASKEW = 2.0  # how far off the axis a photo is held, beside a head
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,8 @@ def render_recapture(spec: VideoSpec) -> Clip:
     points = np.broadcast_to(points, (spec.frames, *points.shape[1:]))
     still = np.zeros((spec.frames, 3), np.float32)
     start = float(stage.heights.mean()) / 2.5
-    track = geometry.Track(scene.turn(rng, stage.times), still, start, stage.size)
+    rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
+    track = geometry.Track(rotation, still, start, stage.size)
     track = track.place(points[:, : live.CONTOUR], stage.heights, stage.centres)
     shown = track.project(points)
     if way in BENDS:

@@ -114,10 +114,19 @@ def wander(
     return height + 0.5 * way * zoom, centre + way * path
 
 
-def turn(rng: np.random.Generator, times: Array) -> Array:
-    """Rotations [T, 3, 3] of something held or carried by a person."""
+def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
+    """Rotations [T, 3, 3] of something held or carried by a person.
+
+    Args:
+      rng: the generator.
+      times: seconds [T].
+      tilt: how far off the camera's axis it is held, beside a head. A plane that faces
+        the camera hardly changes its width when it turns, a head does; a plane that is
+        held askew does too, and its box then moves as a head's.
+    """
     size = np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4))) * np.array([1.0, 0.6, 0.5])
     start = np.deg2rad([5.0, 3.5, 2.5]) * rng.standard_normal(3)
+    start[:2] *= tilt
     angles = [start[i] + size[i] * waves(rng, times, 0.25, 1.1) for i in range(3)]
     return geometry.rotations(*angles)
 
