@@ -408,7 +408,7 @@ def test_a_device_asked_for_stays_the_same():
         for seed, device in ((1, 7), (2, 7), (1, 8))
     )
     assert one.camera == two.camera != other.camera
-    assert (one.heights != two.heights).any()
+    assert (one.way.heights != two.way.heights).any()
 
 
 def test_a_root_that_cannot_be_a_folder_is_named(tmp_path):

@@ -159,8 +159,8 @@ def attackers_camera(rng: np.random.Generator, style: dict) -> Camera:
         psf=float(rng.uniform(*style["psf"])),
         vignette=float(rng.uniform(0, 0.2)),
         target=float(rng.uniform(0.19, 0.28)),
-        shot=float(rng.uniform(0.0003, 0.0012)),
-        read=float(rng.uniform(0.002, 0.005)),
+        shot=float(rng.uniform(0.0002, 0.0006)),
+        read=float(rng.uniform(0.001, 0.003)),
         balance=tuple(float(g) for g in balance),  # pyright: ignore[reportArgumentType]
         saturation=float(rng.uniform(*style["saturation"])),
         gamma=float(rng.uniform(2.0, 2.4)),

@@ -116,6 +116,11 @@ class Track:
         return start[0] + depth * along[0], start[1] + depth * along[1], depth
 
 
+def at_rest(rotation: Array, size: tuple[int, int]) -> Track:
+    """A way that only turns; `place` gives it size and path."""
+    return Track(rotation, np.zeros((len(rotation), 3), np.float32), 1.0, size)
+
+
 def _first_hit(above: Callable[[Array], Array]) -> Array:
     """Depth of the first crossing: a search in steps, then two secant steps."""
     gaps = above(DEPTHS[:, None, None])

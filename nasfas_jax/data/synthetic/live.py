@@ -123,13 +123,15 @@ LANDMARKS = (
 class Sitter:
     """All that stays the same over one clip of one person in one room.
 
-    `points` [T, P, 2] are the pixels of `face_points` in every frame.
+    `points` [T, P, 2] are the pixels of `face_points` in every frame, `shake` [T, 2]
+    those by which the background moves.
     """
 
     head: Head
     light: scene.Light
     body: scene.Body
     background: Array
+    shake: Array
     behaviour: scene.Behaviour
     track: geometry.Track
     shadow: Array
@@ -176,7 +178,8 @@ class Sitter:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        behind = scene.paste(self.background, self._body(frame))
+        room = scene.moved(self.background, self.shake[frame])
+        behind = scene.paste(room, self._body(frame))
         return scene.paste(behind, picture), grid, seen
 
     def _body(self, frame: int) -> Array:

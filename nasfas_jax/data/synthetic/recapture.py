@@ -50,11 +50,10 @@ def render_recapture(spec: VideoSpec) -> Clip:
     sheet = _cut_sheet(source, way, rng)
     points = sheet.points(source.points)
     points = np.broadcast_to(points, (spec.frames, *points.shape[1:]))
-    still = np.zeros((spec.frames, 3), np.float32)
-    start = float(stage.heights.mean()) / 2.5
     rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
-    track = geometry.Track(rotation, still, start, stage.size)
-    track = track.place(points[:, : live.CONTOUR], stage.heights, stage.centres)
+    track = geometry.at_rest(rotation, stage.size)
+    contour = points[:, : live.CONTOUR]
+    track = track.place(contour, stage.way.heights, stage.way.centres)
     shown = track.project(points)
     if way in BENDS:
         optical_at = _print_shower(stage, source, sheet, track, way, rng)
@@ -74,7 +73,7 @@ def take_source(
     if still:  # a photo with shut eyes is thrown away
         behaviour = behaviour.stare()
     style = stage.domain.source
-    height = float(stage.heights.mean()) * rng.uniform(*style["height"])
+    height = float(stage.way.heights.mean()) * rng.uniform(*style["height"])
     span = rng.uniform(1.5, 2.2) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
     centre = np.array([columns - 1, rows - 1]) / 2
@@ -82,7 +81,7 @@ def take_source(
     head = build_head(person(spec), density(height))
     size = (columns, rows)
     way = scene.wander(rng, times, height, centre)
-    sitter = sit(head, stage.domain, size, *way, behaviour, rng)
+    sitter = sit(head, stage.domain, size, way, behaviour, rng)
     device = camera.attackers_camera(rng, style)
     quality = int(rng.integers(72, 95))
     pictures, gain = [], 0.0
@@ -131,10 +130,10 @@ def _attacker(
 ) -> live.Sitter:
     """Who looks through the holes of a cut print: his eyes are behind them."""
     who = draw_identity(rng)
-    height = 0.95 * stage.heights
-    head = build_head(who, density(float(height.mean())))
+    way = stage.way.scaled(0.95)
+    head = build_head(who, density(float(way.heights.mean())))
     behaviour = scene.behave(rng, stage.times)
-    sitter = sit(head, stage.domain, stage.size, height, stage.centres, behaviour, rng)
+    sitter = sit(head, stage.domain, stage.size, way, behaviour, rng)
     flat = np.asarray(sheet.holes)
     holes = np.column_stack([flat, sheet.height(flat[:, 0], flat[:, 1])])
     eyes = sitter.points[:, live.CONTOUR : live.CONTOUR + 2].mean(1)
@@ -164,7 +163,10 @@ def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng)
         lit, cover = attacks.show_print(
             texture, enlarge, sheet, track, frame, light, printer.gloss
         )
-        behind = stage.camera.lens(sitter.film(frame)[0]) if sitter else room
+        if sitter:
+            behind = stage.camera.lens(sitter.film(frame)[0])
+        else:
+            behind = scene.moved(room, stage.way.shake[frame])
         return behind + cover[..., None] * (lit - behind)
 
     return optical
@@ -192,6 +194,7 @@ def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
             stage.camera,
             light,
         )
-        return room + cover[..., None] * (lit - room)
+        behind = scene.moved(room, stage.way.shake[frame])
+        return behind + cover[..., None] * (lit - behind)
 
     return optical

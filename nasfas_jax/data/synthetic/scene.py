@@ -94,10 +94,27 @@ class Behaviour:
         )
 
 
-def wander(
-    rng: np.random.Generator, times: Array, height: float, centre: Array
-) -> tuple[Array, Array]:
-    """Heights [T] and centres [T, 2] of a face box, in pixels, through a clip.
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a face goes through the frame.
+
+    Attributes:
+      heights: of the face box, pixels [T].
+      centres: of the face box, pixels [T, 2].
+      shake: of the room behind, pixels [T, 2]: what the camera's motion makes of it.
+    """
+
+    heights: Array
+    centres: Array
+    shake: Array
+
+    def scaled(self, factor: float) -> Way:
+        """The same for a face of another size."""
+        return dataclasses.replace(self, heights=factor * self.heights)
+
+
+def wander(rng: np.random.Generator, times: Array, height: float, centre: Array) -> Way:
+    """The way of a face box through a clip.
 
     A head that sways, a hand that holds a print, a tripod or a hand under the camera:
     all draw from this one law, so that the box's motion tells none from another.
@@ -105,13 +122,21 @@ def wander(
     Args:
       rng: the generator.
       times: seconds [T].
-      height: mean height.
+      height: mean height, pixels.
       centre: mean centre [2].
     """
-    way = height * 0.018 * np.exp(rng.normal(0, 0.6))
-    path = np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
-    zoom = waves(rng, times, 0.2, 0.8)
-    return height + 0.5 * way * zoom, centre + way * path
+    size = height * 0.018 * np.exp(rng.normal(0, 0.6))
+    path = size * np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
+    zoom = 0.5 * size * waves(rng, times, 0.2, 0.8)
+    held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the rest stand on a tripod
+    return Way(height + zoom, centre + path, held * path)
+
+
+def moved(room: Array, shake: Array) -> Array:
+    """A room [H, W, C] as a camera sees it that has turned by `shake` pixels [2]."""
+    matrix = np.array([[1, 0, shake[0]], [0, 1, shake[1]]])
+    size = room.shape[1::-1]
+    return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
 
 
 def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:

@@ -57,7 +57,7 @@ class Stage:
       camera: the last camera, as it is set today.
       size: columns and rows of a frame.
       times: seconds [T].
-      heights, centres: of the face box, pixels [T] and [T, 2].
+      way: of the face through the frame.
       noise: the sensor's generator.
     """
 
@@ -65,8 +65,7 @@ class Stage:
     camera: camera.Camera
     size: tuple[int, int]
     times: Array
-    heights: Array
-    centres: Array
+    way: scene.Way
     noise: np.random.Generator
 
     def film(self, optical_at, frames: int) -> list[Array]:
@@ -99,14 +98,12 @@ def set_stage(spec: VideoSpec) -> Stage:
     height = spec.face_size * domain.zoom * rng.uniform(0.92, 1.08)
     centre = (np.array(size) - 1) / 2 + rng.uniform(-0.06, 0.06, 2) * height
     times = np.arange(spec.frames) / spec.fps
-    heights, centres = scene.wander(rng, times, height, centre)
     return Stage(
         domain,
         camera.vary(domain.camera, np.random.default_rng([device, 6])),
         size,
         times,
-        heights,
-        centres,
+        scene.wander(rng, times, height, centre),
         np.random.default_rng([spec.seed, 2]),
     )
 
@@ -120,24 +117,22 @@ def sit(
     head: Head,
     domain: Domain,
     size: tuple[int, int],
-    heights: Array,
-    centres: Array,
+    way: scene.Way,
     behaviour: scene.Behaviour,
     rng: np.random.Generator,
 ) -> live.Sitter:
     """Put a head into a room so that its face box goes the asked way."""
     light = scene.draw_light(rng, domain.light)
     points = live.face_points(head.who, head.chart, head.height)
-    still = np.zeros((len(heights), 3), np.float32)
-    start = float(heights.mean()) / 2.5
-    track = geometry.Track(behaviour.rotation, still, start, size)
-    track = track.place(points[: live.CONTOUR], heights, centres)
+    track = geometry.at_rest(behaviour.rotation, size)
+    track = track.place(points[: live.CONTOUR], way.heights, way.centres)
     room = scene.build_background(rng, domain.room, size, track.scale, light)
     return live.Sitter(
         head,
         light,
         scene.build_body(head.who, light, track.scale * 1.2, rng),
         room,
+        way.shake,
         behaviour,
         track,
         live.cast_shadow(head, track.rotation[0].T @ light.direction),
