@@ -24,7 +24,7 @@ from nasfas_jax.errors import InputError
 
 Array = np.ndarray
 
-FORMAT = {"format": "nasfas-synthetic", "version": 1}
+FORMAT = {"format": "nasfas-synthetic", "version": 2}
 # Measured on the default set; only the warning about a full disk depends on it.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 

@@ -79,13 +79,13 @@ DOMAINS = {
             "warmth": (-0.1, 0.35),
             "back": (0.4, 1.0),
         },
-        {"palette": _OFFICE, "clutter": (3, 9), "defocus": 0.06},
+        {"palette": _OFFICE, "clutter": (5, 12), "defocus": 0.025},
         source={
             "height": (1.1, 1.35),
-            "psf": (0.35, 0.45),
+            "psf": (0.4, 0.55),
             "saturation": (1.0, 1.2),
-            "contrast": (0.2, 0.6),
-            "sharpen": (0.4, 0.8),
+            "contrast": (0.1, 0.4),
+            "sharpen": (0.2, 0.5),
             "warmth": (-0.02, 0.04),
         },
         printer={

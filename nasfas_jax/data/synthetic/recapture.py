@@ -74,7 +74,7 @@ def take_source(
         behaviour = behaviour.stare()
     style = stage.domain.source
     height = float(stage.way.heights.mean()) * rng.uniform(*style["height"])
-    span = rng.uniform(1.5, 2.2) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
+    span = rng.uniform(1.6, 3.0) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
     centre = np.array([columns - 1, rows - 1]) / 2
     centre = centre + rng.uniform(-0.08, 0.08, 2) * height
