@@ -302,11 +302,14 @@ def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Ar
     baked = 0.55 + 0.45 * head.normals[..., 2:] * head.cavity[..., None]
     photo = face * baked
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
-    photo = photo * np.float32(rng.uniform(0.16, 0.26) / max(mean, 0.05))  # exposed
+    photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     printer = draw_printer(rng, PRINTER)
-    cover = ink(photo * cast, printer)
-    return printed(cover, 1.35 * printer.pitch, printer.white, rng).astype(np.float32)
+    # Twice as fine while dots are drawn: they would alias with the chart's own grid.
+    fine = cv2.resize(photo * cast, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    paper = printed(ink(fine, printer), 2.7 * printer.pitch, printer.white, rng)
+    size = head.chart.shape[::-1]
+    return cv2.resize(paper.astype(np.float32), size, interpolation=cv2.INTER_AREA)
 
 
 def paint(head: Head, way: str, rng: np.random.Generator) -> Head:

@@ -31,8 +31,8 @@ class Domain:
       zoom: the face's size beside the asked `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
-      quality: range of that of Motion-JPEG as OpenCV's writer counts it, 1 to 100 (its
-        5 still looks clean); mp4v has none.
+      rate: range of the bytes a pixel to which Motion-JPEG holds a video, as cameras
+        hold a bit rate; mp4v has none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Domain:
     zoom: float
     frame: tuple[float, float]
     codec: str
-    quality: tuple[int, int] = (0, 0)
+    rate: tuple[float, float] = (0.0, 0.0)
 
     @property
     def suffix(self) -> str:
@@ -82,10 +82,10 @@ DOMAINS = {
         {"palette": _OFFICE, "clutter": (5, 12), "defocus": 0.025},
         source={
             "height": (1.1, 1.35),
-            "psf": (0.4, 0.55),
+            "psf": (0.35, 0.45),
             "saturation": (1.0, 1.2),
-            "contrast": (0.1, 0.4),
-            "sharpen": (0.2, 0.5),
+            "contrast": (0.3, 0.7),
+            "sharpen": (0.7, 1.2),
             "warmth": (-0.02, 0.04),
         },
         printer={
@@ -103,10 +103,11 @@ DOMAINS = {
             "gamma": (0.95, 1.1),
             "focus": (0.3, 0.55),
         },
-        near=0.85,
+        near=0.6,
         zoom=1.0,
         frame=(2.0, 2.5),
-        codec="mp4v",
+        codec="MJPG",
+        rate=(0.26, 0.44),
     ),
     "dom_c": Domain(
         "dom_c",
@@ -158,7 +159,7 @@ DOMAINS = {
         zoom=0.95,
         frame=(2.5, 2.0),
         codec="MJPG",
-        quality=(6, 95),
+        rate=(0.24, 0.38),
     ),
     "dom_i": Domain(
         "dom_i",
@@ -178,7 +179,7 @@ DOMAINS = {
             "psf": (0.35, 0.5),
             "saturation": (1.2, 1.5),
             "contrast": (0.3, 0.7),
-            "sharpen": (0.6, 1.0),
+            "sharpen": (0.8, 1.3),
             "warmth": (-0.08, -0.02),
         },
         printer={
@@ -196,11 +197,11 @@ DOMAINS = {
             "gamma": (1.0, 1.2),
             "focus": (0.3, 0.55),
         },
-        near=0.75,
+        near=0.6,
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",
-        quality=(5, 80),
+        rate=(0.26, 0.42),
     ),
     "dom_m": Domain(
         "dom_m",
