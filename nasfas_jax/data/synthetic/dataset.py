@@ -16,14 +16,15 @@ import cv2
 import numpy as np
 
 from nasfas_jax.data.synthetic.domains import DOMAINS
-from nasfas_jax.data.synthetic.encode import encode
-from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.encode import encode, quality_for
+from nasfas_jax.data.synthetic.render import render
 from nasfas_jax.data.synthetic.specs import VideoSpec, plan
+from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
 Array = np.ndarray
 
-FORMAT = {"format": "nasfas-synthetic", "version": 1}
+FORMAT = {"format": "nasfas-synthetic", "version": 2}
 # Measured on the default set; only the warning about a full disk depends on it.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 
@@ -269,7 +270,8 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
     maps = path.with_name(f".part-{path.stem}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        encode(part, clip.frames, clip.fps, domain.codec, draw_quality(spec))
+        quality = _quality(part, clip, spec)
+        encode(part, clip.frames, clip.fps, domain.codec, quality)
         np.savez_compressed(
             maps, depth=clip.depth, contour=clip.contour, depth_box=clip.depth_box
         )
@@ -299,10 +301,14 @@ def _entry(spec: VideoSpec) -> dict:
     return {**dataclasses.asdict(spec), "label": spec.label}
 
 
-def draw_quality(spec: VideoSpec) -> int:
-    """Of Motion-JPEG, without regard to the label, so that a size tells little of it."""
-    vary = np.random.default_rng([spec.seed, 4]).integers(-14, 11)
-    return int(DOMAINS[spec.domain].quality + vary)
+def _quality(part: pathlib.Path, clip: Clip, spec: VideoSpec) -> int:
+    """That of Motion-JPEG which holds the file to a size drawn without the label."""
+    domain = DOMAINS[spec.domain]
+    if domain.codec != "MJPG":
+        return 0
+    low, high = np.log(domain.rate)
+    rate = np.exp(np.random.default_rng([spec.seed, 4]).uniform(low, high))
+    return quality_for(part, clip, rate)
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:

@@ -9,7 +9,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from nasfas_jax.data.synthetic.render import Clip
+from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
 Array = np.ndarray
@@ -79,6 +79,26 @@ def encode(
     # VideoWriter reports no failed write: a full disk shows only when reading back.
     if count_frames(path) != len(frames):
         raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
+
+
+def quality_for(path: pathlib.Path, clip: Clip, rate: float) -> int:
+    """The quality, 5 to 97, at which Motion-JPEG in .avi comes nearest to a rate.
+
+    Args:
+      path: an .avi file to try with.
+      clip: what is to be written; every fourth frame is tried.
+      rate: bytes a pixel.
+    """
+    frames = clip.frames[::4]
+    low, high = 5, 97
+    while low < high:
+        middle = (low + high) // 2
+        encode(path, frames, clip.fps, "MJPG", middle)
+        if path.stat().st_size < rate * frames[..., 0].size:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def count_frames(path: pathlib.Path) -> int:
