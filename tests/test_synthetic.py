@@ -10,9 +10,18 @@ import numpy as np
 import pytest
 
 from nasfas_jax.data import synthetic
-from nasfas_jax.data.synthetic import attacks, dataset, geometry, live
+from nasfas_jax.data.synthetic import (
+    attacks,
+    dataset,
+    disguise,
+    encode,
+    geometry,
+    live,
+    scene,
+)
 from nasfas_jax.data.synthetic.camera import Camera
-from nasfas_jax.data.synthetic.render import person
+from nasfas_jax.data.synthetic.head import build_head
+from nasfas_jax.data.synthetic.stage import person, set_stage
 from nasfas_jax.errors import InputError
 
 TINY = {
@@ -21,6 +30,9 @@ TINY = {
     "frames": 3,
     "face_size": 40,
 }
+
+
+KINDS = ("print", "replay", "mannequin")
 
 
 def specs_of(attack_type, **settings):
@@ -37,10 +49,10 @@ def written(tmp_path_factory):
 @pytest.fixture(scope="module")
 def moving():
     """One clip of each type, long enough to blink and to move."""
-    settings = {"frames": 24, "face_size": 48}
+    settings = {"frames": 24, "face_size": 48, "attacks": KINDS}
     return {
         kind: synthetic.render(specs_of(kind, **settings)[0])
-        for kind in ("live", *synthetic.ATTACKS)
+        for kind in ("live", *KINDS)
     }
 
 
@@ -51,7 +63,16 @@ def test_people_are_in_one_domain_and_one_split():
     assert len({s.subject_seed for s in specs}) == len(homes)
     assert len({s.video for s in specs}) == len({s.seed for s in specs}) == len(specs)
     assert {s.split for s in specs} == set(synthetic.SPLITS)
-    assert {s.attack_type for s in specs} == {"live", "print", "replay", "mask"}
+    kinds = {s.attack_type for s in specs}
+    masks = set(synthetic.MACRO_TYPES["mask"])
+    assert kinds == {"live", "print", "replay"} | masks
+    several = synthetic.plan(attacks=("makeup", "cosmetic"), **TINY)
+    assert sum(s.label == 0 for s in several) == 8
+
+
+def test_macro_types_hold_every_attack_once():
+    held = [kind for kinds in synthetic.MACRO_TYPES.values() for kind in kinds]
+    assert sorted(held) == sorted(synthetic.ATTACKS) and len(held) == 13
 
 
 def test_the_same_person_sits_in_every_video_of_a_subject():
@@ -62,8 +83,8 @@ def test_the_same_person_sits_in_every_video_of_a_subject():
 
 
 def test_rendering_depends_on_the_spec_alone():
-    for kind in ("live", *synthetic.ATTACKS):
-        spec = specs_of(kind)[1]
+    for kind in ("live", *KINDS):
+        spec = specs_of(kind, attacks=KINDS)[1]
         first, second = synthetic.render(spec), synthetic.render(spec)
         for field in dataclasses.fields(first):
             a, b = getattr(first, field.name), getattr(second, field.name)
@@ -164,19 +185,37 @@ def test_live_and_spoof_files_differ_in_nothing_but_pictures(written):
         )
 
 
-def test_the_box_is_drawn_alike_for_live_and_spoof():
-    """Size and place follow the clip's seed, whatever is filmed."""
+def test_the_box_goes_alike_for_live_and_every_attack():
+    """Its size, place and motion follow the clip's seed, whatever is filmed."""
+    ask = {"domain": "dom_c", "subject_seed": 5, "seed": 8, "frames": 4}
     kinds = ("live", *synthetic.ATTACKS)
-    boxes = []
-    for kind in kinds:
-        spec = dataclasses.replace(
-            specs_of("live")[0], attack_type=kind, label=int(kind == "live")
-        )
-        boxes.append(synthetic.render(spec).boxes)
-    heights = [box[:, 3].mean() for box in boxes]
-    centres = [(box[:, :2] + box[:, 2:] / 2).mean(0) for box in boxes]
-    np.testing.assert_allclose(heights, heights[0], rtol=1e-3)
-    np.testing.assert_allclose(centres, np.tile(centres[0], (4, 1)), atol=0.1)
+    clips = [
+        synthetic.render(synthetic.VideoSpec(attack_type=kind, face_size=32, **ask))
+        for kind in kinds
+    ]
+    for clip in clips:
+        boxes = clip.boxes
+        np.testing.assert_allclose(boxes[:, 3], clips[0].boxes[:, 3], rtol=2e-3)
+        middle = boxes[:, :2] + boxes[:, 2:] / 2
+        wanted = clips[0].boxes[:, :2] + clips[0].boxes[:, 2:] / 2
+        np.testing.assert_allclose(middle, wanted, atol=0.1)
+    pictures = [clip.frames[0].astype(float) for clip in clips]
+    for one, kind in zip(pictures[1:], kinds[1:], strict=True):
+        assert np.abs(one - pictures[0]).mean() > 0.5, kind
+
+
+@pytest.mark.parametrize("kind", list(synthetic.ATTACKS))
+def test_every_way_of_an_attack_is_another_picture(kind):
+    ask = {"domain": "dom_m", "subject_seed": 3, "seed": 4, "face_size": 32}
+    ways = [
+        synthetic.render(
+            synthetic.VideoSpec(attack_type=kind, variant=way, frames=1, **ask)
+        ).frames
+        for way in synthetic.ATTACKS[kind]
+    ]
+    assert len({way.tobytes() for way in ways}) == len(ways)
+    drawn = synthetic.VideoSpec(attack_type=kind, frames=1, **ask)
+    assert any((synthetic.render(drawn).frames == way).all() for way in ways)
 
 
 def homography_residual(marks):
@@ -192,20 +231,45 @@ def homography_residual(marks):
 
 def test_live_has_parallax_and_a_print_moves_as_a_plane(moving):
     flat = homography_residual(moving["print"].landmarks)
-    for kind in ("live", "mask"):
+    for kind in ("live", "mannequin"):
         assert homography_residual(moving[kind].landmarks) > 5 * flat + 0.002
 
 
-def test_live_blinks_and_a_mask_does_not(moving):
+def test_live_blinks_and_a_mannequin_does_not(moving):
     assert moving["live"].open_.min() < 0.3 < 0.8 < moving["live"].open_.max()
-    assert moving["replay"].open_.min() < 0.3  # a replayed clip keeps its blink
-    for kind in ("print", "mask"):
+    for kind in ("print", "mannequin"):
         assert np.ptp(moving[kind].open_) == 0
+
+
+def test_skin_has_a_pulse_and_a_mannequin_none():
+    """Blood takes green light at the heart's pace, where living skin is seen."""
+    who = person(specs_of("live")[0])
+    head = build_head(who, 20.0)
+    cheek = tuple(np.round([head.chart.rows(0.5), head.chart.columns(0.5)]).astype(int))
+    assert head.blood[cheek][1] > 4 * head.blood[cheek][0] > 0
+    behaviour = scene.behave(np.random.default_rng(0), np.arange(50) / 25)
+    rate = np.argmax(np.abs(np.fft.rfft(behaviour.pulse))) / 2.0
+    assert 40 <= 60 * rate <= 130
+    assert 0.002 < 0.55 * np.ptp(behaviour.pulse) < 0.05  # of the green light
+    masked, under = disguise.put_on("resin", head, behaviour, np.random.default_rng(1))
+    assert masked.blood[cheek].max() < 1e-6  # nothing of the skin is seen
+    assert not under.mouth.any() and np.ptp(under.open_) == 0
+    painted, under = disguise.put_on("paint", head, behaviour, np.random.default_rng(1))
+    assert under is behaviour and painted.blood.sum() < head.blood.sum()
+    np.testing.assert_array_equal(painted.height, head.height)
+
+
+def test_a_silicone_mask_bends_less_than_a_face():
+    head = build_head(person(specs_of("live")[0]), 16.0)
+    behaviour = scene.behave(np.random.default_rng(3), np.arange(50) / 25)
+    _, under = disguise.put_on("silicone", head, behaviour, np.random.default_rng(1))
+    assert 0 < np.ptp(under.smile) < np.ptp(behaviour.smile)
+    np.testing.assert_array_equal(under.open_, behaviour.open_)  # holes: eyes blink
 
 
 def test_depth_is_true_and_only_of_live(moving):
     clip = moving["live"]
-    for kind in synthetic.ATTACKS:
+    for kind in KINDS:
         assert not moving[kind].depth.any()
     for depth, contour in zip(clip.depth, clip.contour, strict=True):
         assert ((depth > 0) == (contour > 0)).all()
@@ -294,11 +358,57 @@ def test_faces_of_any_size():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("subjects_per_domain", (0, 0, 0)), ("frames", 0), ("face_size", 3), ("fps", 0)],
+    [
+        ("subjects_per_domain", (0, 0, 0)),
+        ("frames", 0),
+        ("face_size", 3),
+        ("fps", 0),
+        ("attacks", ("mask", "voodoo")),
+    ],
 )
 def test_numbers_that_make_no_set_are_named(field, value):
     with pytest.raises(InputError, match=field):
         synthetic.plan(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("domain", "dom_x"), ("attack_type", "mask"), ("variant", "bent")],
+)
+def test_a_video_that_cannot_be_asked_for_is_named(field, value):
+    ask = {"domain": "dom_o", "attack_type": "replay", "subject_seed": 0, "seed": 0}
+    with pytest.raises(InputError, match=field):
+        synthetic.VideoSpec(**{**ask, field: value})
+
+
+@pytest.mark.parametrize(("codec", "suffix"), list(encode.TAGS))
+def test_a_clip_goes_into_every_container(tmp_path, codec, suffix):
+    spec = specs_of("live")[0]
+    clip = synthetic.render(spec)
+    path = synthetic.write_clip(clip, tmp_path / f"clip{suffix}", codec=codec)
+    reader = cv2.VideoCapture(str(path))
+    good, frame = reader.read()
+    assert good and reader.get(cv2.CAP_PROP_FPS) == pytest.approx(spec.fps)
+    assert np.abs(frame[..., ::-1].astype(int) - clip.frames[0]).mean() < 12
+    assert encode.count_frames(path) == spec.frames
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_codec_that_no_container_takes_is_named(tmp_path):
+    clip = synthetic.render(specs_of("live")[0])
+    with pytest.raises(InputError, match="codec 'H264'"):
+        synthetic.write_clip(clip, tmp_path / "clip.mp4", codec="H264")
+
+
+def test_a_device_asked_for_stays_the_same():
+    """`camera_seed` sets the device; the clip's own seed all else."""
+    ask = {"domain": "dom_o", "attack_type": "live", "subject_seed": 1}
+    one, two, other = (
+        set_stage(synthetic.VideoSpec(seed=seed, camera_seed=device, **ask))
+        for seed, device in ((1, 7), (2, 7), (1, 8))
+    )
+    assert one.camera == two.camera != other.camera
+    assert (one.way.heights != two.way.heights).any()
 
 
 def test_a_root_that_cannot_be_a_folder_is_named(tmp_path):
@@ -329,7 +439,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch,
     if where == "maps":
         monkeypatch.setattr(dataset.np, "savez_compressed", full)
     else:
-        monkeypatch.setattr(dataset, "count_frames", lambda path: 1)
+        monkeypatch.setattr(encode, "count_frames", lambda path: 1)
     with pytest.raises(InputError, match="disk is full"):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["plan.json"]
@@ -339,7 +449,7 @@ def test_a_missing_codec_is_named(tmp_path, monkeypatch):
     domain = dataclasses.replace(synthetic.DOMAINS["dom_c"], codec="ZZZZ")
     monkeypatch.setitem(synthetic.DOMAINS, "dom_c", domain)
     spec = next(s for s in synthetic.plan(**TINY) if s.domain == "dom_c")
-    with pytest.raises(InputError, match="codec ZZZZ"):
+    with pytest.raises(InputError, match="codec 'ZZZZ'"):
         dataset.write_one(spec, tmp_path / "video.avi")
     assert not list(tmp_path.iterdir())
 

@@ -1,13 +1,20 @@
 """A synthetic face anti-spoofing set of real video files with true annotations.
 
-A procedural head with known geometry turns, blinks and speaks in a lit room before a
-camera: that is *live*. A spoof is what an attacker would make of the same person: a
-photo or a clip by the attacker's own camera, *printed* (ink gamut, halftone, paper bent
-and lit) or *replayed* (emitting sub-pixels that alias with the sensor, a glass that
-mirrors), moved by hand as a sheet; or a rigid *mask* of the victim's face. All pass the
-same last camera and the same encoder. Four domains (`dom_o`, `dom_c`, `dom_i`, `dom_m`)
-differ in camera, light, room, resolution and container. No person is in two domains or
-two splits.
+A procedural head with known geometry turns, blinks, speaks and smiles in a lit room
+before a camera, and blood pulses in its skin: that is *live*. A spoof is what an attacker
+would make of the same person, one of SiW-M's thirteen types (`ATTACKS`):
+
+- a photo or a clip by the attacker's own camera, *printed* (ink gamut, halftone, paper
+  flat, bent, or cut with his eyes behind the holes) or *replayed* (emitting sub-pixels
+  that alias with the sensor, a glass that mirrors), moved by hand as a sheet;
+- a *mask* or a mannequin (`disguise.WORN`): rigid or flexible, shining, dull or clear;
+- *makeup* (`disguise.PAINTED`): pigments on a head that lives on;
+- *partial* attacks: joke eyes, paper glasses, printed pieces glued on.
+
+All pass the same last camera and the same encoder, and the face box goes its way by one
+law, so that nothing but the pictures tells them apart; `probes` measures that. Four
+domains (`dom_o`, `dom_c`, `dom_i`, `dom_m`) differ in camera, light, room, resolution and
+container, and in what their attackers had. No person is in two domains or two splits.
 
 On disk::
 
@@ -30,12 +37,21 @@ from nasfas_jax.data.synthetic.dataset import (
     write_videos,
 )
 from nasfas_jax.data.synthetic.domains import DOMAINS
-from nasfas_jax.data.synthetic.render import Clip, render
-from nasfas_jax.data.synthetic.specs import ATTACKS, SPLITS, VideoSpec, plan
+from nasfas_jax.data.synthetic.encode import write_clip
+from nasfas_jax.data.synthetic.render import render
+from nasfas_jax.data.synthetic.specs import (
+    ATTACKS,
+    MACRO_TYPES,
+    SPLITS,
+    VideoSpec,
+    plan,
+)
+from nasfas_jax.data.synthetic.stage import Clip
 
 __all__ = [
     "ATTACKS",
     "DOMAINS",
+    "MACRO_TYPES",
     "SPLITS",
     "Annotation",
     "Clip",
@@ -44,5 +60,6 @@ __all__ = [
     "read_annotation",
     "read_index",
     "render",
+    "write_clip",
     "write_videos",
 ]

@@ -1,9 +1,4 @@
-"""Presentation attacks: what lies between a first camera and the last one.
-
-A print and a replay are *recaptures*: a live clip through an attacker's camera, then a
-medium with its own physics, then a rigid sheet moved by hand before the last camera. A
-mask is a rigid head of the victim's shape, worn by somebody.
-"""
+"""Paper and screens: what lies between a first camera and the last one."""
 
 from __future__ import annotations
 
@@ -15,15 +10,6 @@ import numpy as np
 from nasfas_jax.data.synthetic import geometry, scene
 from nasfas_jax.data.synthetic.camera import Camera, linear
 from nasfas_jax.data.synthetic.fields import Array, fractal, step
-from nasfas_jax.data.synthetic.head import Head, cavities, draw_eyes, normals_of
-from nasfas_jax.data.synthetic.identity import skin_colour
-
-MASKS = {  # gloss, exponent, share of the victim's own texture, wrap
-    "resin": (0.14, 32, 0.85, 0.03),
-    "plaster": (0.015, 8, 0.75, 0.0),
-    "silicone": (0.09, 16, 0.9, 0.12),
-    "paper": (0.03, 8, 0.9, 0.02),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +23,7 @@ class Sheet:
       axis: which.
       source_scale: source pixels a head unit on the sheet.
       source_centre: the source pixel that lies in the sheet's middle.
+      holes: middles [2, 2] of the two eye holes on the sheet, or None.
     """
 
     half: tuple[float, float]
@@ -45,6 +32,7 @@ class Sheet:
     axis: int
     source_scale: float
     source_centre: Array
+    holes: Array | None = None
 
     def height(self, x: Array, y: Array) -> Array:
         """z of the sheet."""
@@ -69,7 +57,11 @@ class Sheet:
     def outside(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Signed distances beyond the picture's rim and beyond the sheet's rim."""
         rim = np.maximum(np.abs(x) - self.half[0], np.abs(y) - self.half[1])
-        return rim, rim - np.float32(self.edge)
+        far = rim - np.float32(self.edge)
+        for hole in () if self.holes is None else self.holes:
+            oval = np.sqrt(((x - hole[0]) / 0.27) ** 2 + ((y - hole[1]) / 0.15) ** 2)
+            far = np.maximum(far, (1 - oval) * np.float32(0.15))
+        return rim, far
 
 
 def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Array]:
@@ -86,19 +78,43 @@ def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Arr
 # Print.
 
 
-def ink(picture: Array, rng: np.random.Generator) -> Array:
+@dataclasses.dataclass(frozen=True)
+class Printer:
+    """A printer and its paper.
+
+    Attributes:
+      pitch: of the halftone's dots, the last camera's pixels.
+      gain: exponent of the coverages; below 1 the dots spread and the print darkens.
+      key: share of the grey that black ink prints.
+      white: warmth of the paper's white.
+      gloss: of the paper.
+    """
+
+    pitch: float
+    gain: float
+    key: float
+    white: float
+    gloss: float
+
+
+def draw_printer(rng: np.random.Generator, style: dict) -> Printer:
+    """A printer at random; `style` holds the range of every attribute."""
+    return Printer(**{k: float(rng.uniform(*ends)) for k, ends in style.items()})
+
+
+def ink(picture: Array, printer: Printer) -> Array:
     """Ink coverages C, M, Y, K [H, W, 4] for a linear RGB picture [H, W, 3]."""
     wanted = 1 - np.clip(picture, 0, 1)
     black = wanted.min(2, keepdims=True)
-    removed = np.float32(rng.uniform(0.7, 0.95)) * black * step(black, 0.1, 0.9)
+    removed = np.float32(printer.key) * black * step(black, 0.1, 0.9)
     colours = np.clip((wanted - removed) / (1 - removed), 0, 1)
-    cover = np.concatenate([colours, removed], 2) ** np.float32(
-        rng.uniform(0.85, 1.2)
-    )  # dot gain
-    return cover * np.float32(rng.uniform(0.88, 0.98))
+    cover = np.concatenate([colours, removed], 2) ** np.float32(printer.gain)
+    return cover * np.float32(0.94)
 
 
-def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
+def printed(
+    cover: Array, pitch: float, white: float, rng: np.random.Generator
+) -> Array:
     """Reflectance [H, W, 3] of the halftone of ink coverages on paper.
 
     Clustered dots at 15, 75, 0 and 45 degrees; inks let through each other's light
@@ -107,9 +123,11 @@ def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
     Args:
       cover: C, M, Y, K [H, W, 4].
       pitch: of the dots, pixels of this picture.
-      rng: for screens and paper.
+      white: warmth of the paper.
+      rng: for the paper.
     """
-    paper = np.array([0.88, 0.87, 0.84], np.float32) * np.float32(rng.uniform(0.9, 1))
+    paper = 0.86 * np.exp(np.array([white, 0, -white], np.float32))
+    paper = paper * np.float32(rng.uniform(0.9, 1))
     through = np.array(
         [
             [0.06, 0.55, 0.78],
@@ -135,7 +153,11 @@ def printed(cover: Array, pitch: float, rng: np.random.Generator) -> Array:
 
 
 def print_texture(
-    picture: Array, scale: float, camera: Camera, rng: np.random.Generator
+    picture: Array,
+    scale: float,
+    camera: Camera,
+    printer: Printer,
+    rng: np.random.Generator,
 ) -> Array:
     """A printed photo as the last camera's lens will spread it, [2H, 2W, 3] or so.
 
@@ -143,11 +165,11 @@ def print_texture(
       picture: the attacker's photo, uint8 RGB.
       scale: texels a sensor pixel.
       camera: the last camera, for its blur: dots finer than a pixel alias afterwards.
-      rng: the print shop.
+      printer: the print shop's.
+      rng: for the paper.
     """
-    pitch = scale * rng.uniform(0.9, 1.9)
-    cover = ink(linear(picture), rng)
-    reflect = printed(cover, pitch, rng)
+    cover = ink(linear(picture), printer)
+    reflect = printed(cover, scale * printer.pitch, printer.white, rng)
     return cv2.GaussianBlur(reflect, (0, 0), scale * np.hypot(camera.psf, 0.29))
 
 
@@ -227,18 +249,25 @@ class Display:
     focus: float
 
 
-def draw_display(rng: np.random.Generator) -> Display:
-    """A phone, tablet or monitor at random."""
-    blue = rng.uniform(0.02, 0.16)
+def draw_display(rng: np.random.Generator, style: dict) -> Display:
+    """A phone, tablet or monitor at random.
+
+    Args:
+      rng: the attacker's generator.
+      style: ranges `pitch`, `blue` (of its white), `brightness`, `black`, `gamma`,
+        `focus`.
+    """
+    blue = rng.uniform(*style["blue"])
+    low, high = np.log(style["pitch"])
     return Display(
-        pitch=float(rng.uniform(1.15, 2.3)),
+        pitch=float(np.exp(rng.uniform(low, high))),
         white=np.array([1 - blue, 1.0, 1 + blue], np.float32),
-        brightness=float(rng.uniform(0.7, 1.5)),
-        black=float(rng.uniform(0.004, 0.03)),
-        gamma=float(rng.uniform(0.9, 1.15)),
+        brightness=float(rng.uniform(*style["brightness"])),
+        black=float(rng.uniform(*style["black"])),
+        gamma=float(rng.uniform(*style["gamma"])),
         duty=float(rng.uniform(0.24, 0.33)),
         reflect=float(rng.uniform(0.01, 0.05)),
-        focus=float(rng.uniform(0.35, 0.65)),
+        focus=float(rng.uniform(*style["focus"])),
     )
 
 
@@ -323,46 +352,3 @@ def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
     drift = (track.rotation[frame, 2, :2] * -2.5 * track.scale).astype(np.float64)
     matrix = np.array([[-1, 0, room.shape[1] + drift[0]], [0, 1, drift[1]]])
     return cv2.warpAffine(room, matrix, track.size, borderMode=cv2.BORDER_REFLECT)
-
-
-# Mask.
-
-
-def make_mask(head: Head, rng: np.random.Generator) -> Head:
-    """A rigid mask of a head: smoother, thicker, of another material, with an edge.
-
-    The eyes are either painted (as the mask's own texture) or holes with the wearer's
-    eyes behind; `draw_eyes` draws them then, and `over` holds the holes' rim.
-    """
-    gloss, shine, own, wrap = MASKS[str(rng.choice(list(MASKS)))]
-    chart, who = head.chart, head.who
-    radius = np.sqrt((chart.x / (0.93 * who.width)) ** 2 + ((chart.y - 0.4) / 1.2) ** 2)
-    part = chart.soft((radius - 1) * 0.9, 0.02)
-    part = np.minimum(part, head.cover)
-    smooth = chart.blur(head.height, rng.uniform(0.03, 0.07))
-    lifted = smooth + np.float32(rng.uniform(0.04, 0.09))
-    rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
-    lifted = lifted + rough * np.float32(0.002 if gloss < 0.05 else 0.0006)
-    height = head.height + part * (lifted - head.height)
-    painted = draw_eyes(head, 0.95, (0.0, 0.0)) if rng.random() < 0.5 else head.albedo
-    tint = skin_colour(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
-    flat = chart.blur(painted, rng.uniform(0.015, 0.04))
-    flat = own * flat + (1 - own) * tint.astype(np.float32)
-    edge = np.clip(1 - np.abs(part - 0.5) * 2.2, 0, 1)
-    albedo = head.albedo + part[..., None] * (flat - head.albedo)
-    albedo = albedo * (1 - 0.5 * edge)[..., None]
-    over = head.over.copy()
-    if painted is not head.albedo:  # nothing moves: the picture lies over the eyes
-        over = np.dstack([albedo * part[..., None], part])
-    height = height.astype(np.float32)
-    return dataclasses.replace(
-        head,
-        height=height,
-        normals=normals_of(height, chart.density),
-        albedo=albedo.astype(np.float32),
-        gloss=(head.gloss + part * (gloss - head.gloss)).astype(np.float32),
-        cavity=cavities(chart, height),
-        wrap=np.full(3, wrap, np.float32),
-        over=over.astype(np.float32),
-        shine=shine,
-    )

@@ -126,31 +126,46 @@ def linear(picture: Array) -> Array:
 
 
 def vary(camera: Camera, rng: np.random.Generator) -> Camera:
-    """The same camera on another day: exposure, focus and balance vary a little."""
+    """The same camera on another day: exposure, focus, balance and ISO speed vary.
+
+    The ISO speed spreads the noise fourfold, and with it the size of the encoded file,
+    which then says little of what was filmed.
+    """
     cast = np.exp(rng.normal(0, 0.025, 3))
     balance = tuple(float(a * b) for a, b in zip(camera.balance, cast, strict=True))
+    speed = float(np.exp(rng.uniform(-1.1, 0.4)))
     return dataclasses.replace(
         camera,
         psf=camera.psf * float(rng.uniform(0.9, 1.2)),
         target=camera.target * float(np.exp(rng.normal(0, 0.12))),
-        shot=camera.shot * float(rng.uniform(0.7, 1.4)),
+        shot=camera.shot * speed**2,
+        read=camera.read * speed,
         balance=balance,
     )
 
 
-def consumer_camera(rng: np.random.Generator) -> Camera:
-    """An attacker's phone or compact camera, at random: it takes the source picture."""
+def attackers_camera(rng: np.random.Generator, style: dict) -> Camera:
+    """The device that takes the source picture, at random.
+
+    Args:
+      rng: the attacker's generator.
+      style: ranges `psf`, `saturation`, `contrast`, `sharpen` and `warmth` (of what its
+        white balance leaves): a soft webcam or a crisp camera.
+    """
+    cast = np.exp(rng.normal(0, 0.03, 3))
+    warm = rng.uniform(*style["warmth"])
+    balance = cast * np.exp(np.array([warm, 0, -warm]))
     return Camera(
-        psf=float(rng.uniform(0.4, 0.7)),
+        psf=float(rng.uniform(*style["psf"])),
         vignette=float(rng.uniform(0, 0.2)),
         target=float(rng.uniform(0.19, 0.28)),
-        shot=float(rng.uniform(0.0005, 0.002)),
-        read=float(rng.uniform(0.002, 0.006)),
-        balance=tuple(float(g) for g in np.exp(rng.normal(0, 0.04, 3))),  # pyright: ignore[reportArgumentType]
-        saturation=float(rng.uniform(1.0, 1.3)),
+        shot=float(rng.uniform(0.0002, 0.0006)),
+        read=float(rng.uniform(0.001, 0.003)),
+        balance=tuple(float(g) for g in balance),  # pyright: ignore[reportArgumentType]
+        saturation=float(rng.uniform(*style["saturation"])),
         gamma=float(rng.uniform(2.0, 2.4)),
-        contrast=float(rng.uniform(0.0, 0.4)),
-        sharpen=float(rng.uniform(0.1, 0.6)),
+        contrast=float(rng.uniform(*style["contrast"])),
+        sharpen=float(rng.uniform(*style["sharpen"])),
         smooth=0.0,
     )
 

@@ -16,13 +16,15 @@ import cv2
 import numpy as np
 
 from nasfas_jax.data.synthetic.domains import DOMAINS
-from nasfas_jax.data.synthetic.render import Clip, render
+from nasfas_jax.data.synthetic.encode import encode, quality_for
+from nasfas_jax.data.synthetic.render import render
 from nasfas_jax.data.synthetic.specs import VideoSpec, plan
+from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
 Array = np.ndarray
 
-FORMAT = {"format": "nasfas-synthetic", "version": 1}
+FORMAT = {"format": "nasfas-synthetic", "version": 2}
 # Measured on the default set; only the warning about a full disk depends on it.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 
@@ -66,6 +68,7 @@ def write_videos(
     *,
     subjects_per_domain: Sequence[int] = (8, 4, 4),
     live_videos: int = 2,
+    attacks: Sequence[str] = ("print", "replay", "mask"),
     frames: int = 24,
     fps: float = 25.0,
     face_size: int = 64,
@@ -81,7 +84,8 @@ def write_videos(
 
     Args:
       root: folder; made if missing.
-      subjects_per_domain, live_videos, frames, fps, face_size, seed: see `plan`.
+      subjects_per_domain, live_videos, attacks, frames, fps, face_size, seed: as `plan`
+        takes them.
       workers: processes; 1 renders in this one.
       progress: called with (videos done, videos in all) after each video.
 
@@ -92,6 +96,7 @@ def write_videos(
     settings = {
         "subjects_per_domain": [int(n) for n in subjects_per_domain],
         "live_videos": live_videos,
+        "attacks": list(attacks),
         "frames": frames,
         "fps": fps,
         "face_size": face_size,
@@ -117,7 +122,7 @@ def write_videos(
 def _write_index(root, settings: dict, specs, paths) -> None:
     """Say in one file what the finished set holds."""
     entries = [
-        {"path": path.relative_to(root).as_posix(), **dataclasses.asdict(spec)}
+        {"path": path.relative_to(root).as_posix(), **_entry(spec)}
         for spec, path in zip(specs, paths, strict=True)
     ]
     try:
@@ -260,12 +265,13 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
     Raises:
       InputError: the disk is full, or the codec is missing.
     """
-    clip = render(spec)
+    clip, domain = render(spec), DOMAINS[spec.domain]
     part = path.with_name(f".part-{path.name}")
     maps = path.with_name(f".part-{path.stem}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(part, clip.frames, spec)
+        quality = _quality(part, clip, spec)
+        encode(part, clip.frames, clip.fps, domain.codec, quality)
         np.savez_compressed(
             maps, depth=clip.depth, contour=clip.contour, depth_box=clip.depth_box
         )
@@ -284,10 +290,25 @@ def _fields(spec: VideoSpec, clip: Clip) -> dict:
     """The annotation as JSON holds it."""
     return {
         **FORMAT,
-        **dataclasses.asdict(spec),
+        **_entry(spec),
         "boxes": np.round(clip.boxes.astype(float), 2).tolist(),
         "eyes": np.round(clip.eyes.astype(float), 2).tolist(),
     }
+
+
+def _entry(spec: VideoSpec) -> dict:
+    """What the set's files say of a video."""
+    return {**dataclasses.asdict(spec), "label": spec.label}
+
+
+def _quality(part: pathlib.Path, clip: Clip, spec: VideoSpec) -> int:
+    """That of Motion-JPEG which holds the file to a size drawn without the label."""
+    domain = DOMAINS[spec.domain]
+    if domain.codec != "MJPG":
+        return 0
+    low, high = np.log(domain.rate)
+    rate = np.exp(np.random.default_rng([spec.seed, 4]).uniform(low, high))
+    return quality_for(part, clip, rate)
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:
@@ -298,40 +319,3 @@ def _write_json(path: pathlib.Path, content: dict) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _encode(path: pathlib.Path, frames: Array, spec: VideoSpec) -> None:
-    """Write RGB frames [T, H, W, 3] through the domain's codec and count them again."""
-    domain = DOMAINS[spec.domain]
-    code = cv2.VideoWriter.fourcc(*domain.codec)
-    size = (frames.shape[2], frames.shape[1])
-    own = domain.codec == "MJPG"  # OpenCV's own writer is the one with a quality
-    api = cv2.CAP_OPENCV_MJPEG if own else cv2.CAP_FFMPEG
-    writer = cv2.VideoWriter(str(path), api, code, spec.fps, size)
-    if not writer.isOpened():
-        raise InputError(
-            f"OpenCV {cv2.__version__} cannot open {path} for writing with codec "
-            f"{domain.codec}, which domain {domain.name} of the synthetic set needs. "
-            "Install the pinned opencv-python-headless, and check that the folder can "
-            "be written to."
-        )
-    if own:
-        # Drawn without regard to the label, so that a file's size tells little of it.
-        vary = np.random.default_rng([spec.seed, 4]).integers(-14, 11)
-        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, float(domain.quality + vary))
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
-    # VideoWriter reports no failed write: a full disk shows only when reading back.
-    if count_frames(path) != len(frames):
-        raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
-
-
-def count_frames(path: pathlib.Path) -> int:
-    """Frames that OpenCV decodes from a video file."""
-    reader = cv2.VideoCapture(str(path))
-    count = 0
-    while reader.grab():
-        count += 1
-    reader.release()
-    return count

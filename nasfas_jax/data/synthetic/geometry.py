@@ -52,21 +52,29 @@ class Track:
         plane = seen[..., :2] / (1 - seen[..., 2:] / DISTANCE)
         return plane * self.scale + (np.array(self.size, np.float32) - 1) / 2
 
-    def place(self, points: Array, height: float, centre: Array) -> Track:
-        """The same way, scaled and moved so that the points' box is as asked.
+    def place(self, points: Array, heights: Array, centres: Array) -> Track:
+        """The same turning, scaled and moved so that the points' box goes as asked.
+
+        Size and path of the box then say nothing of what moves: the face is nearer or
+        farther, left or right, by just what its turning would have added.
 
         Args:
           points: [T, P, 3] or [P, 3], the points whose bounding box counts.
-          height: wanted mean height of the box, pixels.
-          centre: wanted mean centre of the box, pixels [2].
+          heights: wanted heights of the box, pixels [T].
+          centres: wanted centres of the box, pixels [T, 2].
         """
         track = self
-        for _ in range(4):
+        for _ in range(6):
             box = bounding(track.project(points))
-            scale = track.scale * height / float(box[:, 3].mean())
-            off = (centre - (box[:, :2] + box[:, 2:] / 2).mean(0)) / scale
-            shift = track.shift + np.append(off, 0).astype(np.float32)
-            track = dataclasses.replace(track, scale=scale, shift=shift)
+            scale = track.scale * float(heights.mean() / box[:, 3].mean())
+            grown = heights / box[:, 3] * (track.scale / scale)
+            away = (1 - track.shift[:, 2] / DISTANCE) / grown
+            off = (centres - (box[:, :2] + box[:, 2:] / 2)) * (away / scale)[:, None]
+            z = DISTANCE * (1 - away)
+            shift = np.column_stack([track.shift[:, :2] + off, z - z.mean()])
+            track = dataclasses.replace(
+                track, scale=scale, shift=shift.astype(np.float32)
+            )
         return track
 
     def see(
@@ -106,6 +114,11 @@ class Track:
 
         depth = _first_hit(above) if search else _fall(above, u.shape)
         return start[0] + depth * along[0], start[1] + depth * along[1], depth
+
+
+def at_rest(rotation: Array, size: tuple[int, int]) -> Track:
+    """A way that only turns; `place` gives it size and path."""
+    return Track(rotation, np.zeros((len(rotation), 3), np.float32), 1.0, size)
 
 
 def _first_hit(above: Callable[[Array], Array]) -> Array:

@@ -16,7 +16,7 @@ from nasfas_jax.data.synthetic.fields import (
     pair,
     step,
 )
-from nasfas_jax.data.synthetic.identity import Identity, skin_colour
+from nasfas_jax.data.synthetic.identity import BY_BLOOD, Identity, skin_colour
 
 LEFT, TOP, RIGHT, BOTTOM = -1.65, -2.0, 1.65, 2.25
 
@@ -36,6 +36,8 @@ class Head:
       cavity: ambient light that reaches the point, 0 to 1 [H, W].
       wrap: how far light scatters round under the skin, by colour [3].
       over: what lies over the eyes (glasses, a fringe): colour and cover [H, W, 4].
+      blood: share of light, by colour, that a unit of blood more takes from the living
+        skin that is seen [H, W, 3].
       shine: exponent of the specular lobe.
     """
 
@@ -49,6 +51,7 @@ class Head:
     cavity: Array
     wrap: Array
     over: Array
+    blood: Array
     shine: int = 16
 
 
@@ -65,7 +68,7 @@ def build_head(who: Identity, density: float) -> Head:
     body = np.maximum(chart.soft(np.maximum(rim, -1.62 - chart.y)), ears)
     cover = np.maximum(body, hair)
     height = np.where(cover > 0.05, height, shape.FLOOR).astype(np.float32)
-    albedo, gloss = _skin(who, chart, rng)
+    albedo, gloss = skin(who, chart, rng)
     albedo *= (1 - 0.25 * ears * chart.soft(np.abs(np.abs(chart.x) - 1.06) - 0.03))[
         ..., None
     ]
@@ -88,6 +91,7 @@ def build_head(who: Identity, density: float) -> Head:
         cavities(chart, height),
         np.array([0.34, 0.20, 0.14], np.float32),
         over.astype(np.float32),
+        (body - ears * 0.5).clip(0, 1)[..., None] * (1 - over[..., 3:]) * BY_BLOOD,
     )
 
 
@@ -120,7 +124,7 @@ def cavities(chart: Chart, height: Array) -> Array:
     return np.clip(1 - deep - wide, 0.35, 1).astype(np.float32)
 
 
-def _skin(who: Identity, chart: Chart, rng: np.random.Generator) -> tuple[Array, Array]:
+def skin(who: Identity, chart: Chart, rng: np.random.Generator) -> tuple[Array, Array]:
     """Albedo [H, W, 3] and gloss [H, W] of the face without eyes."""
     x, y, density = chart.x, chart.y, chart.density
     base = who.eye_y + who.nose_length

@@ -31,6 +31,8 @@ EYE_COLOURS = np.array(
     np.float32,
 )
 
+BY_BLOOD = np.array([0.10, 0.55, 0.52], np.float32)  # absorbance of a unit, by colour
+
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
@@ -143,6 +145,5 @@ def skin_colour(melanin: float, blood: float | Array) -> Array:
     """
     tissue = np.array([0.88, 0.72, 0.62], np.float32)
     by_melanin = np.array([1.8, 2.35, 2.8], np.float32)
-    by_blood = np.array([0.10, 0.55, 0.52], np.float32)
-    density = np.asarray(blood, np.float32)[..., None] * by_blood
+    density = np.asarray(blood, np.float32)[..., None] * BY_BLOOD
     return tissue * np.exp(-np.float32(melanin) * by_melanin - density)

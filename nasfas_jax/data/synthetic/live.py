@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from nasfas_jax.data.synthetic import geometry, scene, shape
-from nasfas_jax.data.synthetic.fields import Array, Chart, step
+from nasfas_jax.data.synthetic.fields import Array, Chart, bump, pair, step
 from nasfas_jax.data.synthetic.head import Head, draw_eyes
 from nasfas_jax.data.synthetic.identity import Identity
 
@@ -123,13 +123,15 @@ LANDMARKS = (
 class Sitter:
     """All that stays the same over one clip of one person in one room.
 
-    `points` [T, P, 2] are the pixels of `face_points` in every frame.
+    `points` [T, P, 2] are the pixels of `face_points` in every frame, `shake` [T, 2]
+    those by which the background moves.
     """
 
     head: Head
     light: scene.Light
     body: scene.Body
     background: Array
+    shake: Array
     behaviour: scene.Behaviour
     track: geometry.Track
     shadow: Array
@@ -161,10 +163,13 @@ class Sitter:
         grid, seen = self.look(frame)
         gaze = (float(act.gaze[frame, 0]), float(act.gaze[frame, 1]))
         albedo = draw_eyes(head, float(act.open_[frame]), gaze)
+        albedo -= albedo * (act.pulse[frame] * head.blood)
         turn = self.track.rotation[frame]
         texture = shade(head, albedo, self.light, turn, self.shadow)
         places = geometry.spread(seen[..., :2], grid, self.track)
         x, y = cv2.split(places)
+        if act.smile[frame] or act.brow[frame]:
+            y = express(head.who, x, y, act.smile[frame], act.brow[frame])
         y = speak(head.who, x, y, float(act.mouth[frame]))
         picture = cv2.remap(
             texture,
@@ -173,7 +178,8 @@ class Sitter:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        behind = scene.paste(self.background, self._body(frame))
+        room = scene.moved(self.background, self.shake[frame])
+        behind = scene.paste(room, self._body(frame))
         return scene.paste(behind, picture), grid, seen
 
     def _body(self, frame: int) -> Array:
@@ -208,6 +214,15 @@ def speak(who: Identity, x: Array, y: Array, mouth: float) -> Array:
     seam = y - who.mouth_y + who.smile * (x / who.mouth_width) ** 2
     fade = step(-y, -2.0, -1.1)
     return y - np.clip(seam, 0, gap) * fade
+
+
+def express(who: Identity, x: Array, y: Array, smile: float, brow: float) -> Array:
+    """Texture ordinates with the mouth's corners and the brows drawn up."""
+    corners = np.float32(0.06 * smile) * pair(x, y, who.mouth_width, who.mouth_y, *WIDE)
+    return y + corners + np.float32(0.05 * brow) * bump(0, y, 0, who.brow_y, 1, 0.14)
+
+
+WIDE = (0.16, 0.13)  # head units round a mouth's corner that move with it
 
 
 def contour_mask(points: Array, box: Array, cells: int) -> Array:

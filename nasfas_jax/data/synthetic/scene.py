@@ -58,44 +58,125 @@ def draw_light(rng: np.random.Generator, style: dict) -> Light:
 
 @dataclasses.dataclass(frozen=True)
 class Behaviour:
-    """What a sitter does over a clip: [T] each, and the head's rotation and shift.
+    """What a sitter does over a clip: [T] each, and the head's rotation.
 
     Attributes:
       rotation: [T, 3, 3].
-      shift: [T, 3] in head units.
       open_: openness of the eyes, 1 open.
       gaze: [T, 2], right and down.
       mouth: openness of the mouth, 0 shut.
+      smile: how far the mouth's corners are drawn up, about -1 to 1.
+      brow: how far the brows are raised, about -1 to 1.
+      pulse: blood in the skin beyond its mean, in `identity.skin_colour`'s unit.
     """
 
     rotation: Array
-    shift: Array
     open_: Array
     gaze: Array
     mouth: Array
+    smile: Array
+    brow: Array
+    pulse: Array
+
+    def stiffen(self, flex: float) -> Behaviour:
+        """The same under a mask that lets through a share `flex` of the expression."""
+        return dataclasses.replace(
+            self,
+            mouth=self.mouth * np.float32(flex),
+            smile=self.smile * np.float32(flex),
+            brow=self.brow * np.float32(flex),
+        )
+
+    def stare(self) -> Behaviour:
+        """The same with painted eyes, which neither blink nor wander."""
+        return dataclasses.replace(
+            self, open_=np.full_like(self.open_, 0.95), gaze=0 * self.gaze
+        )
 
 
-def sway(
-    rng: np.random.Generator, times: Array, angle: float, way: float
-) -> tuple[Array, Array]:
-    """Rotations [T, 3, 3] and shifts [T, 3] of something held or carried by a person.
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a face goes through the frame.
+
+    Attributes:
+      heights: of the face box, pixels [T].
+      centres: of the face box, pixels [T, 2].
+      shake: of the room behind, pixels [T, 2]: what the camera's motion makes of it.
+    """
+
+    heights: Array
+    centres: Array
+    shake: Array
+
+    def scaled(self, factor: float) -> Way:
+        """The same for a face of another size."""
+        return dataclasses.replace(self, heights=factor * self.heights)
+
+
+def wander(rng: np.random.Generator, times: Array, height: float, centre: Array) -> Way:
+    """The way of a face box through a clip.
+
+    A head that sways, a hand that holds a print, a tripod or a hand under the camera:
+    all draw from this one law, so that the box's motion tells none from another.
 
     Args:
       rng: the generator.
       times: seconds [T].
-      angle: deviation of the turning, degrees.
-      way: deviation of the shift, head units.
+      height: mean height, pixels.
+      centre: mean centre [2].
     """
-    size = np.deg2rad(angle) * np.array([1.0, 0.6, 0.5])
+    size = height * 0.018 * np.exp(rng.normal(0, 0.6))
+    path = size * np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
+    zoom = 0.5 * size * waves(rng, times, 0.2, 0.8)
+    held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the rest stand on a tripod
+    return Way(height + zoom, centre + path, held * path)
+
+
+def moved(room: Array, shake: Array) -> Array:
+    """A room [H, W, C] as a camera sees it that has turned by `shake` pixels [2]."""
+    matrix = np.array([[1, 0, shake[0]], [0, 1, shake[1]]])
+    size = room.shape[1::-1]
+    return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
+
+
+def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
+    """Rotations [T, 3, 3] of something held or carried by a person.
+
+    Args:
+      rng: the generator.
+      times: seconds [T].
+      tilt: how far off the camera's axis it is held, beside a head. A plane that faces
+        the camera hardly changes its width when it turns, a head does; a plane that is
+        held askew does too, and its box then moves as a head's.
+    """
+    size = np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4))) * np.array([1.0, 0.6, 0.5])
     start = np.deg2rad([5.0, 3.5, 2.5]) * rng.standard_normal(3)
+    start[:2] *= tilt
     angles = [start[i] + size[i] * waves(rng, times, 0.25, 1.1) for i in range(3)]
-    shift = [way * waves(rng, times, 0.2, 1.0) for _ in range(3)]
-    return geometry.rotations(*angles), np.stack(shift, 1).astype(np.float32)
+    return geometry.rotations(*angles)
 
 
 def behave(rng: np.random.Generator, times: Array) -> Behaviour:
     """A natural clip: the head turns, eyes blink and wander, the mouth may speak."""
-    rotation, shift = sway(rng, times, 4.0, 0.05)
+    rotation = turn(rng, times)
+    mouth = np.zeros(len(times))
+    if rng.random() < 0.5:
+        mouth = np.clip(0.35 + 0.5 * waves(rng, times, 2.0, 4.5), 0, 1)
+    gaze = np.stack([waves(rng, times, 0.2, 0.8) for _ in range(2)], 1)
+    smile, brow = (waves(rng, times, 0.2, 0.7) for _ in range(2))
+    return Behaviour(
+        rotation,
+        blink(rng, times),
+        np.clip(0.4 * gaze, -0.8, 0.8),
+        mouth.astype(np.float32),
+        np.float32(rng.uniform(0.2, 1)) * np.clip(smile, -1, 1),
+        np.float32(rng.uniform(0.1, 0.7)) * np.clip(brow, -1, 1),
+        heartbeat(rng, times),
+    )
+
+
+def blink(rng: np.random.Generator, times: Array) -> Array:
+    """Openness of the eyes [T]; at least one blink, of 0.2 s or so."""
     end = float(times[-1])
     open_ = np.full(len(times), rng.uniform(0.85, 1.0))
     blinks = [rng.uniform(0.15, max(0.2, end - 0.2))]
@@ -104,14 +185,18 @@ def behave(rng: np.random.Generator, times: Array) -> Behaviour:
         span = rng.uniform(0.08, 0.13)
         lid = np.clip(1.35 - ((times - moment) / span) ** 2, 0, 1)
         open_ = np.minimum(open_, 1 - lid)
-    mouth = np.zeros(len(times))
-    if rng.random() < 0.5:
-        mouth = np.clip(0.35 + 0.5 * waves(rng, times, 2.0, 4.5), 0, 1)
-    gaze = np.stack([waves(rng, times, 0.2, 0.8) for _ in range(2)], 1)
-    gaze = np.clip(0.4 * gaze, -0.8, 0.8)
-    return Behaviour(
-        rotation, shift, open_.astype(np.float32), gaze, mouth.astype(np.float32)
-    )
+    return open_.astype(np.float32)
+
+
+def heartbeat(rng: np.random.Generator, times: Array) -> Array:
+    """Blood in the skin beyond its mean [T]: 50 to 110 beats a minute.
+
+    It takes about a hundredth of the green light and a fifth of that of the red, as
+    remote photoplethysmography finds in faces.
+    """
+    phase = 2 * np.pi * (rng.uniform(50, 110) / 60 * times + rng.random())
+    wave = np.sin(phase) + 0.35 * np.sin(2 * phase - 0.8)
+    return (rng.uniform(0.01, 0.03) * wave).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,37 +10,85 @@ from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
-ATTACKS = ("print", "replay", "mask")
+ATTACKS = {  # SiW-M's thirteen, with the ways in which each comes
+    "replay": ("video", "photo"),
+    "print": ("flat", "bent", "cut"),
+    "half_mask": ("upper", "lower"),
+    "silicone_mask": ("silicone",),
+    "transparent_mask": ("transparent",),
+    "paper_mask": ("holes", "whole"),
+    "mannequin": ("plastic", "resin"),
+    "obfuscation": ("paint", "beard"),
+    "impersonation": ("impersonation",),
+    "cosmetic": ("cosmetic",),
+    "funny_eye": ("funny_eye",),
+    "paper_glasses": ("paper_glasses",),
+    "partial_paper": ("eyes", "mouth"),
+}
+MACRO_TYPES = {  # NAS-FAS sec. 5.1: what type-aware search calls a type
+    "replay": ("replay",),
+    "print": ("print",),
+    "mask": (
+        "half_mask",
+        "silicone_mask",
+        "transparent_mask",
+        "paper_mask",
+        "mannequin",
+    ),
+    "makeup": ("obfuscation", "impersonation", "cosmetic"),
+    "partial": ("funny_eye", "paper_glasses", "partial_paper"),
+}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoSpec:
-    """One video of the plan; everything in it follows from these fields.
+    """One video; everything in it follows from these fields.
 
     Attributes:
-      video: unique name, also the file's stem.
-      subject: the person; of one domain and one split only.
-      domain: key of `domains.DOMAINS`.
-      attack_type: "live", "print", "replay" or "mask".
-      label: 1 live, 0 spoof.
-      split: "train", "development" or "test".
-      subject_seed, seed: entropy of the person and of the clip.
+      domain: key of `domains.DOMAINS`: camera, light, room, frame size.
+      attack_type: "live" or a key of `ATTACKS`.
+      subject_seed: entropy of the person: the same in all videos of a subject.
+      seed: entropy of the clip.
+      variant: one of the attack's ways in `ATTACKS`; "" draws one by `seed`.
+      camera_seed: entropy of the device and its setting; None takes `seed`.
       frames: number of frames.
       fps: frames a second.
       face_size: height of the face box in pixels, about; domains vary it.
+      video: unique name, also the file's stem.
+      subject: the person's name; of one domain and one split only.
+      split: "train", "development" or "test".
     """
 
-    video: str
-    subject: str
     domain: str
     attack_type: str
-    label: int
-    split: str
     subject_seed: int
     seed: int
-    frames: int
-    fps: float
-    face_size: int
+    variant: str = ""
+    camera_seed: int | None = None
+    frames: int = 24
+    fps: float = 25.0
+    face_size: int = 64
+    video: str = ""
+    subject: str = ""
+    split: str = ""
+
+    def __post_init__(self):
+        ways = ATTACKS.get(self.attack_type, ())
+        _check("domain", f"one of {list(DOMAINS)}", self.domain, self.domain in DOMAINS)
+        known = self.attack_type == "live" or bool(ways)
+        expected = f"'live' or one of {list(ATTACKS)}"
+        _check("attack_type", expected, self.attack_type, known)
+        expected = f"'' or one of {list(ways)} for {self.attack_type}"
+        _check("variant", expected, self.variant, self.variant in ("", *ways))
+        _check("frames", "at least 1", self.frames, self.frames >= 1)
+        _check("fps", "above 0", self.fps, self.fps > 0)
+        good = 24 <= self.face_size <= 1024
+        _check("face_size", "24 to 1024 pixels", self.face_size, good)
+
+    @property
+    def label(self) -> int:
+        """1 live, 0 spoof."""
+        return int(self.attack_type == "live")
 
     @property
     def suffix(self) -> str:
@@ -57,6 +105,7 @@ def plan(
     *,
     subjects_per_domain: Sequence[int] = (8, 4, 4),
     live_videos: int = 2,
+    attacks: Sequence[str] = ("print", "replay", "mask"),
     frames: int = 24,
     fps: float = 25.0,
     face_size: int = 64,
@@ -65,11 +114,13 @@ def plan(
     """The list of videos, the same for the same arguments.
 
     Every subject belongs to one domain and one split, and has `live_videos` live videos
-    and one of each attack type.
+    and one of each of `attacks`.
 
     Args:
       subjects_per_domain: people in train, development and test, in each domain.
       live_videos: live videos of a person.
+      attacks: attack types, and macro types (keys of `MACRO_TYPES`), of whose attack
+        types one subject after another gets the next.
       frames: frames of a video.
       fps: frames a second.
       face_size: height of the face box in pixels, about: a 64 x 64 crop wants 56 to 80,
@@ -77,34 +128,37 @@ def plan(
       seed: of everything.
 
     Raises:
-      InputError: a number that makes no set.
+      InputError: a number that makes no set, or an unknown attack.
     """
     people = subjects_per_domain
     good = len(people) == 3 and min(people) >= 0 and sum(people) > 0
     _check("subjects_per_domain", "three numbers >= 0, not all 0", people, good)
     _check("live_videos", "at least 1", live_videos, live_videos >= 1)
-    _check("frames", "at least 1", frames, frames >= 1)
-    _check("fps", "above 0", fps, fps > 0)
-    _check("face_size", "24 to 1024 pixels", face_size, 24 <= face_size <= 1024)
-    takes = [(f"live{number + 1}", "live") for number in range(live_videos)]
-    takes += [(attack, attack) for attack in ATTACKS]
-    return [
-        VideoSpec(
-            video=f"{subject}_{take}",
-            subject=subject,
-            domain=domain,
-            attack_type=attack_type,
-            label=int(attack_type == "live"),
-            split=split,
-            subject_seed=_derive(seed, subject),
-            seed=_derive(seed, f"{subject}_{take}"),
-            frames=frames,
-            fps=fps,
-            face_size=face_size,
-        )
-        for domain, split, subject in _people(people)
-        for take, attack_type in takes
-    ]
+    groups = {**{name: (name,) for name in ATTACKS}, **MACRO_TYPES}
+    good = len(set(attacks)) == len(attacks) and set(attacks) <= set(groups)
+    _check("attacks", f"different ones of {list(groups)}", list(attacks), good)
+    specs = []
+    for number, (domain, split, subject) in enumerate(_people(people)):
+        takes = [(f"live{take + 1}", "live") for take in range(live_videos)]
+        for name in attacks:
+            kind = groups[name][number % len(groups[name])]
+            takes.append((kind, kind))
+        specs += [
+            VideoSpec(
+                video=f"{subject}_{take}",
+                subject=subject,
+                domain=domain,
+                attack_type=attack_type,
+                split=split,
+                subject_seed=derive(seed, subject),
+                seed=derive(seed, f"{subject}_{take}"),
+                frames=frames,
+                fps=fps,
+                face_size=face_size,
+            )
+            for take, attack_type in takes
+        ]
+    return specs
 
 
 def _people(subjects_per_domain: Sequence[int]) -> Iterator[tuple[str, str, str]]:
@@ -127,7 +181,7 @@ def _check(field: str, expected: str, value, good: bool) -> None:
         )
 
 
-def _derive(seed: int, name: str) -> int:
+def derive(seed: int, name: str) -> int:
     """A seed for a name: independent of order, of workers and of what else is made."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "little")

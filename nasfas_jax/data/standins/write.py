@@ -1,0 +1,251 @@
+"""Write a stand-in: render few clips, put them into many files with true names."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from nasfas_jax.data import synthetic
+from nasfas_jax.data.standins import shot
+from nasfas_jax.data.standins.annotations import DIALECTS
+from nasfas_jax.data.standins.layouts import LAYOUTS, File, Layout
+from nasfas_jax.data.standins.lists import LISTS
+from nasfas_jax.data.synthetic.specs import derive
+from nasfas_jax.errors import InputError
+
+MARK = "standin.json"
+CODECS = {".avi": "MJPG", ".mov": "MJPG", ".mp4": "mp4v"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What decides the content of a stand-in."""
+
+    layout: str
+    subjects: int | None
+    frames: int
+    face_size: int
+    distinct: int | None
+    seed: int
+    empty: bool
+
+
+def write(
+    layout: str,
+    root: str | os.PathLike,
+    *,
+    subjects: int | None = None,
+    frames: int = 24,
+    face_size: int = 64,
+    distinct: int | None = 4,
+    seed: int = 0,
+    empty: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[pathlib.Path]:
+    """Write a synthetic dataset in a layout; an interrupted call goes on on repetition.
+
+    Args:
+      layout: a key of `LAYOUTS`.
+      root: the dataset's folder; made if missing.
+      subjects: people in each of the dataset's own splits (for siw_m: videos in each
+        group of names); None takes `Layout.few`, and all there are if `empty`.
+      frames, face_size, seed: as `synthetic.VideoSpec`.
+      distinct: clips rendered for a person and kind of attack, which that person's
+        files of the kind share in turn; None renders every file anew.
+      empty: files of no bytes under all names, without annotations: for listing.
+      progress: called with (files done, files in all).
+
+    Returns:
+      The video files in the layout's order.
+
+    Raises:
+      InputError: an unknown layout, a number that makes no set, a folder that holds
+        something else or cannot be written, or a full disk.
+    """
+    settings = _Settings(layout, subjects, frames, face_size, distinct, seed, empty)
+    files = _plan(settings)
+    root = pathlib.Path(root)
+    try:
+        _claim(root, settings)
+        _write_files(root, files, settings, progress)
+        for name, text in LISTS.get(layout, lambda _: {})(files).items():
+            _write_text(root / name, text)
+        _mark(root, settings, complete=True)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise InputError(
+            f"Cannot write the stand-in of {layout} at {root}: "
+            f"{'the disk is full' if full else error.strerror or error}. It must be a "
+            "folder that you may write to, with room; what is written is kept, and the "
+            "same command goes on from there."
+        ) from error
+    return [root / file.path for file in files]
+
+
+def _plan(settings: _Settings) -> list[File]:
+    if settings.layout not in LAYOUTS:
+        raise InputError(
+            f"There is no layout {settings.layout!r} to write a stand-in of; choose one "
+            f"of {', '.join(LAYOUTS)}."
+        )
+    layout = LAYOUTS[settings.layout]
+    most = max(len(people) for people in layout.people.values())
+    _require("subjects", settings.subjects, f"1 to {most}", 1, most)
+    _require("distinct", settings.distinct, "1 or more", 1)
+    _require("frames", settings.frames, "1 or more", 1)
+    few = None if settings.empty else layout.few
+    return layout.plan(settings.subjects or few)
+
+
+def _require(field: str, value, expected: str, low: int, high: int | None = None):
+    if value is not None and not low <= value <= (high or value):
+        raise InputError(
+            f"Stand-in: {field} must be {expected}, but is {value!r}. Change {field}."
+        )
+
+
+def _write_files(root, files: list[File], settings: _Settings, progress) -> None:
+    """Write all files that are not there yet, clip by clip."""
+    done = 0
+    for clips in _groups(files, settings):
+        missing = [file for file in clips if not (root / file.path).exists()]
+        if missing and settings.empty:
+            for file in missing:
+                path = root / file.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+        elif missing:
+            clip = _render(clips[0], settings)
+            for file in missing:
+                _write_one(root, file, clip, settings.layout)
+        done += len(clips)
+        if progress:
+            progress(done, len(files))
+
+
+def _groups(files: list[File], settings: _Settings) -> Iterator[list[File]]:
+    """Files that share a clip: of one person, one kind, and one turn of `distinct`."""
+    kinds: dict[tuple, list[File]] = {}
+    for file in files:
+        kinds.setdefault((file.subject, file.attack_type, file.variant), []).append(
+            file
+        )
+    for same in kinds.values():
+        step = min(settings.distinct or len(same), len(same))
+        yield from (same[first::step] for first in range(step))
+
+
+def _render(file: File, settings: _Settings) -> synthetic.Clip:
+    """The clip of a file, with a depth map where a Kinect would see a relief."""
+    layout = LAYOUTS[settings.layout]
+    spec = _spec(file, layout, settings)
+    clip = synthetic.render(spec)
+    if file.path.endswith(".hdf5") and file.attack_type != "live":
+        # A mask's label depth is zero, but a Kinect sees the relief of the face under
+        # it: the same person's in the same pose, for the seeds are the same.
+        bare = synthetic.render(
+            dataclasses.replace(spec, attack_type="live", variant="")
+        )
+        clip = dataclasses.replace(clip, depth=bare.depth)
+    return clip
+
+
+def _spec(file: File, layout: Layout, settings: _Settings) -> synthetic.VideoSpec:
+    name = settings.layout
+    return synthetic.VideoSpec(
+        domain=layout.domain,
+        attack_type=file.attack_type,
+        variant=file.variant,
+        subject_seed=derive(settings.seed, f"{name}/{file.subject}"),
+        seed=derive(settings.seed, f"{name}/{file.path}"),
+        camera_seed=derive(settings.seed, f"{name}/{file.camera}"),
+        frames=settings.frames,
+        fps=layout.fps,
+        face_size=settings.face_size,
+    )
+
+
+def _write_one(root, file: File, clip: synthetic.Clip, layout: str) -> None:
+    """Write a video with its annotation; the video appears last, whole."""
+    path = root / file.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clip = shot.fit(clip, file.aspect)
+    if layout in DIALECTS:
+        dialect = DIALECTS[layout]
+        text = dialect.text(clip.boxes, clip.eyes)
+        _write_text(root / dialect.place(file.path), text)
+    part = path.with_name(f".half-{path.name}")
+    try:
+        if path.suffix == ".hdf5":
+            _write_hdf5(part, clip)
+        else:
+            codec = CODECS[path.suffix]
+            synthetic.write_clip(shot.turn(clip, file.turn), part, codec=codec)
+        if file.tagged:
+            shot.tag_half_turn(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_hdf5(path: pathlib.Path, clip: synthetic.Clip) -> None:
+    """One recording of 3DMAD: Color_Data, Depth_Data and Eye_Pos.
+
+    The person's right eye, which has the smaller x, comes first.
+    """
+    import h5py  # an extra: only this layout needs it
+
+    with h5py.File(path, "w") as file:
+        colour = np.moveaxis(clip.frames, -1, 1)
+        file.create_dataset("Color_Data", data=colour, compression="gzip")
+        file.create_dataset("Depth_Data", data=shot.kinect(clip), compression="gzip")
+        file.create_dataset("Eye_Pos", data=clip.eyes.round().reshape(-1, 4))
+
+
+def _claim(root: pathlib.Path, settings: _Settings) -> None:
+    """Make the folder and mark it, or refuse one that holds something else."""
+    root.mkdir(parents=True, exist_ok=True)
+    mark = root / MARK
+    if not mark.exists():
+        held = sorted(path.name for path in itertools.islice(root.iterdir(), 5))
+        if held:
+            raise InputError(
+                f"{root} is not empty and holds no stand-in: {', '.join(held)}. Choose "
+                "an empty folder, so that nothing synthetic lies among other data."
+            )
+        _mark(root, settings, complete=False)
+    found = json.loads(mark.read_text("utf-8")).get("settings")
+    if found != dataclasses.asdict(settings):
+        raise InputError(
+            f"{root} holds a stand-in with other settings: {found}, while "
+            f"{dataclasses.asdict(settings)} is asked for. Choose another folder or "
+            "delete this one."
+        )
+
+
+def _mark(root: pathlib.Path, settings: _Settings, complete: bool) -> None:
+    """Say that all of this is synthetic, and whether all of it is there."""
+    content = {
+        "format": "nasfas-standin",
+        "complete": complete,
+        "settings": dataclasses.asdict(settings),
+    }
+    _write_text(root / MARK, json.dumps(content) + "\n")
+
+
+def _write_text(path: pathlib.Path, text: str) -> None:
+    """Write whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".half-{path.name}")
+    try:
+        part.write_text(text, "utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

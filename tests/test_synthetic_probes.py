@@ -1,0 +1,95 @@
+"""Probes of the synthetic set: what they measure, and that files give nothing away."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nasfas_jax.data import synthetic
+from nasfas_jax.data.synthetic import probes
+
+pytest.importorskip("sklearn")
+SETTINGS = {
+    "subjects_per_domain": (6, 0, 0),
+    "live_videos": 1,
+    "attacks": ("print", "replay"),
+    "frames": 5,
+    "face_size": 32,
+}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("probed")
+    return synthetic.write_videos(root, workers=1, **SETTINGS)
+
+
+def made_up(shift, people=30, seed=0):
+    """Two videos of each of some people; the first feature tells live from spoof."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile([1, 0], people)
+    values = rng.standard_normal((2 * people, 3))
+    values[:, 0] += shift * labels
+    return probes.Table(
+        ("size: a", "box: b", "box: c"),
+        values,
+        labels,
+        np.repeat([f"s{i}" for i in range(people)], 2),
+        np.repeat(["one", "two"], people),
+        np.where(labels, "live", "print"),
+    )
+
+
+def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
+    assert probes.within(made_up(4.0)).auc > 0.95
+    blind = probes.within(made_up(0.0, people=200))
+    assert abs(blind.auc - 0.5) < 4 * blind.error
+    assert 0.01 < blind.error < 0.05  # 200 live and 200 spoof: about 0.029
+    none = probes.within(made_up(4.0).columns("box"))
+    assert none.auc < 0.75
+
+
+def test_a_probe_does_not_know_people_again():
+    """A feature that tells subjects apart, and no more, is worth nothing."""
+    table = made_up(0.0, people=40)
+    own = np.repeat(np.arange(40.0), 2)[:, None]
+    table = dataclasses.replace(table, values=own, names=("id",))
+    assert probes.within(table).auc < 0.6
+
+
+def test_a_cue_that_turns_round_is_lost_in_another_domain():
+    table = made_up(3.0, people=60)
+    values = table.values.copy()
+    values[table.domains == "two", 0] *= -1
+    turned = dataclasses.replace(table, values=values)
+    assert probes.across(table, "two").auc > 0.9
+    assert probes.across(turned, "two").auc < 0.1
+
+
+def test_the_making_of_files_is_the_same_for_live_and_spoof(videos):
+    table = probes.tabulate(videos, probes.making)
+    assert table.values.shape == (len(videos), len(table.names))
+    fields = {"frames", "fps", "columns", "rows", "fourcc", "seconds"}
+    for domain in synthetic.DOMAINS:
+        mine = table.where(table.domains == domain)
+        for name in fields:
+            assert np.ptp(mine.values[:, mine.names.index(name)]) == 0, name
+    assert not table.columns("border").values.any()
+    for group in ("size", "box"):
+        found = probes.within(table.columns(group), folds=3)
+        assert found.auc < 0.6 + 2 * found.error, (group, found)
+
+
+def test_recapture_is_seen_in_colour_and_sharpness(videos):
+    table = probes.tabulate(videos, probes.look)
+    assert np.isfinite(table.values).all()
+    wrong = probes.within(table, folds=3)
+    assert 0.3 < wrong.auc <= 1
+
+
+def test_black_borders_are_counted():
+    frame = np.full((20, 30, 3), 90, np.uint8)
+    frame[:3] = 4
+    frame[:, -5:] = 15
+    counted = probes._borders(frame)
+    assert counted == {"top": 3.0, "bottom": 0.0, "left": 0.0, "right": 5.0}
