@@ -46,8 +46,9 @@ def hypergradient(
     The inner steps run once and are saved (parameters, optimizer state and gradient of
     each, no activations); then a recursion runs back over them, and each step meets the
     second derivative of the inner loss once. Peak memory is one inner gradient's, however
-    many steps there are. The mode 'unrolled' instead is plain ``jax.grad`` of the whole
-    program, which keeps all activations of all steps.
+    many steps there are (with a single step XLA may keep the activations of its gradient
+    for its second derivative: more memory, less time). The mode 'unrolled' instead is
+    plain ``jax.grad`` of the whole program and keeps all activations of all steps.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
@@ -154,7 +155,11 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
 
     d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state_k))
     (d_phi, d_opt_state, d_hyper), _ = jax.lax.scan(
-        backward, (d_phi, d_opt_state, d_hyper), (saved, inner.slices), reverse=True
+        backward,
+        (d_phi, d_opt_state, d_hyper),
+        (saved, inner.slices),
+        reverse=True,
+        unroll=inner.unroll,
     )
     # Some optimizers start from the parameters, or from hyper.
     _, pull_back = jax.vjp(

@@ -141,6 +141,11 @@ class Steps:
         """What to scan over besides the steps."""
         return None if self.steps is not None else self.batch
 
+    @property
+    def unroll(self) -> bool:
+        """No loop for one step: on CPU XLA compiles convolutions in loops badly."""
+        return self.steps == 1
+
     def init(self, params: PyTree, hyper: PyTree) -> PyTree:
         """A fresh state of the optimizer."""
         return self.optimizer(hyper).init(params)
@@ -179,4 +184,5 @@ class Steps:
             (params, self.init(params, hyper), state),
             self.slices,
             length=self.steps,
+            unroll=self.unroll,
         )
