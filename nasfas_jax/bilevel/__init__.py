@@ -12,6 +12,8 @@ line only, how the second derivative of the inner loss meets a vector:
     finite_difference     two more gradients         one gradient  no     no
     first_order           none                       one gradient  no     no
 
+The first and the fourth rest on the symmetry of second derivatives. Where a hand-written
+derivative under the loss is another function's (gradient reversal), take the reverse modes.
 `implicit_hypergradient` is the derivative of the inner *optimum* instead of the steps.
 
 How methods read, with ``grad = jax.grad(loss, (0, 1))``:

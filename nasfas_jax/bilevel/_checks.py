@@ -1,24 +1,27 @@
 """What users get wrong, and what to tell them; all of it seen while tracing."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from nasfas_jax.bilevel import _trees
 
-#: Part of what JAX says (in a TypeError): what it means here.
+#: What JAX says, in part, in a TypeError: what it means here.
 EXPLANATIONS = {
-    "custom_vjp": (
-        "A function under the inner loss has a `jax.custom_vjp`, which has no forward-"
-        "mode derivative, and the mode 'forward_over_reverse' takes one. Either choose "
-        "mode='reverse_over_reverse' or 'unrolled', which are as exact and need more "
-        "memory, or write that function's derivative with `jax.custom_jvp`."
-    ),
     "only defined for scalar-output": (
         "An inner loss must return one number; this one returned an array (its shape is "
         "in the error above). The likely fix is to end it in `.mean()` or `.sum()`."
+    ),
+    "to a custom_vjp": (
+        "Forward mode met a function with a `jax.custom_vjp` under the inner loss; such "
+        "functions have no forward-mode derivative, and mode='forward_over_reverse' "
+        "takes one. Either choose mode='reverse_over_reverse' or 'unrolled', which are "
+        "as exact and need more memory, or write that function's derivative with "
+        "`jax.custom_jvp`."
     ),
 }
 
@@ -30,9 +33,31 @@ def explained():
         yield
     except TypeError as error:
         for sign, meaning in EXPLANATIONS.items():
-            if sign in str(error) and str(error) not in EXPLANATIONS.values():
+            if sign in str(error):
                 raise TypeError(meaning) from error
         raise
+
+
+def has_forward_mode(function: Callable) -> Callable:
+    """``function``, a forward-mode derivative, which must not meet a ``custom_vjp``.
+
+    JAX finds that out when it compiles, away from here, so the program is looked at.
+    """
+
+    def checked(*args):
+        program, out = jax.make_jaxpr(function, return_shape=True)(*args)
+        if _meets_custom_vjp(program.jaxpr):
+            raise TypeError(EXPLANATIONS["to a custom_vjp"])
+        leaves = core.jaxpr_as_fun(program)(*jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(out), leaves)
+
+    return checked
+
+
+def _meets_custom_vjp(program: core.Jaxpr) -> bool:
+    return any(
+        equation.primitive.name == "custom_lin" for equation in program.eqns
+    ) or any(map(_meets_custom_vjp, core.subjaxprs(program)))
 
 
 def are_floats(**trees: Any) -> None:
@@ -116,7 +141,9 @@ def check_finite(result: Any) -> Any:
     """``result`` itself, if all of it is finite. Call it outside of ``jax.jit``.
 
     `hypergradient` makes its value NaN where the inner steps left the finite numbers,
-    so looking at values alone is enough to notice that, inside a compiled loop too.
+    so looking at values alone is enough to notice that, inside a compiled loop too. It
+    sees what moves parameters: the gradients, not the inner loss's value (they part
+    company at the logarithm of a negative number, say: NaN, and a finite slope).
 
     Raises:
       ValueError: the value or a derivative is infinite or NaN; says which, and the
@@ -143,8 +170,6 @@ def check_finite(result: Any) -> Any:
 
 def _kind(leaf: Any) -> str:
     """Like ``float32[3,4]``."""
-    if not hasattr(leaf, "dtype") and not isinstance(
-        leaf, bool | int | float | complex
-    ):
-        return repr(type(leaf))
-    return f"{jnp.result_type(leaf)}[{','.join(map(str, jnp.shape(leaf)))}]"
+    if hasattr(leaf, "dtype"):
+        return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+    return f"a Python {type(leaf).__name__}"

@@ -57,7 +57,8 @@ def finite_difference(epsilon: float = 0.01) -> Mode:
     """Central difference of the gradient along ``v``, as DARTS eq. 8: a mode.
 
     ``(g(phi + e v) - g(phi - e v)) / 2e`` with ``e = epsilon / |v|``, for both parts of
-    ``g``: two more gradients and no second derivative. The error falls with
+    ``g``: two more gradients and no second derivative, which are taken to commute. The
+    error falls with
     ``epsilon^2`` until rounding, which grows with ``1 / epsilon``, passes it.
     """
 
@@ -87,9 +88,15 @@ def _forward_over_reverse(gradient, params, hyper, batch, v):
     """Second derivatives commute: the row ``v^T d(dL/dphi)`` is a derivative along ``v``.
 
     One forward-mode pass over the gradient, nothing stored for a second backward pass
-    (MixFlow-MG, arXiv 2505.00793, without its ``custom_vjp``: this nests further).
+    (MixFlow-MG, arXiv 2505.00793, without its ``custom_vjp``: this nests further). They
+    commute where ``gradient`` is the gradient of something: not if a hand-written
+    derivative under the loss is another function's, as gradient reversal is.
     """
-    return jax.jvp(lambda phi: gradient(phi, hyper, batch), (params,), (v,))[1]
+
+    def along(phi, v):
+        return jax.jvp(lambda phi: gradient(phi, hyper, batch), (phi,), (v,))[1]
+
+    return _checks.has_forward_mode(along)(params, v)
 
 
 def _reverse_over_reverse(gradient, params, hyper, batch, v):

@@ -28,7 +28,8 @@ def all_finite(tree: PyTree) -> jax.Array:
 
 def is_float(leaf: Any) -> bool:
     """Whether a derivative by ``leaf`` exists."""
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+    dtype = getattr(leaf, "dtype", jnp.bool_)
+    return isinstance(leaf, float) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def floats(tree: PyTree) -> list[jax.Array]:
