@@ -25,7 +25,7 @@ import rich
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.commands import train
+from nasfas_jax.commands import systems
 from nasfas_jax.commands.run import Run, write_json
 from nasfas_jax.data import faces, pipeline, prepare, sources, synthetic, video
 from nasfas_jax.data.annotations import Annotation
@@ -180,7 +180,7 @@ def loading(run: Run, prepared_dir: pathlib.Path, steps: int = 20) -> dict[str, 
     description = nets.describe(
         "cdn", width=config.width, map_size=config.map_size, genotype_file=None
     )
-    method = train.make_method(run, description)
+    method = systems.make_method(config, description)
     state = method.init(jax.random.key(0), batch["image"][:1])
     step = jax.jit(method.step)
     shown = {name: batch[name] for name in ("image", "target", "label")}

@@ -28,7 +28,7 @@ from nasfas_jax.methods import health
 from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
-EXACT_MODES = tuple(mode for mode in bilevel.MODES if mode != "first_order")
+EXACT_MODES = ("forward_over_reverse", "reverse_over_reverse")
 
 
 @struct.dataclass
