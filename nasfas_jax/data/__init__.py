@@ -5,5 +5,6 @@ comes with them, ``video`` samples their clips, ``faces`` finds and crops the fa
 ``labels`` draws the maps, ``extract`` makes a file's records of these, ``prepare`` does
 so for a whole dataset (by a ``recipe``) and packs it with ``builder``, ``prepared``
 opens the result, and ``pipeline`` makes batches and episodes of it.
-``synthetic`` writes a set of videos to begin with.
+``synthetic`` writes a set of videos to begin with, and ``standins`` others in the layouts
+of real datasets.
 """
