@@ -27,6 +27,9 @@ METHODS = (
     "multi_domain",
     "multi_domain_pooled",
     "binary_cnn",
+    "ms_lbp",
+    "colour_texture",
+    "ida",
 )
 
 

@@ -1,17 +1,29 @@
 """Hypergradients against closed forms, plain autodiff and central differences."""
 
-import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from bilevel_problems import (
+    assert_close,
+    central_difference,
+    dot,
+    hypergradient,
+    inner_gradient,
+    inner_loss,
+    outer_loss,
+    problem,
+    random_like,
+    written_out,
+)
 from jax.flatten_util import ravel_pytree
 
 from nasfas_jax import bilevel
+from nasfas_jax.bilevel import EXACT
 
-EXACT = ("forward_over_reverse", "reverse_over_reverse")
 OPTIMIZERS = {
     "sgd": optax.sgd(0.1),
     "schedule": optax.sgd(lambda step: 0.1 / (1 + step)),
@@ -22,92 +34,6 @@ OPTIMIZERS = {
 
 #: One step, and several with each kind of state.
 CASES = [("sgd", 1), ("schedule", 3), ("momentum", 3), ("adam", 3)]
-
-
-def inner_loss(phi, h, batch):
-    """Smooth, and no second derivative of it is constant."""
-    residual = jnp.sin(batch["x"] @ (phi["w"] * h)) * phi["b"] - batch["y"]
-    return jnp.mean(residual**2)
-
-
-def outer_loss(phi, h, batch):
-    """Depends on ``h`` directly as well."""
-    return inner_loss(phi, h, batch) + phi["w"] @ jnp.sin(h)
-
-
-inner_gradient = jax.grad(inner_loss, (0, 1))
-
-
-def problem():
-    """Parameters, hyperparameters, and an inner and an outer batch."""
-    rng = np.random.default_rng(0)
-
-    def batch():
-        return {"x": jnp.asarray(rng.normal(size=(5, 3))), "y": jnp.ones(5)}
-
-    phi = {"w": jnp.asarray(rng.normal(size=3)), "b": jnp.asarray(1.5)}
-    return phi, jnp.asarray([0.7, 1.2, -0.4]), batch(), batch()
-
-
-def written_out(optimizer, steps, gradient=inner_gradient):
-    """The objective as its equation stands, one step after the other."""
-
-    def objective(phi, h, inner_batch, outer_batch):
-        state = optimizer.init(phi)
-        for _ in range(steps):
-            grads = gradient(phi, h, inner_batch)[0]
-            with jax.numpy_dtype_promotion("standard"):
-                updates, state = optimizer.update(grads, state, phi)
-            phi = optax.apply_updates(phi, updates)
-        return outer_loss(phi, h, outer_batch)
-
-    return objective
-
-
-@functools.cache
-def hypergradient(optimizer, steps, mode, gradient=inner_gradient):
-    """Of the problem above, compiled, as a function of its four arguments."""
-
-    @jax.jit
-    def compute(phi, h, inner_batch, outer_batch):
-        return bilevel.hypergradient(
-            outer_loss,
-            gradient,
-            phi,
-            h,
-            inner_batch,
-            outer_batch,
-            optimizer,
-            steps=steps,
-            mode=mode,
-        )
-
-    return compute
-
-
-def assert_close(actual, expected, rtol):
-    """Relative to the largest element of each leaf."""
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
-
-
-def random_like(tree, seed):
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), tree)
-
-
-def dot(a, b):
-    return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b)))
-
-
-def central_difference(f, x, direction, eps=1e-5):
-    """Error: eps^2 of truncation, 1e-16 / eps of rounding; both near 1e-10."""
-
-    def move(sign):
-        return jax.tree.map(lambda a, d: a + sign * eps * d, x, direction)
-
-    return (f(move(1)) - f(move(-1))) / (2 * eps)
 
 
 @pytest.mark.parametrize(("name", "steps"), CASES)
@@ -239,6 +165,17 @@ def test_levels_nest(x64):
         assert_close((actual.params, actual.hyper), expected, 1e-10)
 
 
+def test_third_derivatives_in_both_modes(x64):
+    """The Jacobian of a hypergradient is the Hessian of the objective."""
+    phi, h, *batches = problem()
+    objective = written_out(OPTIMIZERS["momentum"], 3)
+    hessian = jax.jit(jax.hessian(objective, 1))(phi, h, *batches)
+    for mode, jacobian in itertools.product(EXACT[:2], (jax.jacfwd, jax.jacrev)):
+        compute = hypergradient(OPTIMIZERS["momentum"], 3, mode)
+        actual = jacobian(lambda q, f=compute: f(phi, q, *batches).hyper)(h)
+        assert_close(actual, hessian, 1e-10)
+
+
 def test_vmap_over_hyperparameters_in_float32():
     phi, h, *batches = jax.tree.map(lambda x: x.astype(jnp.float32), problem())
     many = jnp.stack([h, 2 * h])
@@ -275,8 +212,3 @@ def test_adam_is_finite_at_a_zero_gradient(x64):
         )
         assert np.isfinite(jax.tree.leaves(result)).all()
         np.testing.assert_allclose(result.params["ignored"], 1.0)
-
-
-def test_an_unknown_mode_is_named():
-    with pytest.raises(ValueError, match=r"'second_order'.*forward_over_reverse"):
-        hypergradient(optax.sgd(0.1), 1, "second_order")(*problem())

@@ -6,7 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.data import extract, faces, labels, landmarks, maps, prepare, video
+from nasfas_jax.data import (
+    extract,
+    faces,
+    labels,
+    landmarks,
+    maps,
+    prepare,
+    sources,
+    video,
+)
 from nasfas_jax.data.annotations import Annotation
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.data.sources import VideoSource
@@ -232,3 +241,12 @@ def test_preparing_with_a_landmark_model(samples, tmp_path):
     assert summary.recipe.landmarks == model.name != Recipe().landmarks
     assert {row["map_source"] for row in summary.rows} == {"landmarks"}
     assert {row["depth_source"] for row in summary.rows} == {"landmarks", "zeros"}
+
+
+def test_depth_files_are_no_pictures_of_their_own(tmp_path):
+    grey = np.zeros((8, 8), np.uint8)
+    for name in ("live/a.png", "live/a_depth.png", "spoof/print/b_depth/0007.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), grey)
+    found = sources.list_videos("own_data", tmp_path)
+    assert [one.video for one in found] == ["live/a.png"]

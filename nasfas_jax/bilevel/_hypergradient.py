@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+
+from nasfas_jax.bilevel import _checks, _modes, _trees
+from nasfas_jax.bilevel._update import Optimizer, Steps, apply_update, build
 
 PyTree = Any
-Loss = Callable[[PyTree, PyTree, PyTree], jax.Array]
-GradientFunction = Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
 
 
 class Hypergradient(NamedTuple):
@@ -25,64 +25,58 @@ class Hypergradient(NamedTuple):
     hyper: PyTree
 
 
-def inner_update(
-    gradient: GradientFunction,
-    params: PyTree,
-    hyper: PyTree,
-    batch: PyTree,
-    optimizer: optax.GradientTransformation,
-    *,
-    steps: int = 1,
-) -> PyTree:
-    """``phi_k``: ``steps`` updates of ``params`` by ``optimizer`` on one batch.
-
-    Written as the equation stands (NAS-FAS eq. 12 for one step of ``optax.sgd``), so it
-    can be differentiated by ``jax`` in any mode and to any order.
-    """
-
-    def step(carry, _):
-        phi, opt_state = carry
-        phi, opt_state = apply_update(
-            optimizer, phi, opt_state, gradient(phi, hyper, batch)[0]
-        )
-        return (phi, opt_state), None
-
-    (phi, _), _ = jax.lax.scan(
-        step, (params, optimizer.init(params)), length=steps, xs=None
-    )
-    return phi
-
-
 def hypergradient(
-    outer_loss: Loss,
-    inner_gradient: GradientFunction,
+    outer_loss: Callable,
+    inner_gradient: Callable,
     params: PyTree,
     hyper: PyTree,
     inner_batch: PyTree,
     outer_batch: PyTree,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     *,
-    steps: int = 1,
-    mode: str = "forward_over_reverse",
-) -> Hypergradient:
+    steps: int | None = 1,
+    mode: str | _modes.Mode = "forward_over_reverse",
+    mask: PyTree = True,
+    state: PyTree = None,
+    policy: str = "batch",
+) -> Any:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
+    ``phi_k`` is `inner_update`, and derivatives are to its *start* ``phi`` and to ``h``.
     The inner steps run once and are saved (parameters, optimizer state and gradient of
     each, no activations); then a recursion runs back over them, and each step meets the
     second derivative of the inner loss once. Peak memory is one inner gradient's, however
-    many steps there are. With ``optax.adam`` inside give ``eps_root > 0``: the derivative
-    of its square root is infinite at a zero gradient.
+    many steps there are (with a single step XLA may keep the activations of its gradient
+    for its second derivative: more memory, less time). The mode 'unrolled' instead is
+    plain ``jax.grad`` of the whole program and keeps all activations of all steps.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``.
       params: pytree of float arrays, ``phi``.
-      hyper: pytree of float arrays, ``h``.
-      inner_batch: what ``inner_gradient`` is given, in every step.
+      hyper: pytree of float arrays, ``h``; ``()`` where there are none.
+      inner_batch: what ``inner_gradient`` is given.
       outer_batch: what ``outer_loss`` is given.
-      optimizer: the inner optimizer; its state starts fresh.
-      steps: number of inner steps ``k``.
-      mode: a key of ``MODES``.
+      optimizer: any optax transformation, or a function that makes one of ``hyper``.
+      steps: number of steps on the one ``inner_batch``; None: one for each slice of it.
+      mode: a key of ``MODES``, or a function like `finite_difference(epsilon)`.
+      mask: what the inner steps update; see `inner_update`.
+      state: auxiliary state (BatchNorm's running averages), if the losses have any.
+        They are then called with it as fourth argument and return ``(value, new
+        state)``; ``inner_gradient`` is ``jax.grad(loss, (0, 1), has_aux=True)``.
+      policy: what becomes of ``state``. 'batch': every pass sees it as given, and the
+        outer pass's new state is kept. 'carry': every pass sees what the pass before
+        it left, and the last is kept. 'inner': as 'carry', but the outer pass's is
+        dropped (RFMeta's released code). No derivative passes through state.
+
+    Returns:
+      A `Hypergradient`; with ``state``, the pair of it and the state that is kept. Its
+      value is NaN where ``phi_k`` is not finite, see `check_finite`.
+
+    Raises:
+      TypeError: leaves that are not float, losses that are not scalar, an update that
+        changes tree, shape or dtype, a ``custom_vjp`` under forward mode.
+      ValueError: unknown ``mode`` or ``policy``, or a mask that does not fit.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
@@ -91,58 +85,104 @@ def hypergradient(
     >>> hypergradient(outer, jax.grad(inner, (0, 1)), w, h, None, None, sgd).hyper
     Array([0.75], dtype=float32)
     """
+    _checks.are_floats(params=params, hyper=hyper)
+    product = _modes.get(mode)
+    inner = Steps.of(inner_gradient, inner_batch, optimizer, mask, steps, state, policy)
+    chosen, rest = _trees.split(mask, params)
 
-    def forward(carry, _):
-        phi, opt_state = carry
-        grads = inner_gradient(phi, hyper, inner_batch)[0]
-        if mode == "first_order":  # a constant for whoever differentiates this, too
-            grads = jax.lax.stop_gradient(grads)
-        return apply_update(optimizer, phi, opt_state, grads), (phi, opt_state, grads)
+    def outer(chosen, rest_and_hyper, state_k):
+        """``(value, kept state)``."""
+        rest, hyper = rest_and_hyper
+        phi_k = _trees.join(mask, chosen, rest)
+        if state is None:
+            value, new_state = outer_loss(phi_k, hyper, outer_batch), None
+        else:
+            value, new_state = outer_loss(phi_k, hyper, outer_batch, state_k)
+        _checks.is_scalar(value, "outer")
+        # A loss that does not look at a parameter would hide what became of it.
+        value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
+        return value, state_k if policy == "inner" else new_state
 
-    start = (params, optimizer.init(params))
-    (phi_k, opt_state_k), saved = jax.lax.scan(forward, start, length=steps, xs=None)
-    value, (d_phi, d_hyper) = jax.value_and_grad(outer_loss, (0, 1))(
-        phi_k, hyper, outer_batch
+    differentiate = _unrolled if mode == "unrolled" else _recursion
+    value, new_state, d_chosen, (d_rest, d_hyper) = differentiate(
+        outer, inner, chosen, (rest, hyper), state, product
     )
+    result = Hypergradient(value, _trees.join(mask, d_chosen, d_rest), d_hyper)
+    return result if state is None else (result, new_state)
+
+
+def _unrolled(outer, inner: Steps, params, hyper, state, product):
+    """Reverse mode over the whole program, nothing said about memory."""
+    del product
+
+    def objective(params, hyper):
+        (phi_k, _, state_k), _ = inner.run(params, hyper, state)
+        return outer(phi_k, hyper, state_k)
+
+    (value, new_state), grads = jax.value_and_grad(objective, (0, 1), has_aux=True)(
+        params, hyper
+    )
+    return value, new_state, *grads
+
+
+def _recursion(outer, inner: Steps, params, hyper, state, product):
+    """The same, one step of the backward pass at a time."""
+    constant = product is _modes.MODES["first_order"]
+    (phi_k, opt_state_k, state_k), saved = inner.run(
+        params, hyper, state, save=True, constant=constant
+    )
+    (value, new_state), (d_phi, d_hyper) = jax.value_and_grad(
+        outer, (0, 1), has_aux=True
+    )(phi_k, hyper, state_k)
 
     def backward(carry, step):
         d_phi, d_opt_state, d_hyper = carry
-        phi, opt_state, grads = step
+        (phi, opt_state, grads, *state_then), one = step
+        (state_now,) = state_then or (state,)
         d_phi, d_opt_state, d_hyper_step = pull_back_update(
-            inner_gradient,
+            lambda phi, h, batch: inner.gradient(phi, h, batch, state_now)[0],
             phi,
             opt_state,
             grads,
             hyper,
-            inner_batch,
-            optimizer,
+            inner.at(one),
+            inner.optimizer,
             d_phi,
             d_opt_state,
-            mode=mode,
+            mode=product,
         )
-        return (d_phi, d_opt_state, _add(d_hyper, d_hyper_step)), None
+        return (d_phi, d_opt_state, _trees.add(d_hyper, d_hyper_step)), None
 
-    d_opt_state = jax.tree.map(jnp.zeros_like, _floats(opt_state_k))
-    (d_phi, _, d_hyper), _ = jax.lax.scan(
-        backward, (d_phi, d_opt_state, d_hyper), saved, reverse=True
+    d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state_k))
+    (d_phi, d_opt_state, d_hyper), _ = jax.lax.scan(
+        backward,
+        (d_phi, d_opt_state, d_hyper),
+        (saved, inner.slices),
+        reverse=True,
+        unroll=inner.unroll,
     )
-    return Hypergradient(value, d_phi, d_hyper)
+    # Some optimizers start from the parameters, or from hyper.
+    _, pull_back = jax.vjp(
+        lambda phi, h: _trees.floats(inner.init(phi, h)), params, hyper
+    )
+    first = pull_back(d_opt_state)
+    return value, new_state, *_trees.add((d_phi, d_hyper), first)
 
 
 def pull_back_update(
-    inner_gradient: GradientFunction,
+    inner_gradient: _modes.GradientFunction,
     params: PyTree,
     opt_state: PyTree,
     grads: PyTree,
     hyper: PyTree,
     batch: PyTree,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     d_params: PyTree,
     d_opt_state: list[jax.Array] | None = None,
     *,
-    mode: str,
+    mode: str | _modes.Mode,
 ) -> tuple[PyTree, list[jax.Array], PyTree]:
-    """The transposed derivative of one update ``phi' = U(phi, s, g(phi, h))``.
+    """The transposed derivative of one update ``phi' = U(phi, s, g(phi, h), h)``.
 
     Args:
       inner_gradient: gradient function whose first part is ``g``.
@@ -151,103 +191,28 @@ def pull_back_update(
       grads: ``g(phi, h)``, saved.
       hyper: ``h``.
       batch: what ``inner_gradient`` is given.
-      optimizer: ``U``.
+      optimizer: ``U``, an optax transformation, or a function that makes one of ``h``.
       d_params: cotangent of ``phi'``.
       d_opt_state: cotangents of the float leaves of the new optimizer state; zeros if
         None, where nothing looks at that state.
-      mode: a key of ``MODES``.
+      mode: a key of ``MODES``, or a function like them.
 
     Returns:
       The cotangents of ``phi``, of the float leaves of ``s``, and of ``h``.
     """
 
-    def update(phi, state_floats, g):
+    def update(phi, state_floats, g, h):
         phi, new_state = apply_update(
-            optimizer, phi, _with_floats(opt_state, state_floats), g
+            build(optimizer, h), phi, _trees.with_floats(opt_state, state_floats), g
         )
-        return phi, _floats(new_state)
+        return phi, _trees.floats(new_state)
 
     if d_opt_state is None:
-        d_opt_state = jax.tree.map(jnp.zeros_like, _floats(opt_state))
-    _, pull_back = jax.vjp(update, params, _floats(opt_state), grads)
-    d_phi, d_before, v = pull_back((d_params, d_opt_state))
-    h_phi, h_hyper = second_derivative_product(
+        d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state))
+    _, pull_back = jax.vjp(update, params, _trees.floats(opt_state), grads, hyper)
+    d_phi, d_before, v, d_hyper = pull_back((d_params, d_opt_state))
+    products = _modes.second_derivative_product(
         inner_gradient, params, hyper, batch, v, mode=mode
     )
-    return _add(d_phi, h_phi), d_before, h_hyper
-
-
-def second_derivative_product(
-    gradient: GradientFunction,
-    params: PyTree,
-    hyper: PyTree,
-    batch: PyTree,
-    v: PyTree,
-    *,
-    mode: str,
-) -> tuple[PyTree, PyTree]:
-    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` for the ``L`` that ``gradient`` belongs to.
-
-    Raises:
-      ValueError: ``mode`` is not a key of ``MODES``.
-    """
-    if mode not in MODES:
-        raise ValueError(
-            f"Unknown mode {mode!r} of differentiation; choose one of {sorted(MODES)}."
-        )
-    return MODES[mode](gradient, params, hyper, batch, v)
-
-
-def _forward_over_reverse(gradient, params, hyper, batch, v):
-    """Second derivatives commute: the row ``v^T d(dL/dphi)`` is a derivative along ``v``.
-
-    One forward-mode pass over the gradient, nothing stored for a second backward pass
-    (MixFlow-MG, arXiv 2505.00793, without its ``custom_vjp``: this nests further).
-    """
-    return jax.jvp(lambda phi: gradient(phi, hyper, batch), (params,), (v,))[1]
-
-
-def _reverse_over_reverse(gradient, params, hyper, batch, v):
-    """As automatic differentiation of the unrolled program does it: transpose."""
-    _, pull_back = jax.vjp(lambda phi, h: gradient(phi, h, batch)[0], params, hyper)
-    return pull_back(v)
-
-
-def _first_order(gradient, params, hyper, batch, v):
-    """The inner gradient is a constant: no second derivative."""
-    del gradient, batch, v
-    return jax.tree.map(jnp.zeros_like, (params, hyper))
-
-
-MODES = {
-    "first_order": _first_order,
-    "forward_over_reverse": _forward_over_reverse,
-    "reverse_over_reverse": _reverse_over_reverse,
-}
-
-
-def apply_update(optimizer, params, opt_state, grads):
-    """``U(phi, s, g)``: the new parameters and the new optimizer state."""
-    # Optax multiplies floats with its integer step counts.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state
-
-
-def _add(a, b):
-    return jax.tree.map(jnp.add, a, b)
-
-
-def _is_float(leaf):
-    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-
-
-def _floats(tree: PyTree) -> list[jax.Array]:
-    """The float leaves of an optimizer state; step counts have no derivative."""
-    return [leaf for leaf in jax.tree.leaves(tree) if _is_float(leaf)]
-
-
-def _with_floats(tree: PyTree, floats: list[jax.Array]) -> PyTree:
-    """``tree`` with its float leaves replaced, in order."""
-    new = iter(floats)
-    return jax.tree.map(lambda leaf: next(new) if _is_float(leaf) else leaf, tree)
+    d_phi, d_hyper = _trees.add((d_phi, d_hyper), products)
+    return d_phi, d_before, d_hyper

@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "scores over time of one video, with pictures",
     "report": "one HTML page of all that the run made",
     "demo": "all of these in a row",
+    "sweep": "every network for several targets and seeds, in one table",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
 }
 
@@ -33,6 +34,7 @@ FLAGS = {
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
+    "beam": "Options of an Apache Beam pipeline that prepares, as --beam=--runner=X.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",

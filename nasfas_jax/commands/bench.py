@@ -24,7 +24,7 @@ from jax import Array
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.commands import bench_search
+from nasfas_jax.commands import bench_data, bench_search
 from nasfas_jax.commands.run import Run, write_json
 from nasfas_jax.errors import InputError
 
@@ -33,7 +33,7 @@ CDN_CASES = ((256, 1), (64, 8))
 
 
 def run(run: Run) -> None:
-    """Costs of the config's search step, then all benchmarks beside PyTorch."""
+    """Costs of the config's search step, of data, then all benchmarks beside PyTorch."""
     folder = pathlib.Path(run.output) if run.output else run.folder("bench")
     folder.mkdir(parents=True, exist_ok=True)
     table = Table(title="One Meta-NAS step")
@@ -53,6 +53,7 @@ def run(run: Run) -> None:
         )
     rich.print(table)
     write_json(folder / "search_step.json", {"steps": costs})
+    bench_data.report(run, folder)
     bench(output=folder / "peers.json")
 
 

@@ -1,9 +1,10 @@
 """``nasfas prepare``: videos to training records."""
 
 import pathlib
+import shlex
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import datasets, prepare, sources, synthetic
+from nasfas_jax.data import beam, datasets, prepare, sources, synthetic
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
@@ -19,15 +20,17 @@ def run(run: Run) -> None:
         )
     run.folder()
     source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)
-    found = len(sources.list_videos(data.dataset, source))
-    with Progress("prepare", found) as progress:
-        summary = prepare.prepare(
+    landmarks = LandmarkModel(run.landmark_model) if run.landmark_model else None
+    if run.beam is None:
+        summary = _on_this_machine(run, source, landmarks)
+    else:
+        summary = beam.run(
             data.dataset,
             source,
             run.prepared_dir,
             run.recipe,
-            landmarks=LandmarkModel(run.landmark_model) if run.landmark_model else None,
-            progress=_ignore_total(progress),
+            landmarks=landmarks,
+            options=shlex.split(run.beam),
         )
     for row in summary.left_out:
         print(f"left out: {row['path']}: {row['reason']}")
@@ -35,6 +38,16 @@ def run(run: Run) -> None:
         f"{summary.clips} clips of {len(summary.rows) - len(summary.left_out)} videos "
         f"in {run.prepared_dir} ({len(summary.left_out)} left out; see manifest.csv)"
     )
+
+
+def _on_this_machine(run: Run, source: pathlib.Path, landmarks) -> prepare.Summary:
+    dataset = run.config.data.dataset
+    tools = prepare.make_tools(run.recipe, landmarks=landmarks)
+    found = sources.list_videos(dataset, source)
+    with Progress("prepare", len(found)) as progress:
+        return prepare.prepare_videos(
+            dataset, found, run.prepared_dir, tools, progress=_ignore_total(progress)
+        )
 
 
 def _makes_its_own(run: Run) -> bool:

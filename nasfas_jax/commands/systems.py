@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nasfas_jax import nets
+from nasfas_jax.commands import hand_crafted
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
@@ -89,7 +90,7 @@ def describe(run: Run, name: str, domains: int) -> dict:
         )
     raise InputError(
         f"There is no network or method {name!r}; choose one of "
-        f"{', '.join([*nets.NAMES, *FEATURE_METHODS])}."
+        f"{', '.join([*nets.NAMES, *FEATURE_METHODS, *hand_crafted.NAMES])}."
     )
 
 

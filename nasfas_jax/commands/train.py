@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from nasfas_jax import nets, runtime
-from nasfas_jax.commands import systems
+from nasfas_jax.commands import hand_crafted, systems
 from nasfas_jax.commands.run import Run, write_json
 from nasfas_jax.data import pipeline, prepared
 from nasfas_jax.errors import InputError
@@ -23,6 +23,8 @@ def run(run: Run) -> None:
 
 def train(run: Run, name: str) -> None:
     """Trains one network; goes on where an earlier start was stopped."""
+    if name in hand_crafted.NAMES:
+        return hand_crafted.train(run, name)
     config = run.config.train
     data = run.open_data()
     sources, _ = run.domains(data)
@@ -83,6 +85,22 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
 
     Its mean over a map [h, w] is the score.
     """
+    if name in hand_crafted.NAMES:
+        return hand_crafted.load(run, name)
+    method, state = _restore(run, name)
+    predict = jax.jit(method.predict)
+    return lambda image: np.asarray(predict(state.params, state.batch_stats, image))
+
+
+def load_attention(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Images to the attention of a network of `systems.FEATURE_METHODS`."""
+    method, state = _restore(run, name)
+    attend = jax.jit(method.nets.attention)
+    return lambda image: np.asarray(attend(state.params, state.batch_stats, image))
+
+
+def _restore(run: Run, name: str) -> tuple[Any, Any]:
+    """A trained network's method and its last state."""
     folder = run.workdir / "train" / name
     method = systems.read(folder / "network.json", run.config.train)
     like = jax.eval_shape(lambda: method.init(jax.random.key(0), _image(run)))
@@ -92,11 +110,9 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
     )
     checkpoints = runtime.Checkpoints(folder)
     try:
-        state = checkpoints.restore(like)[0]
+        return method, checkpoints.restore(like)[0]
     finally:
         checkpoints.close()
-    predict = jax.jit(method.predict)
-    return lambda image: np.asarray(predict(state.params, state.batch_stats, image))
 
 
 def _image(run: Run) -> np.ndarray:

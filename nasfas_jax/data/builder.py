@@ -13,16 +13,18 @@ files that it has extracted on all cores; TFDS can also be used as everywhere::
 """
 
 import contextlib
+import functools
 import io
 import pathlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core import file_adapters
 
-from nasfas_jax.data import datasets, extract, faces, sources, video
+from nasfas_jax.data import datasets, extract, extracted, faces, sources, video
 from nasfas_jax.data.labels import MAP_SIZE
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.data.sources import VideoSource
@@ -32,12 +34,16 @@ NUMBERS = ("label", "frame")
 IMAGES = ("static", "dynamic", "image")
 MAPS = ("depth", "mask", "face")
 
+# TFDS holds a shard's records in memory while it writes them.
+SHARD_BYTES = 2**26
+UNKNOWN_BYTES = 2**22  # of a video that is not extracted yet
+
 # A source, and the file that holds what was extracted from it; None: not yet.
 Videos = Sequence[tuple[VideoSource, pathlib.Path | None]]
 
 
-class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Records of one clip each.
+class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
+    """Records of one clip each, in shards of videos of about `SHARD_BYTES`.
 
     Without `videos` it lists those in TFDS's manual_dir and extracts them one after the
     other by `Recipe(image_size=image_size)`; a file that gives no clip is logged.
@@ -81,7 +87,7 @@ class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager):
+    def _shard_iterators_per_split(self, dl_manager):
         videos = self._videos
         if videos is None:
             found = sources.list_videos(self.DATASET.name, str(dl_manager.manual_dir))
@@ -89,24 +95,56 @@ class FaceClips(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         by_split: dict[str, list] = {}
         for source, path in videos:
             by_split.setdefault(source.split, []).append((source, path))
-        return {name: self._generate_examples(part) for name, part in by_split.items()}
+        size = self._image_size
+        return {
+            name: [functools.partial(examples, shard, size) for shard in _shards(part)]
+            for name, part in by_split.items()
+        }
 
-    def _generate_examples(self, videos: Videos) -> Iterator[tuple[int, dict]]:
-        index = 0
-        for source, path in videos:
-            arrays = self._extracted(source) if path is None else _load(path)
-            for i, clip in enumerate(clips_of(source, arrays["frame"])):
-                pixels = {name: arrays[name][i] for name in (*IMAGES, *MAPS)}
-                yield index, clip | pixels
-                index += 1
+    def _download_and_prepare(self, dl_manager, download_config=None):
+        super()._download_and_prepare(dl_manager, download_config)
+        # On Beam, TFDS 4.9.10 sorts the lengths of shards by their number as a text.
+        count = file_adapters.ArrayRecordFileAdapter.num_examples
+        infos = [
+            info.replace(shard_lengths=[count(path) for path in info.filepaths])
+            for info in self.info.splits.values()
+        ]
+        self.info.set_splits(tfds.core.SplitDict(infos))
 
-    def _extracted(self, source: VideoSource) -> dict[str, np.ndarray]:
-        recipe = Recipe(image_size=self._image_size)
-        try:
-            return extract.extract(source, recipe, faces.Haar()).arrays
-        except video.VideoError as error:
-            logging.warning("left out: %s: %s", source.path, error)
-            return {"frame": np.empty(0, np.int32)}
+
+def examples(videos: Videos, image_size: int) -> Iterator[tuple[int, dict]]:
+    """A key and the record of each clip of the videos, in their order."""
+    index = 0
+    for source, path in videos:
+        arrays = (
+            _extracted(source, image_size) if path is None else extracted.read(path)
+        )
+        for i, clip in enumerate(clips_of(source, arrays["frame"])):
+            pixels = {name: arrays[name][i] for name in (*IMAGES, *MAPS)}
+            yield index, clip | pixels
+            index += 1
+
+
+def _shards(videos: Videos) -> list[list]:
+    """Consecutive videos, together about as large as a shard."""
+    shards, room = [], 0
+    for source, path in videos:
+        size = path.stat().st_size if path else UNKNOWN_BYTES
+        if room < size or not shards:
+            shards.append([])
+            room = SHARD_BYTES
+        shards[-1].append((source, path))
+        room -= size
+    return shards
+
+
+def _extracted(source: VideoSource, image_size: int) -> dict[str, np.ndarray]:
+    try:
+        recipe = Recipe(image_size=image_size)
+        return extract.extract(source, recipe, faces.Haar()).arrays
+    except video.VideoError as error:
+        logging.warning("left out: %s: %s", source.path, error)
+        return {"frame": np.empty(0, np.int32)}
 
 
 def _builder(dataset: datasets.Dataset) -> type[FaceClips]:
@@ -139,12 +177,7 @@ def _usable(source: VideoSource) -> bool:
     return not source.problem
 
 
-def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return {name: file[name] for name in ("frame", *IMAGES, *MAPS)}
-
-
-def clips_of(source: VideoSource, frames: np.ndarray) -> list[dict]:
+def clips_of(source: VideoSource, frames: Iterable[int]) -> list[dict]:
     """What names and labels each clip of a video, given their current frames."""
     return [
         {
@@ -162,11 +195,22 @@ def clips_of(source: VideoSource, frames: np.ndarray) -> list[dict]:
 
 
 def pack(
-    dataset: str, videos: Videos, data_dir: pathlib.Path, image_size: int
+    dataset: str,
+    videos: Videos,
+    data_dir: pathlib.Path,
+    image_size: int,
+    config: tfds.download.DownloadConfig | None = None,
 ) -> pathlib.Path:
     """Write the records below `data_dir`; returns the folder that holds them.
 
     TFDS writes into a folder of another name and renames it when all is there.
+
+    Args:
+      dataset: its name.
+      videos: with the files that were extracted from them.
+      data_dir: the prepared folder.
+      image_size: of the records.
+      config: of TFDS; it may name a Beam runner.
     """
     tfds.disable_progress_bar()
     builder = BUILDERS[dataset](
@@ -177,9 +221,9 @@ def pack(
         tempfile.TemporaryDirectory() as unused,
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        builder.download_and_prepare(download_dir=unused)
+        builder.download_and_prepare(download_dir=unused, download_config=config)
     return pathlib.Path(builder.data_path)
 
 
 def _bytes_of(shape: tuple[int, ...]) -> tfds.features.Tensor:
-    return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="zlib")
+    return tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="bytes")

@@ -15,6 +15,9 @@ from nasfas_jax.data.maps import Maps, tally
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.data.sources import VideoSource
 
+# Pixels summed at once: small products stay in the cache and on one thread of BLAS.
+BLOCK = 4096
+
 
 class Sample(NamedTuple):
     """A clip's crops and where they were cut.
@@ -142,8 +145,10 @@ def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarra
     # Less the last frame: equal frames give exact zeros, and the last one needs no sum.
     moved = np.subtract(flat[:-1], flat[-1:], dtype=np.float32)
     gram = np.zeros((len(flat),) * 2, np.float32)
-    gram[:-1, :-1] = (moved @ moved.T) / np.float32(255**2)
-    dynamic = np.asarray(_weights(gram, recipe.method))[:-1] @ moved
+    blocks = [moved[:, i : i + BLOCK] for i in range(0, moved.shape[1], BLOCK)]
+    gram[:-1, :-1] = sum(block @ block.T for block in blocks) / np.float32(255**2)
+    weights = np.asarray(_weights(gram, recipe.method))[:-1]
+    dynamic = np.einsum("k,kd->d", weights, moved)  # not by BLAS's threads, as above
     largest = np.abs(dynamic).max()
     if recipe.peak and largest:
         dynamic *= np.float32(255 * recipe.peak) / largest
@@ -205,6 +210,6 @@ def _find(end, images, detector, annotation) -> faces.Face | None:
     known = annotation.boxes[frames, 2] > 0
     eyes = annotation.eyes
     return faces.Face(
-        np.median(annotation.boxes[frames][known], axis=0),
-        None if eyes is None else np.median(eyes[frames][known], axis=0),
+        faces.median(annotation.boxes[frames][known]),
+        None if eyes is None else faces.median(eyes[frames][known]),
     )

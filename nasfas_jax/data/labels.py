@@ -78,16 +78,20 @@ def warp_map(
     where: np.ndarray, given: np.ndarray, given_box: np.ndarray, roll: float = 0.0
 ) -> np.ndarray:
     """A given map [D, E] uint8 that covers the box (x, y, w, h), seen in the crop."""
-    x, y = _grid(where, roll)
     left, top, wide, high = (float(value) for value in given_box)
-    rows = (y - top) / high * given.shape[0] - 0.5
-    columns = (x - left) / wide * given.shape[1] - 0.5
-    fine = cv2.remap(
+    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    there = faces.out_of_crop(where, corners, roll) - [left, top]
+    there *= [given.shape[1] / wide, given.shape[0] / high]
+    side = MAP_SIZE * FINE
+    # Pixel centres are whole numbers on both sides.
+    matrix = cv2.getAffineTransform(
+        (corners * side - 0.5).astype(np.float32), (there - 0.5).astype(np.float32)
+    )
+    fine = cv2.warpAffine(
         given.astype(np.float32),
-        columns.astype(np.float32),
-        rows.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderValue=0.0,
+        matrix,
+        (side, side),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
     return _to_uint8(_average(fine) / 255)
 
@@ -177,8 +181,8 @@ def _face_axes(x, y, box, offset, roll):
 
 
 def _average(fine):
-    size = (MAP_SIZE, FINE, MAP_SIZE, FINE)
-    return np.asarray(fine).reshape(size).mean((1, 3))
+    fine = np.asarray(fine, np.float32)
+    return cv2.resize(fine, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _to_uint8(values):

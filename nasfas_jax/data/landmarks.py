@@ -50,6 +50,9 @@ class LandmarkModel:
                 f" {FACE} values."
             )
 
+    def __reduce__(self):
+        return LandmarkModel, (self._path,)
+
     def __call__(self, image: np.ndarray, face: faces.Face) -> np.ndarray | None:
         """Landmarks [468, 3] in pixels of the BGR image, None where it sees no face.
 

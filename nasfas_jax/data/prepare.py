@@ -2,7 +2,7 @@
 
 A prepared folder holds::
 
-    extracted/<recipe hash>/<video>.npz   one a source file; what makes a restart cheap
+    extracted/<recipe hash>/<video>.clips one a source file; what makes a restart cheap
     <dataset>/1.0.0/                      the records (TFDS, ArrayRecord)
     manifest.csv                          a row for every source file
     clips.csv                             a row for every record, in their order
@@ -20,7 +20,6 @@ import json
 import os
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,8 +27,18 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import tensorflow_datasets as tfds
 
-from nasfas_jax.data import builder, extract, faces, maps, recipe, sources, video
+from nasfas_jax.data import (
+    builder,
+    extract,
+    extracted,
+    faces,
+    maps,
+    recipe,
+    sources,
+    video,
+)
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
@@ -101,24 +110,59 @@ def prepare(
       InputError: nothing to prepare from, nothing usable, no live or no spoof clip, a
         folder prepared with another recipe, or a full disk.
     """
-    data_dir, detector = pathlib.Path(data_dir), detector or faces.Haar()
-    settings = dataclasses.replace(
-        settings or recipe.Recipe(),
-        detector=detector.name,
-        landmarks=landmarks.name if landmarks else "",
-    )
     found = sources.list_videos(dataset, pathlib.Path(source_dir))
-    if (data_dir / recipe.FILE).exists():
-        previous = recipe.read(data_dir)
-        recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
-        _require_same_dataset(previous["dataset"], dataset, data_dir)
-    with _full_disk(data_dir):
-        tools = Tools(settings, detector, landmarks)
+    tools = make_tools(settings, detector, landmarks)
+    return prepare_videos(
+        dataset, found, data_dir, tools, workers=workers, progress=progress
+    )
+
+
+def make_tools(
+    settings: recipe.Recipe | None = None,
+    detector: faces.Detector | None = None,
+    landmarks: LandmarkModel | None = None,
+) -> Tools:
+    """The recipe with the names of detector and landmark model, and these."""
+    detector = detector or faces.Haar()
+    name = landmarks.name if landmarks else ""
+    settings = dataclasses.replace(
+        settings or recipe.Recipe(), detector=detector.name, landmarks=name
+    )
+    return Tools(settings, detector, landmarks)
+
+
+def prepare_videos(
+    dataset: str,
+    found: Sequence[sources.VideoSource],
+    data_dir: str | pathlib.Path,
+    tools: Tools,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    config: tfds.download.DownloadConfig | None = None,
+) -> Summary:
+    """`prepare` of the files in a list; `config` is for TFDS, as in `builder.pack`."""
+    data_dir = pathlib.Path(data_dir)
+    claim(data_dir, dataset, tools.recipe)
+    with full_disk(data_dir):
         rows = _extract_all(found, tools, data_dir, workers, progress)
         _write(data_dir / MANIFEST, _csv(COLUMNS, rows))
-        _require_usable(rows, source_dir, data_dir / MANIFEST)
-        _pack(dataset, found, rows, settings, data_dir)
-    return Summary(data_dir, settings, rows)
+        _require_usable(rows, data_dir / MANIFEST)
+        _pack(dataset, found, rows, tools.recipe, data_dir, config)
+    return Summary(data_dir, tools.recipe, rows)
+
+
+def claim(data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe) -> None:
+    """Raise InputError if the folder holds other data than are to be prepared there."""
+    if not (data_dir / recipe.FILE).exists():
+        return
+    previous = recipe.read(data_dir)
+    recipe.require_same(previous["recipe"], dataclasses.asdict(settings), data_dir)
+    if previous["dataset"] != dataset:
+        raise InputError(
+            f"{data_dir} holds the prepared dataset '{previous['dataset']}', not"
+            f" '{dataset}'. Prepare each dataset into a folder of its own."
+        )
 
 
 def _extract_all(found, tools, data_dir, workers, progress) -> list[dict]:
@@ -169,24 +213,17 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
         row |= {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
         row |= {"box_source": result.box_source, "depth_source": result.depth_source}
         row |= {"map_source": result.map_source}
-    stored = json.dumps({"of": _fingerprint(source), "row": row})
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, stored=np.array(stored), **arrays)
-    _write(_extracted_path(source, folder), buffer.getvalue())
+    about = {"of": _fingerprint(source), "row": row}
+    about["ends"] = [int(end) for end in arrays.get("frame", ())]
+    _write(_extracted_path(source, folder), extracted.to_bytes(about, arrays))
     return row
 
 
 def read_row(source, folder: pathlib.Path) -> dict | None:
     """The row of a file that is extracted already, if it is still the same file."""
-    path = _extracted_path(source, folder)
-    if not path.exists():
-        return None
-    try:
-        with np.load(path) as file:
-            stored = json.loads(str(file["stored"]))
-    except (zipfile.BadZipFile, EOFError):  # a machine that lost power
-        return None
-    return stored["row"] if stored["of"] == _fingerprint(source) else None
+    about = extracted.read_about(_extracted_path(source, folder))
+    fresh = about is not None and about["of"] == _fingerprint(source)
+    return about["row"] if about is not None and fresh else None
 
 
 def _fingerprint(source) -> list:
@@ -200,7 +237,7 @@ def _fingerprint(source) -> list:
 
 
 def _extracted_path(source, folder) -> pathlib.Path:
-    return folder / f"{source.video}.npz"
+    return folder / (source.video + extracted.SUFFIX)
 
 
 def _describe(source, settings) -> dict:
@@ -210,7 +247,7 @@ def _describe(source, settings) -> dict:
     return row | {"path": str(source.path), "recipe": settings.hash}
 
 
-def _pack(dataset, found, rows, settings, data_dir) -> None:
+def _pack(dataset, found, rows, settings, data_dir, config) -> None:
     """Pack the usable videos, unless the records there are already these."""
     folder = data_dir / "extracted" / settings.hash
     usable = [
@@ -220,8 +257,9 @@ def _pack(dataset, found, rows, settings, data_dir) -> None:
     ]
     clips = []
     for source, path in usable:
-        with np.load(path) as file:
-            clips += builder.clips_of(source, file["frame"])
+        about = extracted.read_about(path)
+        assert about is not None  # its row was read
+        clips += builder.clips_of(source, about["ends"])
     table = _csv((*builder.TEXTS, *builder.NUMBERS), clips)
     marks = json.dumps([_fingerprint(source) for source, _ in usable]).encode()
     content = hashlib.sha256(table + marks).hexdigest()
@@ -230,7 +268,7 @@ def _pack(dataset, found, rows, settings, data_dir) -> None:
         return
     complete.unlink(missing_ok=True)
     shutil.rmtree(data_dir / dataset, ignore_errors=True)
-    packed = builder.pack(dataset, usable, data_dir, settings.image_size)
+    packed = builder.pack(dataset, usable, data_dir, settings.image_size, config)
     _write(data_dir / CLIPS, table)
     about = {
         "dataset": dataset,
@@ -242,7 +280,7 @@ def _pack(dataset, found, rows, settings, data_dir) -> None:
     _write(complete, json.dumps(about, indent=2).encode())
 
 
-def _require_usable(rows: Sequence[dict], source_dir, manifest) -> None:
+def _require_usable(rows: Sequence[dict], manifest) -> None:
     """Raise InputError unless there are live and spoof clips."""
     live, spoof = (
         sum(row["clips"] for row in rows if row["label"] == label) for label in (1, 0)
@@ -254,23 +292,20 @@ def _require_usable(rows: Sequence[dict], source_dir, manifest) -> None:
     )
     reasons = [f"{r['video']}: {r['reason']}" for r in rows if r["status"] != OK]
     raise InputError(
-        f"No usable {missing} clip among the {len(rows)} files under {source_dir}."
+        f"No usable {missing} clip among the {len(rows)} files under {_common(rows)}."
         " Expected at least one live and one spoof video or picture with a visible"
         f" face. {'Left out: ' if reasons else ''}{'; '.join(reasons[:3])}"
         f"{' ...' if len(reasons) > 3 else ''} (all reasons are in {manifest})."
     )
 
 
-def _require_same_dataset(found: str, wanted: str, data_dir) -> None:
-    if found != wanted:
-        raise InputError(
-            f"{data_dir} holds the prepared dataset '{found}', not '{wanted}'. Prepare"
-            " each dataset into a folder of its own."
-        )
+def _common(rows: Sequence[dict]) -> str:
+    """The folder that holds all files."""
+    return os.path.commonpath([os.path.dirname(row["path"]) for row in rows])
 
 
 @contextmanager
-def _full_disk(data_dir: pathlib.Path) -> Iterator[None]:
+def full_disk(data_dir: pathlib.Path) -> Iterator[None]:
     """Turn a full disk into an InputError that names the folder."""
     try:
         yield

@@ -111,6 +111,22 @@ class FeatureNets:
         features, _ = self._run("F", variables["F"], image)
         return nn.sigmoid(self._run("M", variables["M"], features))[:, None, None]
 
+    def attention(self, params: dict, batch_stats: dict, image: Array) -> Array:
+        """Where features speak for live: maps [B, S/8, S/8], not negative.
+
+        Class activation with each channel weighed by the mean derivative of the logit
+        (Grad-CAM, ICCV 2017); behind a global average these are its weights, as in the
+        paper's figure 6, which M's own last map is too small for on small faces.
+        """
+        variables = {
+            name: {"params": params[name], "batch_stats": batch_stats[name]}
+            for name in ("F", "M")
+        }
+        features, _ = self._run("F", variables["F"], image)
+        d_logit = jax.grad(lambda z: self._run("M", variables["M"], z).sum())(features)
+        weights = d_logit.mean((1, 2), keepdims=True)
+        return nn.relu((weights * features).sum(-1))
+
     def _run(self, name: str, variables: Any, x: ArrayLike) -> Any:
         """One of the nets with its running averages."""
         net = {"F": self.extractor, "M": self.learner, "D": self.estimator}[name]

@@ -91,16 +91,11 @@ class MetaLearner(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
-        """Features [N, h, w, 128] to logits [N], above 0 for live.
-
-        The features before the global average are sown as ``features`` in the
-        collection ``intermediates``.
-        """
+        """Features [N, h, w, 128] to logits [N], above 0 for live."""
         conv = _layers(self.width, self.bn_momentum, train)
         x = ops.halve(conv(x, 128))
         x = ops.halve(conv(x, 256))
         x = conv(x, 512)
-        self.sow("intermediates", "features", x)
         xavier, wide = nn.initializers.xavier_normal(), at_least_float32(x)
         logit = nn.Dense(1, kernel_init=xavier, param_dtype=wide, name="logit")
         return logit(x.mean((1, 2)).astype(wide))[..., 0]

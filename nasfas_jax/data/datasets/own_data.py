@@ -16,7 +16,8 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     Below `live/` and below an attack type's folder the first folder, if any, names the
     subject; a file that lies there directly is a subject of its own, named by its stem.
     Folders `train/`, `development/` and `test/` above `live/` and `spoof/` give the
-    splits; without them `split_by_subject` does.
+    splits; without them `split_by_subject` does.  Depth maps (`data.maps`) may lie beside
+    the files.
 
     Raises:
       InputError: no such folder, or neither `live/` nor `spoof/` in it.
@@ -59,7 +60,13 @@ def _source(root, path, kind, split):
 
 
 def _media(folder: pathlib.Path) -> Iterable[pathlib.Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    """Videos and pictures, but for depth maps: NAME_depth.png and what is in NAME_depth/."""
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return sorted(p for p in found if not _is_depth(p.relative_to(folder)))
+
+
+def _is_depth(path: pathlib.Path) -> bool:
+    return any(part.endswith("_depth") for part in (*path.parts[:-1], path.stem))
 
 
 DATASET = base.Dataset(

@@ -30,7 +30,7 @@ def render_head(spec: VideoSpec) -> Clip:
     """A live clip, or one of a head that wears a mask, paint or paper."""
     stage = set_stage(spec)
     rng = np.random.default_rng([spec.seed, 3])
-    head = build_head(person(spec), density(float(stage.way.heights.mean())))
+    head = bare = build_head(person(spec), density(float(stage.way.heights.mean())))
     behaviour = scene.behave(rng, stage.times)
     if not spec.label:
         way = variant(spec)
@@ -42,6 +42,7 @@ def render_head(spec: VideoSpec) -> Clip:
         stage.way,
         behaviour,
         rng,
+        bare,
     )
     seen = []
 

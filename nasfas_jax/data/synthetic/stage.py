@@ -120,10 +120,14 @@ def sit(
     way: scene.Way,
     behaviour: scene.Behaviour,
     rng: np.random.Generator,
+    bare: Head | None = None,
 ) -> live.Sitter:
-    """Put a head into a room so that its face box goes the asked way."""
+    """Put a head into a room so that its face box goes the asked way.
+
+    Where it wears something, `bare` is the head below, whose contour is the face's.
+    """
     light = scene.draw_light(rng, domain.light)
-    points = live.face_points(head.who, head.chart, head.height)
+    points = live.face_points(head.who, head.chart, (bare or head).height)
     track = geometry.at_rest(behaviour.rotation, size)
     track = track.place(points[: live.CONTOUR], way.heights, way.centres)
     room = scene.build_background(rng, domain.room, size, track.scale, light)

@@ -1,0 +1,175 @@
+"""What users get wrong, and what to tell them; all of it seen while tracing."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from nasfas_jax.bilevel import _trees
+
+#: What JAX says, in part, in a TypeError: what it means here.
+EXPLANATIONS = {
+    "only defined for scalar-output": (
+        "An inner loss must return one number; this one returned an array (its shape is "
+        "in the error above). The likely fix is to end it in `.mean()` or `.sum()`."
+    ),
+    "to a custom_vjp": (
+        "Forward mode met a function with a `jax.custom_vjp` under the inner loss; such "
+        "functions have no forward-mode derivative, and mode='forward_over_reverse' "
+        "takes one. Either choose mode='reverse_over_reverse' or 'unrolled', which are "
+        "as exact and need more memory, or write that function's derivative with "
+        "`jax.custom_jvp`."
+    ),
+}
+
+
+@contextlib.contextmanager
+def explained():
+    """Says in the library's terms what JAX says in its own."""
+    try:
+        yield
+    except TypeError as error:
+        for sign, meaning in EXPLANATIONS.items():
+            if sign in str(error):
+                raise TypeError(meaning) from error
+        raise
+
+
+def has_forward_mode(function: Callable) -> Callable:
+    """``function``, a forward-mode derivative, which must not meet a ``custom_vjp``.
+
+    JAX finds that out when it compiles, away from here, so the program is looked at.
+    """
+
+    def checked(*args):
+        program, out = jax.make_jaxpr(function, return_shape=True)(*args)
+        if _meets_custom_vjp(program.jaxpr):
+            raise TypeError(EXPLANATIONS["to a custom_vjp"])
+        leaves = core.jaxpr_as_fun(program)(*jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(out), leaves)
+
+    return checked
+
+
+def _meets_custom_vjp(program: core.Jaxpr) -> bool:
+    return any(
+        equation.primitive.name == "custom_lin" for equation in program.eqns
+    ) or any(map(_meets_custom_vjp, core.subjaxprs(program)))
+
+
+def are_floats(**trees: Any) -> None:
+    """Params and hyper must have derivatives.
+
+    Raises:
+      TypeError: names the first leaf that is not a float.
+    """
+    for name, tree in trees.items():
+        for path, leaf in jax.tree.leaves_with_path(tree):
+            if not _trees.is_float(leaf):
+                raise TypeError(
+                    f"Derivatives are taken by every leaf of `{name}`, so all must be "
+                    f"float arrays; {name}{jax.tree_util.keystr(path)} is {_kind(leaf)}. "
+                    "Pass counters, indices and random keys with the batch, or convert "
+                    "this one with `.astype(float)`."
+                )
+
+
+def is_scalar(loss: Any, name: str) -> None:
+    """A loss must be one float.
+
+    Raises:
+      TypeError: says what came instead.
+    """
+    if isinstance(loss, tuple):
+        raise TypeError(
+            f"The {name} loss must return one number and returned a tuple of "
+            f"{len(loss)}. Losses return (value, state) exactly where `state` is given: "
+            "pass `state=` (it may be `()` for a loss that only returns extras)."
+        )
+    if jnp.shape(loss) != () or not _trees.is_float(loss):
+        raise TypeError(
+            f"The {name} loss must return one float and returned {_kind(loss)}. The "
+            "likely fix is to end it in `.mean()` or `.sum()`."
+        )
+
+
+def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
+    """An inner gradient function returns ``(dL/dparams, dL/dhyper)``.
+
+    Raises:
+      TypeError: says what came instead.
+    """
+    wanted = jax.tree.structure((params, hyper))
+    if jax.tree.structure(grads) != wanted:
+        raise TypeError(
+            "The inner gradient function must return the pair (dL/dparams, dL/dhyper) "
+            "with their trees, as `jax.grad(loss, (0, 1))` does (with `state` given, "
+            "`jax.grad(loss, (0, 1), has_aux=True)`). Expected "
+            f"{wanted}, got {jax.tree.structure(grads)}. The likely mistakes: a loss was "
+            "passed for its gradient, or `jax.grad(loss)` without the `(0, 1)`."
+        )
+
+
+def is_unchanged(before: Any, after: Any, name: str) -> None:
+    """An update must return what it was given: same tree, shapes and dtypes.
+
+    Raises:
+      TypeError: names the first leaf that differs.
+    """
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        raise TypeError(
+            f"The inner update must keep the tree of the {name}, which was "
+            f"{jax.tree.structure(before)} and became {jax.tree.structure(after)}. Look "
+            "at the optimizer's `update`."
+        )
+    pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
+    for (path, old), new in pairs:
+        if _kind(old) != _kind(new):
+            raise TypeError(
+                f"The inner update must keep shapes and dtypes; of the {name}, leaf "
+                f"{jax.tree_util.keystr(path) or 'itself'} was {_kind(old)} and became "
+                f"{_kind(new)}. Shapes change by broadcasting in the optimizer (a "
+                "learning rate with axes that the parameter lacks), dtypes by hyper or "
+                "a rate in another precision than params."
+            )
+
+
+def check_finite(result: Any) -> Any:
+    """``result`` itself, if all of it is finite. Call it outside of ``jax.jit``.
+
+    `hypergradient` makes its value NaN where the inner steps left the finite numbers,
+    so looking at values alone is enough to notice that, inside a compiled loop too. It
+    sees what moves parameters: the gradients, not the inner loss's value (they part
+    company at the logarithm of a negative number, say: NaN, and a finite slope).
+
+    Raises:
+      ValueError: the value or a derivative is infinite or NaN; says which, and the
+        likely cause.
+    """
+    if not _trees.all_finite(result.value):
+        raise ValueError(
+            f"The value of the hypergradient is {result.value}, so an inner loss, its "
+            "gradient or the outer loss left the finite numbers. The likely fixes: a "
+            "lower inner learning rate, fewer inner steps, gradient clipping in the "
+            "inner optimizer; or the batch itself holds NaN."
+        )
+    for name in result._fields:
+        if not _trees.all_finite(getattr(result, name)):
+            raise ValueError(
+                f"The value {result.value} is finite, but `{name}` of the hypergradient "
+                "is not: a function on the way has an infinite derivative. The likely "
+                "cause is a square root at zero: inside `optax.adam`, at a parameter "
+                "without inner gradient (give eps_root > 0; eps alone stands outside "
+                "of the root), or a norm in a loss."
+            )
+    return result
+
+
+def _kind(leaf: Any) -> str:
+    """Like ``float32[3,4]``."""
+    if hasattr(leaf, "dtype"):
+        return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+    return f"a Python {type(leaf).__name__}"

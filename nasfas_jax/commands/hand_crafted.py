@@ -1,0 +1,81 @@
+"""Training and loading hand-crafted features with an SVM, as `train` does networks."""
+
+import importlib.util
+import time
+from collections.abc import Callable
+
+import joblib
+import numpy as np
+
+from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.errors import InputError
+
+NAMES = ("ms_lbp", "colour_texture", "ida")
+MODEL = "model.joblib"
+
+
+def train(run: Run, name: str) -> None:
+    """Fits on every static face of the source domains' training parts, into the folder.
+
+    ``summary.json`` counts the numbers of the support vectors as parameters, and a
+    multiply-add for each of them; what the features cost is not in it.
+    """
+    model = _methods().HandCrafted(name)
+    _require_faces(run, name)
+    data = run.open_data()
+    sources, _ = run.domains(data)
+    part = data.splits["train"]
+    rows = part.rows(sources)
+    began = time.monotonic()
+    faces = part.load(rows, ("static",))["static"]
+    model = model.fit(faces, part.table["label"][rows])
+    seconds = time.monotonic() - began
+    folder = run.folder("train", name)
+    joblib.dump(model, folder / MODEL)
+    vectors = model.classifier[-1].support_vectors_.size
+    cost = {"parameters": vectors, "macs": vectors}
+    summary = {**cost, "seconds": seconds, "wall_seconds": seconds}
+    write_json(folder / "summary.json", summary)
+    print(f"trained {name}: {len(rows)} faces, {seconds:.0f} s, {folder}")
+
+
+def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Images [B, S, S, C] as `pipeline` gives them to scores, as maps [B, 1, 1].
+
+    Raises:
+      InputError: nothing fitted in this workdir.
+    """
+    _methods()
+    _require_faces(run, name)
+    path = run.workdir / "train" / name / MODEL
+    if not path.exists():
+        raise InputError(
+            f"There is no {path}. Fit it first: nasfas train --network={name} with this "
+            "--workdir."
+        )
+    model = joblib.load(path)
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        pixels = np.rint((image[..., :3] + 1) * 127.5).astype(np.uint8)
+        return model.score(pixels)[:, None, None]
+
+    return predict
+
+
+def _methods():
+    """The module, or how to install what it needs."""
+    if importlib.util.find_spec("skimage") is None:
+        raise InputError(
+            "Hand-crafted features need scikit-image and scikit-learn: "
+            "pip install -e '.[baselines]'."
+        )
+    return importlib.import_module("nasfas_jax.methods.hand_crafted")
+
+
+def _require_faces(run: Run, name: str) -> None:
+    view = run.view
+    if view["input"] != "static" or not view["color"].startswith("rgb"):
+        raise InputError(
+            f"{name} describes the face as it was filmed: config.train.view must have "
+            f"input 'static' and color 'rgb' or 'rgb_hsv', and is {view}."
+        )

@@ -1,0 +1,149 @@
+"""``nasfas sweep``: every network of a config for several targets and seeds."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from nasfas_jax import evaluation, runtime
+from nasfas_jax.commands import attention, evaluate, prepare, systems, train
+from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.data import recipe
+from nasfas_jax.report import figures, meta_figures
+
+METRICS = ("hter", "auc")
+Results = dict[str, dict[str, list[dict[str, float]]]]
+
+
+def run(run: Run) -> None:
+    """Trains and tests config.networks for all of config.sweep's targets and seeds.
+
+    The data are prepared once, where they are not yet. Each pair has a workdir of its
+    own, ``<target>/seed<seed>/``, so that what is done is not done again. Writes
+    ``sweep.json`` (each test), ``sweep.md`` (the table) and the pictures of RFMeta's
+    figures 4 to 6.
+    """
+    if not (run.prepared_dir / recipe.FILE).exists():
+        prepare.run(run)
+    sweep = run.config.sweep
+    results: Results = {name: {t: [] for t in sweep.targets} for name in run.networks}
+    for target in sweep.targets:
+        for seed in sweep.seeds:
+            one = at(run, target, seed)
+            for name in run.networks:
+                results[name][target].append(_test(one, name))
+    write_json(run.folder() / "sweep.json", results)
+    lines = table(results, list(sweep.targets))
+    _print(lines, len(sweep.seeds))
+    (run.workdir / "sweep.md").write_text(_markdown(lines), encoding="utf-8")
+    for picture in _draw(run, results):
+        print(f"wrote {picture}")
+
+
+def at(run: Run, target: str, seed: int) -> Run:
+    """The run of one target and seed, on the same prepared data."""
+    config = run.config.copy_and_resolve_references()
+    config.update(target_domain=target, seed=seed)
+    return dataclasses.replace(
+        run,
+        config=config,
+        workdir=run.workdir / target / f"seed{seed}",
+        data_dir=str(run.prepared_dir),
+    )
+
+
+def _test(run: Run, name: str) -> dict[str, float]:
+    """HTER and AUC of a network, which is trained and evaluated if it was not."""
+    if not (run.workdir / "evaluate" / name / "result.json").exists():
+        train.train(run, name)
+        evaluate.evaluate(run, name)
+    result = evaluate.read_results(dataclasses.replace(run, network=name))[name]
+    return {"hter": result["test"]["hter"], "auc": result["auc"]}
+
+
+def table(results: Results, targets: list[str]) -> list[list[str]]:
+    """Head and rows: HTER and AUC in % of each target, and of their mean.
+
+    Each is the mean and, over more than one seed, the sample deviation (ddof 1).
+    """
+    rows = [["method", *targets, "mean"]]
+    for name, by_target in results.items():
+        values = np.array(
+            [[[one[m] for m in METRICS] for one in by_target[t]] for t in targets]
+        )  # [targets, seeds, metrics]
+        cells = [*values, values.mean(0)]
+        rows.append([name, *(_cell(100 * cell) for cell in cells)])
+    return rows
+
+
+def _cell(values: np.ndarray) -> str:
+    """[seeds, metrics] in %."""
+    means = values.mean(0)
+    if len(values) == 1:
+        return " / ".join(f"{mean:.1f}" for mean in means)
+    spread = values.std(0, ddof=1)
+    pairs = zip(means, spread, strict=True)
+    return " / ".join(f"{mean:.1f} ± {sd:.1f}" for mean, sd in pairs)
+
+
+def _print(lines: list[list[str]], seeds: int) -> None:
+    shown = Table(title=f"HTER / AUC, %, on the unseen domain; {seeds} seeds")
+    for place, column in enumerate(lines[0]):
+        shown.add_column(column, justify="right" if place else "left", no_wrap=True)
+    for line in lines[1:]:
+        shown.add_row(*line)
+    Console(width=40 + 30 * len(lines[0])).print(shown)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    rule = ["---"] * len(lines[0])
+    return "".join(f"| {' | '.join(row)} |\n" for row in (lines[0], rule, *lines[1:]))
+
+
+def _draw(run: Run, results: Results) -> list[pathlib.Path]:
+    """ROC curves a target (figure 4), components (5), attention (6), directions (eq. 10)."""
+    sweep = run.config.sweep
+    folder = run.folder("pictures")
+    drawn = {}
+    for target in sweep.targets:
+        first = at(run, target, sweep.seeds[0])
+        drawn[f"roc_{target}.svg"] = figures.roc(
+            {name: _curve(first, name) for name in results}
+        )
+    means = {
+        name: {
+            m: np.mean([[one[m] for one in by_target[t]] for t in sweep.targets], 0)
+            for m in METRICS
+        }
+        for name, by_target in results.items()
+    }
+    drawn["components.svg"] = meta_figures.components_bars(means)
+    first = at(run, sweep.targets[-1], sweep.seeds[0])
+    if curves := _directions(first, results):
+        window = max(1, min(len(steps) for steps, _ in curves.values()) // 10)
+        drawn["directions.svg"] = meta_figures.learning_directions(curves, window)
+    if looking := [name for name in results if name in systems.FEATURE_METHODS]:
+        drawn["attention.png"] = attention.picture(first, looking)
+    for name, picture in drawn.items():
+        picture.save(folder / name)
+    return [folder / name for name in drawn]
+
+
+def _curve(run: Run, name: str) -> tuple[np.ndarray, np.ndarray]:
+    scores = evaluation.read_scores(run.workdir / "evaluate" / name / "scores.csv")
+    test = evaluation.by_video(scores.take(scores.split == "test"))
+    curve = evaluation.metrics.roc_curve(test.score, test.label)
+    return curve.far, curve.tpr
+
+
+def _directions(run: Run, results: Results) -> dict:
+    """Steps and cosines of the methods that log them."""
+    curves = {}
+    for name in results:
+        lines = runtime.read_metrics(run.workdir / "train" / name)
+        found = [(line["step"], line["cosine"]) for line in lines if "cosine" in line]
+        if found:
+            curves[name] = tuple(np.array(found).T)
+    return curves

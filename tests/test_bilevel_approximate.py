@@ -1,0 +1,156 @@
+"""Derivatives that are not exact: finite differences, and those of an inner optimum."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from bilevel_problems import (
+    dot,
+    hypergradient,
+    inner_gradient,
+    outer_loss,
+    problem,
+)
+
+from nasfas_jax import bilevel
+
+
+def gap(one, other):
+    """The largest difference, of derivatives."""
+    leaves = jax.tree.map(lambda a, b: np.abs(a - b).max(), one[1:], other[1:])
+    return max(jax.tree.leaves(leaves))
+
+
+def test_finite_differences_tend_to_exact(x64):
+    """With the square of epsilon, until rounding; the default is DARTS's 0.01."""
+    arguments = problem()
+    momentum = optax.sgd(0.1, momentum=0.9)
+    exact = hypergradient(momentum, 3, "forward_over_reverse")(*arguments)
+    # The first is coarse enough for the fourth order to show: a wider band.
+    gaps = [
+        gap(
+            hypergradient(momentum, 3, bilevel.finite_difference(epsilon))(*arguments),
+            exact,
+        )
+        for epsilon in (1e-1, 1e-2, 1e-3)
+    ]
+    np.testing.assert_allclose(gaps[0] / gaps[1], 100, rtol=0.05)
+    np.testing.assert_allclose(gaps[1] / gaps[2], 100, rtol=0.01)
+    assert gaps[2] < 1e-6
+    default = hypergradient(momentum, 3, "finite_difference")(*arguments)
+    np.testing.assert_allclose(gap(default, exact), gaps[1], rtol=1e-6)
+
+
+def test_finite_difference_is_that_of_darts(x64):
+    """DARTS eq. 7 and 8, one step, in its own words."""
+    phi, h, inner, outer = problem()
+    rate = 0.1
+
+    @jax.jit
+    def darts(phi, h):
+        grads = inner_gradient(phi, h, inner)[0]
+        moved = jax.tree.map(lambda p, g: p - rate * g, phi, grads)
+        v, direct = jax.grad(outer_loss, (0, 1))(moved, h, outer)
+        epsilon = 0.01 / jnp.sqrt(dot(v, v))
+        plus = jax.tree.map(lambda p, d: p + epsilon * d, phi, v)
+        minus = jax.tree.map(lambda p, d: p - epsilon * d, phi, v)
+        implicit = (
+            inner_gradient(plus, h, inner)[1] - inner_gradient(minus, h, inner)[1]
+        )
+        return direct - rate * implicit / (2 * epsilon)
+
+    # Ours perturbs along the cotangent of the gradient, -rate v: the same direction, and
+    # a step of the same length.
+    result = hypergradient(optax.sgd(rate), 1, "finite_difference")(*problem())
+    np.testing.assert_allclose(result.hyper, darts(phi, h), rtol=1e-9)
+
+
+def test_no_direction_no_difference():
+    """An outer loss that ignores the parameters: zero, not NaN, in float32."""
+
+    def inner(w, h, batch):
+        return jnp.sum((w * h) ** 4)
+
+    result = bilevel.hypergradient(
+        lambda w, h, batch: jnp.sum(h**2),
+        jax.grad(inner, (0, 1)),
+        jnp.ones(2),
+        jnp.ones(2),
+        *(None, None, optax.sgd(0.1)),
+        mode="finite_difference",
+    )
+    np.testing.assert_array_equal(result.params, [0, 0])
+    np.testing.assert_array_equal(result.hyper, [2, 2])
+
+
+def ridge():
+    """Ridge regression with a penalty for each weight, ``exp(h)``, and its solution."""
+    rng = np.random.default_rng(0)
+    x, y = jnp.asarray(rng.normal(size=(12, 4))), jnp.asarray(rng.normal(size=12))
+
+    def inner(w, h, batch):
+        return jnp.sum((x @ w["w"] - y) ** 2) / 2 + jnp.exp(h) @ w["w"] ** 2 / 2
+
+    def optimum(h):
+        return {"w": jnp.linalg.solve(x.T @ x + jnp.diag(jnp.exp(h)), x.T @ y)}
+
+    def outer(w, h, batch):
+        return jnp.sum(jnp.cos(w["w"])) + jnp.sum(h**2)
+
+    return inner, outer, optimum, jnp.asarray([0.1, -0.5, 0.7, 1.0])
+
+
+@pytest.mark.parametrize("mode", bilevel.EXACT)
+def test_implicit_is_the_derivative_of_the_closed_form_optimum(x64, mode):
+    inner, outer, optimum, h = ridge()
+    expected = jax.grad(lambda h: outer(optimum(h), h, None))(h)
+    gradient = jax.grad(inner, (0, 1))
+    # Four unknowns: conjugate gradients end after four steps, the series goes on.
+    solvers = {
+        "cg": bilevel.conjugate_gradient(tolerance=1e-12),
+        "neumann": bilevel.neumann(0.05, 300),
+    }
+    for solver in solvers.values():
+
+        @jax.jit
+        def compute(h, solver=solver):
+            return bilevel.implicit_hypergradient(
+                *(outer, gradient, optimum(h), h, None, None), solver=solver, mode=mode
+            )
+
+        result = compute(h)
+        np.testing.assert_allclose(result.hyper, expected, rtol=1e-6)
+        assert result.residual < 1e-7 and result.gradient_norm < 1e-10
+
+
+def test_neumann_is_the_unrolled_derivative_at_the_optimum(x64):
+    """J terms of the series are J steps of SGD that start, and stay, at the optimum."""
+    inner, outer, optimum, h = ridge()
+    gradient, w = jax.grad(inner, (0, 1)), optimum(h)
+    implicit = bilevel.implicit_hypergradient(
+        *(outer, gradient, w, h, None, None), solver=bilevel.neumann(0.03, 5)
+    )
+    unrolled = bilevel.hypergradient(
+        *(outer, gradient, w, h, None, None, optax.sgd(0.03)), steps=5
+    )
+    np.testing.assert_allclose(implicit.hyper, unrolled.hyper, rtol=1e-9)
+    assert implicit.residual > 0.01  # and it says that five are few
+
+
+def test_damping_and_distance_from_the_optimum_show(x64):
+    inner, outer, optimum, h = ridge()
+    gradient, w = jax.grad(inner, (0, 1)), optimum(h)
+    damped = bilevel.implicit_hypergradient(
+        *(outer, gradient, w, h, None, None),
+        solver=bilevel.conjugate_gradient(damping=1.0, tolerance=1e-12),
+    )
+    hessian = jax.hessian(lambda v: inner({"w": v}, h, None))(w["w"])
+    v = jax.grad(outer)(w, h, None)["w"]
+    x = np.linalg.solve(hessian + np.eye(4), v)
+    expected = np.linalg.norm(hessian @ x - v) / np.linalg.norm(v)
+    np.testing.assert_allclose(damped.residual, expected, rtol=1e-6)
+    away = {"w": w["w"] + 1.0}
+    result = bilevel.implicit_hypergradient(outer, gradient, away, h, None, None)
+    expected = np.linalg.norm(jax.grad(inner)(away, h, None)["w"])
+    np.testing.assert_allclose(result.gradient_norm, expected, rtol=1e-9)

@@ -1,0 +1,160 @@
+"""Each mistake is told what was expected, what came, and the likely fix."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nasfas_jax import bilevel
+
+W = {"w": jnp.ones(3)}
+SGD = optax.sgd(0.1)
+
+
+def loss(phi, h, batch):
+    return jnp.sum((phi["w"] * h) ** 2)
+
+
+def call(outer=loss, inner=loss, gradient=None, w=W, h=1.0, optimizer=SGD, **options):
+    gradient = gradient or jax.grad(inner, (0, 1))
+    return bilevel.hypergradient(
+        outer, gradient, w, h, None, None, optimizer, **options
+    )
+
+
+def vector(phi, h, batch):
+    return phi["w"] * h
+
+
+@pytest.mark.parametrize("mode", ["forward_over_reverse", "unrolled"])
+def test_losses_must_be_scalars(mode):
+    with pytest.raises(TypeError, match=r"outer loss.*float32\[3\].*\.mean\(\)"):
+        call(outer=vector, mode=mode)
+    with pytest.raises(TypeError, match=r"inner loss must return one number"):
+        call(inner=vector, mode=mode)
+    with pytest.raises(TypeError, match=r"tuple of 2.*`state`"):
+        call(outer=lambda *a: (loss(*a), {}), mode=mode)
+
+
+def test_a_gradient_function_returns_a_pair():
+    for gradient in (loss, jax.grad(loss)):
+        with pytest.raises(TypeError, match=r"jax.grad\(loss, \(0, 1\)\)"):
+            call(gradient=gradient)
+        with pytest.raises(TypeError, match=r"jax.grad\(loss, \(0, 1\)\)"):
+            bilevel.implicit_hypergradient(loss, gradient, W, 1.0, None, None)
+
+
+def test_integers_have_no_derivative():
+    with pytest.raises(TypeError, match=r"params\['w'\] is int32\[3\].*astype"):
+        call(w={"w": jnp.arange(3)})
+    with pytest.raises(TypeError, match=r"hyper is a Python int"):
+        call(h=2)
+    with pytest.raises(TypeError, match=r"params\['w'\] is int32\[3\]"):
+        bilevel.inner_update(
+            jax.grad(loss, (0, 1)), {"w": jnp.arange(3)}, 1.0, None, SGD
+        )
+    with pytest.raises(TypeError, match=r"params\['w'\] is a Python str"):
+        call(w={"w": "a name"})
+
+
+def transformation(update):
+    return optax.GradientTransformation(lambda params: jnp.zeros(3), update)
+
+
+def test_updates_keep_what_they_are_given():
+    """Tree, shape and dtype, of the parameters and of the optimizer's state."""
+    wide = optax.stateless(
+        lambda g, _: jax.tree.map(lambda x: jnp.zeros((2, 1)) * x[None], g)
+    )
+    with jax.numpy_rank_promotion("allow"):
+        expected = r"params.*\['w'\] was float32\[3\] and became float32\[2,3\]"
+        with pytest.raises(TypeError, match=expected):
+            call(optimizer=wide)
+    half = transformation(lambda g, state, params: (g, state.astype(jnp.bfloat16)))
+    with pytest.raises(TypeError, match=r"state, leaf itself .* bfloat16\[3\]"):
+        call(optimizer=half)
+    tree = transformation(lambda g, state, params: (g, (state, state)))
+    with pytest.raises(TypeError, match=r"must keep the tree of the optimizer's state"):
+        call(optimizer=tree)
+
+
+@jax.custom_vjp
+def double(x):
+    return 2 * x
+
+
+@jax.custom_vjp
+def square(x):
+    return x**2
+
+
+double.defvjp(lambda x: (2 * x, None), lambda _, g: (2 * g,))
+# One custom_vjp is away once its gradient is taken. One in its rule is there to meet.
+square.defvjp(lambda x: (x**2, x), lambda x, g: (double(x) * g,))
+
+
+def test_custom_vjp_under_forward_mode():
+    def inner(phi, h, batch):
+        return jnp.sum(square(phi["w"] * h))
+
+    with pytest.raises(TypeError, match=r"custom_vjp.*mode='reverse_over_reverse'"):
+        call(inner=inner)
+    expected = call()
+    for mode in ("reverse_over_reverse", "unrolled"):
+        np.testing.assert_allclose(
+            call(inner=inner, mode=mode).hyper, expected.hyper, rtol=1e-6
+        )
+
+
+def test_a_users_own_type_error_is_left_alone():
+    def wrong(phi, h, batch):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match=r"^mine"):
+        call(inner=wrong)
+
+
+def test_names_and_masks():
+    with pytest.raises(ValueError, match=r"'second_order'.*'forward_over_reverse'"):
+        call(mode="second_order")
+    with pytest.raises(ValueError, match=r"'implicit'.*implicit_hypergradient"):
+        call(mode="implicit")
+    with pytest.raises(ValueError, match=r"'running'.*'batch', 'carry', 'inner'"):
+        call(policy="running")
+    with pytest.raises(ValueError, match="begins like params"):
+        call(mask={"v": True})
+    with pytest.raises(ValueError, match="Python bools"):
+        call(mask={"w": jnp.ones(3, bool)})
+    with pytest.raises(ValueError, match="'first_order'"):
+        bilevel.implicit_hypergradient(
+            *(loss, jax.grad(loss, (0, 1)), W, 1.0, None, None), mode="first_order"
+        )
+
+
+@pytest.mark.parametrize("mode", bilevel.MODES)
+def test_what_is_not_finite_shows_in_the_value(mode):
+    """Even where the outer loss does not look at it."""
+
+    def inner(phi, h, batch):
+        return jnp.log(phi["bad"]) + (phi["good"] * h) ** 2
+
+    options = {"outer": lambda phi, h, batch: phi["good"], "mode": mode}
+    w = {"bad": jnp.asarray(1.0), "good": jnp.asarray(1.0)}
+    fine = call(inner=inner, w=w, **options)
+    assert bilevel.check_finite(fine) is fine
+    broken = call(inner=inner, w={**w, "bad": jnp.asarray(0.0)}, **options)
+    assert np.isnan(broken.value)
+    with pytest.raises(ValueError, match="lower inner learning rate"):
+        bilevel.check_finite(broken)
+
+
+def test_adam_without_eps_root_is_told_of_it():
+    w = {"w": jnp.asarray([1.0, 0.0, 1.0])}  # no inner gradient in the middle
+    for mode in bilevel.EXACT:
+        result = call(w=w, optimizer=optax.adam(0.1), mode=mode)
+        assert np.isfinite(result.value)
+        with pytest.raises(ValueError, match="eps_root > 0"):
+            bilevel.check_finite(result)
+        fixed = call(w=w, optimizer=optax.adam(0.1, eps_root=1e-6), mode=mode)
+        bilevel.check_finite(fixed)

@@ -1,0 +1,230 @@
+"""What an inner update may be: a part of the parameters, learned rates, many batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from bilevel_problems import (
+    assert_close,
+    hypergradient,
+    inner_gradient,
+    inner_loss,
+    outer_loss,
+    problem,
+    written_out,
+)
+
+from nasfas_jax import bilevel
+
+
+def stacked_batches():
+    """Three batches along a first axis."""
+    batch = problem()[2]
+    return jax.tree.map(lambda x: jnp.stack([x, 1 - x, 0.5 * x]), batch)
+
+
+def from_start(h):
+    """Steps of rate ``h[0]``, pulled back to where they began, as averaging does."""
+
+    def update(grads, start, params):
+        moves = jax.tree.map(
+            lambda g, s, p: -h[0] * g + h[1] * (s - p), grads, start, params
+        )
+        return moves, start
+
+    return optax.GradientTransformation(
+        lambda params: jax.tree.map(lambda p: h[2] * p, params), update
+    )
+
+
+LEARNED = {
+    "rate": lambda h: optax.sgd(jnp.abs(h[0]) / 5),
+    "adam": lambda h: optax.adam(h[0] / 5, b1=h[1] / 2, eps_root=1e-6),
+    "from_start": from_start,
+}
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_optimizers_made_of_hyper(x64, name):
+    """Learned rates; and a state that starts from parameters and from hyper."""
+    phi, h, _, outer = problem()
+    arguments = phi, h, stacked_batches(), outer
+    objective = written_out(LEARNED[name], None)
+    # The derivative of optax's b1 ** count multiplies floats with integers.
+    with jax.numpy_dtype_promotion("standard"):
+        value, expected = jax.jit(jax.value_and_grad(objective, (0, 1)))(*arguments)
+        results = [
+            hypergradient(LEARNED[name], None, mode)(*arguments)
+            for mode in bilevel.EXACT
+        ]
+    for result in results:
+        np.testing.assert_allclose(result.value, value, rtol=1e-12)
+        assert_close(result[1:], expected, 1e-10)
+
+
+def test_a_rate_for_each_parameter(x64):
+    """Meta-SGD: rates like the parameters; first order has their exact derivative.
+
+    With one step the rates meet no second derivative.
+    """
+    phi, _, *batches = problem()
+    rates = jax.tree.map(lambda p: 0.1 + 0 * p, phi)
+
+    def loss(phi, h, batch):
+        return inner_loss(phi, jnp.ones(3), batch)
+
+    def optimizer(h):
+        return optax.stateless(
+            lambda grads, _: jax.tree.map(lambda r, g: -r * g, h, grads)
+        )
+
+    def objective(h):
+        grads = jax.grad(loss)(phi, h, batches[0])
+        return loss(
+            jax.tree.map(lambda p, r, g: p - r * g, phi, h, grads), h, batches[1]
+        )
+
+    expected = jax.jit(jax.grad(objective))(rates)
+    for mode in ("first_order", "forward_over_reverse"):
+        result = bilevel.hypergradient(
+            *(loss, jax.grad(loss, (0, 1)), phi, rates, *batches, optimizer),
+            mode=mode,
+        )
+        assert_close(result.hyper, expected, 1e-12)
+
+
+@pytest.mark.parametrize("mode", bilevel.MODES)
+def test_a_mask_is_the_rest_in_hyper(x64, mode):
+    """Only ``b`` moves, and ``w`` still has its derivative through the steps."""
+    phi, h, *batches = problem()
+
+    def rearranged(loss):
+        return lambda b, wh, batch: loss({"w": wh[0], "b": b}, wh[1], batch)
+
+    inner = jax.grad(rearranged(inner_loss), (0, 1))
+    optimizer = optax.adam(0.1, eps_root=1e-6)
+    options = {"steps": 3, "mode": mode}
+
+    @jax.jit
+    def both(phi, h):
+        expected = bilevel.hypergradient(
+            *(rearranged(outer_loss), inner, phi["b"], (phi["w"], h)),
+            *(*batches, optimizer),
+            **options,
+        )
+        actual = bilevel.hypergradient(
+            *(outer_loss, inner_gradient, phi, h, *batches, optimizer),
+            **options,
+            mask={"w": False, "b": True},
+        )
+        return actual, expected
+
+    actual, expected = both(phi, h)
+    assert_close(actual.params["b"], expected.params, 1e-12)
+    assert_close((actual.params["w"], actual.hyper), expected.hyper, 1e-12)
+    assert_close(actual.value, expected.value, 1e-12)
+    updated = bilevel.inner_update(
+        inner_gradient, phi, h, batches[0], optimizer, mask={"w": False, "b": True}
+    )
+    assert_close(updated["w"], phi["w"], 0)
+    assert np.abs(updated["b"] - phi["b"]) > 0.01
+
+
+@jax.custom_vjp
+def reverse(x):
+    """Gradient reversal."""
+    return x
+
+
+reverse.defvjp(lambda x: (x, None), lambda _, g: (-g,))
+
+
+def test_without_symmetry_only_the_reverse_modes_are_exact(x64):
+    """A field that is no gradient: two players, one of them adverse."""
+    phi, h, *batches = problem()
+
+    def inner(phi, h, batch):
+        return inner_loss({"w": phi["w"], "b": reverse(phi["b"])}, h, batch)
+
+    gradient = jax.grad(inner, (0, 1))
+    objective = written_out(optax.sgd(0.1), 2, gradient)
+    expected = jax.jit(jax.grad(objective, (0, 1)))(phi, h, *batches)
+    for mode in bilevel.EXACT:
+        result = hypergradient(optax.sgd(0.1), 2, mode, gradient)(phi, h, *batches)
+        if mode == "forward_over_reverse":
+            assert np.abs(result.params["w"] - expected[0]["w"]).max() > 1e-4
+        else:
+            assert_close(result[1:], expected, 1e-10)
+
+
+def test_remat_changes_nothing_but_memory(x64):
+    phi, h, _, outer = problem()
+    batches = stacked_batches()
+    optimizer = optax.adam(0.1, eps_root=1e-6)
+
+    def objective(remat):
+        def call(phi, h):
+            phi = bilevel.inner_update(
+                *(inner_gradient, phi, h, batches, optimizer), steps=None, remat=remat
+            )
+            return outer_loss(phi, h, outer)
+
+        return jax.jit(jax.value_and_grad(call, (0, 1)))(phi, h)
+
+    kept, again = objective(False), objective(True)
+    assert_close(again, kept, 1e-12)
+    expected = hypergradient(optimizer, None, "forward_over_reverse")
+    result = expected(phi, h, batches, outer)
+    assert_close((result.value, result[1:]), kept, 1e-10)
+
+
+def test_rfmeta_and_mldg_in_their_own_words(x64):
+    """RFMeta: M takes the inner step, F gets a derivative through its features too.
+
+    MLDG: all take it, and the support loss stands in the objective as well.
+    """
+    rng = np.random.default_rng(0)
+    params = {
+        "F": jnp.asarray(rng.normal(size=(4, 3))),
+        "M": jnp.asarray(rng.normal(size=3)),
+    }
+    supports = jnp.asarray(rng.normal(size=(2, 6, 4)))
+    query, rate = jnp.asarray(rng.normal(size=(6, 4))), 0.3
+
+    def cls(params, _, x):
+        return jnp.mean(jax.nn.softplus(jnp.tanh(x @ params["F"]) @ params["M"]))
+
+    def rfmeta(params):
+        total = 0.0
+        for x in supports:
+            moved = params["M"] - rate * jax.grad(cls)(params, (), x)["M"]
+            total += cls(params, (), x) + cls({"F": params["F"], "M": moved}, (), query)
+        return total
+
+    def mldg(params):
+        total = 0.0
+        for x in supports:
+            grads = jax.grad(cls)(params, (), x)
+            moved = jax.tree.map(lambda p, g: p - rate * g, params, grads)
+            total += cls(params, (), x) + cls(moved, (), query)
+        return total
+
+    for objective, mask in ((rfmeta, {"F": False, "M": True}), (mldg, True)):
+
+        @jax.jit
+        def library(params, mask=mask):
+            def one(x):
+                meta = bilevel.hypergradient(
+                    *(cls, jax.grad(cls, (0, 1)), params, (), x, query),
+                    optax.sgd(rate),
+                    mask=mask,
+                )
+                value, grads = jax.value_and_grad(cls)(params, (), x)
+                return value + meta.value, jax.tree.map(jnp.add, grads, meta.params)
+
+            return jax.tree.map(lambda leaf: leaf.sum(0), jax.vmap(one)(supports))
+
+        assert_close(
+            library(params), jax.jit(jax.value_and_grad(objective))(params), 1e-12
+        )
