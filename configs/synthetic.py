@@ -42,6 +42,15 @@ def base() -> ml_collections.ConfigDict:
             "face_size": 64,  # pixels
         }
     )
+    config.standin = ml_collections.ConfigDict(  # of `nasfas synthesize`
+        {
+            "subjects": 0,  # in each of the dataset's own splits; 0: a few
+            "frames": 24,
+            "face_size": 64,
+            "distinct": 4,  # clips of a person and kind that files share; 0: all differ
+            "empty": False,  # all official names, files of no bytes
+        }
+    )
     config.data = ml_collections.ConfigDict(
         {
             "dataset": "synthetic",
@@ -108,6 +117,7 @@ def base() -> ml_collections.ConfigDict:
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
     config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=10)
+    config.standin.update(frames=8, face_size=32, distinct=1)
     config.data.update(image_size=16, clips_per_video=2, method="harmonic")
     config.search.space_options.update(
         stem_channels=4, channels=4, head_channels=4, partial=2

@@ -7,6 +7,7 @@ from nasfas_jax.commands.run import Run
 from nasfas_jax.runtime import Stopped
 
 COMMANDS = {
+    "synthesize": "a small synthetic dataset on disk in the layout of --layout",
     "prepare": "videos to training records (and makes the synthetic set)",
     "data list": "datasets and protocols",
     "data info": "what --dataset is, its layout, and where to ask for it",
@@ -29,6 +30,7 @@ FLAGS = {
     "workdir": "Folder of the run; runs/local if not given.",
     "dataset": "Instead of config.data.dataset.",
     "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
+    "layout": "Dataset whose tree synthesize writes, as oulu_npu.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
