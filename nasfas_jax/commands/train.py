@@ -26,9 +26,11 @@ def train(run: Run, name: str) -> None:
     if name in hand_crafted.NAMES:
         return hand_crafted.train(run, name)
     config = run.config.train
+    description = systems.describe(run, name)
     data = run.open_data()
     sources, _ = run.domains(data)
-    description = systems.describe(run, name, len(sources))
+    if "method" in description:
+        description["domains"] = len(sources)
     folder = run.folder("train", name)
     _claim(folder / "network.json", description)
     method = systems.make_method(config, description)
