@@ -57,7 +57,7 @@ def base() -> ml_collections.ConfigDict:
     )
     config.synthetic = ml_collections.ConfigDict(
         {
-            "subjects_per_domain": (12, 4, 4),  # in train, development, test
+            "subjects_per_domain": (26, 6, 4),  # in train, development, test
             "live_videos": 2,
             "frames": 24,
             "face_size": 64,  # pixels
