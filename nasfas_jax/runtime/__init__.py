@@ -4,6 +4,7 @@ from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.devices import (
     cache_compiles,
     describe_machine,
+    episode_axes,
     make_mesh,
     replicated,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Stopped",
     "cache_compiles",
     "describe_machine",
+    "episode_axes",
     "fit",
     "make_mesh",
     "read_metrics",
