@@ -70,6 +70,8 @@ def _total(f: Callable[[Any], Any], episodes: Any) -> Any:
     if _count(episodes) == 1:
         return f(first)  # no loop: on CPU XLA compiles convolutions in loops badly
 
+    f = jax.jit(f)  # traced once, for the shapes and for the loop
+
     def add(total, episode):
         return jax.tree.map(jnp.add, total, f(episode)), None
 
