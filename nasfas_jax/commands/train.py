@@ -82,7 +82,7 @@ def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str])
     if method.batches == "pooled":
         size = config.batch_size * together
         batches = pipeline.train_batches(data, batch_size=size, **options)
-        return batches, runtime.devices.BATCH
+        return batches, runtime.BATCH_AXES
     size = config.batch_size // len(sources)
     batches = pipeline.episodes(data, batch_size=size, episodes=together, **options)
     return batches, runtime.episode_axes(together)

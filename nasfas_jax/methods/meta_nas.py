@@ -12,17 +12,18 @@ weights, through eq. 13 and through eq. 12 (eq. 14):
 ``step`` below is these lines. Where the text writes plain gradient steps, any optax
 transformation may stand; derivatives pass through it as it is.
 
-With several episodes e a step (the paper has one), M and L are their means over e, and
-there is one ``phi'``, common to all. With ``v = mean_e dL_e/dphi`` at ``phi'``,
+With several episodes e a step (the paper has one), M and L are means over them, and all
+share one ``phi' = phi - gamma~_1 mean_e dM_e/dphi``. With ``v = mean_e dL_e/dphi`` at
+``phi'``, the chain rule gives
 
-    d/dalpha mean_e L_e(phi'(alpha), alpha)
-        = mean_e dL_e/dalpha - gamma~_1 mean_e (d2M_e / dalpha dphi) v
+    d/dalpha mean_e L_e(phi'(alpha), alpha) = mean_e dL_e/dalpha + (dphi'/dalpha)^T v
+        = mean_e dL_e/dalpha - gamma~_1 mean_e (d2M_e/dalpha dphi) v
 
-for ``phi'`` holds ``mean_e dM_e/dphi``, and both terms are linear in M and L. Each is a
-mean of what episodes compute alone, but for ``v``, one vector for all: the query of one
-episode also judges what another did to the weights. (The mean of each episode's own
-eq. 14 would be the derivative of another objective.) So a step takes three means: of
-``dM_e``, of ``dL_e`` at ``phi'``, and of the products with ``v``.
+where episodes work alone but for ``phi'`` and ``v``, which are common: the query of one
+also judges what another did to the weights. (The mean of each episode's own eq. 14 is
+the derivative of another objective.) So a step takes three means: of ``dM_e``, of
+``dL_e`` at ``phi'``, and of the products with ``v``. Another optimizer than plain descent
+comes between: ``v`` goes back through its one update first, then to the episodes.
 """
 
 import dataclasses
@@ -181,7 +182,10 @@ class MetaNAS:
 
         # Eq. 14: the direct term, and the one through phi'(alpha).
         (query_loss, batch_stats), (d_params, d_alphas) = over_episodes(
-            query_gradient, state.replace(params=params), episode, self.mesh
+            query_gradient,
+            dataclasses.replace(state, params=params),
+            episode,
+            self.mesh,
         )
 
         relative_macs, d_cost = jax.value_and_grad(
@@ -224,7 +228,7 @@ class MetaNAS:
 
         def gradient(params, alphas, batch):
             state, episode = batch
-            at = state.replace(params=params, alphas=alphas)
+            at = dataclasses.replace(state, params=params, alphas=alphas)
             return meta_gradient(at, episode)[1:]
 
         def product(gradient, params, alphas, batch, v):
@@ -240,7 +244,7 @@ class MetaNAS:
                 )
 
             state, episodes = batch
-            at = state.replace(params=params, alphas=alphas)
+            at = dataclasses.replace(state, params=params, alphas=alphas)
             return over_episodes(one, (at, v), episodes, self.mesh)
 
         _, _, d_alphas = bilevel.pull_back_update(

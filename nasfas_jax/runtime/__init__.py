@@ -2,6 +2,7 @@
 
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.devices import (
+    BATCH_AXES,
     cache_compiles,
     describe_machine,
     episode_axes,
@@ -13,6 +14,7 @@ from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
 from nasfas_jax.runtime.progress import Progress
 
 __all__ = [
+    "BATCH_AXES",
     "Checkpoints",
     "MetricsLog",
     "Progress",

@@ -53,7 +53,7 @@ def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
 
 
 #: The axes of a batch without episodes: the first one is split.
-BATCH = PartitionSpec("data")
+BATCH_AXES = PartitionSpec("data")
 
 
 def episode_axes(episodes: int) -> dict[str, PartitionSpec]:

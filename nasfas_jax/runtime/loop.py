@@ -49,7 +49,7 @@ def fit(
     folder: pathlib.Path,
     log_every: int = 10,
     save_every: int = 100,
-    batch_axes: Any = devices.BATCH,
+    batch_axes: Any = devices.BATCH_AXES,
     mesh: Mesh | None = None,
     extra_metrics: Callable[[Any], dict] = lambda state: {},
 ) -> tuple[Any, float]:
