@@ -94,7 +94,8 @@ def base() -> ml_collections.ConfigDict:
             "map_size": 32,
             "view": {"input": "static", "color": "rgb_hsv", "target": "depth"},
             "steps": 200,
-            "batch_size": 30,  # a third of each of three domains
+            "batch_size": 30,  # of an episode, a third of each of three domains
+            "episodes": 1,  # a step, over devices; pooled methods: one batch of all
             "augment": "flip",
             "learning_rate": 3e-3,
             "decay": "cosine",

@@ -81,6 +81,7 @@ def base() -> ml_collections.ConfigDict:
             "steps": 48,
             "alphas_from": 12,
             "batch_size": 4,  # of each domain
+            "episodes": 1,  # a step, over devices
             "inner_steps": 1,
             "inner_learning_rate": 0.01,
             "learning_rate": 2e-3,
