@@ -28,7 +28,6 @@ from nasfas_jax.methods import health
 from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
-EXACT_MODES = ("forward_over_reverse", "reverse_over_reverse")
 
 
 @struct.dataclass
@@ -60,7 +59,9 @@ class MetaNAS:
       inner_steps: updates of each learner.
       weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
-      mode: how exact derivatives are computed, one of `EXACT_MODES`.
+      mode: how derivatives through updates are computed, a key of `bilevel.MODES`.
+        'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
+        it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
       cost_weight: of `cost.relative_macs` in the loss of the alphas; 0 as in the paper.
     """
@@ -77,7 +78,8 @@ class MetaNAS:
     cost_weight: float = 0.0
 
     def __post_init__(self):
-        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": EXACT_MODES}
+        modes = tuple(bilevel.MODES)
+        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": modes}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
