@@ -83,7 +83,7 @@ def test_compare_at_zero_and_beyond_the_finite_numbers():
 
 
 def test_the_reference_must_be_exact_and_measured():
-    with pytest.raises(ValueError, match="must be an exact mode.*'first_order'"):
+    with pytest.raises(ValueError, match=r"must be an exact mode.*'first_order'"):
         instrument.measure(TOY, reference="first_order")
     with pytest.raises(ValueError, match="among the modes"):
         instrument.measure(TOY, modes=("first_order",))
@@ -239,7 +239,7 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
         for batch, k, modes in metagrad.settings(one.metagrad)
         for mode in modes
     ]
-    assert [a["cosine"] for a in written["agreements"] if a["rate"] == 1e30][0] is None
+    assert written["agreements"][-1]["cosine"] is None
     text = (tmp_path / "out" / "metagrad.md").read_text()
     assert text.startswith("On a quadratic; device") and "nan" in text
     printed = capsys.readouterr().out
@@ -252,7 +252,7 @@ def test_wrong_settings_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(metagrad, "_subject", lambda run: (TOY, "a quadratic"))
     one = config("rfmeta")
     one.metagrad.modes = ("first_order",)
-    with pytest.raises(InputError, match="config.metagrad: The reference must be"):
+    with pytest.raises(InputError, match=r"config\.metagrad: The reference must be"):
         metagrad.run(Run(config=one, workdir=tmp_path))
     del one["metagrad"]
     with pytest.raises(InputError, match="no `metagrad`"):

@@ -19,7 +19,7 @@ def recorded(optimizer: optax.GradientTransformation) -> optax.GradientTransform
     """``optimizer``, the first part of whose state is the last gradient it was given."""
     record = optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params),
-        lambda grads, state, params=None: (grads, grads),
+        lambda updates, state, params=None: (updates, updates),
     )
     return optax.chain(record, optimizer)
 
