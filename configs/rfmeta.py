@@ -32,6 +32,15 @@ METHODS = (
     "ida",
 )
 
+#: Of nasfas_jax.bilevel.
+MODES = (
+    "first_order",
+    "finite_difference",
+    "forward_over_reverse",
+    "reverse_over_reverse",
+    "unrolled",
+)
+
 
 def get_config(variant: str = "small") -> ml_collections.ConfigDict:
     """The settings of a variant."""
@@ -104,6 +113,23 @@ def base() -> ml_collections.ConfigDict:
             "save_every": 200,
         }
     )
+    # nasfas metagrad: all modes at the first batch size and number of inner steps, then
+    # either varied alone, in the modes of the sweep. Nearly all of its time is compiling.
+    config.metagrad = ml_collections.ConfigDict(
+        {
+            "image_size": 32,
+            "batch_sizes": (10, 20),  # of each of three domains
+            "steps": (1, 8),  # k, inner; the paper's is 1
+            "rates": (1e-3, 1e-2, 1e-1, 1.0),  # inner; the paper's is the first
+            "modes": MODES,
+            "sweep_modes": (
+                "first_order",
+                "forward_over_reverse",
+                "reverse_over_reverse",
+            ),
+            "repeats": 5,
+        }
+    )
     return config
 
 
@@ -114,6 +140,8 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.train.update(width=1 / 64, steps=3, batch_size=6, save_every=2)
     config.networks = ("rfmeta", "multi_domain")
     config.sweep.update(seeds=(0, 1), targets=("dom_i", "dom_m"))
+    config.metagrad.update(batch_sizes=(2,), steps=(1,), repeats=1)
+    config.metagrad.modes = ("first_order", "reverse_over_reverse")
 
 
 def paper(config: ml_collections.ConfigDict) -> None:

@@ -12,6 +12,15 @@ on two CPU cores; README.md has the times and results that this printed. Variant
 
 import ml_collections
 
+#: Of nasfas_jax.bilevel.
+MODES = (
+    "first_order",
+    "finite_difference",
+    "forward_over_reverse",
+    "reverse_over_reverse",
+    "unrolled",
+)
+
 
 def get_config(variant: str = "local") -> ml_collections.ConfigDict:
     """The settings of a variant."""
@@ -112,6 +121,23 @@ def base() -> ml_collections.ConfigDict:
             "save_every": 50,
         }
     )
+    # nasfas metagrad: all modes at the first batch size and number of inner steps, then
+    # either varied alone, in the modes of the sweep. Nearly all of its time is compiling.
+    config.metagrad = ml_collections.ConfigDict(
+        {
+            "image_size": 32,
+            "batch_sizes": (4, 8),  # of each of three domains
+            "steps": (1, 4),  # k, inner
+            "rates": (1e-2, 1e-1, 1.0),  # inner
+            "modes": MODES,
+            "sweep_modes": (
+                "first_order",
+                "forward_over_reverse",
+                "reverse_over_reverse",
+            ),
+            "repeats": 3,
+        }
+    )
     return config
 
 
@@ -126,6 +152,8 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.search.update(steps=3, alphas_from=1, batch_size=2, save_every=2)
     config.train.update(width=1 / 32, steps=3, batch_size=4, save_every=2)
     config.networks = ("searched", "depthnet")
+    config.metagrad.update(image_size=16, batch_sizes=(2,), steps=(1,), repeats=1)
+    config.metagrad.modes = ("first_order", "reverse_over_reverse")
 
 
 def paper(config: ml_collections.ConfigDict) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "one HTML page of all that the run made",
     "demo": "all of these in a row",
     "sweep": "every network for several targets and seeds, in one table",
+    "metagrad": "what each way of taking a method's meta-gradient costs and loses",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
 }
 

@@ -43,7 +43,6 @@ from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
-EXACT_MODES = ("forward_over_reverse", "reverse_over_reverse")
 
 
 @struct.dataclass
@@ -75,7 +74,9 @@ class MetaNAS:
       inner_steps: updates of each learner.
       weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
-      mode: how exact derivatives are computed, one of `EXACT_MODES`.
+      mode: how derivatives through updates are computed, a key of `bilevel.MODES`.
+        'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
+        it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
       cost_weight: of `cost.relative_macs` in the loss of the alphas; 0 as in the paper.
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
@@ -94,7 +95,8 @@ class MetaNAS:
     mesh: Mesh | None = None
 
     def __post_init__(self):
-        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": EXACT_MODES}
+        modes = tuple(bilevel.MODES)
+        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": modes}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(

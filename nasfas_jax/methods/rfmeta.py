@@ -145,8 +145,10 @@ class RFMeta:
         which is what Adam's element-wise update is.
       inner_learning_rate: a.
       order: 'exact', or 'first': the inner gradient is a constant.
-      mode: how exact derivatives are computed, a key of `bilevel.MODES`.
+      mode: how derivatives through the inner steps are computed, a key of
+        `bilevel.MODES`.
       fine_grained: False joins the support domains to one ('aggregation').
+      inner_steps: of each learner; 1 in the paper.
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
@@ -156,6 +158,7 @@ class RFMeta:
     order: str = "exact"
     mode: str = "forward_over_reverse"
     fine_grained: bool = True
+    inner_steps: int = 1
     mesh: Mesh | None = None
 
     batches = "episodes"
@@ -222,6 +225,7 @@ class RFMeta:
             label_i,
             label_q,
             optax.sgd(self.inner_learning_rate),
+            steps=self.inner_steps,
             mode=self.mode if self.order == "exact" else "first_order",
         )
         directions = jax.grad(inner)(*fixed, label_i), jax.grad(outer)(*fixed, label_q)
