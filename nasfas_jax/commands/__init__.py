@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "all of these in a row",
     "sweep": "every network for several targets and seeds, in one table",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
+    "bench metagrad": "exact meta-gradient steps: time and memory against PyTorch",
 }
 
 #: The flags beside a config's own fields, which are fields of `Run`.
