@@ -3,12 +3,12 @@
 import dataclasses
 import importlib.util
 import json
+import pathlib
+import runpy
 
 import jax
 import numpy as np
 import pytest
-from configs import rfmeta as rfmeta_config
-from configs import synthetic as synthetic_config
 
 from nasfas_jax.commands import bench, bench_metagrad
 from nasfas_jax.errors import InputError
@@ -21,14 +21,19 @@ META_NAS = bench_metagrad.MetaNASCase(
 )
 
 
+def read_config(name, variant):
+    folder = pathlib.Path(__file__).parents[1] / "configs"
+    return runpy.run_path(str(folder / f"{name}.py"))["get_config"](variant)
+
+
 def test_the_default_sizes_are_the_configs():
-    config = rfmeta_config.get_config("small")
+    config = read_config("rfmeta", "small")
     case = bench_metagrad.RFMetaCase()
     assert (case.size, case.width) == (config.data.image_size, config.train.width)
     assert case.batch == config.train.batch_size // 3
     assert case.inner_rate == config.meta.inner_learning_rate
     assert case.depth_weight == config.meta.depth_weight
-    config = synthetic_config.get_config("local")
+    config = read_config("synthetic", "local")
     case = bench_metagrad.MetaNASCase()
     assert case.size == config.data.image_size
     assert case.batch == config.search.batch_size
