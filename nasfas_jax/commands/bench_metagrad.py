@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import os
 import pathlib
-import resource
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -27,6 +27,7 @@ import rich
 from rich.table import Table
 
 from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
+from nasfas_jax.errors import InputError
 from nasfas_jax.methods import meta_nas, optimizers, rfmeta
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import spaces, supernet
@@ -292,11 +293,23 @@ def growth(function: Callable[[], Any]) -> int:
     gc.collect()
     # What the allocator holds free would hide what the function takes.
     ctypes.CDLL(None).malloc_trim(0)
-    # The high-water mark of getrusage is now what is resident now.
+    # Sets the high-water mark to what is resident now.
     pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _high_water()
     function()
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return _high_water() - before
+
+
+def _high_water() -> int:
+    """Bytes; getrusage has it too, but of a spawned process no less than its parent's."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if found is None:
+        raise InputError(
+            "bench metagrad measures memory by VmHWM in /proc/self/status, which this "
+            "system does not have. Run it on Linux."
+        )
+    return 1024 * int(found[1])
 
 
 def bench(
