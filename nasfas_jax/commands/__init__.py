@@ -23,6 +23,7 @@ COMMANDS = {
     "sweep": "every network for several targets and seeds, in one table",
     "metagrad": "what each way of taking a method's meta-gradient costs and loses",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
+    "bench metagrad": "exact meta-gradient steps: time and memory against PyTorch",
 }
 
 #: The flags beside a config's own fields, which are fields of `Run`.

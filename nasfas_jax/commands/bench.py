@@ -5,13 +5,9 @@ and reports medians and their ratio: load and heat of the machine fall on both a
 """
 
 import dataclasses
-import importlib.metadata
-import importlib.util
 import json
 import os
 import pathlib
-import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,8 +20,9 @@ from jax import Array
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.commands import bench_data, bench_search
+from nasfas_jax.commands import bench_data, bench_metagrad, bench_search
 from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
 from nasfas_jax.errors import InputError
 
 #: Sizes of the CDN benchmark: side of the image and batch.
@@ -57,6 +54,13 @@ def run(run: Run) -> None:
     bench(output=folder / "peers.json")
 
 
+def run_metagrad(run: Run) -> None:
+    """RFMeta's and Meta-NAS's exact steps beside PyTorch: seconds and peak memory."""
+    folder = pathlib.Path(run.output) if run.output else run.folder("bench")
+    folder.mkdir(parents=True, exist_ok=True)
+    bench_metagrad.bench(output=folder / "metagrad.json")
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One line of the table; times in seconds, medians over the runs."""
@@ -73,33 +77,12 @@ class Row:
         return self.ours / self.peer
 
 
-def by_turns(
-    ours: Callable[[], Any], peer: Callable[[], Any], repeats: int
-) -> tuple[float, float]:
-    """Medians in seconds of two functions run by turns, after one run to warm up."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for run in range(repeats + 1):
-        for function, seconds in zip((ours, peer), times, strict=True):
-            start = time.perf_counter()
-            function()
-            if run > 0:
-                seconds.append(time.perf_counter() - start)
-    return statistics.median(times[0]), statistics.median(times[1])
-
-
 def compiled(function: Callable, *arguments: Any) -> tuple[Callable, float]:
     """The program, which returns when its results are there, and its compile time."""
     start = time.perf_counter()
     program = jax.jit(function).lower(*arguments).compile()
     seconds = time.perf_counter() - start
     return lambda *arguments: jax.block_until_ready(program(*arguments)), seconds
-
-
-def check(what: str, ours: Any, peer: np.ndarray, tolerance: float) -> None:
-    """Raises unless two arrays agree to ``tolerance`` times the peer's norm."""
-    difference = np.linalg.norm(np.asarray(ours) - peer) / np.linalg.norm(peer)
-    if not difference <= tolerance:
-        raise AssertionError(f"{what}: ours and the peer's differ by {difference:.1e}")
 
 
 def cdn(repeats: int, cases: tuple[tuple[int, int], ...] = CDN_CASES) -> Iterator[Row]:
@@ -175,12 +158,7 @@ def bench(
             raise InputError(
                 f"There is no benchmark {name!r}. Choose from: {', '.join(BENCHMARKS)}."
             )
-    if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            "The benchmarks compare with PyTorch, which is not installed. Install the "
-            "extra that brings it, in this environment: pip install 'nasfas_jax[bench]' "
-            "(in a checkout: pip install -e '.[bench]')."
-        )
+    require_torch()
     rows = []
     for name in names or BENCHMARKS:
         for row in BENCHMARKS[name](repeats):
@@ -194,17 +172,6 @@ def bench(
         ]
         pathlib.Path(output).write_text(json.dumps(result, indent=2) + "\n")
     return rows
-
-
-def machine() -> dict[str, Any]:
-    """Where the numbers come from."""
-    return {
-        "device": jax.devices()[0].device_kind,
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
-        "torch": importlib.metadata.version("torch"),
-    }
 
 
 def _print(rows: list[Row]) -> None:

@@ -1,0 +1,122 @@
+"""The meta-gradient benchmark: its sizes, its memory, and equality with the peers."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import runpy
+
+import jax
+import numpy as np
+import pytest
+
+from nasfas_jax.commands import bench, bench_metagrad
+from nasfas_jax.errors import InputError
+from nasfas_jax.methods import rfmeta
+from nasfas_jax.search import spaces
+
+RFMETA = bench_metagrad.RFMetaCase(32, 1 / 32, 4, inner_rate=0.3)
+META_NAS = bench_metagrad.MetaNASCase(
+    8, 2, spaces.FASSpace(stem_channels=2, channels=2, head_channels=2, partial=2)
+)
+
+
+def read_config(name, variant):
+    folder = pathlib.Path(__file__).parents[1] / "configs"
+    return runpy.run_path(str(folder / f"{name}.py"))["get_config"](variant)
+
+
+def test_the_default_sizes_are_the_configs():
+    config = read_config("rfmeta", "small")
+    case = bench_metagrad.RFMetaCase()
+    assert (case.size, case.width) == (config.data.image_size, config.train.width)
+    assert case.batch == config.train.batch_size // 3
+    assert case.inner_rate == config.meta.inner_learning_rate
+    assert case.depth_weight == config.meta.depth_weight
+    config = read_config("synthetic", "local")
+    case = bench_metagrad.MetaNASCase()
+    assert case.size == config.data.image_size
+    assert case.batch == config.search.batch_size
+    assert case.inner_rate == config.search.inner_learning_rate
+    assert case.space == spaces.get("nas_fas", **config.search.space_options)
+    for name in (
+        "learning_rate",
+        "weight_decay",
+        "eps_root",
+        "alpha_learning_rate",
+        "alpha_weight_decay",
+    ):
+        assert getattr(case, name) == config.search[name]
+
+
+def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'nasfas_jax\[bench\]'"):
+        bench_metagrad.bench()
+
+
+def test_growth_is_what_the_function_took_at_most():
+    """Measured on pages, which other threads of the session move a little."""
+    size = 50 << 20
+
+    def take():
+        np.ones(size, np.uint8)
+        np.ones(size // 2, np.uint8)
+
+    assert bench_metagrad.growth(take) == pytest.approx(size, rel=0.2)
+    assert bench_metagrad.growth(lambda: None) < size / 10
+
+
+def in_float64(tree):
+    return jax.tree.map(
+        lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, tree
+    )
+
+
+def compare(case, state, episode, new, loss):
+    """Both sides after one step, in float64: no kink is crossed, sums agree."""
+    from nasfas_jax.commands import peers_metagrad
+
+    for style in case.styles:
+        peer = case.peer(style)
+        peer.load(jax.device_get(case.start(state)))
+        losses = loss, peer.step(peers_metagrad.tensors(episode))
+        bench_metagrad.compare(case, style, peer, new, losses, (1e-10, 1e-9))
+
+
+def test_rfmeta_is_the_peers(x64):
+    pytest.importorskip("torch")
+    episode = in_float64(bench_metagrad.draw_episode(RFMETA))
+    method = RFMETA.method()
+    state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
+    new, metrics = jax.jit(method.step)(state, episode)
+    compare(RFMETA, state, episode, new, metrics["loss"])
+    # The comparison sees the second derivative.
+    first = dataclasses.replace(method, order="first")
+    assert isinstance(first, rfmeta.RFMeta)
+    new, metrics = jax.jit(first.step)(state, episode)
+    with pytest.raises(AssertionError, match="weights of RFMeta"):
+        compare(RFMETA, state, episode, new, metrics["loss"])
+
+
+def test_meta_nas_is_the_peers(x64):
+    """The alphas' gradient, a third derivative, only where BatchNorm is not fused."""
+    pytest.importorskip("torch")
+    episode = in_float64(bench_metagrad.draw_episode(META_NAS))
+    method = META_NAS.method()
+    state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
+    new, metrics = jax.jit(method.step)(state, episode)
+    compare(META_NAS, state, episode, new, metrics["loss"])
+
+
+def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(bench_metagrad, "TOLERANCES", (1e-3, 1.0))
+    case = bench_metagrad.RFMetaCase(32, 1 / 64, 2)
+    rows = bench_metagrad.bench((case,), repeats=1, output=tmp_path / "metagrad.json")
+    written = json.loads((tmp_path / "metagrad.json").read_text())
+    assert [row["peer"] for row in written["rows"]] == ["functional", "higher"]
+    assert written["rows"][0]["ratios"]["time"] == rows[0].ratios["time"]
+    assert all(row.peer_bytes > 0 and row.program_bytes > 0 for row in rows)
+    assert "PyTorch" in capsys.readouterr().out
+    assert bench.run_metagrad.__doc__
