@@ -92,7 +92,7 @@ def _subject(run: Run) -> tuple[instrument.Subject, str]:
         method = search.make_method(run.config.search)
         return subjects.of_meta_nas(method, episode, run.config.seed), about
     episode, about = _episodes(run, run.view, run.config.train.map_size)
-    description = systems.describe(run, "rfmeta", DOMAINS)
+    description = {**systems.describe(run, "rfmeta"), "domains": DOMAINS}
     method = systems.make_method(run.config.train, description)
     return subjects.of_rfmeta(method, episode, run.config.seed), about
 

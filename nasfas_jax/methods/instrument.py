@@ -210,7 +210,7 @@ def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
 @contextlib.contextmanager
 def _without_cache():
     """A program found on disk would show how fast it is read."""
-    before = jax.config.jax_enable_compilation_cache
+    before = jax.config.read("jax_enable_compilation_cache")
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         yield
