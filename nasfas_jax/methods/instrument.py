@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from nasfas_jax import bilevel
 
@@ -171,9 +172,10 @@ def compare(derivative: PyTree, exact: PyTree) -> tuple[float, float]:
         for tree in (derivative, exact)
     )
     tiny = np.finfo(np.float64).tiny
-    length, exact_length = np.linalg.norm(a), np.linalg.norm(b)
-    cosine = (a / max(length, tiny)) @ (b / max(exact_length, tiny))
-    return float(cosine), float(length / max(exact_length, tiny))
+    with np.errstate(invalid="ignore", over="ignore"):  # they are NaN, and that is said
+        length, exact_length = np.linalg.norm(a), np.linalg.norm(b)
+        cosine = (a / max(length, tiny)) @ (b / max(exact_length, tiny))
+        return float(cosine), float(length / max(exact_length, tiny))
 
 
 def compiled(function: Callable, *arguments) -> tuple[Callable, float, int]:
@@ -210,9 +212,16 @@ def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
 @contextlib.contextmanager
 def _without_cache():
     """A program found on disk would show how fast it is read."""
+<<<<<<< HEAD
     before = jax.config.read("jax_enable_compilation_cache")
+=======
+    # JAX looks at the flag once in a process, or after a reset.
+    before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
+>>>>>>> w-metagrad
     jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
     try:
         yield
     finally:
         jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
