@@ -212,12 +212,8 @@ def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
 @contextlib.contextmanager
 def _without_cache():
     """A program found on disk would show how fast it is read."""
-<<<<<<< HEAD
-    before = jax.config.read("jax_enable_compilation_cache")
-=======
     # JAX looks at the flag once in a process, or after a reset.
     before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
->>>>>>> w-metagrad
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()
     try:
