@@ -38,5 +38,6 @@ def run(run: Run) -> None:
         )
     print(
         f"{total} synthetic videos in the layout of {run.layout} in {folder}; go on "
-        f"with: nasfas prepare --dataset={run.layout} --manual_dir={folder}"
+        f"with: nasfas prepare --dataset={run.layout} --manual_dir={folder} "
+        f"--workdir=runs/{run.layout}"
     )
