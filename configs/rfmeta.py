@@ -58,6 +58,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.title = "RFMeta and its rivals on the synthetic set"
     config.seed = 0
+    config.selected_on = "development"  # whose scores chose these settings
     config.protocol = ""
     config.target_domain = "dom_m"
     config.networks = METHODS

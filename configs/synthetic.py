@@ -38,6 +38,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.title = "Domain-aware Meta-NAS on the synthetic set"
     config.seed = 0
+    config.selected_on = "development"  # whose scores chose these settings
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
     config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list

@@ -32,7 +32,7 @@ def run(run: Run) -> None:
     path = run.workdir / "report.html"
     page.render(
         path,
-        title=f"nasfas: {run.config.title}",
+        title=f"nasfas: {run.config.get('protocol') or run.config.title}",
         summary=_summary(run),
         rows=[row(run, name, result) for name, result in results.items()],
         sections=sections,
