@@ -38,7 +38,9 @@ def test_the_default_sizes_are_the_configs():
     assert case.size == config.data.image_size
     assert case.batch == config.search.batch_size
     assert case.inner_rate == config.search.inner_learning_rate
-    assert case.space == spaces.get("nas_fas", **config.search.space_options)
+    trial = {"convolution": "cdc", "pool": "cdp"}  # the paper's, for every run alike
+    options = config.search.space_options.to_dict() | trial
+    assert case.space == spaces.get("nas_fas", **options)
     for name in (
         "learning_rate",
         "weight_decay",

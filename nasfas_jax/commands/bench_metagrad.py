@@ -89,7 +89,7 @@ class RFMetaCase:
 
 @dataclasses.dataclass(frozen=True)
 class MetaNASCase:
-    """Meta-NAS of three domains; by default as configs/synthetic.py:local."""
+    """Meta-NAS of three domains; sizes of configs/synthetic.py:local, trial CD-CDP-Att."""
 
     size: int = 64
     batch: int = 4  # of each domain
