@@ -32,6 +32,15 @@ METHODS = (
     "ida",
 )
 
+#: Of nasfas_jax.bilevel.
+MODES = (
+    "first_order",
+    "finite_difference",
+    "forward_over_reverse",
+    "reverse_over_reverse",
+    "unrolled",
+)
+
 
 def get_config(variant: str = "small") -> ml_collections.ConfigDict:
     """The settings of a variant."""
@@ -49,6 +58,7 @@ def base() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.title = "RFMeta and its rivals on the synthetic set"
     config.seed = 0
+    config.selected_on = "development"  # whose scores chose these settings
     config.protocol = ""
     config.target_domain = "dom_m"
     config.networks = METHODS
@@ -57,7 +67,7 @@ def base() -> ml_collections.ConfigDict:
     )
     config.synthetic = ml_collections.ConfigDict(
         {
-            "subjects_per_domain": (12, 4, 4),  # in train, development, test
+            "subjects_per_domain": (26, 6, 4),  # in train, development, test
             "live_videos": 2,
             "frames": 24,
             "face_size": 64,  # pixels
@@ -94,13 +104,31 @@ def base() -> ml_collections.ConfigDict:
             "map_size": 32,
             "view": {"input": "static", "color": "rgb_hsv", "target": "depth"},
             "steps": 200,
-            "batch_size": 30,  # a third of each of three domains
+            "batch_size": 30,  # of an episode, a third of each of three domains
+            "episodes": 1,  # a step, over devices; pooled methods: one batch of all
             "augment": "flip",
             "learning_rate": 3e-3,
             "decay": "cosine",
             "weight_decay": 0.0,
             "log_every": 10,
             "save_every": 200,
+        }
+    )
+    # nasfas metagrad: all modes at the first batch size and number of inner steps, then
+    # either varied alone, in the modes of the sweep. Nearly all of its time is compiling.
+    config.metagrad = ml_collections.ConfigDict(
+        {
+            "image_size": 32,
+            "batch_sizes": (10, 20),  # of each of three domains
+            "steps": (1, 8),  # k, inner; the paper's is 1
+            "rates": (1e-3, 1e-2, 1e-1, 1.0),  # inner; the paper's is the first
+            "modes": MODES,
+            "sweep_modes": (
+                "first_order",
+                "forward_over_reverse",
+                "reverse_over_reverse",
+            ),
+            "repeats": 5,
         }
     )
     return config
@@ -113,6 +141,8 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     config.train.update(width=1 / 64, steps=3, batch_size=6, save_every=2)
     config.networks = ("rfmeta", "multi_domain")
     config.sweep.update(seeds=(0, 1), targets=("dom_i", "dom_m"))
+    config.metagrad.update(batch_sizes=(2,), steps=(1,), repeats=1)
+    config.metagrad.modes = ("first_order", "reverse_over_reverse")
 
 
 def paper(config: ml_collections.ConfigDict) -> None:

@@ -132,7 +132,7 @@ def test_checkpoints_of_another_network_are_refused(road, tmp_path):
         ("prepare", {"dataset": "own_data", "manual_dir": "nowhere"}, "nowhere"),
         ("search", {"data_dir": "nowhere"}, "nowhere"),
         ("train", {"network": "searched"}, "no genotype file"),
-        ("train", {"network": "resnet"}, "no network 'resnet'"),
+        ("train", {"network": "resnet"}, "no network or method 'resnet'"),
         ("evaluate", {"network": "depthnet"}, "no trained network"),
         ("predict", {}, "--input is missing"),
         ("predict", {"input": "nowhere.mp4"}, "no file nowhere.mp4"),

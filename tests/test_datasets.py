@@ -251,6 +251,22 @@ def test_msu_mfsd_lists_that_are_damaged(tmp_path, text, message):
         list_videos("msu_mfsd", tmp_path)
 
 
+@pytest.mark.parametrize("name", sorted(msu_mfsd.LISTS.values()))
+def test_msu_mfsd_one_list_without_the_other(tmp_path, name):
+    msu(tmp_path)
+    (tmp_path / name).write_text("\ufeff02\n", "utf-8")
+    with pytest.raises(InputError, match=r"sub_list\.txt is missing"):
+        list_videos("msu_mfsd", tmp_path)
+
+
+def test_lists_may_start_with_a_byte_order_mark(tmp_path):
+    msu(tmp_path)
+    for name, text in zip(msu_mfsd.LISTS.values(), ("01\n05", "02"), strict=True):
+        (tmp_path / name).write_text("\ufeff" + text, "utf-8")
+    found = listed("msu_mfsd", tmp_path).values()
+    assert {source.split for source in found} == {"train", "test"}
+
+
 def test_msu_mfsd_videos_stored_upside_down(tmp_path):
     msu(tmp_path, subjects=range(1, 10))
     turned = {s.subject for s in list_videos("msu_mfsd", tmp_path) if s.rotate}
@@ -391,3 +407,18 @@ def test_a_listing_is_the_same_twice_and_sources_can_be_keys(tmp_path, name):
     assert (source.label, source.attack_type, source.domain) == (1, "live", name)
     assert source.subject.startswith(f"{name}/") and source.video == FIRST[name]
     assert source.path == tmp_path / FIRST[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "copy"),
+    [
+        ("oulu_npu", "Train_files/1_1_01_2.avi", "Train_files/1_1_01_2.mp4"),
+        ("siw_m", "Replay/Replay_7/0001.png", "Replay/Replay_7.mov"),
+    ],
+)
+def test_a_second_copy_of_a_video_is_named_and_not_counted(tmp_path, name, one, copy):
+    touch(tmp_path, one, copy)
+    first, second = list_videos(name, tmp_path)
+    assert first.split and not first.problem
+    assert second.video == copy and not second.split
+    assert second.problem == f"a second copy of {first.video}"

@@ -353,6 +353,15 @@ def oulu_with_lists(root, mistake=lambda name, lines: lines):
     return found
 
 
+@pytest.mark.parametrize("sign", ["", "12"])
+def test_official_lists_as_editors_write_them(tmp_path, sign):
+    def edited(name, lines):
+        return ["\ufeff" + lines[0], *(f"{x[0]}{sign}{x[2:]}\r" for x in lines[1:])]
+
+    found = oulu_with_lists(tmp_path, edited)
+    assert protocols.get("oulu_npu@1").lists(found).train
+
+
 def test_official_lists_that_agree_change_nothing(tmp_path):
     small_oulu(tmp_path)
     bare = {"oulu_npu": sources.list_videos("oulu_npu", tmp_path)}

@@ -49,6 +49,13 @@ def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
     assert none.auc < 0.75
 
 
+def test_chance_is_a_half_and_its_scatter_is_that_of_small_sets():
+    few = probes.chance(made_up(4.0, people=8), draws=20)
+    many = probes.chance(made_up(4.0, people=60), draws=20)
+    assert abs(few.auc - 0.5) < 0.15 and abs(many.auc - 0.5) < 0.06
+    assert few.error > 1.5 * many.error
+
+
 def test_a_probe_does_not_know_people_again():
     """A feature that tells subjects apart, and no more, is worth nothing."""
     table = made_up(0.0, people=40)
@@ -76,8 +83,9 @@ def test_the_making_of_files_is_the_same_for_live_and_spoof(videos):
             assert np.ptp(mine.values[:, mine.names.index(name)]) == 0, name
     assert not table.columns("border").values.any()
     for group in ("size", "box"):
-        found = probes.within(table.columns(group), folds=3)
-        assert found.auc < 0.6 + 2 * found.error, (group, found)
+        mine = table.columns(group)
+        found, blind = probes.within(mine, folds=3), probes.chance(mine, folds=3)
+        assert found.auc < 0.6 + 2 * blind.error, (group, found, blind)
 
 
 def test_recapture_is_seen_in_colour_and_sharpness(videos):

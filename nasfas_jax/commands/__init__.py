@@ -7,6 +7,7 @@ from nasfas_jax.commands.run import Run
 from nasfas_jax.runtime import Stopped
 
 COMMANDS = {
+    "synthesize": "a small synthetic dataset on disk in the layout of --layout",
     "prepare": "videos to training records (and makes the synthetic set)",
     "data list": "datasets and protocols",
     "data info": "what --dataset is, its layout, and where to ask for it",
@@ -20,6 +21,7 @@ COMMANDS = {
     "report": "one HTML page of all that the run made",
     "demo": "all of these in a row",
     "sweep": "every network for several targets and seeds, in one table",
+    "metagrad": "what each way of taking a method's meta-gradient costs and loses",
     "bench": "times against PyTorch peers (needs the extra 'bench')",
     "bench metagrad": "exact meta-gradient steps: time and memory against PyTorch",
 }
@@ -30,6 +32,7 @@ FLAGS = {
     "workdir": "Folder of the run; runs/local if not given.",
     "dataset": "Instead of config.data.dataset.",
     "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
+    "layout": "Dataset whose tree synthesize writes, as oulu_npu.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",

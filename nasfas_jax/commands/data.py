@@ -203,9 +203,15 @@ def run_show(run: Run) -> None:
     else:
         picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
     folder = pathlib.Path(run.output) if run.output else run.folder("show")
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "contact_sheet.png"
-    picture.save(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    except OSError as error:
+        raise InputError(
+            f"The contact sheet {path} cannot be written ({error.strerror}). Give"
+            " another folder as --output."
+        ) from None
     print(path)
 
 

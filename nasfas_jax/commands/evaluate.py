@@ -35,6 +35,7 @@ def evaluate(run: Run, name: str) -> None:
     tested = list(data.splits) if run.target_domain else ["test"]
     parts = [("development", "development", sources)]
     parts += [(part, "test", targets) for part in tested]
+    _require_disjoint(data, [("train", "train", sources), *parts])
     columns, maps = [], {}
     for part, split, domains in parts:
         batches = pipeline.eval_batches(
@@ -56,7 +57,7 @@ def evaluate(run: Run, name: str) -> None:
             name: np.concatenate([part[name] for part in columns])
             for name in evaluation.COLUMNS
         },
-        selected_on="nothing",  # the last checkpoint of a config fixed beforehand
+        selected_on=run.config.selected_on,
     )
     folder = run.folder("evaluate", name)
     evaluation.write_scores(folder / "scores.csv", table)
@@ -71,6 +72,18 @@ def evaluate(run: Run, name: str) -> None:
     )
     for warning in result.warnings:
         print(f"{name}: warning: {warning}")
+
+
+def _require_disjoint(data, parts) -> None:
+    """Refuse to test people or videos that were learned from."""
+    columns = {"video": [], "subject": [], "split": []}
+    for part, split, domains in parts:
+        table = data.splits[part].table
+        rows = data.splits[part].rows(domains)
+        columns["video"].append(table["video"][rows])
+        columns["subject"].append(table["subject"][rows])
+        columns["split"].append(np.full(len(rows), split))
+    evaluation.check_leakage({k: np.concatenate(v) for k, v in columns.items()})
 
 
 def _save_examples(path, data, targets, maps) -> None:

@@ -1,10 +1,11 @@
 """Training and loading hand-crafted features with an SVM, as `train` does networks."""
 
+import importlib
 import importlib.util
 import time
 from collections.abc import Callable
+from typing import Any
 
-import joblib
 import numpy as np
 
 from nasfas_jax.commands.run import Run, write_json
@@ -20,7 +21,8 @@ def train(run: Run, name: str) -> None:
     ``summary.json`` counts the numbers of the support vectors as parameters, and a
     multiply-add for each of them; what the features cost is not in it.
     """
-    model = _methods().HandCrafted(name)
+    methods, joblib = _libraries()
+    model = methods.HandCrafted(name)
     _require_faces(run, name)
     data = run.open_data()
     sources, _ = run.domains(data)
@@ -45,7 +47,7 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
     Raises:
       InputError: nothing fitted in this workdir.
     """
-    _methods()
+    _, joblib = _libraries()
     _require_faces(run, name)
     path = run.workdir / "train" / name / MODEL
     if not path.exists():
@@ -62,14 +64,16 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
     return predict
 
 
-def _methods():
-    """The module, or how to install what it needs."""
+def _libraries() -> tuple[Any, Any]:
+    """The methods' module and joblib, which not everyone has, or how to install them."""
     if importlib.util.find_spec("skimage") is None:
         raise InputError(
             "Hand-crafted features need scikit-image and scikit-learn: "
             "pip install -e '.[baselines]'."
         )
-    return importlib.import_module("nasfas_jax.methods.hand_crafted")
+    names = ("nasfas_jax.methods.hand_crafted", "joblib")
+    methods, joblib = (importlib.import_module(name) for name in names)
+    return methods, joblib
 
 
 def _require_faces(run: Run, name: str) -> None:

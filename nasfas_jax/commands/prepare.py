@@ -18,8 +18,8 @@ def run(run: Run) -> None:
             f"There is no dataset {data.dataset!r}; choose one of "
             f"{list(datasets.REGISTRY)} by --dataset."
         )
-    run.folder()
     source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)
+    run.folder()
     landmarks = LandmarkModel(run.landmark_model) if run.landmark_model else None
     if run.beam is None:
         summary = _on_this_machine(run, source, landmarks)

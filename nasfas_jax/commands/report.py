@@ -32,7 +32,7 @@ def run(run: Run) -> None:
     path = run.workdir / "report.html"
     page.render(
         path,
-        title=f"nasfas: {run.config.title}",
+        title=f"nasfas: {run.config.get('protocol') or run.config.title}",
         summary=_summary(run),
         rows=[row(run, name, result) for name, result in results.items()],
         sections=sections,
@@ -64,21 +64,28 @@ def row(run: Run, name: str, result: dict) -> page.Row:
 
 
 def _curves(run: Run, results: dict) -> page.Section:
-    curves, points, histograms = {}, {}, []
+    curves, errors, points, histograms = {}, {}, {}, []
     for name, result in results.items():
         table = evaluation.read_scores(run.workdir / "evaluate" / name / "scores.csv")
         test = evaluation.by_video(table.take(table.split == "test"))
         curve = evaluation.metrics.roc_curve(test.score, test.label)
         curves[name] = (curve.far, curve.tpr)
-        points[name] = (result["test"]["far"], 1 - result["test"]["frr"])
+        errors[name] = evaluation.metrics.det_curve(test.score, test.label)[:2]
+        points[name] = (result["test"]["far"], result["test"]["frr"])
         histograms.append(
             figures.score_histograms(test, result["threshold"], title=name)
         )
     return page.Section(
-        "ROC curves and scores",
+        "ROC and DET curves, scores",
         "Videos of the test part. The dots are the operating points at the thresholds "
         "from the development parts.",
-        [figures.roc(curves, points), *histograms],
+        [
+            figures.roc(
+                curves, {k: (far, 1 - frr) for k, (far, frr) in points.items()}
+            ),
+            figures.det(errors, points),
+            *histograms,
+        ],
     )
 
 
@@ -125,9 +132,11 @@ def _training(run: Run, results: dict) -> list[page.Section]:
     runs = {}
     for name in results:
         lines = runtime.read_metrics(run.workdir / "train" / name)
-        steps = [line["step"] for line in lines]
-        runs[name] = {"loss": (steps, [line["loss"] for line in lines])}
-    return [page.Section("Training", pictures=[figures.training_curves(runs)])]
+        if lines:  # an SVM has no steps
+            steps = [line["step"] for line in lines]
+            runs[name] = {"loss": (steps, [line["loss"] for line in lines])}
+    pictures = [figures.training_curves(runs)] if runs else []
+    return [page.Section("Training", pictures=pictures)]
 
 
 def _faces(run: Run, results: dict) -> list[page.Section]:

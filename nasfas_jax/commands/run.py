@@ -23,6 +23,7 @@ class Run:
     workdir: pathlib.Path
     dataset: str | None = None
     protocol: str | None = None
+    layout: str | None = None
     manual_dir: str | None = None
     data_dir: str | None = None
     network: str | None = None

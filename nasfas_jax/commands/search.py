@@ -1,5 +1,6 @@
 """``nasfas search``: an architecture by Domain-aware Meta-NAS."""
 
+import dataclasses
 import time
 
 import jax
@@ -19,10 +20,18 @@ def run(run: Run) -> None:
     config = run.config.search
     data = run.open_data()
     sources, _ = run.domains(data)
+    together = config.get("episodes", 1)
     episodes = pipeline.episodes(
-        data, domains=sources, batch_size=config.batch_size, seed=run.config.seed
+        data,
+        domains=sources,
+        batch_size=config.batch_size,
+        seed=run.config.seed,
+        episodes=together,
     )
+    mesh = runtime.make_mesh(episodes=together)
     method = make_method(config)
+    if together > 1:
+        method = dataclasses.replace(method, mesh=mesh)
     folder = run.folder("search")
     size = run.config.data.image_size
     state = jax.jit(method.init)(
@@ -38,7 +47,8 @@ def run(run: Run) -> None:
         folder=folder,
         log_every=config.log_every,
         save_every=config.save_every,
-        batch_axes={"support": 1, "query": 0, "query_domain": 0},
+        batch_axes=runtime.episode_axes(together),
+        mesh=mesh,
         extra_metrics=probabilities,
     )
     found = genotype.derive(method.net.space, jax.device_get(state.alphas))

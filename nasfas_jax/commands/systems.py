@@ -61,13 +61,10 @@ FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
 WITHOUT_DEPTH = ("rfmeta_no_depth", "mldg", "reptile", "metareg", "binary_cnn")
 
 
-def describe(run: Run, name: str, domains: int) -> dict:
+def describe(run: Run, name: str) -> dict:
     """A JSON description of what `name` trains, from which `make_method` makes it.
 
-    Args:
-      run: its config and genotype.
-      name: a network or a method.
-      domains: how many are learned from.
+    A method's also needs ``domains``, how many are learned from.
 
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
@@ -80,7 +77,7 @@ def describe(run: Run, name: str, domains: int) -> dict:
                 f"multiple of 32, and is {run.config.data.image_size}."
             )
         rates = run.config.meta.to_dict()
-        return {"method": name, "width": config.width, "domains": domains, **rates}
+        return {"method": name, "width": config.width, **rates}
     if name in nets.NAMES:
         return nets.describe(
             name,

@@ -1,5 +1,6 @@
 """``nasfas train``: networks trained alike on the source domains."""
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -26,12 +27,18 @@ def train(run: Run, name: str) -> None:
     if name in hand_crafted.NAMES:
         return hand_crafted.train(run, name)
     config = run.config.train
+    description = systems.describe(run, name)
     data = run.open_data()
     sources, _ = run.domains(data)
-    description = systems.describe(run, name, len(sources))
+    if "method" in description:
+        description["domains"] = len(sources)
     folder = run.folder("train", name)
     _claim(folder / "network.json", description)
     method = systems.make_method(config, description)
+    together = 1 if method.batches == "pooled" else config.get("episodes", 1)
+    mesh = runtime.make_mesh(episodes=together)
+    if together > 1:
+        method = dataclasses.replace(method, mesh=mesh)
     batches, batch_axes = _batches(run, method, data, sources)
     image = _image(run)
     state = jax.jit(method.init)(jax.random.key(run.config.seed), image)
@@ -51,6 +58,7 @@ def train(run: Run, name: str) -> None:
         log_every=config.log_every,
         save_every=config.save_every,
         batch_axes=batch_axes,
+        mesh=mesh,
     )
     wall = time.monotonic() - began
     write_json(
@@ -62,10 +70,11 @@ def train(run: Run, name: str) -> None:
 def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str]):
     """What the method learns from, and the axes of its arrays that devices share.
 
-    ``config.train.batch_size`` clips a step in all; of an episode, as many of each
-    domain.
+    ``config.train.batch_size`` clips an episode, as many of each domain, and
+    ``config.train.episodes`` a step; what is pooled has as many clips in one batch.
     """
     config = run.config.train
+    together = config.get("episodes", 1)
     options = {
         "domains": sources,
         "seed": run.config.seed,
@@ -73,11 +82,12 @@ def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str])
         **run.view,
     }
     if method.batches == "pooled":
-        batches = pipeline.train_batches(data, batch_size=config.batch_size, **options)
-        return batches, 0
+        size = config.batch_size * together
+        batches = pipeline.train_batches(data, batch_size=size, **options)
+        return batches, runtime.BATCH_AXES
     size = config.batch_size // len(sources)
-    batches = pipeline.episodes(data, batch_size=size, **options)
-    return batches, {"support": 1, "query": 0, "query_domain": 0}
+    batches = pipeline.episodes(data, batch_size=size, episodes=together, **options)
+    return batches, runtime.episode_axes(together)
 
 
 def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,5 +8,6 @@ file's records of these and ``extracted`` is the file that holds them, ``prepare
 so for a whole dataset (by a ``recipe``) and packs it with ``builder``; ``beam`` spreads
 both over a cluster.  ``prepared`` opens the result, ``pipeline`` makes batches and
 episodes of it, and ``augment`` changes them.
-``synthetic`` writes a set of videos to begin with.
+``synthetic`` writes a set of videos to begin with, and ``standins`` others in the layouts
+of real datasets.
 """

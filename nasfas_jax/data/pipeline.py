@@ -168,6 +168,7 @@ def episodes(
     batch_size: int = 8,
     seed: int = 0,
     augment: str = "standard",
+    episodes: int = 1,
     **view,
 ) -> grain.DatasetIterator:
     """Episodes without end: one domain is the query, the other N - 1 the support.
@@ -182,16 +183,25 @@ def episodes(
       batch_size: B clips of each domain.
       seed: of the query domain, the order and the augmentation.
       augment: as in `train_batches`.
+      episodes: E of a step. Step i has those that the same seed alone would yield at
+        the steps iE to iE + E - 1, each with its own query domain, clips and
+        augmentation.
       **view: as in `View`.
 
     Returns:
       Iterator over {'support': batch with leading axes [N - 1, B], 'query': batch with
-      leading axis [B], 'query_domain': index into the sorted domains}.
+      leading axis [B], 'query_domain': index into the sorted domains}; where E > 1,
+      all with one more leading axis [E].
 
     Raises:
-      InputError: fewer than two domains, or a domain without live or spoof clips.
+      InputError: fewer than two domains, a domain without live or spoof clips, or
+        fewer episodes than one.
     """
     domains = _episode_domains(prepared, domains)
+    if episodes < 1:
+        raise InputError(
+            f"A step has {episodes} episodes; expected 1 or more (the config's episodes)."
+        )
     shown, part = View(**view), prepared.splits[split]
     augmentation.transforms(augment)
     draws = [
@@ -212,7 +222,7 @@ def episodes(
             "query_domain": query,
         }
 
-    return _stream(episode)
+    return _stream(episode, episodes)
 
 
 def eval_batches(
@@ -334,10 +344,15 @@ class _Endless:
         return np.array(found, dtype=int)
 
 
-def _stream(function: Callable[[int], dict]) -> grain.DatasetIterator:
-    """The function of the step as a checkpointable iterator, one thread ahead."""
+def _stream(function: Callable[[int], dict], together=1) -> grain.DatasetIterator:
+    """The function of the step as a checkpointable iterator, one thread ahead.
+
+    Where `together` is more than 1, so many results at once, their arrays stacked.
+    """
     reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
     steps = grain.MapDataset.range(ENDLESS).map(function)
+    if together > 1:
+        steps = steps.batch(together)
     return iter(steps.to_iter_dataset(reading))
 
 

@@ -196,8 +196,9 @@ def _require_clips(split: Split, lists: Lists, part: str, data_dir) -> None:
         raise InputError(
             f"The protocol {lists.protocol} finds no {missing} clip{of} for {part} in"
             f" {data_dir}, though its list has {len(lists.part(part))} videos. The"
-            " manifest says which were left out and why; more clips a video"
-            " (config.data.clips_per_video) give earlier ones."
+            " manifest says which were left out and why."
+            + " Sampling 'siw_first_60' takes clips there."
+            * bool(lists.first_frames)
         )
     twice = _twice(split.table["clip"].tolist())
     if twice:

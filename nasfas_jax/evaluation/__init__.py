@@ -1,7 +1,7 @@
 """Score files, thresholds, error rates."""
 
 from nasfas_jax.evaluation import compat, metrics, thresholds
-from nasfas_jax.evaluation.evaluate import Result, evaluate
+from nasfas_jax.evaluation.evaluate import Result, check_leakage, evaluate
 from nasfas_jax.evaluation.scores import (
     COLUMNS,
     ScoreTable,
@@ -18,6 +18,7 @@ __all__ = [
     "ScoreTable",
     "are_folds",
     "by_video",
+    "check_leakage",
     "compare",
     "compat",
     "evaluate",

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -104,7 +104,9 @@ def evaluate(
     """
     if level not in ("video", "clip"):
         raise InputError(f"level: expected video or clip, got {level!r}. Choose one.")
-    check_leakage(table)
+    check_leakage(
+        {name: getattr(table, name) for name in ("video", "subject", "split")}
+    )
     rows = by_video(table) if level == "video" else table
     development, test = part(rows, "development"), part(rows, "test")
     threshold = thresholds.find(rule)(
@@ -141,15 +143,18 @@ def _warnings(development: ScoreTable, selected_on: str | None) -> Iterator[str]
         )
 
 
-def check_leakage(table: ScoreTable) -> None:
-    """Refuse a table in which a subject or a video stands in two parts.
+def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
+    """Refuse rows of which a subject or a video stands in two parts.
+
+    Args:
+      columns: 'video', 'subject' and 'split', one of each for every clip.
 
     Raises:
       InputError: naming up to five of them.
     """
     for what in ("video", "subject"):
-        values = getattr(table, what)
-        parts = {split: set(values[table.split == split].tolist()) for split in SPLITS}
+        values, part_of = columns[what], columns["split"]
+        parts = {split: set(values[part_of == split].tolist()) for split in SPLITS}
         for one, other in (SPLITS[:2], SPLITS[1:], SPLITS[::2]):
             both = sorted(parts[one] & parts[other])
             if both:

@@ -11,6 +11,19 @@ weights, through eq. 13 and through eq. 12 (eq. 14):
 
 ``step`` below is these lines. Where the text writes plain gradient steps, any optax
 transformation may stand; derivatives pass through it as it is.
+
+With several episodes e a step (the paper has one), M and L are means over them, and all
+share one ``phi' = phi - gamma~_1 mean_e dM_e/dphi``. With ``v = mean_e dL_e/dphi`` at
+``phi'``, the chain rule gives
+
+    d/dalpha mean_e L_e(phi'(alpha), alpha) = mean_e dL_e/dalpha + (dphi'/dalpha)^T v
+        = mean_e dL_e/dalpha - gamma~_1 mean_e (d2M_e/dalpha dphi) v
+
+where episodes work alone but for ``phi'`` and ``v``, which are common: the query of one
+also judges what another did to the weights. (The mean of each episode's own eq. 14 is
+the derivative of another objective.) So a step takes three means: of ``dM_e``, of
+``dL_e`` at ``phi'``, and of the products with ``v``. Another optimizer than plain descent
+comes between: ``v`` goes back through its one update first, then to the episodes.
 """
 
 import dataclasses
@@ -21,14 +34,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, losses
 from nasfas_jax.methods import health
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
-EXACT_MODES = ("forward_over_reverse", "reverse_over_reverse")
 
 
 @struct.dataclass
@@ -60,9 +74,12 @@ class MetaNAS:
       inner_steps: updates of each learner.
       weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
-      mode: how exact derivatives are computed, one of `EXACT_MODES`.
+      mode: how derivatives through updates are computed, a key of `bilevel.MODES`.
+        'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
+        it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
       cost_weight: of `cost.relative_macs` in the loss of the alphas; 0 as in the paper.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     net: supernet.Supernet
@@ -75,9 +92,11 @@ class MetaNAS:
     mode: str = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
+    mesh: Mesh | None = None
 
     def __post_init__(self):
-        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": EXACT_MODES}
+        modes = tuple(bilevel.MODES)
+        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": modes}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -139,24 +158,37 @@ class MetaNAS:
         Args:
           state: the state before.
           episode: ``support``: ``image`` [N-1, B, S, S, 3] and ``target``
-            [N-1, B, h, w]; ``query``: the same without the first axis.
+            [N-1, B, h, w]; ``query``: the same without the first axis. With a mesh,
+            E of them on a leading axis.
         """
-        with_stats = partial(self.loss, state.batch_stats)
 
         @jax.jit  # traced once, however often its derivatives are taken
-        def loss(params, alphas, batch):
-            return with_stats(params, alphas, batch)[0]
+        def loss(batch_stats, params, alphas, batch):
+            return self.loss(batch_stats, params, alphas, batch)[0]
+
+        def meta_gradient(state, episode):
+            return self.meta_objective(
+                partial(loss, state.batch_stats), state.params, state.alphas, episode
+            )
+
+        def query_gradient(state, episode):
+            return jax.value_and_grad(
+                partial(self.loss, state.batch_stats), (0, 1), has_aux=True
+            )(state.params, state.alphas, episode["query"])
 
         # Eq. 12 and 13.
-        meta = self.meta_objective(loss, state.params, state.alphas, episode)
+        meta = over_episodes(meta_gradient, state, episode, self.mesh)
         params, opt_state = bilevel.apply_update(
             self.optimizer, state.params, state.opt_state, meta.params
         )
 
         # Eq. 14: the direct term, and the one through phi'(alpha).
-        (query_loss, batch_stats), (d_params, d_alphas) = jax.value_and_grad(
-            with_stats, (0, 1), has_aux=True
-        )(params, state.alphas, episode["query"])
+        (query_loss, batch_stats), (d_params, d_alphas) = over_episodes(
+            query_gradient,
+            dataclasses.replace(state, params=params),
+            episode,
+            self.mesh,
+        )
 
         relative_macs, d_cost = jax.value_and_grad(
             partial(cost.relative_macs, self.net.space)
@@ -167,7 +199,9 @@ class MetaNAS:
                 lambda g, c: g + self.cost_weight * c, d_alphas, d_cost
             )
             if self.arch_order == "exact":
-                through = self._through_update(loss, state, meta, d_params, episode)
+                through = self._through_update(
+                    meta_gradient, state, meta, d_params, episode
+                )
                 grads = jax.tree.map(jnp.add, grads, through)
             return bilevel.apply_update(
                 self.alpha_optimizer, state.alphas, state.alpha_opt_state, grads
@@ -191,12 +225,29 @@ class MetaNAS:
         )
         return new_state, metrics
 
-    def _through_update(self, loss, state, meta, d_params, episode):
+    def _through_update(self, meta_gradient, state, meta, d_params, episode):
         """``d/dalpha`` of ``d_params . phi'(alpha)``: eq. 14 through eq. 13 and 12."""
 
-        def gradient(params, alphas, episode):
-            result = self.meta_objective(loss, params, alphas, episode)
-            return result.params, result.hyper
+        def gradient(params, alphas, batch):
+            state, episode = batch
+            at = dataclasses.replace(state, params=params, alphas=alphas)
+            return meta_gradient(at, episode)[1:]
+
+        def product(gradient, params, alphas, batch, v):
+            def one(shared, episode):
+                state, v = shared
+                return bilevel.second_derivative_product(
+                    gradient,
+                    state.params,
+                    state.alphas,
+                    (state, episode),
+                    v,
+                    mode=self.mode,
+                )
+
+            state, episodes = batch
+            at = dataclasses.replace(state, params=params, alphas=alphas)
+            return over_episodes(one, (at, v), episodes, self.mesh)
 
         _, _, d_alphas = bilevel.pull_back_update(
             gradient,
@@ -204,10 +255,10 @@ class MetaNAS:
             state.opt_state,
             meta.params,
             state.alphas,
-            episode,
+            (state, episode),
             self.optimizer,
             d_params,
-            mode=self.mode,
+            mode=product,
         )
         return d_alphas
 

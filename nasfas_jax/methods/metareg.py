@@ -17,10 +17,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel
 from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
 from nasfas_jax.methods.supervised import TrainState
 
@@ -37,6 +39,7 @@ class MetaReg:
       regularizer_learning_rate: e.
       inner_steps: l.
       mode: a key of `bilevel.MODES`.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     nets: FeatureNets
@@ -46,6 +49,7 @@ class MetaReg:
     regularizer_learning_rate: float = 1e-2
     inner_steps: int = 2
     mode: str = "forward_over_reverse"
+    mesh: Mesh | None = None
 
     batches = "episodes"
 
@@ -66,22 +70,14 @@ class MetaReg:
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on an episode; its ``query_domain`` says whose batches these are."""
-        params = dict(state.params)
-        tasks, phi = params.pop("tasks"), params.pop("phi")
-        batch = multi_domain.join(
-            {name: episode[name] for name in ("support", "query")}
-        )
+        """One update on an episode; its ``query_domain`` says whose batches these are.
 
-        def objective(params):
-            value, aux = multi_domain.loss(self.nets, params, state.batch_stats, batch)
-            return value + weighted_l1(phi, params["M"]), aux
-
-        (value, (batch_stats, metrics)), grads = jax.value_and_grad(
-            objective, has_aux=True
-        )(params)
-        metrics["regularizer"] = weighted_l1(phi, params["M"])
-        tasks, phi = self._learn_regularizer(state, tasks, phi, episode)
+        With a mesh, E of them on a leading axis. Their T_i and phi start alike and take
+        one plain gradient step, so the mean of the new ones is the step of the mean.
+        """
+        result, learned = over_episodes(self._learn, state, episode, self.mesh)
+        (value, (batch_stats, metrics)), grads = result
+        params = {name: state.params[name] for name in grads}
         new, metrics = update(
             self.optimizer,
             dataclasses.replace(state, params=params),
@@ -90,8 +86,26 @@ class MetaReg:
             batch_stats,
             metrics,
         )
-        learned = {**new.params, "tasks": tasks, "phi": phi}
-        return dataclasses.replace(new, params=learned), metrics
+        return dataclasses.replace(new, params={**new.params, **learned}), metrics
+
+    def _learn(self, state: TrainState, episode: dict) -> tuple[Any, dict]:
+        """Of one episode: the networks' gradient, and the new 'tasks' and 'phi'."""
+        params = dict(state.params)
+        tasks, phi = params.pop("tasks"), params.pop("phi")
+        batch = multi_domain.join(
+            {name: episode[name] for name in ("support", "query")}
+        )
+
+        def objective(params):
+            value, (batch_stats, metrics) = multi_domain.loss(
+                self.nets, params, state.batch_stats, batch
+            )
+            penalty = weighted_l1(phi, params["M"])
+            return value + penalty, (batch_stats, {**metrics, "regularizer": penalty})
+
+        result = jax.value_and_grad(objective, has_aux=True)(params)
+        tasks, phi = self._learn_regularizer(state, tasks, phi, episode)
+        return result, {"tasks": tasks, "phi": phi}
 
     def _learn_regularizer(self, state, tasks, phi, episode) -> tuple[Any, Any]:
         """The classifiers of the domains and the regularizer's weights, after a step."""

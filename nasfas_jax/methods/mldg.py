@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel
 from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
 from nasfas_jax.methods.supervised import TrainState
 
@@ -32,6 +34,7 @@ class MLDG:
       inner_learning_rate: a.
       query_weight: b; 1 in the original.
       mode: a key of `bilevel.MODES`.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     nets: FeatureNets
@@ -39,6 +42,7 @@ class MLDG:
     inner_learning_rate: float = 1e-3
     query_weight: float = 1.0
     mode: str = "forward_over_reverse"
+    mesh: Mesh | None = None
 
     batches = "episodes"
 
@@ -50,7 +54,12 @@ class MLDG:
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on an episode; arguments as of `RFMeta.step`."""
+        """One update on the mean of L; arguments as of `RFMeta.step`."""
+        result = over_episodes(self._gradient, state, episode, self.mesh)
+        return update(self.optimizer, state, *result)
+
+    def _gradient(self, state: TrainState, episode: dict) -> tuple:
+        """L, its gradient, the new running averages and metrics of one episode."""
 
         def loss(params, _, batch):
             return multi_domain.loss(self.nets, params, state.batch_stats, batch)[0]
@@ -77,8 +86,7 @@ class MLDG:
             self.nets, state.params, state.batch_stats, multi_domain.join(episode)
         )
         total = value + self.query_weight * meta.value
-        metrics = {**metrics, "cls_test": meta.value}
-        return update(self.optimizer, state, total, grads, batch_stats, metrics)
+        return total, grads, batch_stats, {**metrics, "cls_test": meta.value}
 
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
         """As `FeatureNets.predict`."""

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
 from nasfas_jax.methods.supervised import TrainState
 
@@ -21,11 +23,13 @@ class MultiDomain:
       optimizer: of the three together.
       batches: 'episodes', as many clips of each domain, or 'pooled', clips of all
         domains drawn together, so that large domains are seen more often.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     nets: FeatureNets
     optimizer: optax.GradientTransformation
     batches: str = "episodes"
+    mesh: Mesh | None = None
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""
@@ -36,15 +40,19 @@ class MultiDomain:
 
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         """One update on an episode, whose domains are joined, or on a pooled batch."""
-        if self.batches == "episodes":
-            batch = join(batch)
 
-        def objective(params):
-            return loss(self.nets, params, state.batch_stats, batch)
+        def gradient(state, batch):
+            if self.batches == "episodes":
+                batch = join(batch)
 
-        (value, (batch_stats, metrics)), grads = jax.value_and_grad(
-            objective, has_aux=True
-        )(state.params)
+            def objective(params):
+                return loss(self.nets, params, state.batch_stats, batch)
+
+            return jax.value_and_grad(objective, has_aux=True)(state.params)
+
+        (value, (batch_stats, metrics)), grads = over_episodes(
+            gradient, state, batch, self.mesh
+        )
         return update(self.optimizer, state, value, grads, batch_stats, metrics)
 
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel
 from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
 from nasfas_jax.methods.supervised import TrainState
 
@@ -27,12 +29,14 @@ class Reptile:
       optimizer: of the outer update; ``optax.sgd(e)`` is the original's.
       inner_learning_rate: of SGD on a domain's batch.
       inner_steps: on each domain.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     nets: FeatureNets
     optimizer: optax.GradientTransformation
     inner_learning_rate: float = 1e-3
     inner_steps: int = 3
+    mesh: Mesh | None = None
 
     batches = "episodes"
 
@@ -44,7 +48,15 @@ class Reptile:
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on an episode, whose query is a task like the others."""
+        """One update on the mean over all tasks; arguments as of `RFMeta.step`."""
+        result = over_episodes(self._moved, state, episode, self.mesh)
+        return update(self.optimizer, state, *result)
+
+    def _moved(self, state: TrainState, episode: dict) -> tuple:
+        """Of one episode, whose query is a task like the others.
+
+        The loss, ``mean_i (T - T_i)``, the new running averages and metrics.
+        """
         tasks = jax.tree.map(
             lambda s, q: jnp.concatenate([s, q[None]]),
             episode["support"],
@@ -69,7 +81,7 @@ class Reptile:
         value, (batch_stats, metrics) = multi_domain.loss(
             self.nets, state.params, state.batch_stats, multi_domain.join(episode)
         )
-        return update(self.optimizer, state, value, moved, batch_stats, metrics)
+        return value, moved, batch_stats, metrics
 
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
         """As `FeatureNets.predict`."""

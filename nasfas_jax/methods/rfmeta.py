@@ -19,11 +19,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, ops
 from nasfas_jax.layers import CONVOLUTION
 from nasfas_jax.methods import health
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.supervised import TrainState
 
 REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
@@ -151,8 +153,11 @@ class RFMeta:
         which is what Adam's element-wise update is.
       inner_learning_rate: a.
       order: 'exact', or 'first': the inner gradient is a constant.
-      mode: how exact derivatives are computed, a key of `bilevel.MODES`.
+      mode: how derivatives through the inner steps are computed, a key of
+        `bilevel.MODES`.
       fine_grained: False joins the support domains to one ('aggregation').
+      inner_steps: of each learner; 1 in the paper.
+      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
     nets: FeatureNets
@@ -161,6 +166,8 @@ class RFMeta:
     order: str = "exact"
     mode: str = "forward_over_reverse"
     fine_grained: bool = True
+    inner_steps: int = 1
+    mesh: Mesh | None = None
 
     batches = "episodes"
 
@@ -226,6 +233,7 @@ class RFMeta:
             label_i,
             label_q,
             optax.sgd(self.inner_learning_rate),
+            steps=self.inner_steps,
             mode=self.mode if self.order == "exact" else "first_order",
         )
         directions = jax.grad(inner)(*fixed, label_i), jax.grad(outer)(*fixed, label_q)
@@ -240,11 +248,18 @@ class RFMeta:
         Args:
           state: the state before.
           episode: ``support``: ``image`` [N-1, B, S, S, C], ``target`` [N-1, B, h, w]
-            and ``label`` [N-1, B]; ``query``: the same without the first axis.
+            and ``label`` [N-1, B]; ``query``: the same without the first axis. With
+            a mesh, E of them on a leading axis: the step follows the mean of L.
         """
-        (loss, (batch_stats, metrics)), grads = jax.value_and_grad(
-            self.objective, has_aux=True
-        )(state.params, state.batch_stats, episode)
+
+        def gradient(state, episode):
+            return jax.value_and_grad(self.objective, has_aux=True)(
+                state.params, state.batch_stats, episode
+            )
+
+        (loss, (batch_stats, metrics)), grads = over_episodes(
+            gradient, state, episode, self.mesh
+        )
         return update(self.optimizer, state, loss, grads, batch_stats, metrics)
 
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:

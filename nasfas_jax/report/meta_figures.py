@@ -25,6 +25,16 @@ from nasfas_jax.report.picture import (
 METRICS = {"hter": "HTER (lower is better)", "auc": "AUC (higher is better)"}
 
 
+class Curves(NamedTuple):
+    """One panel of `mode_curves`: ``points`` are (mode, x, y), of any order."""
+
+    title: str
+    x_name: str
+    points: Sequence[tuple[str, float, float]]
+    x_scale: str = "linear"
+    y_scale: str = "linear"
+
+
 class AttentionRow(NamedTuple):
     """One example of `attention_maps`.
 
@@ -148,6 +158,63 @@ def learning_directions(
     return finish(
         figure, format, f"Cosine of the gradients over training, {', '.join(curves)}"
     )
+
+
+@matplotlib.rc_context(STYLE)
+def mode_curves(panels: Sequence[Curves], format: Format = "svg") -> Picture:
+    """What modes of differentiation cost and throw away: two panels a row.
+
+    A mode has one colour and one marker in all panels. Linear axes of y that hold no
+    negative value begin at 0, so that heights compare.
+
+    Raises:
+      InputError: no panel, or one without a finite point.
+    """
+    for panel in panels:
+        if not any(np.isfinite(y) for _, _, y in panel.points):
+            raise InputError(
+                f"panel {panel.title!r}: expected at least one finite point, got "
+                f"{list(panel.points)}. Leave the panel out, or measure at lower rates."
+            )
+    if not panels:
+        raise InputError(
+            "panels: expected at least one, got none. Measure a mode first."
+        )
+    modes = list(dict.fromkeys(mode for panel in panels for mode, _, _ in panel.points))
+    rows = -(-len(panels) // 2)
+    figure = Figure((WIDE, 0.5 + 2.7 * rows), layout="constrained")
+    places = figure.subplots(rows, 2, squeeze=False).ravel()
+    for axes, panel in zip(places, panels, strict=False):
+        _draw_modes(axes, panel, modes)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
+    handles = {
+        label: handle
+        for axes in places
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        [handles[mode] for mode in modes], modes, loc="outside upper left", ncols=5
+    )
+    titles = ", ".join(panel.title for panel in panels)
+    return finish(figure, format, f"{titles}, by {', '.join(modes)}")
+
+
+def _draw_modes(axes: Axes, panel: Curves, modes: Sequence[str]) -> None:
+    for mode in dict.fromkeys(mode for mode, _, _ in panel.points):
+        points = sorted((x, y) for name, x, y in panel.points if name == mode)
+        place = modes.index(mode)
+        axes.plot(
+            *np.array(points, np.float64).T, color=SERIES[place % len(SERIES)],
+            marker="os^Dv"[place % 5], markersize=4.5, alpha=0.85, label=mode,
+        )  # fmt: skip
+    axes.set_xscale(panel.x_scale)
+    axes.set_yscale(panel.y_scale)
+    finite = [y for _, _, y in panel.points if np.isfinite(y)]
+    if panel.y_scale == "linear" and min(finite) >= 0:
+        axes.set_ylim(0, 1.08 * max(finite) or 1)
+    axes.set_xlabel(panel.x_name)
+    axes.set_title(panel.title)
 
 
 @matplotlib.rc_context(STYLE)

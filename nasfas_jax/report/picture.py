@@ -63,6 +63,12 @@ class Picture:
         kind = {"svg": "image/svg+xml", "png": "image/png"}[self.format]
         return f"data:{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """How a notebook shows it."""
+        if self.format == "svg":
+            return {"image/svg+xml": self.data.decode(), "text/plain": self.alt}
+        return {"image/png": self.uri.partition(",")[2], "text/plain": self.alt}
+
     def save(self, path: str | os.PathLike) -> None:
         """Write the file.
 

@@ -2,8 +2,10 @@
 
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.devices import (
+    BATCH_AXES,
     cache_compiles,
     describe_machine,
+    episode_axes,
     make_mesh,
     replicated,
 )
@@ -12,12 +14,14 @@ from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
 from nasfas_jax.runtime.progress import Progress
 
 __all__ = [
+    "BATCH_AXES",
     "Checkpoints",
     "MetricsLog",
     "Progress",
     "Stopped",
     "cache_compiles",
     "describe_machine",
+    "episode_axes",
     "fit",
     "make_mesh",
     "read_metrics",

@@ -1,12 +1,16 @@
 """Devices: the mesh that batches are laid out on, and the cache of compiled programs."""
 
+import math
 import os
 import pathlib
 import platform
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from nasfas_jax.errors import InputError
 
 
 def cache_compiles() -> None:
@@ -21,14 +25,45 @@ def cache_compiles() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
-def make_mesh(devices: list | None = None) -> Mesh:
-    """All devices in a row, axis ``data``: a batch is split over it.
+def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
+    """All devices as a grid of the axes ``episode`` and ``data``.
 
-    Steps are written for the whole batch and compiled by ``jax.jit``: BatchNorm uses
-    the global batch and no collective stands inside differentiated code.
+    Each slice of ``episode`` runs its own episodes (`methods.episodes.over_episodes`);
+    a batch is split over ``data``. Steps are written for the whole batch of an episode
+    and compiled by ``jax.jit``: BatchNorm uses all of it and no collective stands inside
+    differentiated code.
+
+    Args:
+      devices: all that there are if None.
+      episodes: of a step. ``episode`` has the most slices that both they and the
+        devices can be divided by: 4 episodes on 8 devices are 4 slices of 2; 3 on 8 are
+        one slice of 8, and follow each other there.
+
+    Raises:
+      InputError: fewer episodes than one.
     """
+    if episodes < 1:
+        raise InputError(
+            f"episodes, the number of meta-learning episodes a step, is {episodes}; "
+            "expected 1 or more."
+        )
     grid = np.array(devices if devices is not None else jax.devices())
-    return Mesh(grid, ("data",), axis_types=(AxisType.Auto,))
+    grid = grid.reshape(math.gcd(episodes, grid.size), -1)
+    return Mesh(grid, ("episode", "data"), axis_types=(AxisType.Auto,) * 2)
+
+
+#: The axes of a batch without episodes: the first one is split.
+BATCH_AXES = PartitionSpec("data")
+
+
+def episode_axes(episodes: int) -> dict[str, PartitionSpec]:
+    """What the mesh splits of an episode, or of ``episodes`` on a leading axis."""
+    lead = ("episode",) if episodes > 1 else ()
+    return {
+        "support": PartitionSpec(*lead, None, "data"),
+        "query": PartitionSpec(*lead, "data"),
+        "query_domain": PartitionSpec(*lead),
+    }
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -36,9 +71,25 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def split(mesh: Mesh, axis: int) -> NamedSharding:
-    """``axis`` of an array over the devices."""
-    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+def place(batch: Any, axes: Any, mesh: Mesh) -> Any:
+    """The batch's arrays on the mesh, split along ``axes`` where they are many enough.
+
+    Args:
+      batch: tree of arrays.
+      axes: PartitionSpecs of the mesh's axes, a tree prefix of the batch.
+      mesh: from `make_mesh`.
+    """
+
+    def put(axes: PartitionSpec, part: Any) -> Any:
+        return jax.tree.map(lambda x: _put(np.asarray(x), axes, mesh), part)
+
+    return jax.tree.map(put, axes, batch)
+
+
+def _put(array: np.ndarray, axes: PartitionSpec, mesh: Mesh) -> jax.Array:
+    lengths = zip(axes, array.shape, strict=False)
+    fitting = [a if a and n % mesh.shape[a] == 0 else None for a, n in lengths]
+    return jax.device_put(array, NamedSharding(mesh, PartitionSpec(*fitting)))
 
 
 def describe_machine() -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
-import numpy as np
+from jax.sharding import Mesh
 
 from nasfas_jax.runtime import devices
 from nasfas_jax.runtime.checkpoints import Checkpoints
@@ -49,7 +49,8 @@ def fit(
     folder: pathlib.Path,
     log_every: int = 10,
     save_every: int = 100,
-    batch_axes: Any = 0,
+    batch_axes: Any = devices.BATCH_AXES,
+    mesh: Mesh | None = None,
     extra_metrics: Callable[[Any], dict] = lambda state: {},
 ) -> tuple[Any, float]:
     """Runs ``step`` until ``steps`` are done, from the last checkpoint if there is one.
@@ -66,8 +67,8 @@ def fit(
       folder: holds metrics, TensorBoard files and checkpoints.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
-      batch_axes: the axis of the batch's arrays that is split over devices; a tree
-        prefix of the batch.
+      batch_axes: what the mesh splits of the batch's arrays; see `devices.place`.
+      mesh: of the devices to use; `devices.make_mesh()` if None.
       extra_metrics: more to log, of the state.
 
     Returns:
@@ -78,7 +79,7 @@ def fit(
       Stopped: by SIGTERM or Ctrl-C, after the running step, with a checkpoint.
       FloatingPointError: the loss is not finite; the text has the steps.
     """
-    mesh = devices.make_mesh()
+    mesh = devices.make_mesh() if mesh is None else mesh
     state = jax.device_put(state, devices.replicated(mesh))
     checkpoints = Checkpoints(folder)
     done = 0
@@ -92,7 +93,7 @@ def fit(
     try:
         with _stop_signals() as stop, Progress(name, steps, start=done) as progress:
             while done < steps:
-                batch = _place(next(batches), batch_axes, mesh)
+                batch = devices.place(next(batches), batch_axes, mesh)
                 began = time.monotonic()
                 state, metrics = compiled(state, batch)
                 done += 1
@@ -136,21 +137,6 @@ class _stop_signals:
     def __exit__(self, *error) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
-
-
-def _place(batch: Any, axes: Any, mesh) -> Any:
-    """The batch's arrays on the mesh, split where they are many enough."""
-
-    def put(axis: int, part: Any) -> Any:
-        return jax.tree.map(lambda x: _put(np.asarray(x), axis, mesh), part)
-
-    return jax.tree.map(put, axes, batch)
-
-
-def _put(array: np.ndarray, axis: int, mesh) -> jax.Array:
-    divisible = array.ndim > axis and array.shape[axis] % mesh.size == 0
-    sharding = devices.split(mesh, axis) if divisible else devices.replicated(mesh)
-    return jax.device_put(array, sharding)
 
 
 def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:

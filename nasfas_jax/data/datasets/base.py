@@ -156,8 +156,9 @@ def list_by_name(
 ) -> list[VideoSource]:
     """List the files whose path below `root` matches `pattern`.
 
-    A file with one of `suffixes` whose path does not match is listed with a `problem`;
-    all other files are not looked at.
+    A file with one of `suffixes` whose path does not match, and a file that differs from
+    another one in its suffix alone, is listed with a `problem`; all other files are not
+    looked at.
 
     Args:
       root: the dataset's folder.
@@ -184,12 +185,16 @@ def list_by_name(
     if folders:
         videos |= {name: name for name in tree.picture_folders()}
     found, strays = [], []
+    first: dict[str, str] = {}
     for name, stem in sorted(videos.items()):
         match = compiled.fullmatch(stem)
-        if match:
-            found.append(source(root, name, dataset, **describe(match, tree)))
-        else:
+        if not match:
             strays.append(stray(root, name, dataset))
+            continue
+        facts = describe(match, tree)
+        if first.setdefault(stem, name) != name:
+            facts |= {"split": "", "problem": f"a second copy of {first[stem]}"}
+        found.append(source(root, name, dataset, **facts))
     require_some(found, strays, root, dataset, layout)
     return found + strays
 

@@ -29,11 +29,12 @@ UPSIDE_DOWN = frozenset({3, 5, 6, 7, 8, 9})
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     """List the videos; a `.face` file beside a video holds boxes and eyes.
 
-    The split is that of the two lists of subjects; where they are missing it is the
+    The split is that of the two lists of subjects; where both are missing it is the
     published one, and `split_source` says so.
 
     Raises:
-      InputError: also for a damaged list, and for a subject in both.
+      InputError: also for a damaged list, one list without the other, and for a
+        subject in both.
     """
     listed = _listed(root)
 
@@ -66,10 +67,16 @@ def _listed(root: pathlib.Path) -> dict[int, str]:
     """The split of each subject by the lists in `root`; empty where there are none."""
     splits: dict[int, str] = {}
     files = {split: root / name for split, name in LISTS.items()}
-    if not all(path.is_file() for path in files.values()):
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if len(missing) == len(files):
         return splits
+    if missing:
+        raise InputError(
+            f"The list of subjects {root / missing[0]} is missing, and the other one is"
+            " there. Restore it, or take both away to go by the published lists."
+        )
     for split, path in files.items():
-        lines = path.read_text("utf-8", errors="replace").splitlines()
+        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue

@@ -1,7 +1,7 @@
 """OULU-NPU's own list files: read where they are, and held against the table.
 
 `Protocols/Protocol_3/Train_2.txt` has lines as `+1,1_1_01_1` and `-1,1_1_01_2`: a sign,
-any digit, and the stem of a video.  Whether the digit tells the instrument is not
+any digits, and the stem of a video.  Whether the digit tells the instrument is not
 settled in public sources, so the stem's last number does, and the sign must agree.
 """
 
@@ -15,7 +15,7 @@ from nasfas_jax.errors import InputError
 OULU = "oulu_npu"
 FOLDER = "Protocols"
 FILES = dict(zip(PARTS, ("Train", "Dev", "Test"), strict=True))
-LINE = re.compile(r"\s*([+-])\d\s*,\s*(\d_\d_\d\d_(\d))\s*")
+LINE = re.compile(r"\s*([+-])\d*\s*,\s*(\d_\d_\d\d_(\d))\s*")
 
 
 def read(path: pathlib.Path) -> dict[str, int]:
@@ -26,7 +26,7 @@ def read(path: pathlib.Path) -> dict[str, int]:
         stem, or a stem given twice.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"The protocol file {path} cannot be read ({error}). Expected the list that"

@@ -115,10 +115,14 @@ def _kinds() -> list[Row]:
         *(
             (
                 f"casia_mfsd@quality_{group}",
-                f"files {group}",
+                f"files {files}",
                 {"quality_group": (group,)},
             )
-            for group in ("1", "2", "HR")
+            for group, files in (
+                ("1", "1, 3, 5, 7"),
+                ("2", "2, 4, 6, 8"),
+                ("HR", "HR_1 to HR_4"),
+            )
         ),
         ("replay_attack@grandtest", "all attacks", {}),
         *(

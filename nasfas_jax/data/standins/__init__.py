@@ -12,6 +12,6 @@ how it was made, and whether it is complete.
 """
 
 from nasfas_jax.data.standins.layouts import LAYOUTS, File, Layout
-from nasfas_jax.data.standins.write import write
+from nasfas_jax.data.standins.write import plan, write
 
-__all__ = ["LAYOUTS", "File", "Layout", "write"]
+__all__ = ["LAYOUTS", "File", "Layout", "plan", "write"]

@@ -156,7 +156,7 @@ def _replay_attack(split: str, number: int) -> Iterator[File]:
 
 
 _MSU_TRAIN = (5, 3, 2, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55)
-_MSU_TURNED = {3, 5, 6, 7, 8, 9}
+_MSU_TURNED = {3, 5, 6, 7, 8, 9}  # of these, 005's container says so
 _MSU = {"ipad_video": "replay", "iphone_video": "replay", "printed_photo": "print"}
 
 
@@ -171,7 +171,7 @@ def _msu(split: str, number: int) -> Iterator[File]:
             aspect,
             camera=camera,
             turn=2 * turned,
-            tagged=turned,
+            tagged=number == 5,
         )
         for device, kind in _MSU.items():
             path = f"scene01/attack/attack_{stem}_{device}_scene01{suffix}"
@@ -217,8 +217,8 @@ def _siw_m(split: str, number: int) -> Iterator[File]:
 
 def _three_dmad(split: str, client: int) -> Iterator[File]:
     for session, shot in itertools.product(_numbers(1, 3), _numbers(1, 5)):
-        kind = "half_mask" if session == 3 else "live"
-        yield File(f"Data/{client:02d}_{session}_{shot}.hdf5", kind, 4 / 3)
+        kind, variant = ("mannequin", "resin") if session == 3 else ("live", "")
+        yield File(f"Data/{client:02d}_{session}_{shot}.hdf5", kind, 4 / 3, variant)
 
 
 _HKBU_TURNS = {4: 1, 5: -1, 6: -1}
@@ -245,7 +245,8 @@ def _surf_3dmask(split: str, number: int) -> Iterator[File]:
         yield File(f"Real/{who}/{take}.mp4", "live", LANDSCAPE)
     takes = _numbers(1, 4) if number == 21 else _numbers(1, 6)
     for decoration, take in itertools.product(_numbers(1, 3), takes):
-        yield File(f"Fake/{who}/{decoration}/{take}.mp4", "half_mask", LANDSCAPE)
+        path = f"Fake/{who}/{decoration}/{take}.mp4"
+        yield File(path, "mannequin", LANDSCAPE, "plastic")
 
 
 # Chosen: who is in SiW's two parts, and the test clients of Replay-Attack and MSU-MFSD,

@@ -10,12 +10,13 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
+import h5py
 import numpy as np
 
 from nasfas_jax.data import synthetic
 from nasfas_jax.data.standins import shot
 from nasfas_jax.data.standins.annotations import DIALECTS
-from nasfas_jax.data.standins.layouts import LAYOUTS, File, Layout
+from nasfas_jax.data.standins.layouts import LAYOUTS, File
 from nasfas_jax.data.standins.lists import LISTS
 from nasfas_jax.data.synthetic.specs import derive
 from nasfas_jax.errors import InputError
@@ -70,7 +71,9 @@ def write(
         something else or cannot be written, or a full disk.
     """
     settings = _Settings(layout, subjects, frames, face_size, distinct, seed, empty)
-    files = _plan(settings)
+    _require("distinct", distinct, "1 or more", 1)
+    files = plan(layout, subjects=subjects, empty=empty)
+    _spec(files[0], settings)  # a wrong number shows before anything is written
     root = pathlib.Path(root)
     try:
         _claim(root, settings)
@@ -89,19 +92,23 @@ def write(
     return [root / file.path for file in files]
 
 
-def _plan(settings: _Settings) -> list[File]:
-    if settings.layout not in LAYOUTS:
+def plan(
+    layout: str, *, subjects: int | None = None, empty: bool = False
+) -> list[File]:
+    """The files that `write` makes of these arguments, in their order.
+
+    Raises:
+      InputError: an unknown layout, or more people than it has.
+    """
+    if layout not in LAYOUTS:
         raise InputError(
-            f"There is no layout {settings.layout!r} to write a stand-in of; choose one "
-            f"of {', '.join(LAYOUTS)}."
+            f"There is no layout {layout!r} to write a stand-in of; choose one of "
+            f"{', '.join(LAYOUTS)}."
         )
-    layout = LAYOUTS[settings.layout]
-    most = max(len(people) for people in layout.people.values())
-    _require("subjects", settings.subjects, f"1 to {most}", 1, most)
-    _require("distinct", settings.distinct, "1 or more", 1)
-    _require("frames", settings.frames, "1 or more", 1)
-    few = None if settings.empty else layout.few
-    return layout.plan(settings.subjects or few)
+    tree = LAYOUTS[layout]
+    most = max(len(people) for people in tree.people.values())
+    _require("subjects", subjects, f"1 to {most}", 1, most)
+    return tree.plan(subjects or (None if empty else tree.few))
 
 
 def _require(field: str, value, expected: str, low: int, high: int | None = None):
@@ -144,8 +151,7 @@ def _groups(files: list[File], settings: _Settings) -> Iterator[list[File]]:
 
 def _render(file: File, settings: _Settings) -> synthetic.Clip:
     """The clip of a file, with a depth map where a Kinect would see a relief."""
-    layout = LAYOUTS[settings.layout]
-    spec = _spec(file, layout, settings)
+    spec = _spec(file, settings)
     clip = synthetic.render(spec)
     if file.path.endswith(".hdf5") and file.attack_type != "live":
         # A mask's label depth is zero, but a Kinect sees the relief of the face under
@@ -157,8 +163,8 @@ def _render(file: File, settings: _Settings) -> synthetic.Clip:
     return clip
 
 
-def _spec(file: File, layout: Layout, settings: _Settings) -> synthetic.VideoSpec:
-    name = settings.layout
+def _spec(file: File, settings: _Settings) -> synthetic.VideoSpec:
+    name, layout = settings.layout, LAYOUTS[settings.layout]
     return synthetic.VideoSpec(
         domain=layout.domain,
         attack_type=file.attack_type,
@@ -200,8 +206,6 @@ def _write_hdf5(path: pathlib.Path, clip: synthetic.Clip) -> None:
 
     The person's right eye, which has the smaller x, comes first.
     """
-    import h5py  # an extra: only this layout needs it
-
     with h5py.File(path, "w") as file:
         colour = np.moveaxis(clip.frames, -1, 1)
         file.create_dataset("Color_Data", data=colour, compression="gzip")
@@ -221,23 +225,33 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
                 "an empty folder, so that nothing synthetic lies among other data."
             )
         _mark(root, settings, complete=False)
-    found = json.loads(mark.read_text("utf-8")).get("settings")
-    if found != dataclasses.asdict(settings):
+    wanted = _about(settings, complete=False)
+    try:
+        found = {**json.loads(mark.read_text("utf-8")), "complete": False}
+    except (ValueError, TypeError) as error:
         raise InputError(
-            f"{root} holds a stand-in with other settings: {found}, while "
-            f"{dataclasses.asdict(settings)} is asked for. Choose another folder or "
-            "delete this one."
+            f"{mark} is damaged ({error}). Delete the folder {root} and write the "
+            "stand-in again."
+        ) from error
+    if found != wanted:
+        raise InputError(
+            f"{root} holds a stand-in with other settings: {found.get('settings')}, "
+            f"while {wanted['settings']} is asked for. Choose another folder or delete "
+            "this one."
         )
 
 
 def _mark(root: pathlib.Path, settings: _Settings, complete: bool) -> None:
     """Say that all of this is synthetic, and whether all of it is there."""
-    content = {
+    _write_text(root / MARK, json.dumps(_about(settings, complete)) + "\n")
+
+
+def _about(settings: _Settings, complete: bool) -> dict:
+    return {
         "format": "nasfas-standin",
         "complete": complete,
         "settings": dataclasses.asdict(settings),
     }
-    _write_text(root / MARK, json.dumps(content) + "\n")
 
 
 def _write_text(path: pathlib.Path, text: str) -> None:

@@ -191,15 +191,40 @@ def _statistics(face: Array) -> dict[str, float]:
 
 
 def within(table: Table, *, folds: int = 5) -> Result:
-    """AUC of a linear probe, cross-validated with no subject in two parts."""
+    """AUC of a linear probe, cross-validated with no subject in two parts.
+
+    The error is that of the tested videos alone; `chance` says how far learning on a
+    small set makes it scatter.
+    """
+    return _result(table, _held_out_scores(table, folds))
+
+
+def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
+    """What `within` finds where there is nothing: labels shuffled in every subject.
+
+    Its error is the deviation over the draws, by which a result near 0.5 is judged.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        labels = table.labels.copy()
+        for subject in np.unique(table.subjects):
+            rows = np.flatnonzero(table.subjects == subject)
+            labels[rows] = rng.permutation(labels[rows])
+        blind = dataclasses.replace(table, labels=labels)
+        found.append(_auc(labels, _held_out_scores(blind, folds)))
+    return Result(float(np.mean(found)), float(np.std(found)))
+
+
+def _held_out_scores(table: Table, folds: int) -> Array:
+    """Scores [N] of every video by a probe that saw no video of its subject."""
     from sklearn.model_selection import GroupKFold
 
     scores = np.zeros(len(table.labels))
-    parts = GroupKFold(folds).split(table.values, groups=table.subjects)
-    for train, test in parts:
+    for train, test in GroupKFold(folds).split(table.values, groups=table.subjects):
         model = _fit(table.where(train))
         scores[test] = model.decision_function(table.values[test])
-    return _result(table, scores)
+    return scores
 
 
 def across(table: Table, domain: str) -> Result:
@@ -221,8 +246,6 @@ def _fit(table: Table):
 
 def _result(table: Table, scores: Array, draws: int = 200) -> Result:
     """AUC and its standard error by drawing subjects anew."""
-    from sklearn.metrics import roc_auc_score
-
     rng = np.random.default_rng(0)
     rows_of = [np.flatnonzero(table.subjects == s) for s in np.unique(table.subjects)]
     drawn = []
@@ -230,5 +253,11 @@ def _result(table: Table, scores: Array, draws: int = 200) -> Result:
         picked = rng.integers(len(rows_of), size=len(rows_of))
         rows = np.concatenate([rows_of[i] for i in picked])
         if 0 < table.labels[rows].mean() < 1:
-            drawn.append(roc_auc_score(table.labels[rows], scores[rows]))
-    return Result(float(roc_auc_score(table.labels, scores)), float(np.std(drawn)))
+            drawn.append(_auc(table.labels[rows], scores[rows]))
+    return Result(_auc(table.labels, scores), float(np.std(drawn)))
+
+
+def _auc(labels: Array, scores: Array) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))

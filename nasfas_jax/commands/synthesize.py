@@ -1,0 +1,43 @@
+"""``nasfas synthesize``: a synthetic dataset on disk in a real one's layout."""
+
+import pathlib
+
+from nasfas_jax.commands.run import Run
+from nasfas_jax.data import standins
+from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import Progress
+
+
+def run(run: Run) -> None:
+    """Writes a stand-in of ``--layout`` to ``--output`` (or WORKDIR/standins/LAYOUT)."""
+    if run.layout is None:
+        raise InputError(
+            f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
+            "whose tree is to be written."
+        )
+    settings = run.config.get("standin")
+    if settings is None:
+        raise InputError(
+            "The config has no field standin, which says how large a stand-in is. "
+            "Leave out --config, or take one of configs/synthetic.py."
+        )
+    folder = pathlib.Path(run.output or run.workdir / "standins" / run.layout)
+    few = settings.subjects or None
+    total = len(standins.plan(run.layout, subjects=few, empty=settings.empty))
+    with Progress("synthesize", total) as progress:
+        standins.write(
+            run.layout,
+            folder,
+            subjects=few,
+            frames=settings.frames,
+            face_size=settings.face_size,
+            distinct=settings.distinct or None,
+            seed=run.config.seed,
+            empty=settings.empty,
+            progress=lambda done, _: progress(done),
+        )
+    print(
+        f"{total} synthetic videos in the layout of {run.layout} in {folder}; go on "
+        f"with: nasfas prepare --dataset={run.layout} --manual_dir={folder} "
+        f"--workdir=runs/{run.layout}"
+    )
