@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
 from nasfas_jax import ops
@@ -16,6 +17,10 @@ from nasfas_jax import ops
 #: leaves PyTorch's uniform default (a sixth of this variance), which BatchNorm hides;
 #: the last, unnormalised layer is where it matters.
 kernel_init = nn.initializers.he_normal()
+
+#: Name of what convolutions give, for the policies of `jax.checkpoint`: all else in a
+#: `ConvBlock` is cheap to compute again.
+CONVOLUTION = "convolution"
 
 
 def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
@@ -82,6 +87,7 @@ class ConvBlock(nn.Module):
         if self.groups:
             kernel = kernel * _block_diagonal(self.groups, self.features, wide)
         x = ops.cdc(x, kernel.astype(x.dtype), theta)
+        x = checkpoint_name(x, CONVOLUTION)
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), wide)
             x = x + bias.astype(x.dtype).reshape(1, 1, 1, -1)

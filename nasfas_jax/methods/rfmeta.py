@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, ops
+from nasfas_jax.layers import CONVOLUTION
 from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.supervised import TrainState
@@ -73,7 +74,14 @@ class FeatureNets:
         return params, {name: v["batch_stats"] for name, v in variables.items()}
 
     def features(self, params: dict, stats: dict, batch: dict) -> tuple:
-        """Of one batch: features for M, ``w Dep``, and the new averages of F and D."""
+        """Of one batch: features for M, ``w Dep``, and the new averages of F and D.
+
+        For the backward pass only the convolutions' outputs are kept.
+        """
+        keep = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
+        return jax.checkpoint(self._features, policy=keep)(params, stats, batch)
+
+    def _features(self, params: dict, stats: dict, batch: dict) -> tuple:
         (features, joined), new_f = self.extractor.apply(
             {"params": params["F"], "batch_stats": stats["F"]},
             batch["image"],
