@@ -199,13 +199,12 @@ def agreements(subject, rates, modes, steps=1):
     return {(a.mode, a.rate, a.by): (a.cosine, a.norm_ratio) for a in panel.agreements}
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-def test_rfmeta_is_measured_by_f_and_m(steps):
+def test_rfmeta_is_measured_by_f_and_m():
     nets = rfmeta.FeatureNets(Extractor(), Learner(), Estimator(), depth_weight=0.0)
     method = rfmeta.RFMeta(nets, optax.adam(1e-3))
     subject = subjects.of_rfmeta(method, episode(3, 6, 6))
     modes = ("first_order", "forward_over_reverse")
-    found = agreements(subject, (1e-6, 1.0), modes, steps)
+    found = agreements(subject, (1e-6, 1.0), modes, steps=2)
     for by in "FM":
         assert found["forward_over_reverse", 1.0, by] == pytest.approx((1, 1), abs=1e-4)
         assert found["first_order", 1e-6, by] == pytest.approx((1, 1), abs=1e-5)

@@ -46,7 +46,11 @@ def run(run: Run) -> None:
     load = os.getloadavg()[0]
     try:
         panel = instrument.sweep(
-            subject, settings(config), rates=config.rates, repeats=config.repeats
+            subject,
+            settings(config),
+            lambda done: rich.print(*done.costs, sep="\n"),
+            rates=config.rates,
+            repeats=config.repeats,
         )
     except ValueError as error:
         raise InputError(f"config.metagrad: {error}") from None

@@ -151,16 +151,23 @@ def measure(
     return Panel(costs, agreements)
 
 
-def sweep(subject: Subject, settings: Sequence[Setting], **options) -> Panel:
-    """`measure` at several settings ``(batch size, inner steps, modes)``, joined."""
-    panels = [
-        measure(subject, batch_size=batch, steps=steps, modes=modes, **options)
-        for batch, steps, modes in settings
-    ]
-    return Panel(
-        [cost for panel in panels for cost in panel.costs],
-        [agreement for panel in panels for agreement in panel.agreements],
-    )
+def sweep(
+    subject: Subject,
+    settings: Sequence[Setting],
+    report: Callable[[Panel], Any] = lambda panel: None,
+    **options,
+) -> Panel:
+    """`measure` at several settings ``(batch size, inner steps, modes)``, joined.
+
+    ``report`` is called with the panel of each setting when it is done.
+    """
+    costs, agreements = [], []
+    for batch, steps, modes in settings:
+        panel = measure(subject, batch_size=batch, steps=steps, modes=modes, **options)
+        report(panel)
+        costs += panel.costs
+        agreements += panel.agreements
+    return Panel(costs, agreements)
 
 
 def compare(derivative: PyTree, exact: PyTree) -> tuple[float, float]:
