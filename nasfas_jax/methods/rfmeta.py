@@ -189,7 +189,7 @@ class RFMeta:
             support = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), support)
         z_q, dep_q, new_q = self.nets.features(params, stats, query)
 
-        def pair(batch):
+        def pair(params, z_q, batch):
             z_i, dep_i, new_i = self.nets.features(params, stats, batch)
             cls_i, new_i["M"] = self.nets.classification(
                 params["M"], stats["M"], z_i, batch["label"]
@@ -198,12 +198,21 @@ class RFMeta:
                 params["M"], stats["M"], (z_i, batch["label"]), (z_q, query["label"])
             )
             parts = {"cls": cls_i, "depth": dep_i, "cls_test": test, "cosine": cosine}
-            return parts, new_i
+            return cls_i + dep_i + test, (parts, new_i)
 
-        parts, new = jax.lax.map(pair, support)
+        def add(total, batch):
+            # Differentiated here, so that only one domain's activations are held.
+            (loss, seen), grads = jax.value_and_grad(pair, (0, 1), has_aux=True)(
+                *fixed, batch
+            )
+            return jax.tree.map(jnp.add, total, (loss, grads)), seen
+
+        fixed = jax.lax.stop_gradient((params, z_q))
+        zero = jax.tree.map(jnp.zeros_like, (dep_q, fixed))
+        (loss, grads), (parts, new) = jax.lax.scan(add, zero, support)
+        loss = with_derivative(loss, grads, (params, z_q)) + dep_q
         metrics = {name: part.mean() for name, part in parts.items()}
         metrics["depth_test"] = dep_q
-        loss = (parts["cls"] + parts["depth"] + parts["cls_test"]).sum() + dep_q
         mean = jax.tree.map(lambda x: x.mean(0), new)
         both = jax.tree.map(
             lambda a, b: (a + b) / 2, new_q, {k: mean[k] for k in new_q}
