@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import rich
+from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax.commands import search, systems
@@ -48,7 +48,7 @@ def run(run: Run) -> None:
         panel = instrument.sweep(
             subject,
             settings(config),
-            lambda done: rich.print(*done.costs, sep="\n"),
+            lambda done: print(*done.costs, sep="\n"),
             rates=config.rates,
             repeats=config.repeats,
         )
@@ -197,7 +197,7 @@ def _print(title: str, rows: list[list[str]]) -> None:
         shown.add_column(column, no_wrap=True)
     for row in rows[1:]:
         shown.add_row(*row)
-    rich.get_console().print(shown)
+    Console(width=40 + 20 * len(rows[0])).print(shown)
 
 
 def _markdown(tables: dict[str, list[list[str]]], about: dict) -> str:
