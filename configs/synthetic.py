@@ -122,12 +122,16 @@ def base() -> ml_collections.ConfigDict:
             "save_every": 50,
         }
     )
+    # nasfas sweep: every network for each of the targets and seeds.
+    config.sweep = ml_collections.ConfigDict(
+        {"seeds": (0,), "targets": ("dom_o", "dom_c", "dom_i", "dom_m")}
+    )
     # nasfas metagrad: all modes at the first batch size and number of inner steps, then
     # either varied alone, in the modes of the sweep. Nearly all of its time is compiling.
     config.metagrad = ml_collections.ConfigDict(
         {
             "image_size": 32,
-            "batch_sizes": (4, 8),  # of each of three domains
+            "batch_sizes": (4,),  # of each of three domains
             "steps": (1, 4),  # k, inner
             "rates": (1e-2, 1e-1, 1.0),  # inner
             "modes": MODES,

@@ -15,7 +15,6 @@ import multiprocessing
 import os
 import pathlib
 import re
-import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from typing import Any
@@ -24,11 +23,12 @@ import jax
 import numpy as np
 import optax
 import rich
+from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import meta_nas, optimizers, rfmeta
+from nasfas_jax.methods import instrument, meta_nas, optimizers, rfmeta
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import spaces, supernet
 
@@ -199,13 +199,7 @@ def our_step(case: Case) -> tuple[Any, dict, Any, float]:
     method, episode = case.method(), draw_episode(case)
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
     state, episode = jax.device_put((jax.device_get(state), episode))
-    # Cold: a program found on disk would show how fast it is read.
-    jax.config.update("jax_enable_compilation_cache", False)
-    began = time.perf_counter()
-    program = jax.jit(method.step).lower(state, episode).compile()
-    seconds = time.perf_counter() - began
-    jax.config.update("jax_enable_compilation_cache", True)
-    return state, episode, program, seconds
+    return state, episode, *instrument.compile_cold(method.step, state, episode)
 
 
 def compare(
@@ -363,4 +357,4 @@ def _print(found: list[Row]) -> None:
             f"{row.program_bytes / 1e6:.0f}",
             f"{row.compile:.0f}",
         )
-    rich.print(table)
+    Console(width=140).print(table)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from nasfas_jax.commands import search
-from nasfas_jax.methods import meta_nas
+from nasfas_jax.methods import instrument, meta_nas
 
 #: (weight_order, arch_order, mode); a mode says nothing where no order is exact.
 CASES = (
@@ -56,12 +56,7 @@ def step_costs(config, image_size: int, *, repeats: int = 5) -> Iterator[StepCos
 
 def _cost(method: meta_nas.MetaNAS, episode: dict, repeats: int) -> StepCost:
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
-    # Cold: a program found on disk would show how fast it is read.
-    jax.config.update("jax_enable_compilation_cache", False)
-    began = time.perf_counter()
-    program = jax.jit(method.step).lower(state, episode).compile()
-    compile_seconds = time.perf_counter() - began
-    jax.config.update("jax_enable_compilation_cache", True)
+    program, compile_seconds = instrument.compile_cold(method.step, state, episode)
     times = []
     for _ in range(repeats + 1):
         began = time.perf_counter()

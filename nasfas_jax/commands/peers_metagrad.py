@@ -232,7 +232,7 @@ def tensors(episode: dict) -> dict:
     return {
         part: {
             name: torch.from_numpy(
-                np.ascontiguousarray(np.moveaxis(x, -1, -3) if name == "image" else x)
+                np.array(np.moveaxis(x, -1, -3) if name == "image" else x, order="C")
             )
             for name, x in batch.items()
         }

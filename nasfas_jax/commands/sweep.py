@@ -55,25 +55,36 @@ def at(run: Run, target: str, seed: int) -> Run:
 
 
 def _test(run: Run, name: str) -> dict[str, float]:
-    """HTER and AUC of a network, which is trained and evaluated if it was not."""
+    """Error rates of a network, which is trained and evaluated if it was not.
+
+    ``within`` is the EER on the development parts of the source domains.
+    """
     if not (run.workdir / "evaluate" / name / "result.json").exists():
         train.train(run, name)
         evaluate.evaluate(run, name)
     result = evaluate.read_results(dataclasses.replace(run, network=name))[name]
-    return {"hter": result["test"]["hter"], "auc": result["auc"]}
+    return {
+        "hter": result["test"]["hter"],
+        "auc": result["auc"],
+        "within": result["development_eer"],
+    }
 
 
 def table(results: Results, targets: list[str]) -> list[list[str]]:
-    """Head and rows: HTER and AUC in % of each target, and of their mean.
+    """Head and rows: HTER / AUC in % of each target and of their mean; EER within.
 
-    Each is the mean and, over more than one seed, the sample deviation (ddof 1).
+    The last column is the mean over targets of the EER on development data of the source
+    domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
     """
-    rows = [["method", *targets, "mean"]]
+    rows = [["method", *targets, "mean", "within: EER"]]
     for name, by_target in results.items():
-        values = np.array(
-            [[[one[m] for m in METRICS] for one in by_target[t]] for t in targets]
+        across, within = (
+            np.array(
+                [[[one[m] for m in names] for one in by_target[t]] for t in targets]
+            )
+            for names in (METRICS, ("within",))
         )  # [targets, seeds, metrics]
-        cells = [*values, values.mean(0)]
+        cells = [*across, across.mean(0), within.mean(0)]
         rows.append([name, *(_cell(100 * cell) for cell in cells)])
     return rows
 

@@ -189,10 +189,7 @@ def compiled(function: Callable, *arguments) -> tuple[Callable, float, int]:
     """The program, which returns when its results are there; seconds to trace and
     compile it cold; bytes of its temporaries.
     """
-    with _without_cache():
-        start = time.perf_counter()
-        program = jax.jit(function).lower(*arguments).compile()
-        seconds = time.perf_counter() - start
+    program, seconds = compile_cold(function, *arguments)
     memory: Any = program.memory_analysis()
 
     def run(*arguments):
@@ -214,6 +211,14 @@ def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
             if turn > 0:
                 seconds.append(time.perf_counter() - start)
     return [statistics.median(seconds) for seconds in times]
+
+
+def compile_cold(function: Callable, *arguments) -> tuple[jax.stages.Compiled, float]:
+    """The compiled program, and the seconds to trace and compile it without the cache."""
+    with _without_cache():
+        start = time.perf_counter()
+        program = jax.jit(function).lower(*arguments).compile()
+        return program, time.perf_counter() - start
 
 
 @contextlib.contextmanager

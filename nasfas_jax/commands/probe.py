@@ -1,0 +1,60 @@
+"""``nasfas probe``: what a linear probe tells live from spoof by, in the synthetic set."""
+
+import pathlib
+
+from rich.console import Console
+from rich.table import Table
+
+from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.data import synthetic
+from nasfas_jax.data.synthetic import probes
+from nasfas_jax.errors import InputError
+
+
+def run(run: Run) -> None:
+    """Probes the synthetic videos of ``--manual_dir``, or of the workdir.
+
+    Writes ``probe.json``. By `probes.making`, which must stay near chance, and
+    `probes.look`: AUC within a domain (no subject in two folds), and on the domain by a
+    probe that learned on all others.
+
+    Raises:
+      InputError: no finished set there, or scikit-learn is not installed.
+    """
+    folder = pathlib.Path(run.manual_dir or run.workdir / "videos")
+    videos = synthetic.read_index(folder)
+    results = {}
+    try:
+        for features in (probes.making, probes.look):
+            table = probes.tabulate(videos, features)
+            results[features.__name__] = {
+                domain: {
+                    "within": probes.within(table.where(table.domains == domain)),
+                    "across": probes.across(table, domain),
+                }
+                for domain in sorted(set(table.domains.tolist()))
+            }
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"nasfas probe needs scikit-learn ({error}): pip install -e '.[baselines]'."
+        ) from None
+    _print(results)
+    numbers = {
+        name: {
+            domain: {where: vars(result) for where, result in found.items()}
+            for domain, found in domains.items()
+        }
+        for name, domains in results.items()
+    }
+    write_json(run.folder() / "probe.json", numbers)
+    print(f"wrote {run.workdir / 'probe.json'}")
+
+
+def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:
+    table = Table(title="AUC of a linear probe (0.5 is chance) and its standard error")
+    for column in ("domain", "by", "within", "learned on the others"):
+        table.add_column(column)
+    for name, domains in results.items():
+        for domain, found in domains.items():
+            table.add_row(domain, name, str(found["within"]), str(found["across"]))
+    Console().print(table)
