@@ -52,7 +52,6 @@ def shard_lengths(out):
     return made.info.splits["train"].shard_lengths
 
 
-@pytest.mark.filterwarnings("default")  # Beam's own
 def test_beam_makes_the_same_records(collection, tmp_path, monkeypatch):
     pytest.importorskip("apache_beam", reason="the extra 'beam' is not installed")
     # A shard for each video, more than ten: TFDS sorts their numbers as texts.

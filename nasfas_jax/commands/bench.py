@@ -21,9 +21,10 @@ from rich.table import Table
 
 from nasfas_jax import nets
 from nasfas_jax.commands import bench_data, bench_metagrad, bench_search
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
 from nasfas_jax.errors import InputError
+from nasfas_jax.files import write_json
 
 #: Sizes of the CDN benchmark: side of the image and batch.
 CDN_CASES = ((256, 1), (64, 8))

@@ -26,10 +26,11 @@ from rich.table import Table
 
 from nasfas_jax import nets
 from nasfas_jax.commands import systems
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.data import faces, pipeline, prepare, sources, synthetic, video
 from nasfas_jax.data.annotations import Annotation
 from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.files import write_json
 
 VGA, HD = (640, 480), (1920, 1080)
 BOX = (200.0, 100.0, 200.0, 250.0)  # of the face in the large videos

@@ -14,7 +14,7 @@ from rich.table import Table
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import prepare, prepared, protocols, recipe, select, sources, video
 from nasfas_jax.data.datasets import REGISTRY, Dataset
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, some
 from nasfas_jax.report import figures
 
 PARTS = sources.SPLITS
@@ -161,8 +161,7 @@ def _print_reasons(left_out: Sequence[tuple[str, str]], most: int = 3) -> None:
         of.setdefault(reason.replace(name, "..."), []).append(name)
     print(f"{len(left_out)} files left out:")
     for reason, names in of.items():
-        more = ", ..." if len(names) > most else ""
-        print(f"  {len(names)}: {reason} ({', '.join(names[:most])}{more})")
+        print(f"  {len(names)}: {reason} ({some(names, most)})")
 
 
 def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -> Table:

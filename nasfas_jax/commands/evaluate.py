@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from nasfas_jax import evaluation, nets
+from nasfas_jax import evaluation, files, nets
 from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline
@@ -62,7 +62,7 @@ def evaluate(run: Run, name: str) -> None:
     folder = run.folder("evaluate", name)
     evaluation.write_scores(folder / "scores.csv", table)
     result = evaluation.evaluate(table, seed=run.config.seed, **rating)
-    evaluation.write_text(folder / "result.json", result.to_json())
+    files.write_text(folder / "result.json", result.to_json())
     _save_examples(folder / "examples.npz", data, targets, maps)
     print(
         f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {result.auc:.4f} on "

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
+from nasfas_jax.files import write_json
 
 NAMES = ("ms_lbp", "colour_texture", "ida")
 MODEL = "model.joblib"

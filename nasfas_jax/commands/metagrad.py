@@ -1,7 +1,6 @@
 """``nasfas metagrad``: what each mode of `bilevel` costs a method, and throws away."""
 
 import dataclasses
-import json
 import math
 import os
 import pathlib
@@ -13,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from nasfas_jax import files
 from nasfas_jax.commands import search, systems
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline
@@ -67,14 +67,14 @@ def run(run: Run) -> None:
         "costs": [dataclasses.asdict(cost) for cost in panel.costs],
         "agreements": [_finite(dataclasses.asdict(a)) for a in panel.agreements],
     }
-    _write(folder / "metagrad.json", json.dumps(about, indent=2) + "\n")
+    files.write_json(folder / "metagrad.json", about)
     tables = {
         f"{subject.name}: costs": cost_rows(panel),
         f"{subject.name}: agreement with the exact derivative": agreement_rows(panel),
     }
     for title, rows in tables.items():
         _print(title, rows)
-    _write(folder / "metagrad.md", _markdown(tables, about))
+    files.write_text(folder / "metagrad.md", _markdown(tables, about))
     meta_figures.mode_curves(curves(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
 
@@ -218,10 +218,3 @@ def _finite(row: dict) -> dict:
         key: None if isinstance(x, float) and not math.isfinite(x) else x
         for key, x in row.items()
     }
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """Whole, or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

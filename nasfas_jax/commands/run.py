@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from nasfas_jax import evaluation
+from nasfas_jax import evaluation, files
 from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
 from nasfas_jax.errors import InputError
 
@@ -93,7 +93,7 @@ class Run:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             text = self.config.to_json_best_effort(indent=2) + "\n"
-            (self.workdir / "config.json").write_text(text, encoding="utf-8")
+            files.write_text(self.workdir / "config.json", text)
         except OSError as error:
             raise InputError(
                 f"The folder {folder} cannot be written ({error.strerror}). Give "
@@ -135,7 +135,7 @@ class Run:
                 " tested. Give another --workdir, or the same --protocol and data."
             )
         if about:
-            write_json(self.folder() / "protocol.json", about)
+            files.write_json(self.folder() / "protocol.json", about)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
@@ -161,8 +161,3 @@ def _protocol(about: dict) -> str:
 
 def _domains(table: dict) -> list[str]:
     return sorted(set(table["domain"].tolist()))
-
-
-def write_json(path: pathlib.Path, content: dict) -> None:
-    """Writes ``content``, readable."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

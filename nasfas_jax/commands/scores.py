@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import evaluation
+from nasfas_jax import evaluation, files
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
@@ -184,7 +184,7 @@ def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-        evaluation.write_text(folder / "scores.json", text)
+        files.write_text(folder / "scores.json", text)
         accepted = {name: (far, 1 - frr) for name, (far, frr) in points.items()}
         figures.roc(roc, accepted).save(folder / "roc.svg")
         figures.det(det, points).save(folder / "det.svg")

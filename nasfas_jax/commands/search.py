@@ -8,9 +8,10 @@ import numpy as np
 import optax
 
 from nasfas_jax import report, runtime
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline
 from nasfas_jax.errors import InputError
+from nasfas_jax.files import write_json
 from nasfas_jax.methods import meta_nas, optimizers
 from nasfas_jax.search import genotype, spaces, supernet
 

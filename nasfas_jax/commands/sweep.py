@@ -7,10 +7,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import evaluation, runtime
+from nasfas_jax import evaluation, files, runtime
 from nasfas_jax.commands import attention, evaluate, prepare, systems, train
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.data import recipe
+from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 
 METRICS = ("hter", "auc")
@@ -37,7 +38,7 @@ def run(run: Run) -> None:
     write_json(run.folder() / "sweep.json", results)
     lines = table(results, list(sweep.targets))
     _print(lines, len(sweep.seeds))
-    (run.workdir / "sweep.md").write_text(_markdown(lines), encoding="utf-8")
+    files.write_text(run.workdir / "sweep.md", _markdown(lines))
     for picture in _draw(run, results):
         print(f"wrote {picture}")
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from nasfas_jax import nets, runtime
 from nasfas_jax.commands import hand_crafted, systems
-from nasfas_jax.commands.run import Run, write_json
+from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline, prepared
 from nasfas_jax.errors import InputError
+from nasfas_jax.files import write_json
 
 
 def run(run: Run) -> None:

@@ -15,7 +15,8 @@ from nasfas_jax.data import faces, prepare, recipe, sources
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
-RUNNER = "DirectRunner"  # this machine
+# This machine, in this process; Beam's own default would first fetch a Go program.
+RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 def run(
@@ -57,13 +58,12 @@ def run(
     data_dir = pathlib.Path(data_dir)
     found = sources.list_videos(dataset, source_dir)
     tools = prepare.make_tools(settings, detector, landmarks)
-    prepare.claim(data_dir, dataset, tools.recipe)
-    folder = prepare.extracted_folder(data_dir, tools.recipe)
-    missing = [source for source in found if prepare.read_row(source, folder) is None]
     parsed = pipeline_options.PipelineOptions(list(options))
     runner = parsed.view_as(pipeline_options.StandardOptions).runner or RUNNER
-    with prepare.full_disk(data_dir):
-        folder.mkdir(parents=True, exist_ok=True)
+    config = tfds.download.DownloadConfig(beam_options=parsed, beam_runner=runner)
+    with prepare.claim(data_dir, dataset, tools.recipe):
+        folder = prepare.extracted_folder(data_dir, tools.recipe)
+        missing = [one for one in found if prepare.read_row(one, folder) is None]
         with beam.Pipeline(runner=runner, options=parsed) as pipeline:
             _ = (
                 pipeline
@@ -71,5 +71,5 @@ def run(
                 | "Spread" >> beam.Reshuffle()
                 | "Extract" >> beam.Map(prepare.extract_one, tools, folder)
             )
-    config = tfds.download.DownloadConfig(beam_options=parsed, beam_runner=runner)
-    return prepare.prepare_videos(dataset, found, data_dir, tools, config=config)
+        rows = prepare.extract_all(found, tools, data_dir)
+        return prepare.finish(dataset, found, rows, data_dir, tools.recipe, config)

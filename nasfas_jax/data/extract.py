@@ -143,7 +143,8 @@ def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarra
     """
     flat = frames.reshape(len(frames), -1)
     # Less the last frame: equal frames give exact zeros, and the last one needs no sum.
-    moved = np.subtract(flat[:-1], flat[-1:], dtype=np.float32)
+    moved = flat[:-1].astype(np.float32)
+    moved -= flat[-1]
     gram = np.zeros((len(flat),) * 2, np.float32)
     blocks = [moved[:, i : i + BLOCK] for i in range(0, moved.shape[1], BLOCK)]
     gram[:-1, :-1] = sum(block @ block.T for block in blocks) / np.float32(255**2)

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nasfas_jax import files
 from nasfas_jax.data import (
     builder,
     extract,
@@ -143,17 +144,42 @@ def prepare_videos(
 ) -> Summary:
     """`prepare` of the files in a list; `config` is for TFDS, as in `builder.pack`."""
     data_dir = pathlib.Path(data_dir)
-    claim(data_dir, dataset, tools.recipe)
-    with full_disk(data_dir):
-        rows = _extract_all(found, tools, data_dir, workers, progress)
-        _write(data_dir / MANIFEST, _csv(COLUMNS, rows))
-        _require_usable(rows, data_dir / MANIFEST)
-        _pack(dataset, found, rows, tools.recipe, data_dir, config)
-    return Summary(data_dir, tools.recipe, rows)
+    with claim(data_dir, dataset, tools.recipe):
+        rows = extract_all(found, tools, data_dir, workers, progress)
+        return finish(dataset, found, rows, data_dir, tools.recipe, config)
 
 
-def claim(data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe) -> None:
-    """Raise InputError if the folder holds other data than are to be prepared there."""
+def finish(
+    dataset: str,
+    found: Sequence[sources.VideoSource],
+    rows: list[dict],
+    data_dir: pathlib.Path,
+    settings: recipe.Recipe,
+    config: tfds.download.DownloadConfig | None = None,
+) -> Summary:
+    """Manifest and records of files that are extracted, whose `rows` are given."""
+    files.write_text(data_dir / MANIFEST, _csv(COLUMNS, rows))
+    _require_usable(rows, data_dir / MANIFEST)
+    _pack(dataset, found, rows, settings, data_dir, config)
+    return Summary(data_dir, settings, rows)
+
+
+@contextmanager
+def claim(
+    data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe
+) -> Iterator[None]:
+    """Hold the folder for one process, and tell a full disk as such.
+
+    Raises:
+      InputError: the folder holds other data than are to be prepared there, or another
+        process prepares there.
+    """
+    with files.locked(data_dir), full_disk(data_dir):
+        _require_same(data_dir, dataset, settings)
+        yield
+
+
+def _require_same(data_dir, dataset: str, settings: recipe.Recipe) -> None:
     if not (data_dir / recipe.FILE).exists():
         return
     previous = recipe.read(data_dir)
@@ -165,8 +191,14 @@ def claim(data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe) -> None
         )
 
 
-def _extract_all(found, tools, data_dir, workers, progress) -> list[dict]:
-    """Rows of the manifest, in the order of `found`."""
+def extract_all(
+    found: Sequence[sources.VideoSource],
+    tools: Tools,
+    data_dir: pathlib.Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[dict]:
+    """Extract what is not yet; rows of the manifest, in the order of `found`."""
     folder = extracted_folder(data_dir, tools.recipe)
     if not all(_extracted_path(source, folder).exists() for source in found):
         warm_up(tools.recipe)
@@ -215,7 +247,7 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
         row |= {"map_source": result.map_source}
     about = {"of": _fingerprint(source), "row": row}
     about["ends"] = [int(end) for end in arrays.get("frame", ())]
-    _write(_extracted_path(source, folder), extracted.to_bytes(about, arrays))
+    extracted.write(_extracted_path(source, folder), about, arrays)
     return row
 
 
@@ -261,15 +293,15 @@ def _pack(dataset, found, rows, settings, data_dir, config) -> None:
         assert about is not None  # its row was read
         clips += builder.clips_of(source, about["ends"])
     table = _csv((*builder.TEXTS, *builder.NUMBERS), clips)
-    marks = json.dumps([_fingerprint(source) for source, _ in usable]).encode()
-    content = hashlib.sha256(table + marks).hexdigest()
+    marks = json.dumps([_fingerprint(source) for source, _ in usable])
+    content = hashlib.sha256((table + marks).encode()).hexdigest()
     complete = data_dir / recipe.FILE
     if complete.exists() and recipe.read(data_dir)["content"] == content:
         return
     complete.unlink(missing_ok=True)
     shutil.rmtree(data_dir / dataset, ignore_errors=True)
     packed = builder.pack(dataset, usable, data_dir, settings.image_size, config)
-    _write(data_dir / CLIPS, table)
+    files.write_text(data_dir / CLIPS, table)
     about = {
         "dataset": dataset,
         "records": packed.relative_to(data_dir).as_posix(),
@@ -277,7 +309,7 @@ def _pack(dataset, found, rows, settings, data_dir, config) -> None:
         "hash": settings.hash,
         "content": content,
     }
-    _write(complete, json.dumps(about, indent=2).encode())
+    files.write_json(complete, about)
 
 
 def _require_usable(rows: Sequence[dict], manifest) -> None:
@@ -324,20 +356,9 @@ def full_disk(data_dir: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
-def _write(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _csv(columns: Sequence[str], rows: Sequence[dict]) -> bytes:
+def _csv(columns: Sequence[str], rows: Sequence[dict]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue()

@@ -18,7 +18,7 @@ from nasfas_jax.data import prepare, recipe
 from nasfas_jax.data.prepared import Prepared, Split, open_dataset
 from nasfas_jax.data.protocols import Lists, Protocol
 from nasfas_jax.data.sources import SPLITS, VideoSource
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, some
 
 Place = tuple[str, str, int]  # dataset, its split, row in that split
 
@@ -190,21 +190,25 @@ def _named(opened, dataset: str, split: str, *, several: bool) -> dict[str, np.n
 def _require_clips(split: Split, lists: Lists, part: str, data_dir) -> None:
     labels = set(split.table["label"].tolist())
     if labels != {0, 1}:
-        of = f" within the first {lists.first_frames} frames" * bool(lists.first_frames)
         kinds = {0: "spoof", 1: "live"}
         missing = " and no ".join(kinds[label] for label in {0, 1} - labels)
+        advice = "The manifest says which were left out and why."
+        if lists.first_frames and part != "test":
+            advice = (
+                f"Only clips within the first {lists.first_frames} frames may be used"
+                " there; prepare them with --config.data.sampling=siw_first_60 (and"
+                " eval_sampling the same where development videos are none of"
+                " training's) into a folder of its own, given as --data_dir."
+            )
         raise InputError(
-            f"The protocol {lists.protocol} finds no {missing} clip{of} for {part} in"
-            f" {data_dir}, though its list has {len(lists.part(part))} videos. The"
-            " manifest says which were left out and why."
-            + " Sampling 'siw_first_60' takes clips there."
-            * bool(lists.first_frames)
+            f"The protocol {lists.protocol} finds no {missing} clip for {part} in"
+            f" {data_dir}, though its list has {len(lists.part(part))} videos. {advice}"
         )
     twice = _twice(split.table["clip"].tolist())
     if twice:
         raise InputError(
             f"The prepared data in {data_dir} hold {len(twice)} clips twice in {part} of"
-            f" {lists.protocol}: {', '.join(twice[:5])}. Prepare the folder again."
+            f" {lists.protocol}: {some(twice)}. Prepare the folder again."
         )
 
 

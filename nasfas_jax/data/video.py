@@ -72,16 +72,24 @@ def count_frames(path: pathlib.Path) -> int:
     if path.suffix.lower() in HDF5:
         with open_hdf5(path) as file:
             return len(_colours(path, file))
+    capture, total = _counted(path)
+    capture.release()
+    return total
+
+
+def _counted(path: pathlib.Path) -> tuple[cv2.VideoCapture, int]:
+    """A video before its first frame, and how many it has."""
     capture = open_video(path)
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if total <= 0:
-        total = 0
-        while capture.grab():
-            total += 1
+    if total > 0:
+        return capture, total
+    total = 0
+    while capture.grab():
+        total += 1
     capture.release()
     if total == 0:
         raise VideoError("no frame could be decoded")
-    return total
+    return open_video(path), total
 
 
 def read_clips(
@@ -106,13 +114,17 @@ def read_clips(
     if is_picture(path) and not path.is_dir():
         yield 0, [turn(read_picture(path), rotate)] * frames
         return
-    total = count_frames(path)
+    capture = None
+    if path.is_dir() or path.suffix.lower() in HDF5:
+        total = count_frames(path)
+    else:  # opening a short video costs as much as decoding it
+        capture, total = _counted(path)
     if total < frames:
         raise VideoError(f"{total} frames, but a clip needs {frames}")
     last = ends(total)
     wanted = sorted({i for end in last for i in range(end - frames + 1, end + 1)})
     held: dict[int, np.ndarray] = {}
-    for index, image in _stream(path, total, wanted, rotate):
+    for index, image in _stream(path, capture, total, wanted, rotate):
         held[index] = image
         if index in last:
             first = index - frames + 1
@@ -144,17 +156,16 @@ def _require_content(path):
         raise VideoError("the file is empty (0 bytes)")
 
 
-def _stream(path, total, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+def _stream(path, capture, total, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
     """(index, image) of the wanted frames, ascending."""
+    if capture:
+        return _from_video(capture, total, wanted, rotate)
     if path.is_dir():
         return _from_folder(path, wanted, rotate)
-    if path.suffix.lower() in HDF5:
-        return _from_hdf5(path, wanted, rotate)
-    return _from_video(path, total, wanted, rotate)
+    return _from_hdf5(path, wanted, rotate)
 
 
-def _from_video(path, total, wanted, rotate):
-    capture = open_video(path)
+def _from_video(capture, total, wanted, rotate):
     if capture.get(cv2.CAP_PROP_ORIENTATION_META):
         rotate = 0  # OpenCV has turned the frames by it already
     left = set(wanted)

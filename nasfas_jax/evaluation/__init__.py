@@ -8,7 +8,6 @@ from nasfas_jax.evaluation.scores import (
     by_video,
     read_scores,
     write_scores,
-    write_text,
 )
 from nasfas_jax.evaluation.several import are_folds, compare, folds, merge
 
@@ -28,5 +27,4 @@ __all__ = [
     "read_scores",
     "thresholds",
     "write_scores",
-    "write_text",
 ]

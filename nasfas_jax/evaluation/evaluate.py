@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, some
 from nasfas_jax.evaluation import compat, metrics, thresholds
 from nasfas_jax.evaluation.intervals import Interval, bootstrap
 from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video
@@ -160,8 +160,7 @@ def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
             if both:
                 raise InputError(
                     f"{what}: expected {one} and {other} to share none, got "
-                    f"{len(both)} in both: {', '.join(both[:5])}"
-                    f"{', ...' if len(both) > 5 else ''}. Rates would flatter the "
+                    f"{len(both)} in both: {some(both)}. Rates would flatter the "
                     "network: split by subject, and if two datasets number their "
                     "people alike, put the dataset's name in front."
                 )

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
 
 HEADER = "# live = 1, spoof = 0; a higher score means live"
@@ -95,15 +96,7 @@ def write_scores(path: str | os.PathLike, table: ScoreTable) -> None:
     writer.writerows(
         zip(*(getattr(table, name).tolist() for name in COLUMNS), strict=True)
     )
-    write_text(path, text.getvalue())
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file: whole or not at all."""
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8", newline="")
-    os.replace(part, path)
+    files.write_text(path, text.getvalue())
 
 
 def read_scores(path: str | os.PathLike) -> ScoreTable:

@@ -3,12 +3,12 @@
 import dataclasses
 import importlib.resources
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
 from nasfas_jax.report.picture import Picture
 
@@ -91,10 +91,7 @@ def render(
         sections=sections,
         facts=facts or {},
     )
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    part.write_text(page, encoding="utf-8")
-    os.replace(part, path)
+    files.write_text(path, page)
 
 
 def percent(rate: float) -> str:

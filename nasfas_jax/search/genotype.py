@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces
 
@@ -62,8 +63,7 @@ def sample(space: spaces.FASSpace, seed: int) -> Genotype:
 
 def save(path: str | pathlib.Path, genotype: Genotype) -> None:
     """Writes the genotype's JSON file."""
-    text = json.dumps(genotype.as_dict(), indent=2)
-    pathlib.Path(path).write_text(text + "\n", encoding="utf-8")
+    files.write_json(path, genotype.as_dict())
 
 
 def load(path: str | pathlib.Path) -> Genotype:

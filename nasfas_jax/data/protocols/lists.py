@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from nasfas_jax.data.protocols.counts import OFFICIAL, Pair
 from nasfas_jax.data.sources import SPLITS as PARTS
 from nasfas_jax.data.sources import VideoSource
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, some
 
 # Real and attack are taken for swapped where both are nearer to the other's count.
 ENOUGH = 0.5  # ... of a list that holds at least this part of the official videos
@@ -71,7 +71,7 @@ class Lists:
         if twice:
             raise InputError(
                 f"The protocol {self.protocol} would hold {len(twice)} videos twice:"
-                f" {_some(twice)}. Expected each once; list the folder once."
+                f" {some(twice)}. Expected each once; list the folder once."
             )
         self._require_disjoint()
         for part, counts in self.counts.items():
@@ -90,7 +90,7 @@ class Lists:
             if both:
                 raise InputError(
                     f"The protocol {self.protocol} has {len(both)} subjects both in"
-                    f" {one} and in {other}: {_some(both)}. Expected every person in"
+                    f" {one} and in {other}: {some(both)}. Expected every person in"
                     " one part only; check the folders or lists that say so."
                 )
 
@@ -152,7 +152,3 @@ def _missing(came: Pair, official: Pair) -> str:
         if here != there
     ]
     return f"That is {' and '.join(parts)}."
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"

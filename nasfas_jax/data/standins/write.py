@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import h5py
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.data import synthetic
 from nasfas_jax.data.standins import shot
 from nasfas_jax.data.standins.annotations import DIALECTS
@@ -187,8 +188,7 @@ def _write_one(root, file: File, clip: synthetic.Clip, layout: str) -> None:
         dialect = DIALECTS[layout]
         text = dialect.text(clip.boxes, clip.eyes)
         _write_text(root / dialect.place(file.path), text)
-    part = path.with_name(f".half-{path.name}")
-    try:
+    with files.whole(path) as part:
         if path.suffix == ".hdf5":
             _write_hdf5(part, clip)
         else:
@@ -196,9 +196,6 @@ def _write_one(root, file: File, clip: synthetic.Clip, layout: str) -> None:
             synthetic.write_clip(shot.turn(clip, file.turn), part, codec=codec)
         if file.tagged:
             shot.tag_half_turn(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _write_hdf5(path: pathlib.Path, clip: synthetic.Clip) -> None:
@@ -257,9 +254,4 @@ def _about(settings: _Settings, complete: bool) -> dict:
 def _write_text(path: pathlib.Path, text: str) -> None:
     """Write whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".half-{path.name}")
-    try:
-        part.write_text(text, "utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write_text(path, text)

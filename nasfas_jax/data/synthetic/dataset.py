@@ -15,6 +15,7 @@ from concurrent import futures
 import cv2
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.data.synthetic.encode import encode, quality_for
 from nasfas_jax.data.synthetic.render import render
@@ -104,6 +105,12 @@ def write_videos(
     }
     specs = plan(**settings)
     root = pathlib.Path(root)
+    with files.locked(root):
+        return _write(root, settings, specs, workers, progress)
+
+
+def _write(root, settings: dict, specs, workers: int, progress) -> list[pathlib.Path]:
+    """Write what is missing of the set, in a folder that is ours."""
     _claim(root, settings)
     paths = [video_path(root, spec) for spec in specs]
     work = [(s, p) for s, p in zip(specs, paths, strict=True) if not _complete(p)]
@@ -266,23 +273,21 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
       InputError: the disk is full, or the codec is missing.
     """
     clip, domain = render(spec), DOMAINS[spec.domain]
-    part = path.with_name(f".part-{path.name}")
-    maps = path.with_name(f".part-{path.stem}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        quality = _quality(part, clip, spec)
-        encode(part, clip.frames, clip.fps, domain.codec, quality)
-        np.savez_compressed(
-            maps, depth=clip.depth, contour=clip.contour, depth_box=clip.depth_box
-        )
-        os.replace(maps, path.with_suffix(".npz"))
-        _write_json(path.with_suffix(".json"), _fields(spec, clip))
-        os.replace(part, path)
+        with files.whole(path) as part:
+            quality = _quality(part, clip, spec)
+            encode(part, clip.frames, clip.fps, domain.codec, quality)
+            with files.whole(path.with_suffix(".npz")) as maps:
+                np.savez_compressed(
+                    maps,
+                    depth=clip.depth,
+                    contour=clip.contour,
+                    depth_box=clip.depth_box,
+                )
+            _write_json(path.with_suffix(".json"), _fields(spec, clip))
     except OSError as error:
         raise _disk_error(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-        maps.unlink(missing_ok=True)
     return path
 
 
@@ -313,9 +318,4 @@ def _quality(part: pathlib.Path, clip: Clip, spec: VideoSpec) -> int:
 
 def _write_json(path: pathlib.Path, content: dict) -> None:
     """Write whole or not at all."""
-    part = path.with_name(f".part-{path.name}")
-    try:
-        part.write_text(json.dumps(content) + "\n", "utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write_text(path, json.dumps(content) + "\n")

@@ -9,6 +9,7 @@ import pathlib
 import cv2
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.data.synthetic.stage import Clip
 from nasfas_jax.errors import InputError
 
@@ -40,12 +41,8 @@ def write_clip(
       OSError: the file cannot be written, or the disk is full.
     """
     path = pathlib.Path(path)
-    part = path.with_name(f".part-{path.name}")
-    try:
+    with files.whole(path) as part:
         encode(part, clip.frames, clip.fps, codec, quality)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,69 @@
+"""Files that are whole or not there, and folders that one process writes at a time."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from nasfas_jax.errors import InputError
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A name beside `path` to write to; when the block ends well it becomes `path`.
+
+    It is hidden and keeps the ending, which tells OpenCV the container.
+    """
+    path = pathlib.Path(path)
+    part = path.with_name(f".part-{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file, whole or not at all; line ends stay as they are."""
+    with whole(path) as part:
+        part.write_bytes(text.encode())
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write `content`, readable, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+    """Make the folder and keep other processes out of it while the block runs.
+
+    The system lets go of the lock when the process ends, however it ends; the empty file
+    `.lock` stays.
+
+    Raises:
+      InputError: another process is in it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a")
+    except OSError as error:
+        raise InputError(
+            f"The folder {folder} cannot be written ({error.strerror}). Choose another"
+            " one, or make it yours."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"Another process is writing to {folder} right now; two at once would"
+                " spoil each other's files. Wait until it has ended (what it has"
+                " finished is kept and used), or choose another folder."
+            ) from None
+        yield
