@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import errno
 import json
+import subprocess
 import sys
 
 import cv2
@@ -14,6 +15,7 @@ from nasfas_jax import ops
 from nasfas_jax.data import (
     builder,
     extract,
+    extracted,
     faces,
     pipeline,
     prepare,
@@ -193,7 +195,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_records(
         pipeline.open_dataset(tmp_path / "a")
     folder = tmp_path / "a/extracted"
     kept = {p: p.stat().st_mtime_ns for p in folder.rglob("*.clips")}
-    assert 3 <= len(kept) < 6 and not list(folder.rglob("*.partial"))
+    assert 3 <= len(kept) < 6 and not list(folder.rglob(".part-*"))
     seen = []
     run(collection, tmp_path / "a", progress=lambda *step: seen.append(step))
     assert seen[-1] == (6, 6, "spoof/replay/fay.avi") and len(seen) == 6
@@ -218,6 +220,30 @@ def test_a_second_run_does_nothing_and_a_changed_file_is_done_again(
     assert "live/ann.avi#8" in names and "live/ann.avi#12" not in names
 
 
+HOLD = """
+import pathlib, sys, time
+from nasfas_jax import files
+with files.locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_do_not_prepare_into_one_folder(collection, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", HOLD, str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        detector = Fake()
+        with pytest.raises(InputError, match=f"Another process is writing to {out}"):
+            run(collection, out, detector=detector)
+        assert detector.calls == 0 and [path.name for path in out.iterdir()] == [
+            ".lock"
+        ]
+        other.kill()  # as a user or a full memory would
+    assert run(collection, out).clips == 18
+
+
 def test_another_recipe_is_refused_by_name(collection, tmp_path):
     run(collection, tmp_path)
     with pytest.raises(InputError, match="image_size is 16 there and 32 here"):
@@ -238,16 +264,16 @@ def test_an_impossible_recipe_is_refused(field, value):
 
 
 def test_a_full_disk_while_extracting(collection, tmp_path, monkeypatch):
-    write = prepare._write
+    write = extracted.write
     written = []
 
-    def full(path, content):
+    def full(path, *content):
         if len(written) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(path)
-        write(path, content)
+        write(path, *content)
 
-    monkeypatch.setattr(prepare, "_write", full)
+    monkeypatch.setattr(extracted, "write", full)
     with pytest.raises(InputError, match=f"disk that holds {tmp_path / 'out'} is full"):
         run(collection, tmp_path / "out", workers=1)
     monkeypatch.undo()

@@ -12,8 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import prepare, prepared, protocols, recipe, select, sources, video
-from nasfas_jax.data.datasets import REGISTRY, Dataset
+from nasfas_jax.data import (
+    datasets,
+    prepare,
+    prepared,
+    protocols,
+    recipe,
+    select,
+    sources,
+    video,
+)
 from nasfas_jax.errors import InputError, some
 from nasfas_jax.report import figures
 
@@ -22,6 +30,8 @@ PARTS = sources.SPLITS
 EXAMPLES = 2
 #: Pixels of a contact sheet's faces from raw videos, along their longer side.
 SIDE = 240
+#: Characters under a picture.
+CAPTION = 28
 #: Columns where the output is no terminal.
 WIDTH = 160
 
@@ -32,7 +42,7 @@ def run_list(run: Run) -> None:
     table = Table(title="Datasets (nasfas data info --dataset=NAME)")
     for column in ("name", "dataset", "own parts", "attack types", "protocols"):
         table.add_column(column)
-    for dataset in REGISTRY.values():
+    for dataset in datasets.REGISTRY.values():
         own = [n for n in protocols.names(dataset.name) if _family(n) == dataset.name]
         types = ", ".join(dataset.attack_types)
         count = (
@@ -69,7 +79,7 @@ def _official(name: str) -> str:
 
 def run_info(run: Run) -> None:
     """Prints what is known of ``--dataset``."""
-    dataset = _dataset(run)
+    dataset = datasets.get(run.config.data.dataset)
     facts = {
         "layout": dataset.layout,
         "live and spoof": dataset.polarity,
@@ -102,7 +112,7 @@ def run_stats(run: Run) -> None:
         if lists.dropped:
             print(f"{lists.dropped} videos left training: their subjects are tested")
     elif run.manual_dir:
-        found = sources.list_videos(_dataset(run).name, run.manual_dir)
+        found = sources.list_videos(run.config.data.dataset, run.manual_dir)
         _print(_counts(f"{run.config.data.dataset} in {run.manual_dir}", found, {}))
         _print_reasons([(one.video, one.problem) for one in found if one.problem])
     else:
@@ -217,14 +227,17 @@ def run_show(run: Run) -> None:
 def _shown(run: Run) -> list[sources.VideoSource]:
     if run.config.get("protocol"):
         return list(_lists(run)[0])
-    found = sources.list_videos(_dataset(run).name, run.manual_dir or "")
+    found = sources.list_videos(run.config.data.dataset, run.manual_dir or "")
     return [one for one in found if not one.problem]
 
 
 def prepared_sheet(
     data: prepared.Prepared, parts: Sequence[str] = PARTS
 ) -> figures.Picture:
-    """Faces of each domain and attack type, from the first part that has them."""
+    """Faces of each domain and attack type, from the first part that has them.
+
+    Beside each face are its depth map, above, and its location map.
+    """
     where = {}
     for part in parts:
         table = data.splits[part].table
@@ -235,11 +248,24 @@ def prepared_sheet(
         for key, rows in of.items():
             where.setdefault(key, (part, _apart(rows)))
 
-    def faces(key: tuple[str, str]) -> np.ndarray:
+    def shown(key: tuple[str, str]) -> list[tuple[np.ndarray, str]]:
         part, rows = where[key]
-        return data.splits[part].load(np.array(rows), ("static",))["static"]
+        split = data.splits[part]
+        found = split.load(np.array(rows), ("static", "depth", "face"))
+        pictures = map(_with_maps, found["static"], found["depth"], found["face"])
+        return list(zip(pictures, split.table["video"][rows].tolist(), strict=True))
 
-    return _sheet({key: list(faces(key)) for key in where})
+    return _sheet({key: shown(key) for key in where})
+
+
+def _with_maps(face: np.ndarray, *maps: np.ndarray) -> np.ndarray:
+    """A face [S, S, 3] with its two maps in a column of half its width on the right."""
+    half = len(face) // 2
+    small = [
+        cv2.resize(one, (half, half), interpolation=cv2.INTER_NEAREST) for one in maps
+    ]
+    column = np.vstack(small)[..., None].repeat(3, 2)
+    return np.hstack([face[: 2 * half], column])
 
 
 def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
@@ -249,8 +275,8 @@ def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
         of.setdefault((one.domain, one.attack_type), []).append(one)
     images = {}
     for key, group in of.items():
-        frames = [_frame(one) for one in _apart(group)]
-        images[key] = [frame for frame in frames if frame is not None]
+        frames = [(_frame(one), one.video) for one in _apart(group)]
+        images[key] = [(frame, name) for frame, name in frames if frame is not None]
     if not any(images.values()):
         raise InputError(
             f"None of the videos that were tried of {len(videos)} can be read; the"
@@ -282,35 +308,32 @@ def _apart(values: Sequence) -> list:
     return [values[i] for i in sorted(set(places.tolist()))]
 
 
-def _sheet(images: Mapping[tuple[str, str], Sequence[np.ndarray]]) -> figures.Picture:
-    """A line of faces for each domain, live first; captions name both."""
+def _sheet(
+    images: Mapping[tuple[str, str], Sequence[tuple[np.ndarray, str]]],
+) -> figures.Picture:
+    """A line of faces for each domain, live first; captions name these and the video."""
     domains = sorted({domain for domain, _ in images})
     kinds = sorted({kind for _, kind in images}, key=_live_first)
     shown = [
-        (image, f"{domain}\n{kind}")
+        (image, f"{domain}: {kind}\n{_shortened(video)}")
         for domain in domains
         for kind in kinds
-        for image in images.get((domain, kind), ())
+        for image, video in images.get((domain, kind), ())
     ]
     # Columns line up where every domain has every type.
     full = len(kinds) * EXAMPLES
-    columns = full if len(shown) == full * len(domains) and full <= 12 else 8
+    columns = full if len(shown) == full * len(domains) and full <= 8 else 6
     pictures, captions = zip(*shown, strict=True)
     return figures.contact_sheet(pictures, captions, columns=min(columns, len(shown)))
 
 
+def _shortened(video: str) -> str:
+    """The end of a video's id, which tells it from others, as wide as its picture."""
+    return video if len(video) <= CAPTION else f"...{video[3 - CAPTION :]}"
+
+
 def _live_first(kind: str) -> tuple[bool, str]:
     return kind != sources.LIVE, kind
-
-
-def _dataset(run: Run) -> Dataset:
-    name = run.config.data.dataset
-    if name not in REGISTRY:
-        raise InputError(
-            f"There is no dataset {name!r}; choose one of {', '.join(REGISTRY)} by"
-            " --dataset."
-        )
-    return REGISTRY[name]
 
 
 def _print(table: Table) -> None:

@@ -36,7 +36,8 @@ def run(run: Run) -> None:
     name = run.networks[0]
     predict = train.load(run, name)
     try:
-        samples = list(extract.sample_video(path, run.recipe, faces.Haar(), CLIPS))
+        detector = faces.YuNet(run.face_model) if run.face_model else faces.Haar()
+        samples = list(extract.sample_video(path, run.recipe, detector, CLIPS))
     except video.VideoError as error:
         raise InputError(f"{path}: {error}. Nothing was predicted.") from None
     crops = np.stack([sample.frames for sample in samples])

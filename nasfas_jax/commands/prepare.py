@@ -4,7 +4,7 @@ import pathlib
 import shlex
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import beam, datasets, prepare, sources, synthetic
+from nasfas_jax.data import beam, datasets, faces, prepare, sources, synthetic
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
@@ -13,23 +13,22 @@ from nasfas_jax.runtime import Progress
 def run(run: Run) -> None:
     """Prepares config.data.dataset from ``--manual_dir`` (or makes the synthetic set)."""
     data = run.config.data
-    if data.dataset not in datasets.REGISTRY:
-        raise InputError(
-            f"There is no dataset {data.dataset!r}; choose one of "
-            f"{list(datasets.REGISTRY)} by --dataset."
-        )
+    datasets.get(data.dataset)  # a wrong name shows before the work
+    models = {
+        "detector": faces.YuNet(run.face_model) if run.face_model else None,
+        "landmarks": LandmarkModel(run.landmark_model) if run.landmark_model else None,
+    }
     source = _synthesize(run) if _makes_its_own(run) else _manual_dir(run)
     run.folder()
-    landmarks = LandmarkModel(run.landmark_model) if run.landmark_model else None
     if run.beam is None:
-        summary = _on_this_machine(run, source, landmarks)
+        summary = _on_this_machine(run, source, models)
     else:
         summary = beam.run(
             data.dataset,
             source,
             run.prepared_dir,
             run.recipe,
-            landmarks=landmarks,
+            **models,
             options=shlex.split(run.beam),
         )
     for row in summary.left_out:
@@ -40,9 +39,9 @@ def run(run: Run) -> None:
     )
 
 
-def _on_this_machine(run: Run, source: pathlib.Path, landmarks) -> prepare.Summary:
+def _on_this_machine(run: Run, source: pathlib.Path, models: dict) -> prepare.Summary:
     dataset = run.config.data.dataset
-    tools = prepare.make_tools(run.recipe, landmarks=landmarks)
+    tools = prepare.make_tools(run.recipe, **models)
     found = sources.list_videos(dataset, source)
     with Progress("prepare", len(found)) as progress:
         return prepare.prepare_videos(

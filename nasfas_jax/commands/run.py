@@ -33,6 +33,7 @@ class Run:
     rule: str | None = None
     oracle: str | None = None
     landmark_model: str | None = None
+    face_model: str | None = None
     beam: str | None = None
 
     def __post_init__(self):

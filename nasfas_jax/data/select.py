@@ -196,9 +196,8 @@ def _require_clips(split: Split, lists: Lists, part: str, data_dir) -> None:
         if lists.first_frames and part != "test":
             advice = (
                 f"Only clips within the first {lists.first_frames} frames may be used"
-                " there; prepare them with --config.data.sampling=siw_first_60 (and"
-                " eval_sampling the same where development videos are none of"
-                " training's) into a folder of its own, given as --data_dir."
+                " there; prepare again with --config.data.sampling=siw_first_60, into a"
+                " folder of its own (--data_dir)."
             )
         raise InputError(
             f"The protocol {lists.protocol} finds no {missing} clip for {part} in"

@@ -2,8 +2,8 @@
 
 import pathlib
 
+from nasfas_jax.data import datasets
 from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.datasets import REGISTRY
 from nasfas_jax.data.datasets.base import (
     LIVE,
     SPLITS,
@@ -11,7 +11,6 @@ from nasfas_jax.data.datasets.base import (
     split_by_subject,
     video_id,
 )
-from nasfas_jax.errors import InputError
 
 __all__ = [
     "LIVE",
@@ -30,9 +29,5 @@ def list_videos(dataset: str, root: str | pathlib.Path) -> list[VideoSource]:
     Raises:
       InputError: an unknown dataset, a missing folder, or no file where expected.
     """
-    if dataset not in REGISTRY:
-        raise InputError(
-            f"Unknown dataset '{dataset}'; expected {' or '.join(REGISTRY)}."
-        )
-    found = REGISTRY[dataset].list_videos(pathlib.Path(root))
+    found = datasets.get(dataset).list_videos(pathlib.Path(root))
     return sorted(found, key=lambda source: source.video)

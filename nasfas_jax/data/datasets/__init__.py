@@ -14,6 +14,7 @@ from nasfas_jax.data.datasets import (
     three_dmad,
 )
 from nasfas_jax.data.datasets.base import Dataset, VideoSource
+from nasfas_jax.errors import InputError
 
 REGISTRY: dict[str, Dataset] = {
     module.DATASET.name: module.DATASET
@@ -32,4 +33,14 @@ REGISTRY: dict[str, Dataset] = {
     )
 }
 
-__all__ = ["REGISTRY", "Dataset", "VideoSource"]
+__all__ = ["REGISTRY", "Dataset", "VideoSource", "get"]
+
+
+def get(name: str) -> Dataset:
+    """The dataset of a name; InputError with all names if there is none."""
+    if name not in REGISTRY:
+        raise InputError(
+            f"There is no dataset {name!r}; choose one of {', '.join(REGISTRY)}"
+            " (--dataset on the command line)."
+        )
+    return REGISTRY[name]

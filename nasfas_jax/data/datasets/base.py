@@ -244,7 +244,8 @@ def require_folder(root: pathlib.Path, dataset: str, layout: str) -> None:
         came = "it is a file" if root.exists() else "it does not exist"
         raise InputError(
             f"The folder {root} of dataset '{dataset}' cannot be read: {came}. Expected"
-            f" a folder with {layout}; give its path as the dataset's source."
+            f" a folder with {layout}; give its path (--manual_dir on the command line,"
+            " source_dir in Python)."
         )
 
 
@@ -281,7 +282,7 @@ def split_by_subject(sources: Sequence[VideoSource]) -> list[VideoSource]:
         kinds.setdefault(one.subject, set()).add(one.label)
     split_of = {}
     for kind in ({0}, {1}, {0, 1}):
-        group = sorted((s for s, k in kinds.items() if k == kind), key=_hash)
+        group = sorted((s for s, k in kinds.items() if k == kind), key=name_hash)
         held = max(1, round(len(group) / 5))
         test, development = (held * (len(group) > n) for n in (1, 2))
         for i, subject in enumerate(group):
@@ -309,5 +310,6 @@ def _refuse(error: OSError):
     ) from error
 
 
-def _hash(name: str) -> str:
+def name_hash(name: str) -> str:
+    """An order of names that is nobody's, the same on every machine."""
     return hashlib.sha256(name.encode()).hexdigest()

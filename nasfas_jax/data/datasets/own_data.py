@@ -14,7 +14,8 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     """List a user's collection: `live/` and `spoof/<attack type>/`, nested at will.
 
     Below `live/` and below an attack type's folder the first folder, if any, names the
-    subject; a file that lies there directly is a subject of its own, named by its stem.
+    subject; a file that lies there directly is a subject of its own, named by its stem, so
+    that files of one person are told only by a folder of that person.
     Folders `train/`, `development/` and `test/` above `live/` and `spoof/` give the
     splits; without them `split_by_subject` does.  Depth maps (`data.maps`) may lie beside
     the files.

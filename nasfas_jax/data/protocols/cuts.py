@@ -10,10 +10,10 @@ ten is not known here: only train and development together equal its counts.
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 
+from nasfas_jax.data.datasets.base import name_hash
 from nasfas_jax.data.sources import VideoSource
 
 #: Dataset to (share of all subjects held out for test, share for development); a test
@@ -56,7 +56,7 @@ def _groups(videos: Sequence[VideoSource]) -> list[list[str]]:
     shows: dict[str, set[str]] = {}
     for one in videos:
         shows.setdefault(one.subject, set()).add(one.attack_type)
-    order = sorted(shows, key=lambda name: (sorted(shows[name]), _hash(name)))
+    order = sorted(shows, key=lambda name: (sorted(shows[name]), name_hash(name)))
     return [
         [s for s in order if ("live" in shows[s]) == live] for live in (True, False)
     ]
@@ -68,7 +68,3 @@ def _evenly(subjects: Sequence[str], share: Fraction) -> set[str]:
         return set()
     count = max(1, round(len(subjects) * share))
     return {subjects[(2 * i + 1) * len(subjects) // (2 * count)] for i in range(count)}
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
