@@ -312,7 +312,7 @@ def test_nothing_usable_is_an_error_that_says_what_was_expected(tmp_path):
     (root / "spoof/print/b.avi").touch()
     with pytest.raises(InputError, match=r"spoof/print/b\.avi: the file is empty"):
         run(root, tmp_path / "out")
-    with pytest.raises(InputError, match="Unknown dataset 'oulu'"):
+    with pytest.raises(InputError, match="There is no dataset 'oulu'"):
         sources.list_videos("oulu", root)
 
 

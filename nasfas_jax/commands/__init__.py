@@ -37,7 +37,7 @@ FLAGS = {
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
-    "face_model": "YuNet's onnx file; finds faces in prepare (where no box is given) and predict.",
+    "face_model": "YuNet's onnx file: finds faces instead of Haar, in prepare and predict.",
     "beam": "Options of an Apache Beam pipeline that prepares, as --beam=--runner=X.",
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
