@@ -9,6 +9,7 @@ import time
 import pytest
 
 from nasfas_jax.data import protocols, sources
+from nasfas_jax.data.macro_types import MACRO_TYPES
 from nasfas_jax.errors import InputError
 
 EXPECTED = (
@@ -297,8 +298,8 @@ def test_leave_one_type_out_tests_that_type_alone(videos):
         share = len([one for one in live if one.split == "test"]) / len(live)
         assert 0.15 < share < 0.75, name
     whole = {one.attack_type for one in videos["siw_m"]} - {"live"}
-    assert len(whole) == 13 and whole <= protocols.MACRO_TYPES.keys()
-    macro = {protocols.MACRO_TYPES[name] for name in whole}
+    assert len(whole) == 13 and whole <= MACRO_TYPES.keys()
+    macro = {MACRO_TYPES[name] for name in whole}
     assert macro == {"replay", "print", "mask", "makeup", "partial"}
 
 

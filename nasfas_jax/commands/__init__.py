@@ -14,7 +14,7 @@ COMMANDS = {
     "data stats": "counts of a folder of videos, or of prepared data",
     "data show": "faces by domain and attack type, as one picture",
     "probe": "what a linear probe tells live from spoof by, in the synthetic set",
-    "search": "finds an architecture by Domain-aware Meta-NAS",
+    "search": "finds an architecture by Domain- or Type-aware Meta-NAS",
     "train": "trains the found network, DepthNet, CDN, ... alike",
     "evaluate": "scores and error rates on the domain held out",
     "scores": "rates, folds and comparisons from score files of any program",

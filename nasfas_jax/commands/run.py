@@ -47,6 +47,19 @@ class Run:
         """Where the prepared data lie."""
         return pathlib.Path(self.data_dir or self.workdir / "data")
 
+    def section(self, name: str) -> Any:
+        """A part of the config that only some commands need.
+
+        Raises:
+          InputError: the config has none of this name.
+        """
+        if self.config.get(name) is None:
+            raise InputError(
+                f"The config has no field {name}, which this command needs. Take"
+                " configs/synthetic.py, which has it, or add one like it there."
+            )
+        return self.config[name]
+
     @property
     def recipe(self) -> recipe.Recipe:
         """How videos become records."""

@@ -15,12 +15,10 @@ from nasfas_jax.data.protocols.counts import OFFICIAL
 from nasfas_jax.data.protocols.lists import Lists
 from nasfas_jax.data.protocols.share import Protocol, Share
 from nasfas_jax.data.protocols.table import FOLDS, PROTOCOLS
-from nasfas_jax.data.protocols.types import MACRO_TYPES
 from nasfas_jax.errors import InputError
 
 __all__ = [
     "FOLDS",
-    "MACRO_TYPES",
     "OFFICIAL",
     "PROTOCOLS",
     "Lists",
