@@ -9,7 +9,7 @@ from nasfas_jax.runtime import Stopped
 COMMANDS = {
     "synthesize": "a small synthetic dataset on disk in the layout of --layout",
     "prepare": "videos to training records (and makes the synthetic set)",
-    "data list": "datasets and protocols",
+    "data list": "datasets, protocols, families of folds",
     "data info": "what --dataset is, its layout, and where to ask for it",
     "data stats": "counts of a folder of videos, or of prepared data",
     "data show": "faces by domain and attack type, as one picture",

@@ -39,9 +39,18 @@ def run(run: Run) -> None:
         summary=_summary(run),
         rows=[row(run, name, result) for name, result in results.items()],
         sections=sections,
-        facts=runtime.describe_machine(),
+        facts=_protocol(run) | runtime.describe_machine(),
     )
     print(f"report: {path}")
+
+
+def _protocol(run: Run) -> dict[str, str]:
+    """The protocol's name and lists, and what is not as it should be, if there is one."""
+    if not run.config.get("protocol"):
+        return {}
+    about = json.loads((run.workdir / "protocol.json").read_text())
+    facts = {"protocol": f"{about['protocol']}, lists {about['hash']}"}
+    return facts | ({"note": "; ".join(run.notes)} if run.notes else {})
 
 
 def _summary(run: Run) -> str:

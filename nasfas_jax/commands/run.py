@@ -133,8 +133,15 @@ class Run:
         protocol = protocols.get(self.config.protocol)
         data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
         about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
-        self._claim(about | {"official": lists.check()})
+        about |= {"official": lists.check(), "notes": lists.notes()}
+        self._claim(about)
         return data
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know of the protocol's videos."""
+        path = self.workdir / "protocol.json"
+        return json.loads(path.read_text()).get("notes", []) if path.exists() else []
 
     def _claim(self, about: dict) -> None:
         """A workdir belongs to one protocol's lists, or to none."""
@@ -147,7 +154,8 @@ class Run:
                 f" {_protocol(about)}: its networks may have learned from what would be"
                 " tested. Give another --workdir, or the same --protocol and data."
             )
-        if about:
+        if about and about != found:  # said where it is news; evaluate says it again
+            print("\n".join([f"protocol {about['protocol']}", *about["notes"]]))
             write_json(self.folder() / "protocol.json", about)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
