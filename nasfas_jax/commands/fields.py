@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ml_collections
 from absl import flags
@@ -31,7 +32,7 @@ def require(argv: Sequence[str], default: str) -> None:
         _require(apart["file"].value, name)
 
 
-def _require(config: Mapping | ml_collections.ConfigDict, name: str) -> None:
+def _require(config: Any, name: str) -> None:
     """Raise InputError unless the config has this field, as ``train.steps``."""
     within, path = config, "config"
     for key in re.sub(r"\[.*?\]", "", name).split("."):

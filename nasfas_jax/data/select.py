@@ -108,9 +108,10 @@ def _without(
         (row["domain"], row["video"]): row["reason"]
         for data in opened.values()
         for row in _manifest(data.data_dir)
+        if row["status"] != prepare.OK
     }
     late = f"no clip within its first {limit} frames" if limit else "no clip"
-    return [(one.video, reasons[one.domain, one.video] or late) for one in missing]
+    return [(one.video, reasons.get((one.domain, one.video), late)) for one in missing]
 
 
 def find(

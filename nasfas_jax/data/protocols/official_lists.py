@@ -46,7 +46,7 @@ class Form:
 
 def _oulu_files(protocol: str, part: str) -> list[str]:
     number, _, fold = protocol.partition(".")
-    name = dict(zip(PARTS, ("Train", "Dev", "Test"), strict=True))[part]
+    name = ("Train", "Dev", "Test")[PARTS.index(part)]
     return [f"Protocol_{number}/{name}{'_' + fold if fold else ''}.txt"]
 
 
@@ -69,7 +69,7 @@ def _oulu_line(name: str, line: str) -> str:
 
 
 def _replay_files(protocol: str, part: str) -> list[str]:
-    group = dict(zip(PARTS, ("train", "devel", "test"), strict=True))[part]
+    group = ("train", "devel", "test")[PARTS.index(part)]
     return [f"real-{group}.txt", f"attack-{protocol}-allsupports-{group}.txt"]
 
 
