@@ -88,9 +88,10 @@ def base() -> ml_collections.ConfigDict:
                 "partial": 4,
                 "map_size": 32,
             },
+            "by": "domain",  # what an episode's query is: a domain, or a "macro_type"
             "steps": 48,
             "alphas_from": 12,
-            "batch_size": 4,  # of each domain
+            "batch_size": 4,  # of each domain or macro type
             "episodes": 1,  # a step, over devices
             "inner_steps": 1,
             "inner_learning_rate": 0.01,

@@ -7,6 +7,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from nasfas_jax import commands
+from nasfas_jax.commands import fields
 from nasfas_jax.errors import InputError
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
@@ -42,11 +43,15 @@ def main(argv: list[str]) -> int:
 def parse(argv: list[str]) -> list[str]:
     """The arguments that are no flags; one paragraph where a flag does not fit."""
     try:
+        fields.require(argv, str(CONFIG))
         config_flags.DEFINE_config_file("config", str(CONFIG), commands.FLAGS["config"])
         for name in list(commands.FLAGS)[1:]:
             flags.DEFINE_string(name, None, commands.FLAGS[name])
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
+    except InputError as error:
+        print(f"nasfas: {error}", file=sys.stderr)
+        sys.exit(2)
     except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
         lines = [line.strip() for line in str(error.args[0]).splitlines()]
         text = lines[-1] if "Traceback" in str(error) else " ".join(lines)

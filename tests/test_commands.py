@@ -154,7 +154,8 @@ def test_an_unknown_target_domain_is_said(road, tmp_path):
 
 def test_flags_that_do_not_fit_are_said(tmp_path):
     for flag, says in {
-        "--config.trian.steps=3": 'Did you mean "train"',
+        "--config.trian.steps=3": "config has no field 'trian'. Did you mean train?",
+        "--config.train.stepz=3": "config.train has no field 'stepz'. Did you mean steps",
         "--config=nowhere.py": "No such file",
         "--config.train.steps=x": "invalid literal",
     }.items():

@@ -70,6 +70,16 @@ def test_list_names_every_dataset_and_protocol(tmp_path, capsys):
     assert "train 240/960" in text and "288/864 or 288/858" in text
 
 
+def test_families_of_folds_are_listed_and_printed_for_a_loop(tmp_path, capsys):
+    run("list", tmp_path)
+    families = {cells[0]: cells[1] for cells in rows(capsys.readouterr().out)}
+    assert all(families[name] == str(len(f)) for name, f in protocols.FOLDS.items())
+    run("list", tmp_path, protocol="oulu_npu@3")
+    assert capsys.readouterr().out.split() == list(protocols.FOLDS["oulu_npu@3"])
+    with pytest.raises(InputError, match=r"no family of folds 'OULU@3'; .* oulu_npu@3"):
+        run("list", tmp_path, protocol="OULU@3")
+
+
 @pytest.mark.parametrize("name", REGISTRY)
 def test_info_says_what_is_known(name, tmp_path, capsys):
     run("info", tmp_path, dataset=name)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax import commands
+from nasfas_jax.commands import report
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline, prepare, protocols, recipe, select
 from nasfas_jax.data.prepared import Prepared, Split
@@ -206,6 +207,29 @@ def test_left_out_videos_change_no_list(store):
     data, lists = select_(store, "casia_mfsd@all")
     assert lists.hash == whole.hash
     assert len(data.splits["train"]) == len(FRAMES) * (len(lists.train) - 1)
+    assert lists.without_clips == {"train": [(lost, "black")]}
+    (said,) = lists.left_out()
+    assert said.startswith(
+        f"train: 1 of {len(lists.train)} videos have no clip ({lost}: b"
+    )
+    assert not whole.left_out()
+
+
+def test_a_run_says_what_is_not_there(store, capsys):
+    found = casia()
+    lost = next(one.video for one in found if one.split == "test" and one.label)
+    folder = store.add("casia_mfsd", found, left_out=(lost,)) / "casia_mfsd"
+    config = settings(protocol="casia_mfsd@all")
+    run = Run(config=config, workdir=store.folder / "run", data_dir=str(folder))
+    run.open_data()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "protocol casia_mfsd@all" and said[1:] == run.notes
+    assert "not the official videos: test 4 live, 4 spoof (official: 90, 270)" in said
+    assert f"test: 1 of 8 videos have no clip ({lost}: black); manifest" in said[-1]
+    run.open_data()
+    assert not capsys.readouterr().out
+    facts = report._protocol(run)
+    assert facts["note"] == "; ".join(run.notes)
 
 
 def test_files_without_a_part_are_no_part_of_a_list(store):

@@ -64,14 +64,14 @@ def test_people_are_in_one_domain_and_one_split():
     assert len({s.video for s in specs}) == len({s.seed for s in specs}) == len(specs)
     assert {s.split for s in specs} == set(synthetic.SPLITS)
     kinds = {s.attack_type for s in specs}
-    masks = set(synthetic.MACRO_TYPES["mask"])
+    masks = set(synthetic.BY_MACRO_TYPE["mask"])
     assert kinds == {"live", "print", "replay"} | masks
     several = synthetic.plan(attacks=("makeup", "cosmetic"), **TINY)
     assert sum(s.label == 0 for s in several) == 8
 
 
 def test_macro_types_hold_every_attack_once():
-    held = [kind for kinds in synthetic.MACRO_TYPES.values() for kind in kinds]
+    held = [kind for kinds in synthetic.BY_MACRO_TYPE.values() for kind in kinds]
     assert sorted(held) == sorted(synthetic.ATTACKS) and len(held) == 13
 
 

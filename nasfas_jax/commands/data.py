@@ -37,8 +37,13 @@ WIDTH = 160
 
 
 def run_list(run: Run) -> None:
-    """Prints a table of the datasets and one of the protocols."""
-    del run
+    """Prints tables of the datasets, the protocols and their families of folds.
+
+    With ``--protocol=FAMILY`` only the names of its folds, a line each, for a loop.
+    """
+    if run.protocol is not None:
+        print("\n".join(protocols.folds(run.protocol)))
+        return
     table = Table(title="Datasets (nasfas data info --dataset=NAME)")
     for column in ("name", "dataset", "own parts", "attack types", "protocols"):
         table.add_column(column)
@@ -61,6 +66,15 @@ def run_list(run: Run) -> None:
     for name in protocols.names():
         protocol = protocols.get(name)
         table.add_row(name, protocol.title, _official(name), protocol.source)
+    _print(table)
+    table = Table(
+        title="Families whose published number is the mean over their folds",
+        caption="nasfas data list --protocol=FAMILY prints the names, for a loop",
+    )
+    for column in ("family", "folds", "from", "to"):
+        table.add_column(column, justify="right" if column == "folds" else "left")
+    for name, folds in protocols.FOLDS.items():
+        table.add_row(name, str(len(folds)), folds[0], folds[-1])
     _print(table)
 
 
@@ -109,6 +123,8 @@ def run_stats(run: Run) -> None:
         _print(_counts(f"Protocol {lists.protocol}", lists, clips))
         print(f"lists {lists.hash}")
         print(lists.check())
+        for line in lists.left_out():
+            print(line)
         if lists.dropped:
             print(f"{lists.dropped} videos left training: their subjects are tested")
     elif run.manual_dir:

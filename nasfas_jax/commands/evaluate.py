@@ -23,6 +23,8 @@ def run(run: Run) -> None:
     """
     for name in run.networks:
         evaluate(run, name)
+    for note in run.notes:
+        print(f"note: {note}")
 
 
 def evaluate(run: Run, name: str) -> None:

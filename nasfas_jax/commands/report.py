@@ -11,6 +11,9 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
 
+#: Meta-NAS by config.search.by, as NAS-FAS calls it.
+AWARE = {"domain": "Domain-aware", "macro_type": "Type-aware"}
+
 
 def run(run: Run) -> None:
     """Writes ``report.html`` from what evaluate, train and search left in the workdir."""
@@ -36,9 +39,18 @@ def run(run: Run) -> None:
         summary=_summary(run),
         rows=[row(run, name, result) for name, result in results.items()],
         sections=sections,
-        facts=runtime.describe_machine(),
+        facts=_protocol(run) | runtime.describe_machine(),
     )
     print(f"report: {path}")
+
+
+def _protocol(run: Run) -> dict[str, str]:
+    """The protocol's name and lists, and what is not as it should be, if there is one."""
+    if not run.config.get("protocol"):
+        return {}
+    about = json.loads((run.workdir / "protocol.json").read_text())
+    facts = {"protocol": f"{about['protocol']}, lists {about['hash']}"}
+    return facts | ({"note": "; ".join(run.notes)} if run.notes else {})
 
 
 def _summary(run: Run) -> str:
@@ -118,7 +130,7 @@ def _searched(run: Run) -> list[page.Section]:
         ),
         page.Section(
             "The search",
-            f"Domain-aware Meta-NAS, weights to {config.weight_order} order, "
+            f"{AWARE[config.by]} Meta-NAS, weights to {config.weight_order} order, "
             f"architecture to {config.arch_order} order, {config.steps} steps, alphas "
             f"fixed before step {config.alphas_from}. Below: softmax(alphas) of every "
             "edge, their entropy (1: undecided), and the share of edges where skip is "

@@ -48,6 +48,19 @@ class Run:
         """Where the prepared data lie."""
         return pathlib.Path(self.data_dir or self.workdir / "data")
 
+    def section(self, name: str) -> Any:
+        """A part of the config that only some commands need.
+
+        Raises:
+          InputError: the config has none of this name.
+        """
+        if self.config.get(name) is None:
+            raise InputError(
+                f"The config has no field {name}, which this command needs. Take"
+                " configs/synthetic.py, which has it, or add one like it there."
+            )
+        return self.config[name]
+
     @property
     def recipe(self) -> recipe.Recipe:
         """How videos become records."""
@@ -121,8 +134,15 @@ class Run:
         protocol = protocols.get(self.config.protocol)
         data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
         about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
-        self._claim(about | {"official": lists.check()})
+        about |= {"official": lists.check(), "notes": lists.notes()}
+        self._claim(about)
         return data
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know of the protocol's videos."""
+        path = self.workdir / "protocol.json"
+        return json.loads(path.read_text()).get("notes", []) if path.exists() else []
 
     def _claim(self, about: dict) -> None:
         """A workdir belongs to one protocol's lists, or to none."""
@@ -135,7 +155,8 @@ class Run:
                 f" {_protocol(about)}: its networks may have learned from what would be"
                 " tested. Give another --workdir, or the same --protocol and data."
             )
-        if about:
+        if about and about != found:  # said where it is news; evaluate says it again
+            print("\n".join([f"protocol {about['protocol']}", *about["notes"]]))
             files.write_json(self.folder() / "protocol.json", about)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:

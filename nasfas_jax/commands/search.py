@@ -1,7 +1,10 @@
-"""``nasfas search``: an architecture by Domain-aware Meta-NAS."""
+"""``nasfas search``: an architecture by Domain-aware or Type-aware Meta-NAS."""
 
 import dataclasses
+import json
+import pathlib
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +12,7 @@ import optax
 
 from nasfas_jax import report, runtime
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline
+from nasfas_jax.data import macro_types, pipeline, prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
 from nasfas_jax.methods import meta_nas, optimizers
@@ -17,18 +20,15 @@ from nasfas_jax.search import genotype, spaces, supernet
 
 
 def run(run: Run) -> None:
-    """Searches on the source domains; writes ``search/genotype.json`` and its picture."""
-    config = run.config.search
-    data = run.open_data()
-    sources, _ = run.domains(data)
+    """Searches on the source domains; writes ``search/genotype.json`` and its picture.
+
+    With ``config.search.by = 'macro_type'`` each episode holds out one macro type of
+    attack instead of one domain; macro types of which the protocol tests an attack type
+    that it does not teach take no part.
+    """
+    config = run.section("search")
     together = config.get("episodes", 1)
-    episodes = pipeline.episodes(
-        data,
-        domains=sources,
-        batch_size=config.batch_size,
-        seed=run.config.seed,
-        episodes=together,
-    )
+    episodes = _episodes(run, config, together)
     mesh = runtime.make_mesh(episodes=together)
     method = make_method(config)
     if together > 1:
@@ -53,15 +53,67 @@ def run(run: Run) -> None:
         extra_metrics=probabilities,
     )
     found = genotype.derive(method.net.space, jax.device_get(state.alphas))
+    _save(folder, found)
+    wall = time.monotonic() - began
+    write_json(folder / "summary.json", {"seconds": seconds, "wall_seconds": wall})
+
+
+def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:
+    """Writes the found architecture and its picture, and prints it."""
     genotype.save(folder / "genotype.json", found)
     report.cells.draw_genotype(found.as_dict()).save(folder / "genotype.svg")
-    write_json(
-        folder / "summary.json",
-        {"seconds": seconds, "wall_seconds": time.monotonic() - began},
-    )
     print(f"found {folder / 'genotype.json'}")
     for name, cell in zip(spaces.CELLS, found.cells, strict=True):
         print(f"  {name}: {' -> '.join(cell)}")
+
+
+def _episodes(run: Run, config: Any, together: int):
+    """Episodes over domains or macro types; says and notes which."""
+    data = run.open_data()
+    sources, _ = run.domains(data)
+    parted = {"domains": sources, "by": config.by, "unseen": unseen(run, data)}
+    groups = list(pipeline.groups(data, **parted))
+    folder = run.folder("search")
+    _claim(folder / "groups.json", {"by": config.by, "groups": groups})
+    print(f"search by {config.by}: {', '.join(groups)}{_left_out(parted)}")
+    return pipeline.episodes(
+        data,
+        **parted,
+        batch_size=config.batch_size,
+        seed=run.config.seed,
+        episodes=together,
+    )
+
+
+def unseen(run: Run, data: prepared.Prepared) -> list[str]:
+    """Attack types that the protocol tests and does not teach; none without a protocol."""
+    if not run.config.get("protocol"):
+        return []  # an unseen domain is asked for, whatever its attacks
+    tables = [data.splits[part].table for part in ("test", "train")]
+    tested, learned = (set(t["attack_type"][t["label"] == 0].tolist()) for t in tables)
+    return sorted(tested - learned)
+
+
+def _left_out(parted: dict) -> str:
+    if parted["by"] == "domain" or not parted["unseen"]:
+        return ""
+    kinds = macro_types.macro_types(parted["unseen"])
+    return (
+        f"; without {', '.join(kinds)}, since {', '.join(parted['unseen'])} is tested"
+        " and not learned"
+    )
+
+
+def _claim(path: pathlib.Path, groups: dict) -> None:
+    """A search goes on over the groups with which it was begun."""
+    if path.exists() and (found := json.loads(path.read_text())) != groups:
+        raise InputError(
+            f"{path.parent} was begun by {found['by']} over"
+            f" {', '.join(found['groups'])}, and is now asked for {groups['by']} over"
+            f" {', '.join(groups['groups'])} (config.search.by, or other data). Give"
+            f" another --workdir, or remove {path.parent} to search anew."
+        )
+    write_json(path, groups)
 
 
 def make_method(config) -> meta_nas.MetaNAS:

@@ -15,12 +15,7 @@ def run(run: Run) -> None:
             f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
             "whose tree is to be written."
         )
-    settings = run.config.get("standin")
-    if settings is None:
-        raise InputError(
-            "The config has no field standin, which says how large a stand-in is. "
-            "Leave out --config, or take one of configs/synthetic.py."
-        )
+    settings = run.section("standin")
     folder = pathlib.Path(run.output or run.workdir / "standins" / run.layout)
     few = settings.subjects or None
     total = len(standins.plan(run.layout, subjects=few, empty=settings.empty))

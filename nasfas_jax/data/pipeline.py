@@ -16,7 +16,7 @@ import grain
 import numpy as np
 
 from nasfas_jax.data import augment as augmentation
-from nasfas_jax.data import labels
+from nasfas_jax.data import labels, macro_types
 from nasfas_jax.data.prepared import Prepared, Split, open_dataset
 from nasfas_jax.errors import InputError
 
@@ -27,6 +27,7 @@ __all__ = [
     "View",
     "episodes",
     "eval_batches",
+    "groups",
     "open_dataset",
     "scale",
     "to_batch",
@@ -38,6 +39,7 @@ Batch = dict[str, np.ndarray]
 TARGETS = ("depth", "mask")
 INPUTS = {"static_dynamic": "image", "static": "static", "dynamic": "dynamic"}
 COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # and their channels
+BY = ("domain", "macro_type")  # what an episode's groups are
 
 ENDLESS = 2**40  # steps
 
@@ -169,35 +171,41 @@ def episodes(
     seed: int = 0,
     augment: str = "standard",
     episodes: int = 1,
+    by: str = "domain",
+    unseen: Sequence[str] = (),
     **view,
 ) -> grain.DatasetIterator:
-    """Episodes without end: one domain is the query, the other N - 1 the support.
+    """Episodes without end: one group is the query, the other N - 1 the support.
 
-    The query domain is drawn anew at each step (NAS-FAS Algorithm 1).  From each domain
-    come `batch_size` clips, half live, half spoof, as in `train_batches`.
+    The groups are domains or macro types, see `groups`.  The query is drawn anew at each
+    step (NAS-FAS Algorithm 1).  From each group come `batch_size` clips, half live, half
+    spoof, as in `train_batches`; groups that share live clips go through them each in
+    its own order.
 
     Args:
       prepared: an opened dataset.
-      domains: the N source domains; all of the split's if None.
+      domains: the source domains; all of the split's if None.
       split: its name.
-      batch_size: B clips of each domain.
-      seed: of the query domain, the order and the augmentation.
+      batch_size: B clips of each group.
+      seed: of the query, the order and the augmentation.
       augment: as in `train_batches`.
       episodes: E of a step. Step i has those that the same seed alone would yield at
         the steps iE to iE + E - 1, each with its own query domain, clips and
         augmentation.
+      by: 'domain' or 'macro_type'.
+      unseen: as in `groups`.
       **view: as in `View`.
 
     Returns:
       Iterator over {'support': batch with leading axes [N - 1, B], 'query': batch with
-      leading axis [B], 'query_domain': index into the sorted domains}; where E > 1,
+      leading axis [B], 'query_domain': index into the sorted groups}; where E > 1,
       all with one more leading axis [E].
 
     Raises:
-      InputError: fewer than two domains, a domain without live or spoof clips, or
-        fewer episodes than one.
+      InputError: as `groups`; a group without live or spoof clips, or fewer episodes
+        than one.
     """
-    domains = _episode_domains(prepared, domains)
+    of = groups(prepared, domains=domains, split=split, by=by, unseen=unseen)
     if episodes < 1:
         raise InputError(
             f"A step has {episodes} episodes; expected 1 or more (the config's episodes)."
@@ -205,14 +213,14 @@ def episodes(
     shown, part = View(**view), prepared.splits[split]
     augmentation.transforms(augment)
     draws = [
-        Balanced(part, part.rows([name]), batch_size, [seed, i], f"'{name}' ({split})")
-        for i, name in enumerate(domains)
+        Balanced(part, rows, batch_size, [seed, i], f"'{name}' ({split})")
+        for i, (name, rows) in enumerate(of.items())
     ]
 
     def episode(step: int) -> dict:
         random = _generator(seed, step)
-        query = int(random.integers(len(domains)))
-        order = [i for i in range(len(domains)) if i != query] + [query]
+        query = int(random.integers(len(draws)))
+        order = [i for i in range(len(draws)) if i != query] + [query]
         rows = np.concatenate([draws[i](step) for i in order])
         made = _batch(_records(part, rows, shown), shown, augment, random)
         made = {k: v.reshape(-1, batch_size, *v.shape[1:]) for k, v in made.items()}
@@ -223,6 +231,51 @@ def episodes(
         }
 
     return _stream(episode, episodes)
+
+
+def groups(
+    prepared: Prepared,
+    *,
+    domains: Sequence[str] | None = None,
+    split: str = "train",
+    by: str = "domain",
+    unseen: Sequence[str] = (),
+) -> dict[str, np.ndarray]:
+    """What the query of an episode is drawn from: groups of a split's clips.
+
+    By 'domain' a group is a domain's clips.  By 'macro_type' it is the spoof clips of one
+    macro type (`macro_types.MACRO_TYPES`) and all live ones, over the domains together
+    (NAS-FAS sec. 5.1, Type-aware Meta-NAS).
+
+    Args:
+      prepared: an opened dataset.
+      domains: all of the split's if None.
+      split: its name.
+      by: 'domain' or 'macro_type'.
+      unseen: attack types that are tested and not learned.  By macro type, theirs get no
+        group: for the target silicone_mask the groups are replay, print, makeup and
+        partial, although other masks may be learned later.
+
+    Returns:
+      Sorted name to rows of the split's table [n].
+
+    Raises:
+      InputError: an unknown `by` or domain, fewer than two groups, or an attack type
+        without macro type.
+    """
+    if by not in BY:
+        raise InputError(
+            f"Episodes by {by!r}: expected {' or '.join(BY)}, what one group of clips is"
+            " (the config's search.by)."
+        )
+    part = prepared.splits[split]
+    if by == "domain":
+        sources = _episode_domains(prepared, domains)
+        return {name: part.rows([name]) for name in sources}
+    rows = part.rows(_known_domains(prepared, domains))
+    kinds, labels_of = (part.table[name][rows] for name in ("attack_type", "label"))
+    found = macro_types.groups(kinds, labels_of, unseen=unseen)
+    return {name: rows[places] for name, places in found.items()}
 
 
 def eval_batches(

@@ -68,7 +68,7 @@ def open_protocol(
         )
     lists = protocol.lists({name: listed(path) for name, path in folders.items()})
     places = _places(opened)
-    splits = {}
+    splits, without = {}, {}
     for part in SPLITS:
         limit = lists.first_frames if part != "test" else 0
         chosen = [
@@ -79,7 +79,39 @@ def open_protocol(
         ]
         splits[part] = _view(opened, chosen, part)
         _require_clips(splits[part], lists, part, data_dir)
+        if missing := _without(opened, lists.part(part), chosen, limit):
+            without[part] = missing
+    lists = dataclasses.replace(lists, without_clips=without)
     return Prepared(pathlib.Path(data_dir), protocol.name, first.recipe, splits), lists
+
+
+def _without(
+    opened: dict[str, Prepared],
+    videos: Sequence[VideoSource],
+    chosen: Sequence[Place],
+    limit: int,
+) -> list[tuple[str, str]]:
+    """Ids of the videos of which no clip was chosen, and why."""
+    tables = {
+        (dataset, split): opened[dataset].splits[split].table
+        for dataset, split in {place[:2] for place in chosen}
+    }
+    have = {
+        (str(table["domain"][row]), str(table["video"][row]))
+        for dataset, split, row in chosen
+        for table in [tables[dataset, split]]
+    }
+    missing = [one for one in videos if (one.domain, one.video) not in have]
+    if not missing:
+        return []
+    reasons = {
+        (row["domain"], row["video"]): row["reason"]
+        for data in opened.values()
+        for row in _manifest(data.data_dir)
+        if row["status"] != prepare.OK
+    }
+    late = f"no clip within its first {limit} frames" if limit else "no clip"
+    return [(one.video, reasons.get((one.domain, one.video), late)) for one in missing]
 
 
 def find(
@@ -111,30 +143,41 @@ def listed(data_dir: pathlib.Path) -> list[VideoSource]:
     Raises:
       InputError: there is no manifest, or one without a column that is needed.
     """
-    path = data_dir / prepare.MANIFEST
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [
-                VideoSource(
-                    path=pathlib.Path(row["path"]),
-                    label=int(row["label"]),
-                    attributes=json.loads(row["attributes"]),
-                    video=row["video"],
-                    subject=row["subject"],
-                    domain=row["domain"],
-                    attack_type=row["attack_type"],
-                    split=row["split"],
-                    # What belongs to no split was left out by its name alone.
-                    problem="" if row["split"] else row["reason"] or "no split",
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"The manifest {path} cannot be read ({error!r}). Expected the one that"
-            f" 'nasfas prepare' writes; delete {data_dir / recipe.FILE} and run it"
-            " again (extracted videos are kept)."
-        ) from None
+        return [
+            VideoSource(
+                path=pathlib.Path(row["path"]),
+                label=int(row["label"]),
+                attributes=json.loads(row["attributes"]),
+                video=row["video"],
+                subject=row["subject"],
+                domain=row["domain"],
+                attack_type=row["attack_type"],
+                split=row["split"],
+                # What belongs to no split was left out by its name alone.
+                problem="" if row["split"] else row["reason"] or "no split",
+            )
+            for row in _manifest(data_dir)
+        ]
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(data_dir, error) from None
+
+
+def _manifest(data_dir: pathlib.Path) -> list[dict[str, str]]:
+    """Its rows."""
+    try:
+        with (data_dir / prepare.MANIFEST).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise _damaged(data_dir, error) from None
+
+
+def _damaged(data_dir: pathlib.Path, error: Exception) -> InputError:
+    return InputError(
+        f"The manifest {data_dir / prepare.MANIFEST} cannot be read ({error!r})."
+        " Expected the one that 'nasfas prepare' writes; delete"
+        f" {data_dir / recipe.FILE} and run it again (extracted videos are kept)."
+    )
 
 
 def _require_named(opened: dict[str, Prepared]) -> None:

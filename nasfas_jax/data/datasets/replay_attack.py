@@ -51,7 +51,7 @@ DATASET = base.Dataset(
     list_videos=list_videos,
     attack_types=("print", "digital_photo", "video_replay"),
     splits=base.SPLITS,
-    polarity="the folders real/ and attack/",
+    polarity="the folders real/ and attack/, which the lists' names repeat",
     layout=(
         "train/, devel/ and test/, in each real/ and attack/{fixed,hand}/ with the"
         " videos (.mov) as they were released, and face-locations/ and protocols/"

@@ -5,27 +5,27 @@ A protocol is data: for each of its three parts the shares of datasets that it t
 hash of their content and compare themselves with the official counts (`counts`).
 
 Where a dataset has no official development part, whole subjects of its training part
-are held out (`cuts`); OULU-NPU's own list files, where they lie beside the videos, must
-say what the table says (`oulu_lists`).
+are held out (`cuts`); the list files of OULU-NPU and Replay-Attack, where they lie
+beside the videos, must say what the table says (`official_lists`).
 """
 
 import difflib
+from collections.abc import Iterable
 
 from nasfas_jax.data.protocols.counts import OFFICIAL
 from nasfas_jax.data.protocols.lists import Lists
 from nasfas_jax.data.protocols.share import Protocol, Share
 from nasfas_jax.data.protocols.table import FOLDS, PROTOCOLS
-from nasfas_jax.data.protocols.types import MACRO_TYPES
 from nasfas_jax.errors import InputError
 
 __all__ = [
     "FOLDS",
-    "MACRO_TYPES",
     "OFFICIAL",
     "PROTOCOLS",
     "Lists",
     "Protocol",
     "Share",
+    "folds",
     "get",
     "names",
 ]
@@ -48,14 +48,18 @@ def names(dataset: str = "") -> list[str]:
 
 
 def get(name: str) -> Protocol:
-    """The protocol of this name; `ocim@X_to_Y` without a reading is SSDG's.
+    """The protocol of this name, blanks around it aside.
+
+    `ocim@X_to_Y` without a reading is SSDG's.
 
     >>> get("ocim@O&C&I_to_M").name
     'ocim@O&C&I_to_M.ssdg'
 
     Raises:
-      InputError: there is none; the message lists the names that are near.
+      InputError: there is none; the message lists the names that are near, whatever
+        their case.
     """
+    name = name.strip()
     if name + READING in PROTOCOLS:
         name += READING
     if name in PROTOCOLS:
@@ -65,9 +69,40 @@ def get(name: str) -> Protocol:
             f"The protocol {name!r} is the mean over its folds; name one of them:"
             f" {', '.join(FOLDS[name])}."
         )
-    family = [other for other in PROTOCOLS if other.split("@")[0] == name.split("@")[0]]
-    near = difflib.get_close_matches(name, PROTOCOLS, n=5) or family
+    near = _near(name, PROTOCOLS) or [
+        other for other in PROTOCOLS if _family(other) == _family(name)
+    ]
     raise InputError(
         f"There is no protocol {name!r}; expected dataset@protocol, as"
         f" {', '.join(near or ['oulu_npu@1'])}. 'nasfas data list' shows all."
     )
+
+
+def folds(family: str) -> tuple[str, ...]:
+    """Names of the protocols over which a family's published number is the mean.
+
+    >>> folds("siw@3")
+    ('siw@3.1', 'siw@3.2')
+
+    Raises:
+      InputError: there is no such family.
+    """
+    family = family.strip()
+    if family not in FOLDS:
+        near = _near(family, FOLDS) or list(FOLDS)
+        raise InputError(
+            f"There is no family of folds {family!r}; expected {' or '.join(near)}."
+            " 'nasfas data list' shows all."
+        )
+    return FOLDS[family]
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Known names that are like it, whatever their case."""
+    spelled = {other.lower(): other for other in known}
+    found = difflib.get_close_matches(name.lower(), spelled, n=5)
+    return [spelled[other] for other in found]
+
+
+def _family(name: str) -> str:
+    return name.lower().split("@")[0]

@@ -3,8 +3,9 @@
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from nasfas_jax.data.datasets import REGISTRY
 from nasfas_jax.data.protocols.counts import OFFICIAL, Pair
 from nasfas_jax.data.sources import SPLITS as PARTS
 from nasfas_jax.data.sources import VideoSource
@@ -12,6 +13,7 @@ from nasfas_jax.errors import InputError, some
 
 # Real and attack are taken for swapped where both are nearer to the other's count.
 ENOUGH = 0.5  # ... of a list that holds at least this part of the official videos
+FIRST = 3  # names of videos in a line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Lists:
       train, development, test: the videos.
       first_frames: as in `Protocol`.
       dropped: videos left out of train and development because their subject is tested.
+      without_clips: where they are prepared, of each part the ids of videos that gave no
+        clip, and why.
     """
 
     protocol: str
@@ -31,6 +35,9 @@ class Lists:
     test: Sequence[VideoSource]
     first_frames: int = 0
     dropped: int = 0
+    without_clips: Mapping[str, Sequence[tuple[str, str]]] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
 
     def part(self, name: str) -> Sequence[VideoSource]:
         """Videos of 'train', 'development' or 'test'."""
@@ -110,22 +117,58 @@ class Lists:
         official = OFFICIAL.get(self.protocol, {})
         if not official:
             return "no official counts are known"
-        lines = []
-        for group, allowed in official.items():
-            came = self._pair(group)
-            self._require_polarity(group, came, allowed)
-            same = came in allowed
-            text = f"{group} {came[0]} live, {came[1]} spoof"
-            expected = " or ".join(f"{live}, {spoof}" for live, spoof in allowed)
-            if whole and not same:
-                raise InputError(
-                    f"The protocol {self.protocol} has {text}; official are {expected}."
-                    f" {_missing(came, allowed[0])} Check that the copy is complete."
-                )
-            lines.append(
-                f"{text} ({'as official' if same else f'official: {expected}'})"
+        different = self.differences()
+        if whole and different:
+            group = different[0].split()[0]
+            raise InputError(
+                f"The protocol {self.protocol} has {different[0]}."
+                f" {_missing(self._pair(group), official[group][0])} Check that the copy"
+                " is complete."
             )
-        return "\n".join(lines)
+        return "\n".join(self._against(group) for group in official)
+
+    def differences(self) -> list[str]:
+        """The lines of `check` that are not as official.
+
+        Raises:
+          InputError: live and spoof look swapped.
+        """
+        official = OFFICIAL.get(self.protocol, {})
+        for group, allowed in official.items():
+            self._require_polarity(group, self._pair(group), allowed)
+        return [
+            self._against(group)
+            for group, allowed in official.items()
+            if self._pair(group) not in allowed
+        ]
+
+    def notes(self) -> list[str]:
+        """What a reader of its numbers must know: videos that are not there.
+
+        Raises:
+          InputError: live and spoof look swapped.
+        """
+        lines = [f"not the official videos: {line}" for line in self.differences()]
+        return lines + self.left_out()
+
+    def left_out(self) -> list[str]:
+        """A line for each part with videos that gave no clip: how many, which, and why."""
+        lines = []
+        for part, videos in self.without_clips.items():
+            some = "; ".join(f"{name}: {reason}" for name, reason in videos[:FIRST])
+            lines.append(
+                f"{part}: {len(videos)} of {len(self.part(part))} videos have no clip"
+                f" ({some}{'; ...' if len(videos) > FIRST else ''}); manifest.csv of the"
+                " prepared data names them all"
+            )
+        return lines
+
+    def _against(self, group: str) -> str:
+        """The counts of a group of parts beside the official ones."""
+        came, allowed = self._pair(group), OFFICIAL[self.protocol][group]
+        expected = " or ".join(f"{live}, {spoof}" for live, spoof in allowed)
+        said = "as official" if came in allowed else f"official: {expected}"
+        return f"{group} {came[0]} live, {came[1]} spoof ({said})"
 
     def _pair(self, group: str) -> Pair:
         counts = [self.counts[part] for part in group.split("+")]
@@ -137,11 +180,18 @@ class Lists:
 
         total = sum(allowed[0])
         if sum(came) >= ENOUGH * total and off((came[1], came[0])) < off(came):
+            datasets = sorted({one.domain for one in self if one.domain in REGISTRY})
+            ways = [
+                f"{name} writes it by {REGISTRY[name].polarity}" for name in datasets
+            ]
             raise InputError(
                 f"The protocol {self.protocol} has {came[0]} live and {came[1]} spoof"
-                f" videos in {group}, but officially {allowed[0][0]} and"
-                f" {allowed[0][1]}: the labels are likely swapped. Live is 1 and spoof"
-                " 0 here; some published lists have it the other way round."
+                f" videos in {group}, but officially {allowed[0][0]} are live and"
+                f" {allowed[0][1]} spoof: the labels are likely swapped, for the other"
+                f" way round the counts would be off by {off((came[1], came[0]))} and"
+                f" not by {off(came)}. Live is 1 and spoof 0 here, while some published"
+                f" lists write 0 for live; {'; '.join(ways)}. Look which files are"
+                " taken for live ('nasfas data show'), and put them right."
             )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from nasfas_jax.data.protocols import cuts, oulu_lists
+from nasfas_jax.data.protocols import cuts, official_lists
 from nasfas_jax.data.protocols.lists import PARTS, Lists
 from nasfas_jax.data.sources import VideoSource
 from nasfas_jax.errors import InputError
@@ -111,10 +111,13 @@ class Protocol:
                 dropped += len(parts[part]) - len(kept)
                 parts[part] = kept
         lists = Lists(
-            self.name, **parts, first_frames=self.first_frames, dropped=dropped
+            self.name,
+            *(parts[part] for part in PARTS),
+            first_frames=self.first_frames,
+            dropped=dropped,
         )
         lists.require_sound()
-        oulu_lists.require_agreement(lists)
+        official_lists.require_agreement(lists)
         return lists
 
     def _collect(self, part: str, own: Mapping) -> list[VideoSource]:

@@ -41,7 +41,7 @@ from nasfas_jax.data.synthetic.encode import write_clip
 from nasfas_jax.data.synthetic.render import render
 from nasfas_jax.data.synthetic.specs import (
     ATTACKS,
-    MACRO_TYPES,
+    BY_MACRO_TYPE,
     SPLITS,
     VideoSpec,
     plan,
@@ -50,8 +50,8 @@ from nasfas_jax.data.synthetic.stage import Clip
 
 __all__ = [
     "ATTACKS",
+    "BY_MACRO_TYPE",
     "DOMAINS",
-    "MACRO_TYPES",
     "SPLITS",
     "Annotation",
     "Clip",

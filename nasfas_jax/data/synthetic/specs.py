@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from nasfas_jax.data.macro_types import MACRO_TYPES
 from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.errors import InputError
 
@@ -25,18 +26,10 @@ ATTACKS = {  # SiW-M's thirteen, with the ways in which each comes
     "paper_glasses": ("paper_glasses",),
     "partial_paper": ("eyes", "mouth"),
 }
-MACRO_TYPES = {  # NAS-FAS sec. 5.1: what type-aware search calls a type
-    "replay": ("replay",),
-    "print": ("print",),
-    "mask": (
-        "half_mask",
-        "silicone_mask",
-        "transparent_mask",
-        "paper_mask",
-        "mannequin",
-    ),
-    "makeup": ("obfuscation", "impersonation", "cosmetic"),
-    "partial": ("funny_eye", "paper_glasses", "partial_paper"),
+#: Macro type to those of its attack types that are rendered.
+BY_MACRO_TYPE = {
+    macro: tuple(name for name in ATTACKS if MACRO_TYPES[name] == macro)
+    for macro in dict.fromkeys(MACRO_TYPES.values())
 }
 
 
@@ -119,7 +112,7 @@ def plan(
     Args:
       subjects_per_domain: people in train, development and test, in each domain.
       live_videos: live videos of a person.
-      attacks: attack types, and macro types (keys of `MACRO_TYPES`), of whose attack
+      attacks: attack types, and macro types (keys of `BY_MACRO_TYPE`), of whose attack
         types one subject after another gets the next.
       frames: frames of a video.
       fps: frames a second.
@@ -134,7 +127,7 @@ def plan(
     good = len(people) == 3 and min(people) >= 0 and sum(people) > 0
     _check("subjects_per_domain", "three numbers >= 0, not all 0", people, good)
     _check("live_videos", "at least 1", live_videos, live_videos >= 1)
-    groups = {**{name: (name,) for name in ATTACKS}, **MACRO_TYPES}
+    groups = {**{name: (name,) for name in ATTACKS}, **BY_MACRO_TYPE}
     good = len(set(attacks)) == len(attacks) and set(attacks) <= set(groups)
     _check("attacks", f"different ones of {list(groups)}", list(attacks), good)
     specs = []
