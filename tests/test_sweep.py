@@ -24,7 +24,7 @@ def test_table_means_and_deviations():
         f"20.0 ± {spread:.1f} / 80.0 ± {spread:.1f}",
         "30.0 ± 0.0 / 70.0 ± 0.0",
         f"25.0 ± {half:.1f} / 75.0 ± {half:.1f}",
-        f"10.0 ± {half / 2:.1f}",
+        f"12.5 ± {half / 2:.1f}",
     ]
     _, row = sweep.table({"net": {"a": [one]}}, ["a"])
     assert row == ["net", "10.0 / 90.0", "10.0 / 90.0", "5.0"]
