@@ -280,7 +280,11 @@ def test_wrong_settings_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(metagrad, "_subject", lambda run: (TOY, "a quadratic"))
     for field, value, said in (
         ("modes", ("first_order",), r"modes, or sweep_modes: The reference must be"),
-        ("modes", ("second", *bilevel.EXACT), r"no mode second; .*first_order"),
+        (
+            "modes",
+            ("second", *bilevel.EXACT),
+            r"modes, or .*no mode second; .*unrolled",
+        ),
         ("batch_sizes", (), r"batch_sizes: expected one or more numbers .*got \(\)"),
         ("steps", (1, 0), r"steps: expected .* above 0, got \(1, 0\)"),
         ("rates", (), r"rates: expected one or more"),
