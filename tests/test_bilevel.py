@@ -165,12 +165,12 @@ def test_levels_nest(x64):
         assert_close((actual.params, actual.hyper), expected, 1e-10)
 
 
-def test_third_derivatives_in_both_modes(x64):
+def test_third_derivatives(x64):
     """The Jacobian of a hypergradient is the Hessian of the objective."""
     phi, h, *batches = problem()
     objective = written_out(OPTIMIZERS["momentum"], 3)
     hessian = jax.jit(jax.hessian(objective, 1))(phi, h, *batches)
-    for mode, jacobian in itertools.product(EXACT[:2], (jax.jacfwd, jax.jacrev)):
+    for mode, jacobian in itertools.product(EXACT, (jax.jacfwd, jax.jacrev)):
         compute = hypergradient(OPTIMIZERS["momentum"], 3, mode)
         actual = jacobian(lambda q, f=compute: f(phi, q, *batches).hyper)(h)
         assert_close(actual, hessian, 1e-10)

@@ -31,10 +31,56 @@ def vector(phi, h, batch):
 def test_losses_must_be_scalars(mode):
     with pytest.raises(TypeError, match=r"outer loss.*float32\[3\].*\.mean\(\)"):
         call(outer=vector, mode=mode)
-    with pytest.raises(TypeError, match=r"inner loss must return one number"):
+    expected = r"inner loss must return one float.*\.mean\(\).*shape: \(3,\)"
+    with pytest.raises(TypeError, match=expected):
         call(inner=vector, mode=mode)
+    with pytest.raises(TypeError, match=r"inner loss must return one float.*int32"):
+        call(inner=lambda phi, h, batch: jnp.sum(phi["w"] > h), mode=mode)
+    for other in (
+        lambda *a: {"loss": loss(*a)},
+        lambda *a: [loss(*a)],
+        lambda *a: None,
+    ):
+        with pytest.raises(TypeError, match=r"a Python .* return the loss itself"):
+            call(outer=other, mode=mode)
+        with pytest.raises(TypeError, match=r"inner loss must.*Output was"):
+            call(inner=other, mode=mode)
     with pytest.raises(TypeError, match=r"tuple of 2.*`state`"):
         call(outer=lambda *a: (loss(*a), {}), mode=mode)
+
+
+def with_state(phi, h, batch, state):
+    return loss(phi, h, batch), state
+
+
+def test_losses_with_state_return_pairs():
+    """As they were given it: also where the state is carried from pass to pass."""
+    gradient = jax.grad(with_state, (0, 1), has_aux=True)
+    options = {"state": {"mean": jnp.ones(2)}, "policy": "carry"}
+    value = call(outer=with_state, gradient=gradient, **options)[0].value
+    np.testing.assert_allclose(value, call().value)
+    with pytest.raises(TypeError, match=r"the pair.* outer loss returned float32\[\]"):
+        call(outer=lambda *a: loss(*a[:3]), gradient=gradient, **options)
+
+    def without(phi, h, batch, state):
+        return loss(phi, h, batch)
+
+    with pytest.raises(TypeError, match=r"must return the pair.*two-element tuple"):
+        call(
+            outer=with_state,
+            gradient=jax.grad(without, (0, 1), has_aux=True),
+            **options,
+        )
+
+    def smaller(phi, h, batch, state):
+        return loss(phi, h, batch), {"mean": state["mean"].sum()}
+
+    with pytest.raises(TypeError, match=r"\['mean'\] was .*from the inner loss"):
+        call(
+            outer=with_state,
+            gradient=jax.grad(smaller, (0, 1), has_aux=True),
+            **options,
+        )
 
 
 def test_a_gradient_function_returns_a_pair():
@@ -77,6 +123,41 @@ def test_updates_keep_what_they_are_given():
     tree = transformation(lambda g, state, params: (g, (state, state)))
     with pytest.raises(TypeError, match=r"must keep the tree of the optimizer's state"):
         call(optimizer=tree)
+    renamed = optax.stateless(lambda g, _: {"v": g["w"]})
+    expected = r"tree of the params.*\{'w': \*\}.*became.*\{'v': \*\}"
+    for mode in bilevel.MODES:
+        with pytest.raises(TypeError, match=expected):
+            call(optimizer=renamed, mode=mode)
+    with pytest.raises(TypeError, match=expected):
+        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, None, renamed)
+
+
+@pytest.mark.parametrize("optimizer", [0.1, lambda h: h])
+def test_an_optimizer_is_a_transformation(optimizer):
+    with pytest.raises(TypeError, match=r"optax\.sgd\(0\.1\).*got a Python float"):
+        call(optimizer=optimizer)
+
+
+def test_the_number_of_steps():
+    with pytest.raises(TypeError, match=r"whole number.* got a Python float"):
+        call(steps=1.5)
+    with pytest.raises(ValueError, match="0 or more, got -1"):
+        call(steps=-1)
+    with pytest.raises(ValueError, match=r"one step is made for each slice.*None"):
+        call(steps=None)
+    ragged = {"x": jnp.ones((3, 2)), "y": jnp.ones(2)}
+    with pytest.raises(ValueError, match=r"'x': \(3, 2\), 'y': \(2,\).*jnp\.stack"):
+        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, ragged, SGD, steps=None)
+
+
+@pytest.mark.parametrize("mode", bilevel.MODES)
+def test_nothing_moves_without_steps_or_under_an_empty_mask(mode):
+    value, (by_w, by_h) = jax.value_and_grad(loss, (0, 1))(W, 0.5, None)
+    for options in ({"steps": 0}, {"mask": False, "steps": 2}):
+        result = call(h=0.5, mode=mode, **options)
+        np.testing.assert_allclose(result.value, value)
+        np.testing.assert_allclose(result.params["w"], by_w["w"])
+        np.testing.assert_allclose(result.hyper, by_h)
 
 
 @jax.custom_vjp
@@ -100,6 +181,10 @@ def test_custom_vjp_under_forward_mode():
 
     with pytest.raises(TypeError, match=r"custom_vjp.*mode='reverse_over_reverse'"):
         call(inner=inner)
+    with pytest.raises(TypeError, match=r"custom_vjp.*mode='reverse_over_reverse'"):
+        bilevel.implicit_hypergradient(
+            loss, jax.grad(inner, (0, 1)), W, 1.0, None, None
+        )
     expected = call()
     for mode in ("reverse_over_reverse", "unrolled"):
         np.testing.assert_allclose(

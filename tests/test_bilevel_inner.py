@@ -7,6 +7,7 @@ import optax
 import pytest
 from bilevel_problems import (
     assert_close,
+    central_difference,
     hypergradient,
     inner_gradient,
     inner_loss,
@@ -15,7 +16,7 @@ from bilevel_problems import (
     written_out,
 )
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, ops
 
 
 def stacked_batches():
@@ -228,3 +229,37 @@ def test_rfmeta_and_mldg_in_their_own_words(x64):
         assert_close(
             library(params), jax.jit(jax.value_and_grad(objective))(params), 1e-12
         )
+
+
+def test_theta_lambda_and_the_inner_rate_are_hyperparameters(x64):
+    """Together, of CDC and CDP, beside autodiff of the loop and central differences."""
+    rng = np.random.default_rng(0)
+
+    def loss(kernel, h, batch):
+        maps = ops.cdp(jnp.tanh(ops.cdc(batch, kernel, h["theta"])), h["lam"])
+        return jnp.mean((maps - 1) ** 2)
+
+    def optimizer(h):
+        return optax.sgd(h["rate"])
+
+    gradient = jax.grad(loss, (0, 1))
+    batches = jnp.asarray(rng.normal(size=(2, 1, 4, 4, 2)))
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 2, 2)))
+    h = {"theta": jnp.asarray(0.7), "lam": jnp.asarray(0.5), "rate": jnp.asarray(0.2)}
+    objective = jax.jit(written_out(optimizer, 2, gradient, loss))
+    value, expected = jax.jit(jax.value_and_grad(objective, (0, 1)))(
+        kernel, h, *batches
+    )
+    for mode in bilevel.EXACT:
+        result = jax.jit(
+            lambda kernel, h, mode=mode: bilevel.hypergradient(
+                *(loss, gradient, kernel, h, *batches, optimizer), steps=2, mode=mode
+            )
+        )(kernel, h)
+        np.testing.assert_allclose(result.value, value, rtol=1e-12)
+        assert_close(result[1:], expected, 1e-10)
+    for name in h:
+        along = {**dict.fromkeys(h, jnp.asarray(0.0)), name: jnp.asarray(1.0)}
+        slope = central_difference(lambda h: objective(kernel, h, *batches), h, along)
+        np.testing.assert_allclose(expected[1][name], slope, rtol=1e-6)
+        assert abs(slope) > 1e-4

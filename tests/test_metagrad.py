@@ -278,10 +278,22 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
 
 def test_wrong_settings_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(metagrad, "_subject", lambda run: (TOY, "a quadratic"))
-    one = config("rfmeta")
-    one.metagrad.modes = ("first_order",)
-    with pytest.raises(InputError, match=r"config\.metagrad: The reference must be"):
-        metagrad.run(Run(config=one, workdir=tmp_path))
+    for field, value, said in (
+        ("modes", ("first_order",), r"modes, or sweep_modes: The reference must be"),
+        (
+            "modes",
+            ("second", *bilevel.EXACT),
+            r"modes, or .*no mode second; .*unrolled",
+        ),
+        ("batch_sizes", (), r"batch_sizes: expected one or more numbers .*got \(\)"),
+        ("steps", (1, 0), r"steps: expected .* above 0, got \(1, 0\)"),
+        ("rates", (), r"rates: expected one or more"),
+        ("repeats", 0, r"repeats: expected 1 or more .*got 0"),
+    ):
+        one = config("rfmeta")
+        one.metagrad[field] = value
+        with pytest.raises(InputError, match=rf"config\.metagrad\.{said}"):
+            metagrad.run(Run(config=one, workdir=tmp_path))
     del one["metagrad"]
     with pytest.raises(InputError, match="no `metagrad`"):
         metagrad.run(Run(config=one, workdir=tmp_path))
@@ -322,8 +334,15 @@ def test_a_notebook_shows_pictures():
 
 def test_the_example_of_the_documentation_runs(capsys):
     text = (ROOT / "docs" / "meta_gradients.md").read_text()
-    exec(text.partition("```python\n")[2].partition("```")[0], {})
+    panel, learned = (
+        part.partition("```")[0] for part in text.split("```python\n")[1:]
+    )
+    exec(panel, {})
     assert capsys.readouterr().out.count("Agreement(mode=") == 4 * 5 * 2
+    names = {}
+    exec(learned, names)
+    assert set(names["d_h"]) == {"theta", "lam", "rate"}
+    assert all(abs(slope) > 1e-6 for slope in names["d_h"].values())
 
 
 # The notebook.

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.methods import metareg, mldg, multi_domain, reptile, rfmeta
 from nasfas_jax.nets import cost
@@ -262,3 +263,10 @@ def test_parameters_of_the_three_nets():
     params, _ = jax.eval_shape(nets.init, key, image)
     counts = {k: cost.parameters({"params": v}) for k, v in params.items()}
     assert counts == {"F": 1_731_108, "M": 1_625_217, "D": 517_251}
+
+
+def test_wrong_choices_are_said():
+    with pytest.raises(InputError, match="one of sum, mean, got 'max'"):
+        tiny(loss_reduction="max")
+    with pytest.raises(InputError, match=r"'first' or 'exact', got 'second'.*`mode`"):
+        rfmeta.RFMeta(tiny(), optax.sgd(1.0), order="second")

@@ -3,11 +3,13 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 from nasfas_jax import commands
-from nasfas_jax.commands import sweep
+from nasfas_jax.commands import metagrad, sweep
+from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -33,13 +35,51 @@ def test_table_means_and_deviations():
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A workdir after two networks, two targets and two seeds."""
+    workdir = tmp_path_factory.mktemp("sweep")
+    commands.execute("sweep", commands.Run(config=smoke(), workdir=workdir))
+    return workdir
+
+
+def smoke():
     spec = {}
     exec((ROOT / "configs" / "rfmeta.py").read_text(), spec)
-    workdir = tmp_path_factory.mktemp("sweep")
-    commands.execute(
-        "sweep", commands.Run(config=spec["get_config"]("smoke"), workdir=workdir)
-    )
-    return workdir
+    return spec["get_config"]("smoke")
+
+
+@pytest.mark.parametrize("field", ["networks", "sweep.targets", "sweep.seeds"])
+def test_nothing_to_do_is_said(tmp_path, field):
+    config = smoke()
+    config.update_from_flattened_dict({field: ()})
+    with pytest.raises(InputError, match=rf"config\.{field}: expected one or more"):
+        sweep.run(commands.Run(config=config, workdir=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_name_shows_before_the_work(tmp_path, swept):
+    config = smoke()
+    config.networks = ("rfmeta", "rfmta")
+    with pytest.raises(InputError, match=r"'rfmta'; choose one of .*rfmeta"):
+        sweep.run(commands.Run(config=config, workdir=tmp_path))
+    config = smoke()
+    config.sweep.targets = ("dom_m", "dom_x")
+    data = str(swept / "data")
+    with pytest.raises(InputError, match=r"'dom_x', but .*'dom_m'"):
+        sweep.run(commands.Run(config=config, workdir=tmp_path, data_dir=data))
+    assert not (tmp_path / "dom_m" / "seed0" / "train").exists()
+
+
+def test_metagrad_takes_an_episode_of_prepared_data(tmp_path, swept):
+    """The step is traced, not compiled."""
+    run = commands.Run(config=smoke(), workdir=tmp_path, data_dir=str(swept / "data"))
+    subject, about = metagrad._subject(run)
+    assert about == "an episode of dom_c, dom_i, dom_o"  # dom_m is held out
+    state, episode = subject.arguments(2)
+    assert episode["support"]["image"].shape == (2, 2, 32, 32, 6)
+    assert sorted(episode["query"]["label"]) == [0, 1]
+    step = subject.make("forward_over_reverse", 1)
+    by, _ = jax.eval_shape(step, np.float32(0.1), state, episode)
+    shapes = jax.tree.map(lambda x: x.shape, by)
+    assert shapes == {k: jax.tree.map(np.shape, state.params[k]) for k in "FM"}
 
 
 def test_every_run_stands_in_the_table(swept):

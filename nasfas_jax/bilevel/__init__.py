@@ -24,6 +24,30 @@ How methods read, with ``grad = jax.grad(loss, (0, 1))``:
     RFMeta   hypergradient(..., {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}): M moves,
              and F gets its derivative through the query features and the inner gradient
     learned rates   optimizer=lambda h: optax.sgd(h['rate'])
+
+A toy: five steps fit a slope to training points under a penalty, and the penalty learns
+from validation points, whose slope is 2, how much of the training's 3 to believe.
+
+>>> import jax, optax
+>>> from nasfas_jax import bilevel
+>>> def error(w, penalty, batch):
+...     x, y = batch
+...     return ((w * x - y) ** 2).mean()
+>>> def penalized(w, penalty, batch):
+...     return error(w, penalty, batch) + penalty * w**2
+>>> x = jax.numpy.array([1.0, 2.0])
+>>> start, penalty = jax.numpy.array(0.0), jax.numpy.array(0.0)
+>>> @jax.jit
+... def learn(penalty):
+...     result = bilevel.hypergradient(
+...         error, jax.grad(penalized, (0, 1)), start, penalty, (x, 3 * x), (x, 2 * x),
+...         optax.sgd(0.1), steps=5, mode='forward_over_reverse',
+...     )
+...     return result.value, penalty - 0.2 * result.hyper
+>>> for _ in range(50):
+...     value, penalty = learn(penalty)
+>>> print(f"error {value:.3f} at penalty {penalty:.2f}")
+error 0.000 at penalty 1.25
 """
 
 from nasfas_jax.bilevel._checks import check_finite

@@ -10,19 +10,27 @@ from jax.extend import core
 
 from nasfas_jax.bilevel import _trees
 
+NOT_SCALAR = (
+    "An inner loss must return one float and nothing else. The likely fix is to end it "
+    "in `.mean()` or `.sum()`; a loss that returns a state or extras as well is one of "
+    "`jax.grad(loss, (0, 1), has_aux=True)`, with `state` given."
+)
+NO_PAIR = (
+    "Where `state` is given, a loss must return the pair (value, new state); without "
+    "`state` it returns the value alone, and `jax.grad` has no `has_aux`."
+)
+CUSTOM_VJP = (
+    "Forward mode met a function with a `jax.custom_vjp` under the inner loss; such "
+    "functions have no forward-mode derivative, and mode='forward_over_reverse' takes "
+    "one. Either choose mode='reverse_over_reverse' or 'unrolled', which are as exact "
+    "and need more memory, or write that function's derivative with `jax.custom_jvp`."
+)
 #: What JAX says, in part, in a TypeError: what it means here.
 EXPLANATIONS = {
-    "only defined for scalar-output": (
-        "An inner loss must return one number; this one returned an array (its shape is "
-        "in the error above). The likely fix is to end it in `.mean()` or `.sum()`."
-    ),
-    "to a custom_vjp": (
-        "Forward mode met a function with a `jax.custom_vjp` under the inner loss; such "
-        "functions have no forward-mode derivative, and mode='forward_over_reverse' "
-        "takes one. Either choose mode='reverse_over_reverse' or 'unrolled', which are "
-        "as exact and need more memory, or write that function's derivative with "
-        "`jax.custom_jvp`."
-    ),
+    "only defined for scalar-output": NOT_SCALAR,
+    "requires real-valued outputs": NOT_SCALAR,
+    "expected function with aux output": NO_PAIR,
+    "to a custom_vjp": CUSTOM_VJP,
 }
 
 
@@ -34,7 +42,7 @@ def explained():
     except TypeError as error:
         for sign, meaning in EXPLANATIONS.items():
             if sign in str(error):
-                raise TypeError(meaning) from error
+                raise TypeError(f"{meaning} (JAX says: {error})") from error
         raise
 
 
@@ -47,7 +55,7 @@ def has_forward_mode(function: Callable) -> Callable:
     def checked(*args):
         program, out = jax.make_jaxpr(function, return_shape=True)(*args)
         if _meets_custom_vjp(program.jaxpr):
-            raise TypeError(EXPLANATIONS["to a custom_vjp"])
+            raise TypeError(CUSTOM_VJP)
         leaves = core.jaxpr_as_fun(program)(*jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(out), leaves)
 
@@ -89,11 +97,24 @@ def is_scalar(loss: Any, name: str) -> None:
             f"{len(loss)}. Losses return (value, state) exactly where `state` is given: "
             "pass `state=` (it may be `()` for a loss that only returns extras)."
         )
-    if jnp.shape(loss) != () or not _trees.is_float(loss):
+    if not _trees.is_float(loss) or jnp.shape(loss) != ():
+        fix = "end it in `.mean()` or `.sum()`"
+        if not _trees.is_float(loss):
+            fix = "return the loss itself, and as a float"
         raise TypeError(
             f"The {name} loss must return one float and returned {_kind(loss)}. The "
-            "likely fix is to end it in `.mean()` or `.sum()`."
+            f"likely fix is to {fix}."
         )
+
+
+def is_pair(result: Any, name: str) -> None:
+    """With state, a loss returns ``(value, new state)``.
+
+    Raises:
+      TypeError: says what came instead.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{NO_PAIR} The {name} loss returned {_kind(result)}.")
 
 
 def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
@@ -113,27 +134,90 @@ def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
         )
 
 
+def is_optimizer(made: Any) -> None:
+    """An optimizer, or what a function made of hyper, has an ``init`` and an ``update``.
+
+    Raises:
+      TypeError: says what came instead.
+    """
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise TypeError(
+            "`optimizer` must be an optax transformation, as `optax.sgd(0.1)` is, or a "
+            "function that makes one of hyper, as `lambda h: optax.sgd(h['rate'])`; got "
+            f"{_kind(made)}."
+        )
+
+
+def is_number_of_steps(steps: Any, batch: Any) -> None:
+    """``steps`` is a whole number, or None for one step a slice of ``batch``.
+
+    Raises:
+      TypeError: something else than a whole number.
+      ValueError: a negative number; None, and a batch that does not say how many.
+    """
+    if steps is not None:
+        if not isinstance(steps, int):
+            raise TypeError(
+                "`steps` must be a whole number that is known while tracing, or None "
+                f"for one step a slice of the inner batch; got {_kind(steps)}."
+            )
+        if steps < 0:
+            raise ValueError(f"`steps` must be 0 or more, got {steps}.")
+        return
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(batch)}
+    if len(lengths) != 1 or lengths == {()}:
+        raise ValueError(
+            "`steps` is None: one step is made for each slice of the inner batch along "
+            "the first axis, which all its leaves must have in common. Their shapes are "
+            f"{jax.tree.map(jnp.shape, batch)}. Stack the batches with `jnp.stack`, or "
+            "give `steps`."
+        )
+
+
+def has_same_tree(before: Any, after: Any, name: str) -> None:
+    """An update must return the tree that it was given.
+
+    Raises:
+      TypeError: says both.
+    """
+    if jax.tree.structure(before) != jax.tree.structure(after):
+        raise TypeError(
+            f"An update must keep the tree of the {name}, which was "
+            f"{jax.tree.structure(before)} and became {jax.tree.structure(after)}. Look "
+            f"at {CHANGED_BY[name][0]}."
+        )
+
+
+#: Who may have changed what, and how.
+BY_OPTIMIZER = (
+    "the optimizer's `update`",
+    "Shapes change by broadcasting in the optimizer (a learning rate with axes that the "
+    "parameter lacks), dtypes by hyper or a rate in another precision than params.",
+)
+CHANGED_BY = {
+    "params": BY_OPTIMIZER,
+    "optimizer's state": BY_OPTIMIZER,
+    "auxiliary state": (
+        "the new state that the inner loss returns",
+        "It comes from the inner loss, which must return its new state as it was given.",
+    ),
+}
+
+
 def is_unchanged(before: Any, after: Any, name: str) -> None:
     """An update must return what it was given: same tree, shapes and dtypes.
 
     Raises:
       TypeError: names the first leaf that differs.
     """
-    if jax.tree.structure(before) != jax.tree.structure(after):
-        raise TypeError(
-            f"The inner update must keep the tree of the {name}, which was "
-            f"{jax.tree.structure(before)} and became {jax.tree.structure(after)}. Look "
-            "at the optimizer's `update`."
-        )
+    has_same_tree(before, after, name)
     pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
     for (path, old), new in pairs:
         if _kind(old) != _kind(new):
             raise TypeError(
-                f"The inner update must keep shapes and dtypes; of the {name}, leaf "
+                f"An update must keep shapes and dtypes; of the {name}, leaf "
                 f"{jax.tree_util.keystr(path) or 'itself'} was {_kind(old)} and became "
-                f"{_kind(new)}. Shapes change by broadcasting in the optimizer (a "
-                "learning rate with axes that the parameter lacks), dtypes by hyper or "
-                "a rate in another precision than params."
+                f"{_kind(new)}. {CHANGED_BY[name][1]}"
             )
 
 

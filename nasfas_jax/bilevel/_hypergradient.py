@@ -75,8 +75,10 @@ def hypergradient(
 
     Raises:
       TypeError: leaves that are not float, losses that are not scalar, an update that
-        changes tree, shape or dtype, a ``custom_vjp`` under forward mode.
-      ValueError: unknown ``mode`` or ``policy``, or a mask that does not fit.
+        changes tree, shape or dtype, an ``optimizer`` that is none, a ``custom_vjp``
+        under forward mode.
+      ValueError: unknown ``mode`` or ``policy``, a mask or a number of steps that does
+        not fit.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
@@ -97,7 +99,9 @@ def hypergradient(
         if state is None:
             value, new_state = outer_loss(phi_k, hyper, outer_batch), None
         else:
-            value, new_state = outer_loss(phi_k, hyper, outer_batch, state_k)
+            result = outer_loss(phi_k, hyper, outer_batch, state_k)
+            _checks.is_pair(result, "outer")
+            value, new_state = result
         _checks.is_scalar(value, "outer")
         # A loss that does not look at a parameter would hide what became of it.
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
@@ -158,6 +162,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
         backward,
         (d_phi, d_opt_state, d_hyper),
         (saved, inner.slices),
+        length=inner.steps,  # where the mask moves nothing, nothing is saved
         reverse=True,
         unroll=inner.unroll,
     )

@@ -62,8 +62,8 @@ def inner_update(
 
     Raises:
       TypeError: leaves that are not float, a loss that is not scalar, an update that
-        changes tree, shape or dtype.
-      ValueError: unknown ``policy``, or a mask that does not fit.
+        changes tree, shape or dtype, an ``optimizer`` that is none.
+      ValueError: unknown ``policy``, a mask or a number of steps that does not fit.
 
     >>> import jax, optax
     >>> loss = lambda w, h, x: ((w * x - h) ** 2).sum()
@@ -84,12 +84,15 @@ def apply_update(optimizer, params, opt_state, grads):
     # Optax multiplies floats with its integer step counts.
     with jax.numpy_dtype_promotion("standard"):
         updates, opt_state = optimizer.update(grads, opt_state, params)
+    _checks.has_same_tree(params, updates, "params")
     return optax.apply_updates(params, updates), opt_state
 
 
 def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
     """The optimizer, where it depends on ``hyper``."""
-    return optimizer(hyper) if callable(optimizer) else optimizer
+    made = optimizer(hyper) if callable(optimizer) else optimizer
+    _checks.is_optimizer(made)
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Steps:
         """From what the public functions are given."""
         if policy not in POLICIES:
             raise ValueError(f"Unknown policy {policy!r}; choose one of {POLICIES}.")
+        _checks.is_number_of_steps(steps, batch)
 
         def split_gradient(chosen, rest_and_hyper, one, state_now):
             rest, hyper = rest_and_hyper

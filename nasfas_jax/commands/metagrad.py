@@ -39,21 +39,19 @@ def run(run: Run) -> None:
             "--config=configs/synthetic.py for Meta-NAS, --config=configs/rfmeta.py for "
             "RFMeta, or add the section as they have it."
         )
+    _require_settings(run.config.metagrad)
     folder = pathlib.Path(run.output) if run.output else run.folder("metagrad")
     folder.mkdir(parents=True, exist_ok=True)
     subject, episodes = _subject(run)
     config = run.config.metagrad
     load = os.getloadavg()[0]
-    try:
-        panel = instrument.sweep(
-            subject,
-            settings(config),
-            lambda done: print(*done.costs, sep="\n"),
-            rates=config.rates,
-            repeats=config.repeats,
-        )
-    except ValueError as error:
-        raise InputError(f"config.metagrad: {error}") from None
+    panel = instrument.sweep(
+        subject,
+        settings(config),
+        lambda done: print(*done.costs, sep="\n"),
+        rates=config.rates,
+        repeats=config.repeats,
+    )
     about = {
         "subject": subject.name,
         "episodes": episodes,
@@ -77,6 +75,26 @@ def run(run: Run) -> None:
     files.write_text(folder / "metagrad.md", _markdown(tables, about))
     meta_figures.mode_curves(curves(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
+
+
+def _require_settings(config: Any) -> None:
+    """What is wrong with them shows before minutes of compiling."""
+    for name in ("batch_sizes", "steps", "rates"):
+        if not config[name] or min(config[name]) <= 0:
+            raise InputError(
+                f"config.metagrad.{name}: expected one or more numbers above 0, got "
+                f"{tuple(config[name])}. configs/rfmeta.py has an example."
+            )
+    if config.repeats < 1:
+        raise InputError(
+            f"config.metagrad.repeats: expected 1 or more timed runs of each mode, got "
+            f"{config.repeats}."
+        )
+    try:
+        for _, _, modes in settings(config):
+            instrument.check_modes(modes)
+    except ValueError as error:
+        raise InputError(f"config.metagrad.modes, or sweep_modes: {error}") from None
 
 
 def settings(config: Any) -> list[instrument.Setting]:

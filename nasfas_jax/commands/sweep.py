@@ -11,6 +11,7 @@ from nasfas_jax import evaluation, files, runtime
 from nasfas_jax.commands import attention, evaluate, prepare, systems, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import recipe
+from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 
@@ -25,10 +26,15 @@ def run(run: Run) -> None:
     own, ``<target>/seed<seed>/``, so that what is done is not done again. Writes
     ``sweep.json`` (each test), ``sweep.md`` (the table) and the pictures of RFMeta's
     figures 4 to 6.
+
+    Raises:
+      InputError: no network, target or seed, or one that there is not.
     """
+    sweep = run.config.sweep
+    _require_names(run)
     if not (run.prepared_dir / recipe.FILE).exists():
         prepare.run(run)
-    sweep = run.config.sweep
+    _require_targets(run)
     results: Results = {name: {t: [] for t in sweep.targets} for name in run.networks}
     for target in sweep.targets:
         for seed in sweep.seeds:
@@ -53,6 +59,31 @@ def at(run: Run, target: str, seed: int) -> Run:
         workdir=run.workdir / target / f"seed{seed}",
         data_dir=str(run.prepared_dir),
     )
+
+
+def _require_names(run: Run) -> None:
+    """A wrong name should not show after hours."""
+    lists = {
+        "sweep.targets": run.config.sweep.targets,
+        "sweep.seeds": run.config.sweep.seeds,
+        "networks": run.networks,
+    }
+    for field, names in lists.items():
+        if not names:
+            raise InputError(
+                f"config.{field}: expected one or more, got none. Name some, as "
+                "configs/rfmeta.py does."
+            )
+    for name in run.networks:
+        systems.require_known(name)
+
+
+def _require_targets(run: Run) -> None:
+    """As `_require_names`, of the domains, which the prepared data tell."""
+    targets, seeds = run.config.sweep.targets, run.config.sweep.seeds
+    data = at(run, targets[0], seeds[0]).open_data()
+    for target in targets:
+        at(run, target, seeds[0]).domains(data)
 
 
 def _test(run: Run, name: str) -> dict[str, float]:

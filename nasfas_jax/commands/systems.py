@@ -69,6 +69,7 @@ def describe(run: Run, name: str) -> dict:
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
     """
+    require_known(name)
     config = run.config.train
     if name in FEATURE_METHODS:
         if run.config.data.image_size % 32:
@@ -78,17 +79,25 @@ def describe(run: Run, name: str) -> dict:
             )
         rates = run.config.meta.to_dict()
         return {"method": name, "width": config.width, **rates}
-    if name in nets.NAMES:
-        return nets.describe(
-            name,
-            width=config.width,
-            map_size=config.map_size,
-            genotype_file=run.genotype_file,
-        )
-    raise InputError(
-        f"There is no network or method {name!r}; choose one of "
-        f"{', '.join([*nets.NAMES, *FEATURE_METHODS, *hand_crafted.NAMES])}."
+    return nets.describe(
+        name,
+        width=config.width,
+        map_size=config.map_size,
+        genotype_file=run.genotype_file,
     )
+
+
+def require_known(name: str) -> None:
+    """Something to train has this name.
+
+    Raises:
+      InputError: nothing has.
+    """
+    known = [*nets.NAMES, *FEATURE_METHODS, *hand_crafted.NAMES]
+    if name not in known:
+        raise InputError(
+            f"There is no network or method {name!r}; choose one of {', '.join(known)}."
+        )
 
 
 def make_method(config: Any, description: dict) -> Any:

@@ -36,6 +36,7 @@ Step = Callable[..., tuple[Mapping[str, PyTree], Any]]
 Setting = tuple[int, int, Sequence[str]]
 
 MODES = tuple(bilevel.MODES)
+REFERENCE = "reverse_over_reverse"
 RATES = (1e-3, 1e-2, 1e-1, 1.0)
 
 
@@ -100,7 +101,7 @@ def measure(
     batch_size: int = 1,
     steps: int = 1,
     modes: Sequence[str] = MODES,
-    reference: str = "reverse_over_reverse",
+    reference: str = REFERENCE,
     repeats: int = 5,
 ) -> Panel:
     """Every mode of a subject at one batch size and one number of inner steps.
@@ -118,13 +119,9 @@ def measure(
       repeats: timed runs of each mode; the median counts.
 
     Raises:
-      ValueError: ``reference`` is not among ``modes``, or is an approximation.
+      ValueError: as `check_modes`.
     """
-    if reference not in modes or reference not in bilevel.EXACT:
-        raise ValueError(
-            f"The reference must be an exact mode, one of {bilevel.EXACT}, and among the "
-            f"modes measured, {tuple(modes)}; it is {reference!r}."
-        )
+    check_modes(modes, reference)
     arguments = subject.arguments(batch_size)
     run, compile_seconds, memory = {}, {}, {}
     for mode in modes:
@@ -149,6 +146,24 @@ def measure(
             for by, exact in found[reference].items()
         ]
     return Panel(costs, agreements)
+
+
+def check_modes(modes: Sequence[str], reference: str = REFERENCE) -> None:
+    """Whether these modes can be measured and compared with the reference.
+
+    Raises:
+      ValueError: a mode that there is not, or a ``reference`` that is not among them or
+        is an approximation.
+    """
+    if unknown := sorted(set(modes) - set(MODES)):
+        raise ValueError(
+            f"There is no mode {', '.join(unknown)}; choose among {', '.join(MODES)}."
+        )
+    if reference not in modes or reference not in bilevel.EXACT:
+        raise ValueError(
+            f"The reference must be an exact mode, one of {bilevel.EXACT}, and among the "
+            f"modes measured, {tuple(modes)}; it is {reference!r}."
+        )
 
 
 def sweep(

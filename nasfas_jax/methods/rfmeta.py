@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, ops
+from nasfas_jax.errors import InputError
 from nasfas_jax.layers import CONVOLUTION
 from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
@@ -55,9 +56,9 @@ class FeatureNets:
 
     def __post_init__(self):
         if self.loss_reduction not in REDUCTIONS:
-            raise ValueError(
-                f"loss_reduction must be one of {list(REDUCTIONS)}, got "
-                f"{self.loss_reduction!r}"
+            raise InputError(
+                f"loss_reduction: expected one of {', '.join(REDUCTIONS)}, got "
+                f"{self.loss_reduction!r}. The paper writes sums, its code has means."
             )
 
     def init(self, key: Array, image: ArrayLike) -> tuple[dict, dict]:
@@ -173,7 +174,10 @@ class RFMeta:
 
     def __post_init__(self):
         if self.order not in ("first", "exact"):
-            raise ValueError(f"order must be 'first' or 'exact', got {self.order!r}")
+            raise InputError(
+                f"order: expected 'first' or 'exact', got {self.order!r}. How the exact "
+                "derivative is computed is the `mode`."
+            )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""
