@@ -120,7 +120,7 @@ def base() -> ml_collections.ConfigDict:
     config.metagrad = ml_collections.ConfigDict(
         {
             "image_size": 32,
-            "batch_sizes": (10, 20),  # of each of three domains
+            "batch_sizes": (6, 12),  # of each of three domains
             "steps": (1, 8),  # k, inner; the paper's is 1
             "rates": (1e-3, 1e-2, 1e-1, 1.0),  # inner; the paper's is the first
             "modes": MODES,

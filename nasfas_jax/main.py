@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(command, commands.Run(workdir=workdir, **given))
-    except (InputError, commands.Stopped) as error:
+    except (InputError, commands.Diverged, commands.Stopped) as error:
         print(f"nasfas {command}: {error}", file=sys.stderr)
         return 2
     return 0

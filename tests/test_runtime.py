@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         state, metrics = step(state, batch)
         return state, {"loss": jnp.where(state["step"] == 3, jnp.inf, metrics["loss"])}
 
-    with pytest.raises(FloatingPointError, match=r"at step 3 .*finite at step 2"):
+    with pytest.raises(runtime.Diverged, match=r"at step 3 .*finite at step 2"):
         fit(tmp_path, Stream(), step=broken)
 
 

@@ -4,7 +4,7 @@ import importlib
 
 from nasfas_jax import runtime
 from nasfas_jax.commands.run import Run
-from nasfas_jax.runtime import Stopped
+from nasfas_jax.runtime import Diverged, Stopped
 
 COMMANDS = {
     "synthesize": "a small synthetic dataset on disk in the layout of --layout",
@@ -47,7 +47,7 @@ FLAGS = {
     "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
 }
 
-__all__ = ["COMMANDS", "FLAGS", "Run", "Stopped", "execute"]
+__all__ = ["COMMANDS", "FLAGS", "Diverged", "Run", "Stopped", "execute"]
 
 
 def execute(name: str, run: Run) -> None:

@@ -77,7 +77,8 @@ class FeatureNets:
     def features(self, params: dict, stats: dict, batch: dict) -> tuple:
         """Of one batch: features for M, ``w Dep``, and the new averages of F and D.
 
-        For the backward pass only the convolutions' outputs are kept.
+        For the backward pass only the convolutions' outputs are kept. (XLA's CPU backend
+        finds the second computation equal to the first and keeps all the same.)
         """
         keep = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
         return jax.checkpoint(self._features, policy=keep)(params, stats, batch)

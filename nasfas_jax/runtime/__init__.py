@@ -9,13 +9,14 @@ from nasfas_jax.runtime.devices import (
     make_mesh,
     replicated,
 )
-from nasfas_jax.runtime.loop import Stopped, fit
+from nasfas_jax.runtime.loop import Diverged, Stopped, fit
 from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
 from nasfas_jax.runtime.progress import Progress
 
 __all__ = [
     "BATCH_AXES",
     "Checkpoints",
+    "Diverged",
     "MetricsLog",
     "Progress",
     "Stopped",

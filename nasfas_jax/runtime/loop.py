@@ -35,6 +35,10 @@ class Batches(Protocol):
 Step = Callable[[Any, Any], tuple[Any, dict]]
 
 
+class Diverged(FloatingPointError):
+    """The loss is not finite any more."""
+
+
 class Stopped(Exception):
     """The run was asked to stop, and has saved its state: start it again to go on."""
 
@@ -77,7 +81,7 @@ def fit(
 
     Raises:
       Stopped: by SIGTERM or Ctrl-C, after the running step, with a checkpoint.
-      FloatingPointError: the loss is not finite; the text has the steps.
+      Diverged: the loss is not finite; the text has the steps.
     """
     mesh = devices.make_mesh() if mesh is None else mesh
     state = jax.device_put(state, devices.replicated(mesh))
@@ -141,7 +145,7 @@ class _stop_signals:
 
 def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:
     if not math.isfinite(metrics["loss"]):
-        raise FloatingPointError(
+        raise Diverged(
             f"{name}: the loss is {metrics['loss']} at step {last} (it was finite at "
             f"step {first}). A lower learning rate is the usual cure; the last "
             "checkpoint holds the state before."
