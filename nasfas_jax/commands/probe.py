@@ -52,7 +52,7 @@ def run(run: Run) -> None:
 
 
 def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:
-    table = Table(title="AUC of a linear probe (0.5 is chance) and its standard error")
+    table = Table(title="AUC of a linear probe; chance is 0.5")
     for column in ("domain", "by", "within", "learned on the others"):
         table.add_column(column)
     for name, domains in results.items():

@@ -85,10 +85,10 @@ class YuNet:
         self._path = path
         self._local = threading.local()
         try:
-            self._network()
+            self(np.zeros((320, 320, 3), np.uint8))
         except cv2.error as error:
             raise InputError(
-                f"The face detector {path} could not be loaded by OpenCV"
+                f"The face detector {path} cannot be run by OpenCV"
                 f" ({str(error).strip()}). Expected the onnx file of YuNet"
                 " (face_detection_yunet_*.onnx)."
             ) from error
