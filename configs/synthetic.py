@@ -133,8 +133,8 @@ def base() -> ml_collections.ConfigDict:
         {
             "image_size": 32,
             "batch_sizes": (4,),  # of each of three domains
-            "steps": (1, 4),  # k, inner
-            "rates": (1e-2, 1e-1, 1.0),  # inner
+            "steps": (1, 8),  # k, inner
+            "rates": (1e-4, 1e-2, 1e-1, 1.0),  # inner; the paper's is the first
             "modes": MODES,
             "sweep_modes": (
                 "first_order",
