@@ -29,8 +29,7 @@ def read_config(name, variant):
 def test_the_default_sizes_are_the_configs():
     config = read_config("rfmeta", "small")
     case = bench_metagrad.RFMetaCase()
-    assert (case.size, case.width) == (config.data.image_size, config.train.width)
-    assert case.batch == config.train.batch_size // 3
+    assert case.size == config.data.image_size
     assert case.inner_rate == config.meta.inner_learning_rate
     assert case.depth_weight == config.meta.depth_weight
     config = read_config("synthetic", "local")

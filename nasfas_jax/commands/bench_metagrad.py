@@ -42,11 +42,11 @@ LOCAL_SPACE = spaces.FASSpace(stem_channels=4, channels=8, head_channels=8)
 
 @dataclasses.dataclass(frozen=True)
 class RFMetaCase:
-    """RFMeta of three domains, RGB and HSV; else by default as configs/rfmeta.py:small."""
+    """RFMeta of three domains, RGB and HSV; rates and face size of configs/rfmeta.py:small."""
 
     size: int = 32
-    width: float = 1 / 8
-    batch: int = 6  # of each domain
+    width: float = 1 / 16
+    batch: int = 10  # of each domain
     inner_rate: float = 1e-3
     depth_weight: float = 10.0
 
