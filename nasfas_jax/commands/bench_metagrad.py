@@ -42,7 +42,7 @@ LOCAL_SPACE = spaces.FASSpace(stem_channels=4, channels=8, head_channels=8)
 
 @dataclasses.dataclass(frozen=True)
 class RFMetaCase:
-    """RFMeta of three domains, RGB and HSV; rates and face size of configs/rfmeta.py:small."""
+    """RFMeta of three domains, RGB and HSV; face size and rates of configs/rfmeta.py."""
 
     size: int = 32
     width: float = 1 / 16
