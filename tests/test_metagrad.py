@@ -301,7 +301,7 @@ def test_wrong_settings_are_said(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "subject", "channels"),
-    [("synthetic", "Meta-NAS", 3), ("rfmeta", "RFMeta", 6)],
+    [("synthetic", "Meta-NAS", 3), ("rfmeta", "RFMeta", 3)],
 )
 def test_configs_name_their_subject_and_its_noise(tmp_path, name, subject, channels):
     """The step is traced, not compiled: that takes half a minute."""

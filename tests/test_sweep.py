@@ -74,7 +74,7 @@ def test_metagrad_takes_an_episode_of_prepared_data(tmp_path, swept):
     subject, about = metagrad._subject(run)
     assert about == "an episode of dom_c, dom_i, dom_o"  # dom_m is held out
     state, episode = subject.arguments(2)
-    assert episode["support"]["image"].shape == (2, 2, 32, 32, 6)
+    assert episode["support"]["image"].shape == (2, 2, 32, 32, 3)
     assert sorted(episode["query"]["label"]) == [0, 1]
     step = subject.make("forward_over_reverse", 1)
     by, _ = jax.eval_shape(step, np.float32(0.1), state, episode)
