@@ -367,9 +367,12 @@ def test_official_lists_that_agree_change_nothing(tmp_path):
     small_oulu(tmp_path)
     bare = {"oulu_npu": sources.list_videos("oulu_npu", tmp_path)}
     before = [protocols.get(f"oulu_npu@{n}").lists(bare).hash for n in ("1", "3.2")]
+    said = protocols.get("oulu_npu@1").lists(bare).compared
+    assert said == f"OULU-NPU's list files: none in {tmp_path}/Protocols, not compared"
     found = oulu_with_lists(tmp_path)
     after = [protocols.get(f"oulu_npu@{n}").lists(found).hash for n in ("1", "3.2")]
     assert before == after
+    assert "Protocols: the same" in protocols.get("oulu_npu@1").lists(found).compared
 
 
 @pytest.mark.parametrize(
@@ -401,10 +404,22 @@ def test_official_lists_that_disagree_are_named(tmp_path, mistake, says):
 def test_a_missing_protocol_file_is_named(tmp_path):
     found = oulu_with_lists(tmp_path)
     (tmp_path / "Protocols" / "Protocol_3" / "Dev_2.txt").unlink()
-    with pytest.raises(InputError, match=r"Dev_2\.txt cannot be read"):
+    with pytest.raises(
+        InputError, match=r"Dev_2\.txt cannot be read \(No such file or"
+    ):
         protocols.get("oulu_npu@3.2").lists(found)
     with pytest.raises(InputError, match=r"Protocol_2.Train\.txt cannot be read"):
         protocols.get("oulu_npu@2").lists(found)
+
+
+def test_a_listed_video_of_which_only_the_eyes_are_there_is_absent(tmp_path):
+    oulu_with_lists(tmp_path)
+    (tmp_path / "Train_files" / "1_1_01_1.avi").rename(
+        tmp_path / "Train_files" / "1_1_01_1.txt"
+    )
+    found = {"oulu_npu": sources.list_videos("oulu_npu", tmp_path)}
+    with pytest.raises(InputError, match="lists 1_1_01_1, which is absent from"):
+        protocols.get("oulu_npu@1").lists(found)
 
 
 def swap(video):
@@ -440,10 +455,13 @@ def test_a_video_given_twice_is_named(videos):
 def test_a_subject_in_two_parts_is_named(videos):
     first, *others = videos["replay_attack"]
     moved = dataclasses.replace(first, subject="replay_attack/040")
-    with pytest.raises(InputError, match=r"1 subjects both in .* replay_attack/040"):
+    with pytest.raises(
+        InputError, match=r"1 subjects both in .* replay_attack/040"
+    ) as e:
         protocols.get("replay_attack@grandtest").lists(
             {"replay_attack": [moved, *others]}
         )
+    assert moved.video in str(e.value)
 
 
 def test_tested_people_leave_training_where_nothing_else_is_said(videos):

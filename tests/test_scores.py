@@ -95,7 +95,7 @@ LINES = [",".join(map(str, row)) for row in ROWS]
         (5, LINES[2].replace(",0,", ",2,"), "line 5: label: expected 1 for live"),
         (5, LINES[2].replace(",0,", ",1,"), "line 5: attack_type: expected 'live'"),
         (4, '"a\nb",s1,home,live,1,0.5,test', "line break"),
-        (4, LINES[0], "line 4: clip: expected every clip once"),
+        (4, LINES[0], "line 4: clip: expected .* again, as in .*csv, line 3"),
         (5, LINES[2].replace("test", "tets"), "line 5: split: expected train, dev"),
         (5, LINES[2][:12], "line 5: expected 7 fields"),
         (2, ",".join(COLUMNS[:5]), "line 2: .* no score, split"),
@@ -232,6 +232,8 @@ def test_leakage_is_refused(what):
     with pytest.raises(InputError, match=f"{what}: expected development and test") as e:
         evaluate(table_of(rows + leaked))
     assert "test0" in str(e.value)
+    if what == "subject":  # whose videos are named, one of each part
+        assert "(the first in the videos development0_" in str(e.value)
 
 
 def test_a_part_without_a_class_is_refused():

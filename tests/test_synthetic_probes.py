@@ -7,6 +7,7 @@ import pytest
 
 from nasfas_jax.data import synthetic
 from nasfas_jax.data.synthetic import probes
+from nasfas_jax.errors import InputError
 
 pytest.importorskip("sklearn")
 SETTINGS = {
@@ -54,6 +55,17 @@ def test_chance_is_a_half_and_its_scatter_is_that_of_small_sets():
     many = probes.chance(made_up(4.0, people=60), draws=20)
     assert abs(few.auc - 0.5) < 0.15 and abs(many.auc - 0.5) < 0.06
     assert few.error > 1.5 * many.error
+
+
+def test_too_few_people_and_a_damaged_video_are_named(videos, tmp_path):
+    with pytest.raises(InputError, match="of one, two show 4 people"):
+        probes.within(made_up(4.0, people=4))
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(videos[0].read_bytes()[:200])
+    note = dataclasses.replace(synthetic.read_annotation(videos[0]), path=cut)
+    for features in (probes.making, probes.look):
+        with pytest.raises(InputError, match=r"cut\.avi .*nasfas prepare"):
+            features(note)
 
 
 def test_a_probe_does_not_know_people_again():

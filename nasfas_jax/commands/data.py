@@ -123,6 +123,8 @@ def run_stats(run: Run) -> None:
         _print(_counts(f"Protocol {lists.protocol}", lists, clips))
         print(f"lists {lists.hash}")
         print(lists.check())
+        if lists.compared:
+            print(lists.compared)
         for line in lists.left_out():
             print(line)
         if lists.dropped:

@@ -96,12 +96,13 @@ def _save_examples(path, data, targets, maps) -> None:
     chosen = np.concatenate([rows[kinds == kind][:EXAMPLES] for kind in _order(kinds)])
     records = part.load(chosen, ("static", "dynamic", "image", "depth"))
     clips = part.table["clip"][chosen]
-    np.savez_compressed(
-        path,
-        captions=part.table["attack_type"][chosen],
-        predicted=np.stack([maps[clip] for clip in clips]),
-        **records,
-    )
+    with files.whole(path) as unfinished:
+        np.savez_compressed(
+            unfinished,
+            captions=part.table["attack_type"][chosen],
+            predicted=np.stack([maps[clip] for clip in clips]),
+            **records,
+        )
 
 
 def _order(kinds) -> list[str]:

@@ -56,7 +56,9 @@ def _makes_its_own(run: Run) -> bool:
 def _manual_dir(run: Run) -> pathlib.Path:
     if run.manual_dir is None:
         raise InputError(
-            f"--manual_dir is missing: the folder that holds {run.config.data.dataset}."
+            "--manual_dir is missing: the folder that holds"
+            f" {run.config.data.dataset}. 'nasfas data info"
+            f" --dataset={run.config.data.dataset}' says what its tree must look like."
         )
     return pathlib.Path(run.manual_dir)
 

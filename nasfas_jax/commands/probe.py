@@ -20,7 +20,8 @@ def run(run: Run) -> None:
     probe that learned on all others.
 
     Raises:
-      InputError: no finished set there, or scikit-learn is not installed.
+      InputError: no finished set there, too few people or a damaged video in it, or
+        scikit-learn is not installed.
     """
     folder = pathlib.Path(run.manual_dir or run.workdir / "videos")
     videos = synthetic.read_index(folder)

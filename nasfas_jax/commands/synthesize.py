@@ -33,6 +33,6 @@ def run(run: Run) -> None:
         )
     print(
         f"{total} synthetic videos in the layout of {run.layout} in {folder}; go on "
-        f"with: nasfas prepare --dataset={run.layout} --manual_dir={folder} "
-        f"--workdir=runs/{run.layout}"
+        f"with: nasfas prepare --config=configs/protocol.py:small --dataset={run.layout} "
+        f"--manual_dir={folder} --workdir=runs/{run.layout}"
     )

@@ -158,9 +158,12 @@ def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
         for one, other in (SPLITS[:2], SPLITS[1:], SPLITS[::2]):
             both = sorted(parts[one] & parts[other])
             if both:
+                rows = ((values == both[0]) & (part_of == p) for p in (one, other))
+                seen = " and ".join(columns["video"][row][0] for row in rows)
+                seen = f" (the first in the videos {seen})" if what != "video" else ""
                 raise InputError(
                     f"{what}: expected {one} and {other} to share none, got "
-                    f"{len(both)} in both: {some(both)}. Rates would flatter the "
+                    f"{len(both)} in both: {some(both)}{seen}. Rates would flatter the "
                     "network: split by subject, and if two datasets number their "
                     "people alike, put the dataset's name in front."
                 )

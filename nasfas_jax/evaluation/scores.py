@@ -285,8 +285,8 @@ def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> No
             "all columns from the same rows."
         )
     label, score, clip = columns["label"], columns["score"], columns["clip"]
-    first = np.zeros(len(clip), bool)
-    first[np.unique(clip, return_index=True)[1]] = True
+    _, start, index = np.unique(clip, return_index=True, return_inverse=True)
+    first = start[index] == np.arange(len(clip))
     rules = (
         ("label", np.isin(label, (0, 1)), "1 for live or 0 for spoof"),
         # The largest number of all has none above it for a threshold.
@@ -301,14 +301,17 @@ def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> No
             (name, _one_line(columns[name]), "a name, without line break")
             for name in NAMES
         ),
-        ("clip", first, "every clip once; this one stands in an earlier row too"),
+        ("clip", first, "every clip once"),
     )
     for name, good, expected in rules:
         if not good.all():
             row = int(np.argmin(good))
             value, name_of_row = columns[name][row].item(), clip[row].item()
+            # Only a clip can be good in an earlier row and not in this one.
+            earlier = where(int(start[index[row]]))
+            again = f" again, as in {earlier}" if good is first else ""
             raise InputError(
-                f"{where(row)}: {name}: expected {expected}, got {value!r} (clip "
+                f"{where(row)}: {name}: expected {expected}, got {value!r}{again} (clip "
                 f"{name_of_row!r}; {np.sum(~good)} of {len(good)} rows). Repair these "
                 "rows, or write the file again."
             )

@@ -222,7 +222,8 @@ def stray(root: pathlib.Path, name: str, dataset: str) -> VideoSource:
         subject="unknown",
         attack_type="unknown",
         split="",
-        problem=f"the path {name} is none of {dataset}'s; see its layout",
+        problem=f"the path {name} is none of {dataset}'s; 'nasfas data info"
+        f" --dataset={dataset}' says what its tree looks like",
     )
 
 

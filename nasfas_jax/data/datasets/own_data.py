@@ -77,6 +77,6 @@ DATASET = base.Dataset(
     attack_types=(),
     splits=base.SPLITS,
     polarity="the folders live/ and spoof/",
-    layout="the folders live/ and spoof/<attack type>/",
+    layout="the folders live/ and spoof/<attack type>/, in them a folder for each person",
     request="Film it: a folder of your own, nothing to ask for.",
 )

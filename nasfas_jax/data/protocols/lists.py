@@ -25,6 +25,8 @@ class Lists:
       train, development, test: the videos.
       first_frames: as in `Protocol`.
       dropped: videos left out of train and development because their subject is tested.
+      compared: whether the dataset's own list files were there to compare with, on one
+        line; '' for a dataset whose lists are not read.
       without_clips: where they are prepared, of each part the ids of videos that gave no
         clip, and why.
     """
@@ -35,6 +37,7 @@ class Lists:
     test: Sequence[VideoSource]
     first_frames: int = 0
     dropped: int = 0
+    compared: str = ""
     without_clips: Mapping[str, Sequence[tuple[str, str]]] = dataclasses.field(
         default_factory=dict, hash=False
     )
@@ -95,11 +98,16 @@ class Lists:
         for one, other in (PARTS[:2], PARTS[1:], PARTS[::2]):
             both = sorted(parts[one] & parts[other])
             if both:
+                seen = [self._first_video(part, both[0]) for part in (one, other)]
                 raise InputError(
                     f"The protocol {self.protocol} has {len(both)} subjects both in"
-                    f" {one} and in {other}: {some(both)}. Expected every person in"
-                    " one part only; check the folders or lists that say so."
+                    f" {one} and in {other}: {some(both)}; {both[0]} is seen in"
+                    f" {seen[0]} and in {seen[1]}. Expected every person in one part"
+                    " only; check the folders or lists that say so."
                 )
+
+    def _first_video(self, part: str, subject: str) -> str:
+        return next(one.video for one in self.part(part) if one.subject == subject)
 
     def check(self, *, whole: bool = False) -> str:
         """Compare with the official numbers of live and spoof videos.

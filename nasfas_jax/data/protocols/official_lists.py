@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from nasfas_jax.data.protocols.lists import PARTS, Lists
 from nasfas_jax.data.sources import VideoSource
+from nasfas_jax.data.video import VIDEOS
 from nasfas_jax.errors import InputError
 
 
@@ -141,15 +142,19 @@ def _lines(path: pathlib.Path, form: Form) -> list[str]:
     try:
         return path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        came = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(
-            f"The protocol file {path} cannot be read ({error}). Expected the list that"
+            f"The protocol file {path} cannot be read ({came}). Expected the list that"
             f" comes with {form.title}; copy it there, or rename the folder"
             f" {form.folder}/ to go by the rule alone."
         ) from None
 
 
-def require_agreement(lists: Lists) -> None:
+def require_agreement(lists: Lists) -> str:
     """Compare with the official files, if their folder is beside the videos.
+
+    Returns:
+      What was compared, on one line; '' for a dataset whose lists are not read.
 
     Raises:
       InputError: a file is missing or malformed, lists a video that is absent, or is
@@ -158,10 +163,10 @@ def require_agreement(lists: Lists) -> None:
     dataset, _, protocol = lists.protocol.partition("@")
     form = FORMS.get(dataset)
     if form is None:
-        return
+        return ""
     root = _root(lists.train[0])
     if not (root / form.folder).is_dir():
-        return
+        return f"{form.title}'s list files: none in {root / form.folder}, not compared"
     for part in PARTS:
         paths = [root / form.folder / name for name in form.files(protocol, part)]
         listed = read(paths, form)
@@ -169,7 +174,9 @@ def require_agreement(lists: Lists) -> None:
         absent = [key for key in listed if key not in ours]
         if absent:
             key = absent[0]
-            there = any(root.glob(form.pattern.format(key)))
+            # Eyes may lie there without their video.
+            found = root.glob(form.pattern.format(key))
+            there = any(one.suffix.lower() in VIDEOS for one in found)
             raise InputError(
                 f"{listed[key]}: lists {key}, which"
                 f" {'does not belong to' if there else 'is absent from'} the {part}"
@@ -184,6 +191,7 @@ def require_agreement(lists: Lists) -> None:
                 f" {lists.protocol} takes for {part}. Restore the official file, or"
                 f" rename the folder {root / form.folder} to go by the rule alone."
             )
+    return f"{form.title}'s list files in {root / form.folder}: the same videos"
 
 
 def _root(video: VideoSource) -> pathlib.Path:

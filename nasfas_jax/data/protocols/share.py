@@ -117,8 +117,8 @@ class Protocol:
             dropped=dropped,
         )
         lists.require_sound()
-        official_lists.require_agreement(lists)
-        return lists
+        compared = official_lists.require_agreement(lists)
+        return dataclasses.replace(lists, compared=compared)
 
     def _collect(self, part: str, own: Mapping) -> list[VideoSource]:
         found = []

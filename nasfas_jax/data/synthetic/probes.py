@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from nasfas_jax.data.synthetic.dataset import Annotation, read_annotation
+from nasfas_jax.errors import InputError
 
 Array = np.ndarray
 
@@ -101,7 +102,7 @@ def making(note: Annotation) -> dict[str, float]:
     reader = cv2.VideoCapture(str(note.path))
     good, first = reader.read()
     if not good:
-        raise ValueError(f"{note.path} holds no frame")
+        raise _damaged(note.path, "holds no frame that can be read")
     fields = {
         "frames": reader.get(cv2.CAP_PROP_FRAME_COUNT),
         "fps": reader.get(cv2.CAP_PROP_FPS),
@@ -114,6 +115,13 @@ def making(note: Annotation) -> dict[str, float]:
     fields["size: log bytes"] = float(np.log(note.path.stat().st_size))
     fields |= {f"border: {k}": v for k, v in _borders(first).items()}
     return fields | _way(note.boxes / fields["rows"])
+
+
+def _damaged(path: pathlib.Path, came: str) -> InputError:
+    return InputError(
+        f"{path} {came}. Expected a whole video of the synthetic set; delete the file"
+        " and run 'nasfas prepare' again, which renders what is missing."
+    )
 
 
 def _borders(frame: Array) -> dict[str, float]:
@@ -159,7 +167,9 @@ def _faces(note: Annotation) -> list[Array]:
     for number in range(len(note.boxes)):
         good, frame = reader.read()
         if not good:
-            raise ValueError(f"{note.path} ends after {number} frames")
+            raise _damaged(
+                note.path, f"ends after {number} of its {len(note.boxes)} frames"
+            )
         if number in wanted:
             x, y, w, h = np.round(note.boxes[number]).astype(int)
             faces.append(frame[max(y, 0) : y + h, max(x, 0) : x + w])
@@ -195,6 +205,9 @@ def within(table: Table, *, folds: int = 5) -> Result:
 
     The error is that of the tested videos alone; `chance` says how far learning on a
     small set makes it scatter.
+
+    Raises:
+      InputError: fewer people than folds.
     """
     return _result(table, _held_out_scores(table, folds))
 
@@ -220,6 +233,14 @@ def _held_out_scores(table: Table, folds: int) -> Array:
     """Scores [N] of every video by a probe that saw no video of its subject."""
     from sklearn.model_selection import GroupKFold
 
+    people = len(set(table.subjects.tolist()))
+    if people < folds:
+        domains = ", ".join(sorted(set(table.domains.tolist())))
+        raise InputError(
+            f"The videos of {domains} show {people} people. Expected {folds} or more,"
+            f" for a probe in {folds} folds without a person in two; prepare a larger"
+            " set (config.synthetic.subjects_per_domain)."
+        )
     scores = np.zeros(len(table.labels))
     for train, test in GroupKFold(folds).split(table.values, groups=table.subjects):
         model = _fit(table.where(train))
