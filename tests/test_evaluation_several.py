@@ -95,6 +95,14 @@ def test_selection_on_test_makes_every_number_an_oracle():
     assert list(differences) == ["oracle_hter", "oracle_acer", "oracle_auc"]
 
 
+def test_few_tested_people_are_said():
+    table = scored()
+    people = np.unique(table.subject[table.split == "test"])[:4]
+    few = table.take((table.split != "test") | np.isin(table.subject, people))
+    (warning,) = evaluate(few).warnings
+    assert "only 4 people are tested" in warning
+
+
 def test_flipped_polarity_is_said():
     table = scored()
     assert evaluate(table).warnings == ()

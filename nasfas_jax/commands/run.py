@@ -134,7 +134,8 @@ class Run:
         protocol = protocols.get(self.config.protocol)
         data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
         about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
-        about |= {"official": lists.check(), "notes": lists.notes()}
+        about |= {"official": lists.check(), "compared": lists.compared}
+        about["notes"] = lists.notes()
         self._claim(about)
         return data
 

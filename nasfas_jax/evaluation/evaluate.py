@@ -14,6 +14,8 @@ from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video
 
 #: Under this AUC on development, a user is told that the polarity may be flipped.
 FLIPPED = 0.4
+#: Under so many tested people, that intervals say little.
+FEW = 5
 #: Fields of a result that a selection on test data turns into an oracle's.
 NUMBERS = ("threshold", "development_eer", "test", "auc", "intervals")
 
@@ -116,7 +118,7 @@ def evaluate(
         level=level,
         rule=rule,
         selected_on=table.selected_on,
-        warnings=tuple(_warnings(development, table.selected_on)),
+        warnings=tuple(_warnings(development, test, table.selected_on)),
         threshold=threshold,
         development_eer=metrics.equal_error_rate(development.score, development.label),
         development=_counts(table, development, "development"),
@@ -128,13 +130,20 @@ def evaluate(
     )
 
 
-def _warnings(development: ScoreTable, selected_on: str | None) -> Iterator[str]:
+def _warnings(
+    development: ScoreTable, test: ScoreTable, selected_on: str | None
+) -> Iterator[str]:
     """What a reader of the numbers must know before believing them."""
     auc = metrics.auc(development.score, development.label)
     if auc < FLIPPED:
         yield (
             f"polarity: the AUC on development is {auc:.3f}, well under 0.5: labels or "
             "scores may be flipped (live is 1, and a higher score means live)"
+        )
+    if (people := len(np.unique(test.subject))) < FEW:
+        yield (
+            f"intervals: only {people} people are tested; how far the rates would move "
+            "with others cannot be told from so few"
         )
     if selected_on == "test":
         yield (
