@@ -72,14 +72,13 @@ def roc(
 
     ``points`` marks where the threshold that was fixed beforehand puts each network.
     """
-    figure = Figure((4.9, 4.7), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _square(len(curves))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     _draw_curves(axes, curves, points or {})
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
     axes.set_xlabel("attacks accepted (FAR)")
     axes.set_ylabel("live accepted (TPR)")
-    axes.legend(loc="lower right")
+    _legend(axes, len(curves), "lower right")
     return finish(figure, format, f"ROC curves of {', '.join(curves)}")
 
 
@@ -94,8 +93,7 @@ def det(
     Rates beyond the axes, 0 and 1 among them, are drawn at their ends. ``points`` as in
     ``roc``, but ``(far, frr)``.
     """
-    figure = Figure((4.9, 4.7), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _square(len(curves))
     ends = probit(DET_TICKS[[0, -1]])
     axes.plot(ends, -ends, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     _draw_curves(
@@ -109,7 +107,7 @@ def det(
     axes.set(xlim=ends, ylim=ends, aspect="equal", anchor="W")
     axes.set_xlabel("attacks accepted (FAR), %")
     axes.set_ylabel("live rejected (FRR), %")
-    axes.legend(loc="upper right")
+    _legend(axes, len(curves), "upper right")
     return finish(figure, format, f"DET curves of {', '.join(curves)}")
 
 
@@ -123,11 +121,29 @@ def probit(rates: ArrayLike) -> np.ndarray:
     return np.array([NormalDist().inv_cdf(rate) for rate in within.tolist()])
 
 
+def _square(curves: int) -> tuple[Figure, Axes]:
+    """Room for a square of curves, and beside it for the legend of many."""
+    beside = 1.7 if curves > len(SERIES) else 0.0
+    figure = Figure((4.9 + beside, 4.7), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _legend(axes: Axes, curves: int, corner: str) -> None:
+    """In the corner that curves leave free, or outside where it would hide many."""
+    if curves > len(SERIES):
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
+    else:
+        axes.legend(loc=corner)
+
+
 def _draw_curves(axes: Axes, curves: Mapping, points: Mapping) -> None:
-    """Curves by name in the series' colours, and their operating points."""
+    """Curves by name in the series' colours, then dashed, and their operating points."""
     for index, (name, (x, y)) in enumerate(curves.items()):
-        colour = SERIES[index % len(SERIES)]
-        axes.plot(x, y, color=colour, label=name, clip_on=False, zorder=3)
+        turn, place = divmod(index, len(SERIES))
+        colour, dashes = SERIES[place], ("-", "--", ":")[turn % 3]
+        axes.plot(
+            x, y, linestyle=dashes, color=colour, label=name, clip_on=False, zorder=3
+        )
         if name in points:
             axes.plot(
                 *points[name], "o", color="white", markeredgecolor=colour, zorder=4,
