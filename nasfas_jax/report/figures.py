@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import matplotlib
 import numpy as np
@@ -128,7 +128,9 @@ def _square(curves: int) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _legend(axes: Axes, curves: int, corner: str) -> None:
+def _legend(
+    axes: Axes, curves: int, corner: Literal["lower right", "upper right"]
+) -> None:
     """In the corner that curves leave free, or outside where it would hide many."""
     if curves > len(SERIES):
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
