@@ -3,7 +3,7 @@ r"""RFMeta and its rivals on the synthetic set, three source domains, the fourth
     nasfas sweep --config=configs/rfmeta.py --workdir=runs/rfmeta
 
 trains every method below for every target domain and seed, and prints one table; one of
-them alone: `nasfas train --config=configs/rfmeta.py --network=rfmeta`. README.md has the
+them alone: `nasfas train --config=configs/rfmeta.py --network=rfmeta`. docs/rfmeta.md has
 times and results on two CPU cores. Variants:
 
     small  32 x 32 faces, nets an eighth as wide: minutes on two CPU cores
@@ -102,7 +102,7 @@ def base() -> ml_collections.ConfigDict:
         {
             "width": 1 / 8,
             "map_size": 32,
-            # Hue is noise on these small grey-lit faces: RGB alone is better within.
+            # On source development RGB alone errs less than RGB and HSV on these faces.
             "view": {"input": "static", "color": "rgb", "target": "depth"},
             "steps": 600,
             "batch_size": 18,  # of an episode, a third of each of three domains
