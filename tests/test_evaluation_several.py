@@ -100,7 +100,7 @@ def test_few_tested_people_are_said():
     people = np.unique(table.subject[table.split == "test"])[:4]
     few = table.take((table.split != "test") | np.isin(table.subject, people))
     (warning,) = evaluate(few).warnings
-    assert "only 4 people are tested" in warning
+    assert "people tested: 4" in warning
 
 
 def test_flipped_polarity_is_said():

@@ -32,6 +32,13 @@ def test_table_means_and_deviations():
     assert row == ["net", "10.0 / 90.0", "10.0 / 90.0", "5.0"]
 
 
+def test_a_config_without_a_sweep_is_said(tmp_path):
+    config = smoke()
+    del config["sweep"]
+    with pytest.raises(InputError, match=r"no field sweep, .*configs/synthetic\.py"):
+        sweep.run(commands.Run(config=config, workdir=tmp_path))
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """A workdir after two networks, two targets and two seeds."""

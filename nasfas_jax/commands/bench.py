@@ -5,7 +5,6 @@ and reports medians and their ratio: load and heat of the machine fall on both a
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import time
@@ -171,7 +170,7 @@ def bench(
         result["rows"] = [
             dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows
         ]
-        pathlib.Path(output).write_text(json.dumps(result, indent=2) + "\n")
+        write_json(output, result)
     return rows
 
 

@@ -10,7 +10,6 @@ import ctypes
 import dataclasses
 import functools
 import gc
-import json
 import multiprocessing
 import os
 import pathlib
@@ -28,6 +27,7 @@ from rich.table import Table
 
 from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
 from nasfas_jax.errors import InputError
+from nasfas_jax.files import write_json
 from nasfas_jax.methods import instrument, meta_nas, optimizers, rfmeta
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import spaces, supernet
@@ -335,7 +335,7 @@ def bench(
     if output is not None:
         entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in found]
         result = {"machine": machine(), "repeats": repeats, "rows": entries}
-        pathlib.Path(output).write_text(json.dumps(result, indent=2) + "\n")
+        write_json(output, result)
     return found
 
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from nasfas_jax import files
-from nasfas_jax.commands import search, systems
+from nasfas_jax.commands import search, systems, tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline
 from nasfas_jax.errors import InputError
@@ -33,17 +31,11 @@ def run(run: Run) -> None:
     Raises:
       InputError: a config without ``metagrad``, or settings that cannot be measured.
     """
-    if "metagrad" not in run.config:
-        raise InputError(
-            "The config has no `metagrad`, which says what is measured. Take "
-            "--config=configs/synthetic.py for Meta-NAS, --config=configs/rfmeta.py for "
-            "RFMeta, or add the section as they have it."
-        )
-    _require_settings(run.config.metagrad)
+    config = run.section("metagrad")
+    _require_settings(config)
     folder = pathlib.Path(run.output) if run.output else run.folder("metagrad")
     folder.mkdir(parents=True, exist_ok=True)
     subject, episodes = _subject(run)
-    config = run.config.metagrad
     load = os.getloadavg()[0]
     panel = instrument.sweep(
         subject,
@@ -66,13 +58,13 @@ def run(run: Run) -> None:
         "agreements": [_finite(dataclasses.asdict(a)) for a in panel.agreements],
     }
     files.write_json(folder / "metagrad.json", about)
-    tables = {
+    found = {
         f"{subject.name}: costs": cost_rows(panel),
         f"{subject.name}: agreement with the exact derivative": agreement_rows(panel),
     }
-    for title, rows in tables.items():
-        _print(title, rows)
-    files.write_text(folder / "metagrad.md", _markdown(tables, about))
+    for title, rows in found.items():
+        tables.show(title, rows)
+    files.write_text(folder / "metagrad.md", _markdown(found, about))
     meta_figures.mode_curves(curves(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
 
@@ -209,24 +201,11 @@ def curves(panel: instrument.Panel) -> list[meta_figures.Curves]:
     return drawn
 
 
-def _print(title: str, rows: list[list[str]]) -> None:
-    shown = Table(title=title)
-    for column in rows[0]:
-        shown.add_column(column, no_wrap=True)
-    for row in rows[1:]:
-        shown.add_row(*row)
-    Console(width=40 + 20 * len(rows[0])).print(shown)
-
-
-def _markdown(tables: dict[str, list[list[str]]], about: dict) -> str:
+def _markdown(found: dict[str, list[list[str]]], about: dict) -> str:
     machine = ", ".join(f"{k} {v}" for k, v in about["machine"].items())
     lines = [f"On {about['episodes']}; {machine}; medians of {about['repeats']}.", ""]
-    for title, (head, *rows) in tables.items():
-        lines += [f"**{title}**", ""]
-        lines += [
-            f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)
-        ]
-        lines += [""]
+    for title, rows in found.items():
+        lines += [f"**{title}**", "", tables.markdown(rows)]
     return "\n".join(lines)
 
 

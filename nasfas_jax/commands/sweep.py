@@ -4,11 +4,9 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from nasfas_jax import evaluation, files, runtime
-from nasfas_jax.commands import attention, evaluate, prepare, systems, train
+from nasfas_jax.commands import attention, evaluate, prepare, systems, tables, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import recipe
 from nasfas_jax.errors import InputError
@@ -30,7 +28,7 @@ def run(run: Run) -> None:
     Raises:
       InputError: no network, target or seed, or one that there is not.
     """
-    sweep = run.config.sweep
+    sweep = run.section("sweep")
     _require_names(run)
     if not (run.prepared_dir / recipe.FILE).exists():
         prepare.run(run)
@@ -43,8 +41,9 @@ def run(run: Run) -> None:
                 results[name][target].append(_test(one, name))
     write_json(run.folder() / "sweep.json", results)
     lines = table(results, list(sweep.targets))
-    _print(lines, len(sweep.seeds))
-    files.write_text(run.workdir / "sweep.md", _markdown(lines))
+    title = f"HTER / AUC, %, on the unseen domain; {len(sweep.seeds)} seeds"
+    tables.show(title, lines)
+    files.write_text(run.workdir / "sweep.md", tables.markdown(lines))
     for picture in _draw(run, results):
         print(f"wrote {picture}")
 
@@ -129,20 +128,6 @@ def _cell(values: np.ndarray) -> str:
     spread = values.std(0, ddof=1)
     pairs = zip(means, spread, strict=True)
     return " / ".join(f"{mean:.1f} ± {sd:.1f}" for mean, sd in pairs)
-
-
-def _print(lines: list[list[str]], seeds: int) -> None:
-    shown = Table(title=f"HTER / AUC, %, on the unseen domain; {seeds} seeds")
-    for place, column in enumerate(lines[0]):
-        shown.add_column(column, justify="right" if place else "left", no_wrap=True)
-    for line in lines[1:]:
-        shown.add_row(*line)
-    Console(width=40 + 30 * len(lines[0])).print(shown)
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    rule = ["---"] * len(lines[0])
-    return "".join(f"| {' | '.join(row)} |\n" for row in (lines[0], rule, *lines[1:]))
 
 
 def _draw(run: Run, results: Results) -> list[pathlib.Path]:

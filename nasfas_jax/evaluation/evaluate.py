@@ -142,7 +142,7 @@ def _warnings(
         )
     if (people := len(np.unique(test.subject))) < FEW:
         yield (
-            f"intervals: only {people} people are tested; how far the rates would move "
+            f"intervals: people tested: {people}; how far the rates would move "
             "with others cannot be told from so few"
         )
     if selected_on == "test":
