@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from nasfas_jax import names
 from nasfas_jax.errors import InputError
 
 LOCK = ".lock"
@@ -15,12 +16,12 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A name beside `path` to write to; when the block ends well it becomes `path`.
+    """Yields a path beside `path` to write to; renames it to `path` on success.
 
-    It is hidden and keeps the ending, which tells OpenCV the container.
+    Its name is hidden and keeps the suffix, which tells OpenCV the container.
     """
     path = pathlib.Path(path)
-    part = path.with_name(f".part-{path.name}")
+    part = path.with_name(names.fit(f".part-{path.name}"))
     try:
         yield part
         part.replace(path)
