@@ -1,6 +1,7 @@
-"""The one exception that means: the input is wrong, and here is what to do."""
+"""Exceptions that the command line reports in one paragraph, and parts of their texts."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -11,6 +12,14 @@ class InputError(ValueError):
     """
 
 
+class Diverged(FloatingPointError):
+    """The loss is no longer finite."""
+
+
+class Stopped(Exception):
+    """A signal asked the program to end; the same command resumes from what is saved."""
+
+
 def some(names: Sequence[str], most: int = 5) -> str:
     """The first names of a list that may be long.
 
@@ -18,3 +27,13 @@ def some(names: Sequence[str], most: int = 5) -> str:
     ('a, b', 'a, b, c, d, e, ...')
     """
     return f"{', '.join(names[:most])}{', ...' if len(names) > most else ''}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A question that names up to three similar names, or nothing.
+
+    >>> did_you_mean("serach", ["search", "train"])
+    ' Did you mean search?'
+    """
+    near = difflib.get_close_matches(name, list(names), n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""

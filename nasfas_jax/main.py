@@ -1,6 +1,9 @@
 """The command line: ``nasfas COMMAND --config=configs/x.py:variant --workdir=DIR``."""
 
+import itertools
+import os
 import pathlib
+import re
 import sys
 
 from absl import app, flags, logging
@@ -8,18 +11,36 @@ from ml_collections import config_flags
 
 from nasfas_jax import commands
 from nasfas_jax.commands import fields
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import Diverged, InputError, Stopped, did_you_mean
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
+HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
 
 
-def usage() -> str:
-    """How to call the program."""
-    rows = (
-        commands.COMMANDS | {"": ""} | {f"--{k}": v for k, v in commands.FLAGS.items()}
-    )
+def usage(command: str = "") -> str:
+    """Describes a command and the flags; all commands if it is ''.
+
+    Raises:
+      InputError: there is no such command.
+    """
+    name = f"{command} " if command else ""
+    rows = {k: v for k, v in commands.COMMANDS.items() if f"{k} ".startswith(name)}
+    if not rows:
+        raise _unknown(command)
+    rows |= {"": ""} | {f"--{k}": v for k, v in commands.FLAGS.items()}
+    rows["--help"] = "Describes the command that stands before it, or all of them."
     lines = [f"  {name:<18}{text}".rstrip() for name, text in rows.items()]
-    return "\n".join(["usage: nasfas COMMAND [FLAGS]", "", *lines])
+    head = f"usage: nasfas {command or 'COMMAND'} [--FLAG=VALUE ...]"
+    return "\n".join([head, "", *lines])
+
+
+def _unknown(command: str) -> InputError:
+    names = commands.COMMANDS
+    near = did_you_mean(command, names) or did_you_mean(command.split()[0], names)
+    return InputError(
+        f"there is no command {command!r}.{near} `nasfas --help` lists the commands; "
+        "flags are written as --name=value."
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -27,21 +48,45 @@ def main(argv: list[str]) -> int:
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
-    if (command := " ".join(argv[1:])) not in commands.COMMANDS:
-        print(usage(), file=sys.stderr)
-        return 2
+    command = " ".join(argv[1:])
     try:
         given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
         commands.execute(command, commands.Run(workdir=workdir, **given))
-    except (InputError, commands.Diverged, commands.Stopped) as error:
+    except (InputError, Diverged, Stopped) as error:
         print(f"nasfas {command}: {error}", file=sys.stderr)
         return 2
     return 0
 
 
 def parse(argv: list[str]) -> list[str]:
-    """The arguments that are no flags; one paragraph where a flag does not fit."""
+    """The command's words.
+
+    Help, and a command or flag that does not exist, end the program here, before JAX and
+    TFDS are imported, which takes seconds.
+    """
+    try:
+        if HELP.intersection(argv):
+            words = itertools.takewhile(lambda word: word[:1] != "-", argv[1:])
+            print(usage(" ".join(words)))
+            sys.exit(0)
+        left = _parse([_expand_home(word) for word in argv])
+        if not left[1:]:
+            raise InputError(f"which command?\n{usage()}")
+        if (command := " ".join(left[1:])) not in commands.COMMANDS:
+            raise _unknown(command)
+    except InputError as error:
+        print(f"nasfas: {error}", file=sys.stderr)
+        sys.exit(2)
+    return left
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """What is left of the command line without its flags, which get their values.
+
+    Raises:
+      InputError: a flag or config field that does not exist, or a value that does not fit.
+    """
     try:
         fields.require(argv, str(CONFIG))
         config_flags.DEFINE_config_file("config", str(CONFIG), commands.FLAGS["config"])
@@ -49,19 +94,36 @@ def parse(argv: list[str]) -> list[str]:
             flags.DEFINE_string(name, None, commands.FLAGS[name])
         left = flags.FLAGS(argv)
         _ = flags.FLAGS.config.seed  # a config file that is missing shows here
-    except InputError as error:
-        print(f"nasfas: {error}", file=sys.stderr)
-        sys.exit(2)
-    except (flags.Error, AttributeError, KeyError, TypeError, OSError) as error:
-        lines = [line.strip() for line in str(error.args[0]).splitlines()]
+    except flags.UnrecognizedFlagError as error:
+        name, names = f"--{error.flagname}", [f"--{name}" for name in commands.FLAGS]
+        raise InputError(
+            f"there is no flag {name}.{did_you_mean(name, names)} `nasfas --help` lists "
+            "the flags."
+        ) from None
+    except (
+        *(flags.Error, AttributeError, KeyError, TypeError, OSError, SyntaxError),
+    ) as error:
+        told = error.args[0] if isinstance(error, KeyError) else error
+        lines = [line.strip() for line in str(told).splitlines()]
         text = lines[-1] if "Traceback" in str(error) else " ".join(lines)
-        print(
-            f"nasfas: {text}. `nasfas` alone lists the flags; --config "
-            "must name a config file, and --config.a.b a field that it has.",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        raise InputError(
+            f"{text}. `nasfas --help` lists the flags; --config must name a config file,"
+            " and --config.a.b a field that it has."
+        ) from None
     return left
+
+
+def _expand_home(word: str) -> str:
+    """Expands ``~`` in the paths of a flag, which the shell does only before a word.
+
+    >>> _expand_home("--workdir=~/x") == "--workdir=" + os.path.expanduser("~/x")
+    True
+    """
+    name, given, value = word.partition("=")
+    if name.lstrip("-") not in commands.PATHS:
+        return word
+    home = re.compile(r"(?<![^,+])~[^/,+]*")  # first, or first of a list of score files
+    return name + given + home.sub(lambda m: os.path.expanduser(m[0]), value)
 
 
 def run() -> None:

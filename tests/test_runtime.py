@@ -3,11 +3,13 @@
 import io
 import os
 import signal
+import struct
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboardX.proto import event_pb2
 
 from nasfas_jax import runtime
 from nasfas_jax.errors import InputError
@@ -128,7 +130,28 @@ def test_metrics_survive_a_cut_line(tmp_path):
     path.write_text(path.read_text() + '{"step": 2, "lo')
     (line,) = runtime.read_metrics(tmp_path)
     assert line == {"step": 1, "loss": 0.5, "seconds": 0.1, "p": [[1, 1], [1, 1]]}
-    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_tensorboard_reads_scalars_and_drops_what_a_resumed_run_repeats(tmp_path):
+    log = runtime.MetricsLog(tmp_path, first_step=4)
+    log.write(5, {"loss": np.float32(0.5), "seconds": 0.1, "p": np.ones((2, 2))})
+    log.close()
+    version, start, line = read_events(*(tmp_path / "tensorboard").iterdir())
+    assert version.file_version == "brain.Event:2"
+    assert (start.step, start.session_log.status) == (5, start.session_log.START)
+    assert line.step == 5
+    values = {value.tag: value.simple_value for value in line.summary.value}
+    assert values == pytest.approx({"loss": 0.5, "seconds": 0.1})
+
+
+def read_events(path):
+    """The events of a file of records: length, checksum, message, checksum."""
+    content, events = path.read_bytes(), []
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        events.append(event_pb2.Event.FromString(content[12 : 12 + length]))
+        content = content[16 + length :]
+    return events
 
 
 def test_progress_says_rate_and_time_left():

@@ -1,39 +1,40 @@
-"""The commands of ``nasfas``, one file each."""
+"""The commands of ``nasfas``, one file each.
+
+Nothing is imported before a command is executed: help and messages about a wrong command
+or flag take no part of the seconds that JAX and TFDS need to load.
+"""
 
 import importlib
-
-from nasfas_jax import runtime
-from nasfas_jax.commands.run import Run
-from nasfas_jax.runtime import Diverged, Stopped
+from typing import Any
 
 COMMANDS = {
-    "synthesize": "a small synthetic dataset on disk in the layout of --layout",
-    "prepare": "videos to training records (and makes the synthetic set)",
-    "data list": "datasets, protocols, families of folds",
-    "data info": "what --dataset is, its layout, and where to ask for it",
-    "data stats": "counts of a folder of videos, or of prepared data",
-    "data show": "faces by domain and attack type, as one picture",
-    "probe": "what a linear probe tells live from spoof by, in the synthetic set",
-    "search": "finds an architecture by Domain- or Type-aware Meta-NAS",
-    "train": "trains the found network, DepthNet, CDN, ... alike",
-    "evaluate": "scores and error rates on the domain held out",
-    "scores": "rates, folds and comparisons from score files of any program",
-    "predict": "scores over time of one video, with pictures",
-    "report": "one HTML page of all that the run made",
-    "demo": "all of these in a row",
-    "sweep": "every network for several targets and seeds, in one table",
-    "metagrad": "what each way of taking a method's meta-gradient costs and loses",
-    "bench": "times against PyTorch peers (needs the extra 'bench')",
-    "bench metagrad": "exact meta-gradient steps: time and memory against PyTorch",
+    "synthesize": "writes a small synthetic dataset in the layout of --layout",
+    "prepare": "turns videos into training records (and renders the synthetic set)",
+    "data list": "lists datasets, protocols and families of folds",
+    "data info": "describes --dataset: its layout, and where to request it",
+    "data stats": "counts videos, subjects and clips of a folder or of prepared data",
+    "data show": "draws faces by domain and attack type as one picture",
+    "probe": "measures what a linear probe can read from the synthetic set",
+    "search": "searches for an architecture by domain-aware or type-aware Meta-NAS",
+    "train": "trains the searched network, DepthNet, CDN, ... on the same batches",
+    "evaluate": "computes scores and error rates on the held-out domain",
+    "scores": "rates, averages and compares score files of any program",
+    "predict": "scores one video over time and draws the result",
+    "report": "writes one HTML page with all results of the run",
+    "demo": "runs prepare, search, train, evaluate and report in a row",
+    "sweep": "trains and tests every network for several targets and seeds",
+    "metagrad": "measures the cost and accuracy of each meta-gradient mode",
+    "bench": "times operations against PyTorch (needs the extra 'bench')",
+    "bench metagrad": "times exact meta-gradient steps against PyTorch, with memory",
 }
 
 #: The flags beside a config's own fields, which are fields of `Run`.
 FLAGS = {
     "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
     "workdir": "Folder of the run; runs/local if not given.",
-    "dataset": "Instead of config.data.dataset.",
-    "protocol": "Instead of config.protocol, as oulu_npu@3.2.",
-    "layout": "Dataset whose tree synthesize writes, as oulu_npu.",
+    "dataset": "Replaces config.data.dataset.",
+    "protocol": "Replaces config.protocol, e.g. oulu_npu@3.2.",
+    "layout": "Dataset whose layout synthesize writes, e.g. oulu_npu.",
     "manual_dir": "Folder of the dataset's files.",
     "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
     "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
@@ -47,11 +48,33 @@ FLAGS = {
     "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
 }
 
-__all__ = ["COMMANDS", "FLAGS", "Diverged", "Run", "Stopped", "execute"]
+#: The flags whose value is a path, or several.
+PATHS = (
+    *("config", "workdir", "manual_dir", "data_dir", "landmark_model", "face_model"),
+    *("genotype", "input", "output"),
+)
+
+__all__ = ["COMMANDS", "FLAGS", "PATHS", "Run", "execute"]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def execute(name: str, run: Run) -> None:
-    """Runs one command; of two words, one that a module has beside others."""
+def __getattr__(name: str) -> Any:
+    """`Run`, which takes seconds to import, where it is asked for."""
+    if name == "Run":
+        from nasfas_jax.commands.run import Run
+
+        return Run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def execute(name: str, run: Any) -> None:
+    """Runs one command.
+
+    Args:
+      name: a key of `COMMANDS`; of two words, the second names the module's function.
+      run: the `Run` it is about.
+    """
+    from nasfas_jax import runtime
+
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")

@@ -1,6 +1,5 @@
 """The fields of a config that flags change: an unknown one is said by its full name."""
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +8,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, did_you_mean
 
 
 def require(argv: Sequence[str], default: str) -> None:
@@ -39,10 +38,8 @@ def _require(config: Any, name: str) -> None:
         if not isinstance(within, Mapping | ml_collections.ConfigDict):
             return  # the flag's parser says what kind of value it is
         if key not in within:
-            near = difflib.get_close_matches(key, within, n=3)
-            meant = f" Did you mean {' or '.join(near)}?" if near else ""
             raise InputError(
-                f"--config.{name}: {path} has no field {key!r}.{meant} It has"
-                f" {', '.join(within)}."
+                f"--config.{name}: {path} has no field {key!r}."
+                f"{did_you_mean(key, within)} It has {', '.join(within)}."
             )
         within, path = within[key], f"{path}.{key}"

@@ -1,5 +1,6 @@
 """Train state on disk, logging, progress, and the loop around a step."""
 
+from nasfas_jax.errors import Diverged, Stopped
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.devices import (
     BATCH_AXES,
@@ -9,7 +10,7 @@ from nasfas_jax.runtime.devices import (
     make_mesh,
     replicated,
 )
-from nasfas_jax.runtime.loop import Diverged, Stopped, fit
+from nasfas_jax.runtime.loop import fit
 from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
 from nasfas_jax.runtime.progress import Progress
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import jax
 from jax.sharding import Mesh
 
+from nasfas_jax.errors import Diverged, Stopped
 from nasfas_jax.runtime import devices
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.metrics import MetricsLog
@@ -33,14 +34,6 @@ class Batches(Protocol):
 
 
 Step = Callable[[Any, Any], tuple[Any, dict]]
-
-
-class Diverged(FloatingPointError):
-    """The loss is not finite any more."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop, and has saved its state: start it again to go on."""
 
 
 def fit(
