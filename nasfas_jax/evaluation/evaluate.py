@@ -10,7 +10,7 @@ import numpy as np
 from nasfas_jax.errors import InputError, some
 from nasfas_jax.evaluation import compat, metrics, thresholds
 from nasfas_jax.evaluation.intervals import Interval, bootstrap
-from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video
+from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video, normalized
 
 #: Under this AUC on development, a user is told that the polarity may be flipped.
 FLIPPED = 0.4
@@ -153,7 +153,9 @@ def _warnings(
 
 
 def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
-    """Refuse rows of which a subject or a video stands in two parts.
+    """Raise if a subject or a video appears in more than one split.
+
+    Names are compared as ``scores.normalized`` returns them.
 
     Args:
       columns: 'video', 'subject' and 'split', one of each for every clip.
@@ -162,7 +164,7 @@ def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
       InputError: naming up to five of them.
     """
     for what in ("video", "subject"):
-        values, part_of = columns[what], columns["split"]
+        values, part_of = normalized(what, columns[what]), columns["split"]
         parts = {split: set(values[part_of == split].tolist()) for split in SPLITS}
         for one, other in (SPLITS[:2], SPLITS[1:], SPLITS[::2]):
             both = sorted(parts[one] & parts[other])

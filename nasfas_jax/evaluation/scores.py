@@ -13,11 +13,13 @@ import dataclasses
 import io
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nasfas_jax import files
+from nasfas_jax import files, names
 from nasfas_jax.errors import InputError
 
 HEADER = "# live = 1, spoof = 0; a higher score means live"
@@ -27,17 +29,24 @@ SPLITS = ("train", "development", "test")
 LIVE = "live"
 #: What a model, its settings or its checkpoint were chosen by; the last is "nothing".
 SELECTED_ON = (*SPLITS, "nothing")
+A_NAME = "a name, without line break"
+#: The frame index at the end of a clip's name: digits alone, after a video's name.
+FRAME = re.compile(r"(?<=.)#[0-9]+\Z", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScoreTable:
     """Columns of equal length, one row for each clip (or video, after ``by_video``).
 
-    A clip is named ``<video>#<frame index>``. ``subject`` is one person wherever that
-    name occurs: the reader of a dataset prefixes its own name to bare numbers.
-    ``attack_type`` is "live" for live rows and only for those. ``selected_on`` is the
-    split whose scores the model was selected by, "nothing" (the last checkpoint of
-    settings fixed beforehand), or None where that was not said.
+    A clip is named ``<video>#<frame index>``, or ``<video>`` where a video has one score;
+    text after '#' that is not all digits belongs to the video's name. ``subject`` is one
+    person wherever that name occurs: the reader of a dataset prefixes its own name to
+    bare numbers. ``attack_type`` is "live" for live rows and only for those.
+    ``selected_on`` is the split whose scores the model was selected by, "nothing" (the
+    last checkpoint of settings fixed beforehand), or None if the file does not state it.
+
+    Names are stored as ``normalized`` returns them, so that two Unicode spellings of one
+    person are one subject.
 
     Raises:
       InputError: columns of unequal length, a label that is neither 0 nor 1 or
@@ -61,7 +70,7 @@ class ScoreTable:
                 f"got {self.selected_on!r}. Name what the model was selected by."
             )
         columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
-        _check(columns, lambda row: f"score table, row {row + 1}")
+        columns = _checked(columns, lambda row: f"score table, row {row + 1}")
         for name, values in columns.items():
             dtype = {"label": np.int64, "score": np.float64}.get(name, np.str_)
             object.__setattr__(self, name, values.astype(dtype))
@@ -71,10 +80,8 @@ class ScoreTable:
 
     @property
     def video(self) -> np.ndarray:
-        """The video of each clip: what stands before the last '#'."""
-        return np.array(
-            [clip.rpartition("#")[0] or clip for clip in self.clip], np.str_
-        )
+        """Name of each clip's video: the clip's name without its frame number."""
+        return np.array([FRAME.sub("", clip) for clip in self.clip.tolist()], np.str_)
 
     def take(self, rows: np.ndarray) -> "ScoreTable":
         """The rows of an index or a boolean mask."""
@@ -122,8 +129,21 @@ def read_scores(path: str | os.PathLike) -> ScoreTable:
             columns[name] = _numbers(path, name, values, lines)
         else:
             columns[name] = np.array(values, np.str_)
-    _check(columns, lambda row: f"{path}, line {lines[row]}")
+    columns = _checked(columns, lambda row: f"{path}, line {lines[row]}")
     return ScoreTable(**columns, selected_on=selected_on)
+
+
+def normalized(column: str, values: np.ndarray) -> np.ndarray:
+    """Canonical names of a column: [n] -> str [n].
+
+    ``names.normalize`` of each; a clip is a path, which keeps its inner white space.
+    """
+    canonical = _path if column in ("clip", "video") else names.normalize
+    return np.array([canonical(str(name)) for name in values.tolist()], np.str_)
+
+
+def _path(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
 
 
 def by_video(table: ScoreTable) -> ScoreTable:
@@ -249,7 +269,7 @@ def _check_names(path: pathlib.Path, line: int, names: Sequence[str]) -> None:
         fault = f"no {', '.join(missing)}" if missing else f"{double[0]} twice"
         raise InputError(
             f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, got "
-            f"{fault} in {','.join(names)[:200]}. Name each column once."
+            f"{fault} in {','.join(names)[:200]!r}. Name each column once."
         )
 
 
@@ -276,17 +296,20 @@ def _one_line(names: np.ndarray) -> np.ndarray:
     return ~broken & (text != "")
 
 
-def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> None:
-    """Raise for the first row that breaks a rule of ``ScoreTable``."""
+def _checked(
+    columns: Mapping[str, np.ndarray], where: Callable[[int], str]
+) -> dict[str, np.ndarray]:
+    """The columns with normalized names; raises for a row that breaks a rule."""
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) > 1 or columns["clip"].ndim != 1:
         raise InputError(
             f"score table: expected columns of one length, got shapes {shapes}. Build "
             "all columns from the same rows."
         )
-    label, score, clip = columns["label"], columns["score"], columns["clip"]
-    _, start, index = np.unique(clip, return_index=True, return_inverse=True)
-    first = start[index] == np.arange(len(clip))
+    # Before normalizing, which makes a line break a blank.
+    _require(columns, [(n, _one_line(columns[n]), A_NAME) for n in NAMES], where)
+    columns = dict(columns) | {n: normalized(n, columns[n]) for n in NAMES}
+    label, score = columns["label"], columns["score"]
     rules = (
         ("label", np.isin(label, (0, 1)), "1 for live or 0 for spoof"),
         # The largest number of all has none above it for a threshold.
@@ -297,21 +320,40 @@ def _check(columns: Mapping[str, np.ndarray], where: Callable[[int], str]) -> No
             (columns["attack_type"] == LIVE) == (label == 1),
             "'live' where the label is 1 and an attack's name where it is 0",
         ),
-        *(
-            (name, _one_line(columns[name]), "a name, without line break")
-            for name in NAMES
-        ),
-        ("clip", first, "every clip once"),
+        *((name, columns[name] != "", A_NAME) for name in NAMES),
     )
+    _require(columns, rules, where)
+    _require_once(columns["clip"], where)
+    return columns
+
+
+def _require(
+    columns: Mapping[str, np.ndarray],
+    rules: Iterable[tuple[str, np.ndarray, str]],
+    where: Callable[[int], str],
+) -> None:
+    """Raises for the first row that breaks a rule: (column, rows that keep it, text)."""
     for name, good, expected in rules:
         if not good.all():
             row = int(np.argmin(good))
-            value, name_of_row = columns[name][row].item(), clip[row].item()
-            # Only a clip can be good in an earlier row and not in this one.
-            earlier = where(int(start[index[row]]))
-            again = f" again, as in {earlier}" if good is first else ""
+            value, clip = columns[name][row].item(), columns["clip"][row].item()
             raise InputError(
-                f"{where(row)}: {name}: expected {expected}, got {value!r}{again} (clip "
-                f"{name_of_row!r}; {np.sum(~good)} of {len(good)} rows). Repair these "
-                "rows, or write the file again."
+                f"{where(row)}: {name}: expected {expected}, got {value!r} (clip "
+                f"{clip!r}; {np.sum(~good)} of {len(good)} rows). Repair these rows, or "
+                "write the file again."
             )
+
+
+def _require_once(clip: np.ndarray, where: Callable[[int], str]) -> None:
+    """Raises if a clip occurs in two rows."""
+    _, start, index = np.unique(clip, return_index=True, return_inverse=True)
+    earlier = start[index]
+    again = earlier != np.arange(len(clip))
+    if again.any():
+        row = int(np.argmax(again))
+        raise InputError(
+            f"{where(row)}: clip: expected every clip once, got {clip[row].item()!r} "
+            f"again, as in {where(int(earlier[row]))} ({np.sum(again)} of {len(clip)} "
+            "rows). Two Unicode spellings of a name are one clip. Remove these rows, or "
+            "write the file again."
+        )
