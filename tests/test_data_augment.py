@@ -53,6 +53,56 @@ def test_a_flip_mirrors_image_and_map_of_the_same_clips():
     assert 10 < sum(flipped) < 30
 
 
+def flat(value, count=400):
+    """Images of one value in [0, 1], as `augment.colour` takes them."""
+    return {"image": np.full((count, 2, 2, 3), 2 * value - 1, np.float32)}
+
+
+def recolored(batch):
+    """Pixels in [0, 1] after `augment.colour`, the same random numbers each time."""
+    return (augment.colour(batch, np.random.default_rng(5))["image"] + 1) / 2
+
+
+def test_brightness_is_up_to_40_of_255_for_each_color(monkeypatch):
+    monkeypatch.setattr(augment, "GAMMA", (1.0, 1.0))
+    added = recolored(flat(0.5)) - 0.5
+    np.testing.assert_array_equal(added, np.broadcast_to(added[:, :1, :1], added.shape))
+    added = added[:, 0, 0]
+    assert -40 / 255 <= added.min() < -39 / 255 and 39 / 255 < added.max() <= 40 / 255
+    assert (
+        np.abs(np.corrcoef(added.T) - np.eye(3)).max() < 0.2
+    )  # colors are independent
+
+
+def test_gamma_is_from_a_half_to_one_and_a_half_alike_for_all_colors(monkeypatch):
+    monkeypatch.setattr(augment, "BRIGHTNESS", 0.0)
+    gamma = np.log(recolored(flat(0.25))) / np.log(0.25)
+    np.testing.assert_allclose(
+        gamma, np.broadcast_to(gamma[:, :1, :1, :1], gamma.shape)
+    )
+    gamma = gamma[:, 0, 0, 0]
+    assert 0.5 <= gamma.min() < 0.51 and 1.49 < gamma.max() <= 1.5
+    assert 0.95 < gamma.mean() < 1.05
+
+
+def test_brightness_comes_before_gamma(monkeypatch):
+    both = recolored(flat(0.1))
+    monkeypatch.setattr(augment, "GAMMA", (1.0, 1.0))
+    brighter = recolored(flat(0.1))
+    monkeypatch.undo()
+    monkeypatch.setattr(augment, "BRIGHTNESS", 0.0)
+    gamma = np.log(recolored(flat(0.25))) / np.log(0.25)
+    assert brighter.min() == 0  # clipped
+    np.testing.assert_allclose(both, np.maximum(brighter, 0) ** gamma, atol=1e-5)
+
+
+def test_cdcn_blackens_after_changing_colors_and_standard_never():
+    """Colors changed later would lift the holes off black in most images."""
+    after = {name: holes(run(name)["image"]).mean((1, 2)) for name in augment.RECIPES}
+    assert 0.4 < (after["cdcn"] > 0.008).mean() <= 0.9  # erased, or a large cut-out
+    assert max(after[name].max() for name in ("standard", "flip", "rfmeta")) < 0.005
+
+
 def holes(images):
     return (images == augment.BLACK).all(-1)
 

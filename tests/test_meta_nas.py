@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nasfas_jax import losses, ops
 from nasfas_jax.methods import meta_nas, optimizers
-from nasfas_jax.search import spaces, supernet
+from nasfas_jax.search import cost, spaces, supernet
 
 EXACT = ("forward_over_reverse", "reverse_over_reverse")
 SUPPORTS, BATCH = 2, 4
@@ -275,6 +275,39 @@ def test_running_averages_are_of_the_query_pass_at_the_new_weights(x64):
     ]["mean"]
     now = batch_stats["MixedEdge_0"]["first"]["BatchNorm_0"]["mean"]
     assert np.abs(old - now).max() > 1e-6
+
+
+def test_the_cost_enters_the_loss_of_the_alphas_with_its_weight(x64):
+    """``L + cost_weight * relative_macs``: the cost's slope by central differences."""
+    space = small()
+    net, episode = OneEdge(space), draw_episode(6, 4)
+    first = {"weight_order": "first", "arch_order": "first"}
+    state = start(search(net, **first), episode)
+
+    @jax.jit
+    def step(weight):
+        return search(net, **first, cost_weight=weight).step(state, episode)
+
+    (plain, metrics), (weighted, _) = jax.device_get((step(0.0), step(0.3)))
+    relative = jax.jit(functools.partial(cost.relative_macs, space))
+    np.testing.assert_allclose(
+        metrics["relative_macs"], relative(state.alphas), rtol=1e-12
+    )
+    total = 0.0
+    for cell in spaces.CELLS:
+        slope = (plain.alphas[cell] - weighted.alphas[cell]) / (ARCH * 0.3)
+        for place in np.ndindex(slope.shape):
+            moved = [state.alphas | {cell: state.alphas[cell].copy()} for _ in "ab"]
+            moved[0][cell][place] += 1e-5
+            moved[1][cell][place] -= 1e-5
+            expected = (relative(moved[0]) - relative(moved[1])) / 2e-5
+            np.testing.assert_allclose(slope[place], expected, atol=1e-9)
+            total += expected**2
+    np.testing.assert_allclose(metrics["l2_cost_grads"], np.sqrt(total), rtol=1e-6)
+    moved = jax.tree.map(lambda a, b: (a - b) / ARCH, state.alphas, plain.alphas)
+    np.testing.assert_allclose(
+        metrics["l2_alpha_grads"], np.sqrt(dot(moved, moved)), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("name", ["weight_order", "arch_order", "mode"])

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from nasfas_jax import nets, ops
 from nasfas_jax.errors import InputError
-from nasfas_jax.search import genotype, spaces, supernet
+from nasfas_jax.search import genotype, skeleton, spaces, supernet
 
 SMALL = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
 
@@ -325,6 +326,67 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
     one, other = both(super_variables, variables)
     assert one.shape == (2, 4, 4) and one.max() > 0
     np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+class Recorder(nn.Module):
+    """`skeleton.assemble` with cells that add 1, 2 and 3 and record their input."""
+
+    space: spaces.FASSpace
+    theta: float
+    lam: float
+
+    @nn.compact
+    def __call__(self, x):
+        seen = {}
+
+        def cell(name, x):
+            seen[name] = x
+            return x + 1 + spaces.CELLS.index(name)
+
+        options = {"theta": self.theta, "lam": self.lam, "train": False}
+        return skeleton.assemble(self.space, cell, x, **options), seen
+
+
+@pytest.mark.parametrize(("attention", "pool"), [(True, "cdp"), (False, "max")])
+def test_which_feeds_which_in_the_skeleton(x64, attention, pool):
+    """NAS-FAS figure 6: attention is seen by the head, the next cell by none."""
+    space = spaces.get("nas_fas", **SMALL, attention=attention, pool=pool)
+    net, image = Recorder(space, 0.4, 0.3), draw(2, 16, 16, 3)
+
+    def written_out(params, x):
+        def conv(x, name):
+            """At its start BatchNorm's averages are 0 and 1."""
+            x = ops.cdc(x, params[name]["kernel"], 0.4)
+            return nn.relu(x / np.sqrt(1 + 1e-5) if name != "head_1" else x)
+
+        inputs, levels, x = [], [], conv(conv(x, "stem_0"), "stem_1")
+        for i, name in enumerate(spaces.CELLS):
+            inputs.append(x)
+            x = x + 1 + i
+            x = level = ops.cdp(x, 0.3) if pool == "cdp" else ops.max_pool(x)
+            if attention:
+                kernel = params[f"{name}_attention"]["kernel"]
+                pooled = jnp.stack([x.mean(-1), x.max(-1)], -1)
+                level = x * nn.sigmoid(ops.cdc(pooled, kernel, 0.0))
+            levels.append(ops.resize(level, 4))
+        maps = conv(conv(jnp.concatenate(levels, -1), "head_0"), "head_1")
+        return maps[..., 0], dict(zip(spaces.CELLS, inputs, strict=True))
+
+    @jax.jit
+    def run(key, image):
+        variables = net.init(key, image)
+        return net.apply(variables, image), written_out(variables["params"], image)
+
+    (maps, seen), (expected, inputs) = run(jax.random.key(0), image)
+    assert {name: x.shape[1] for name, x in seen.items()} == {
+        "low": 16,
+        "mid": 8,
+        "high": 4,
+    }
+    for name in spaces.CELLS:
+        np.testing.assert_allclose(seen[name], inputs[name], atol=1e-12)
+    assert maps.shape == (2, 4, 4) and maps.max() > 0
+    np.testing.assert_allclose(maps, expected, atol=1e-12)
 
 
 def test_theta_and_lam_are_swept_and_differentiated(x64):
