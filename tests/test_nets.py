@@ -10,6 +10,7 @@ import pytest
 from jax.test_util import check_grads
 
 from nasfas_jax import layers, losses, nets, ops
+from nasfas_jax.nets import rfmeta
 
 SMALL = {"width": 0.05, "map_size": 4}
 
@@ -174,3 +175,126 @@ def test_an_unknown_pool_is_named():
     net = nets.CDN(pool="average")
     with pytest.raises(ValueError, match="'average'"):
         net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)
+
+
+def some_variables(net, x, seed):
+    """Variables of a network as NumPy draws them: nothing is at its start."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), x, train=False))
+    return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.9, leaf.shape) - 0.3, shapes)
+
+
+def positive(variables):
+    """The same with variances."""
+    stats = jax.tree.map_with_path(
+        lambda path, leaf: leaf + 0.5 if path[-1].key == "var" else leaf,
+        variables["batch_stats"],
+    )
+    return variables | {"batch_stats": stats}
+
+
+def written_out(variables, theta):
+    """``conv(x, name)`` of a `ConvBlock` on its running averages."""
+
+    def conv(x, name):
+        block = variables["params"][name]
+        x = ops.cdc(x, block["kernel"], theta)
+        if "bias" in block:
+            x = x + block["bias"].reshape(1, 1, 1, -1)
+        if norm := block.get("BatchNorm_0"):
+            stats = variables["batch_stats"][name]["BatchNorm_0"]
+            scale = norm["scale"] / np.sqrt(stats["var"] + 1e-5)
+            shift = norm["bias"] - stats["mean"] * scale
+            x = x * scale.reshape(1, 1, 1, -1) + shift.reshape(1, 1, 1, -1)
+        return nn.relu(x)
+
+    return conv
+
+
+@pytest.mark.parametrize("name", ["cdn", "depthnet"])
+def test_which_feeds_which_in_the_cdn(x64, name):
+    """Each block's pooled output goes on and to the map; Table 1's theta and lambda."""
+    theta, lam = {"cdn": (0.7, 0.7), "depthnet": (0.0, None)}[name]
+    net = nets.CDN(**nets.VARIANTS[name], width=0.02, map_size=4)
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 3))
+    variables = positive(some_variables(net, x, 1))
+
+    def expected(x):
+        conv, names = written_out(variables, theta), iter(range(13))
+        levels = []
+        x = conv(x, f"ConvBlock_{next(names)}")
+        for _ in range(3):
+            for _ in range(3):
+                x = conv(x, f"ConvBlock_{next(names)}")
+            x = ops.max_pool(x) if lam is None else ops.cdp(x, lam)
+            levels.append(ops.resize(x, 4))
+        x = jnp.concatenate(levels, -1)
+        for i in names:
+            x = conv(x, f"ConvBlock_{i}")
+        return x[..., 0]
+
+    actual, wanted = jax.jit(
+        lambda x: (net.apply(variables, x, train=False), expected(x))
+    )(x)
+    assert actual.shape == (2, 4, 4) and actual.max() > 0
+    np.testing.assert_allclose(actual, wanted, rtol=1e-9)
+    np.testing.assert_allclose(nets.score(actual), actual.mean((1, 2)), rtol=1e-12)
+
+
+def test_which_feeds_which_in_rfmeta(x64):
+    """M gets the last block, D all three averaged to its size; M halves twice."""
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 6))
+    width = {"width": 0.02}
+    extractor, learner = rfmeta.FeatureExtractor(**width), rfmeta.MetaLearner(**width)
+    estimator = rfmeta.DepthEstimator(**width)
+    f = positive(some_variables(extractor, x, 1))
+    z, joined = np.zeros((2, 4, 4, 2)), np.zeros((2, 4, 4, 6))
+    m, d = (
+        positive(some_variables(net, x, seed))
+        for net, x, seed in ((learner, z, 2), (estimator, joined, 3))
+    )
+
+    def mean(x):
+        n, side, _, c = x.shape
+        return x.reshape(n, 4, side // 4, 4, side // 4, c).mean((2, 4))
+
+    def expected(x):
+        conv, levels = written_out(f, 0.0), []
+        x = conv(x, "ConvBlock_0")
+        for i in range(1, 10):
+            x = conv(x, f"ConvBlock_{i}")
+            if i % 3 == 0:
+                x = ops.halve(x)
+                levels.append(mean(x))
+        conv = written_out(m, 0.0)
+        y = ops.halve(conv(x, "ConvBlock_0"))
+        y = conv(ops.halve(conv(y, "ConvBlock_1")), "ConvBlock_2").mean((1, 2))
+        logit = m["params"]["logit"]
+        conv, depth = written_out(d, 0.0), jnp.concatenate(levels, -1)
+        for i in range(3):
+            depth = conv(depth, f"ConvBlock_{i}")
+        return y @ logit["kernel"][:, 0] + logit["bias"][0], depth[..., 0]
+
+    @jax.jit
+    def run(x):
+        z, joined = extractor.apply(f, x, train=False)
+        return (
+            learner.apply(m, z, train=False),
+            estimator.apply(d, joined, train=False),
+        ), expected(x)
+
+    actual, wanted = run(x)
+    assert actual[0].shape == (2,) and actual[1].shape == (2, 4, 4)
+    for a, b in zip(actual, wanted, strict=True):
+        assert np.abs(b).max() > 0
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+def test_kernels_start_as_their_docstrings_say():
+    shape = (3, 3, 64, 128)
+    first = layers.map_init(jax.random.key(0), shape, jnp.float32)
+    bound = 0.5 / (9 * 64)
+    assert first.min() >= 0 and 0.999 * bound < first.max() <= bound
+    np.testing.assert_allclose(first.mean(), bound / 2, rtol=0.01)
+    he = layers.kernel_init(jax.random.key(0), shape, jnp.float32)
+    np.testing.assert_allclose(he.std(), np.sqrt(2 / (9 * 64)), rtol=0.01)
