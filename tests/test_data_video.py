@@ -2,75 +2,128 @@
 
 import functools
 
-import cv2
+import media
 import numpy as np
 import pytest
+from media import cut, level, write_video
 
 from nasfas_jax.data import sampling, video
 
 
-def picture(index: int) -> np.ndarray:
-    """A frame whose grey level tells its index even after compression."""
-    return np.full((48, 64, 3), 6 * index, np.uint8)
+def rule(clips, name="even"):
+    return functools.partial(sampling.clip_ends, name, clips=clips, frames=7)
 
 
-def write_video(path, count=40):
-    codec = "MJPG" if path.suffix == ".avi" else "mp4v"
-    writer = cv2.VideoWriter(
-        str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), 25, (64, 48)
-    )
-    for index in range(count):
-        writer.write(picture(index))
-    writer.release()
-    return path
+def ends_of(path, ends):
+    return [end for end, _ in video.read_clips(path, ends, frames=7)]
 
 
-def even(clips):
-    return functools.partial(sampling.clip_ends, "even", clips=clips, frames=7)
-
-
-def cut(path, part):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(part * len(content))])
-    return path
+def levels(path, ends):
+    """The gray levels of each clip's frames, as indices."""
+    return [
+        [level(image) for image in images]
+        for _, images in video.read_clips(path, ends, frames=7)
+    ]
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mp4"])
 def test_a_clip_is_the_current_frame_and_those_before_it(tmp_path, name):
     path = write_video(tmp_path / name)
-    clips = list(video.read_clips(path, even(5), frames=7))
+    clips = list(video.read_clips(path, rule(5), frames=7))
     assert [end for end, _ in clips] == [6, 14, 22, 30, 39]
     for end, images in clips:
-        levels = [round(float(image.mean()) / 6 + 0.3) for image in images]
-        assert levels == list(range(end - 6, end + 1))
+        assert [level(image) for image in images] == list(range(end - 6, end + 1))
 
 
 def test_overlapping_clips_share_frames(tmp_path):
     path = write_video(tmp_path / "a.avi", count=9)
-    clips = list(video.read_clips(path, even(10), frames=7))
+    clips = list(video.read_clips(path, rule(10), frames=7))
     assert [end for end, _ in clips] == [6, 7, 8]
     np.testing.assert_array_equal(clips[0][1][-1], clips[2][1][-3])
 
 
-def test_a_picture_is_one_frame_repeated(tmp_path):
-    path = tmp_path / "a.PNG"
-    cv2.imwrite(str(path), picture(30))
-    [(end, images)] = video.read_clips(path, even(5), frames=7)
-    assert (end, len(images)) == (0, 7)
-    np.testing.assert_array_equal(np.stack(images), np.stack([picture(30)] * 7))
+@pytest.mark.parametrize(("first", "count"), [(0, 20), (12, 28), (12, 15)])
+def test_a_trimmed_video_has_the_frames_that_are_shown(tmp_path, first, count):
+    path = media.trim(write_video(tmp_path / "a.mp4"), first, count)
+    assert video.count_frames(path) == count
+    assert ends_of(path, rule(2)) == [6, count - 1]
+    assert ends_of(path, rule(1)) == [count - 1]
+    [shown] = levels(path, lambda total: [total - 1])
+    assert shown == list(range(first + count - 7, first + count))
 
 
-def test_a_stream_a_little_shorter_than_promised_is_used(tmp_path):
+@pytest.mark.parametrize("promised", [20, 60, 1000])
+def test_a_header_that_miscounts_is_not_believed(tmp_path, promised):
+    path = media.promise(write_video(tmp_path / "a.avi"), promised)
+    assert video.count_frames(path) == 40
+    for name in sampling.RULES:
+        expected = sampling.clip_ends(name, 40, clips=4, frames=7)
+        assert ends_of(path, rule(4, name)) == expected
+
+
+def test_a_recording_that_was_never_finished_is_used(tmp_path):
+    path = write_video(tmp_path / "a.avi")
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(4) + content[8 : len(content) // 2])
+    count = video.count_frames(path)
+    assert 7 < count < 20
+    assert ends_of(path, rule(1)) == [count - 1]
+
+
+def test_a_cut_video_is_used_where_most_of_it_is_left(tmp_path):
+    """Without its last frame, of which only a part may be there."""
     path = cut(write_video(tmp_path / "a.avi"), 0.95)
-    ends = [end for end, _ in video.read_clips(path, even(5), frames=7)]
-    assert ends == [6, 14, 22, 30]
+    assert video.count_frames(path) == 38
+    assert ends_of(path, rule(5)) == [6, 13, 21, 29, 37]
+    assert levels(path, lambda total: [total - 1]) == [list(range(31, 38))]
+    stamps = video.time_stamps(path)
+    assert stamps is not None and len(stamps) == 38
+    assert len(list(video.read_frames(path))) == 38
+
+
+def test_decoding_that_stops_early_moves_the_last_clips(tmp_path):
+    path = media.blank(media.index_first(write_video(tmp_path / "a.mp4")), 0.97)
+    asked = []
+
+    def ends(total):
+        asked.append(total)
+        return rule(4)(total)
+
+    found = ends_of(path, ends)
+    assert asked[0] == 40 and 36 <= asked[1] < 40 and len(asked) == 2
+    assert found == [6, 17, 28, asked[1] - 1]
+    assert len(list(video.read_frames(path))) == asked[1]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.mov"])
+def test_time_stamps_of_a_constant_rate(tmp_path, name):
+    stamps = video.time_stamps(write_video(tmp_path / name, count=10))
+    np.testing.assert_allclose(stamps, np.arange(10) / media.RATE, atol=1e-3)
+
+
+def test_time_stamps_are_the_frames_own(tmp_path):
+    durations = [512] * 5 + [5120] * 5
+    path = media.time(write_video(tmp_path / "a.mp4", count=10), durations)
+    expected = np.cumsum([0, *durations[:-1]]) / (512 * media.RATE)
+    np.testing.assert_allclose(video.time_stamps(path), expected, atol=1e-3)
+    assert video.count_frames(path) == 10
+
+
+def test_a_trimmed_video_starts_at_zero(tmp_path):
+    path = media.trim(write_video(tmp_path / "a.mp4"), 12, 15)
+    stamps = video.time_stamps(path)
+    np.testing.assert_allclose(stamps, np.arange(15) / media.RATE, atol=1e-3)
 
 
 def broken(tmp_path):
     write_video(tmp_path / "truncated.avi")
     write_video(tmp_path / "truncated.mp4")
+    write_video(tmp_path / "truncated.mkv")
+    media.index_first(write_video(tmp_path / "first.mp4"))
+    media.blank(media.index_first(write_video(tmp_path / "blank.mp4")), 0.5)
     write_video(tmp_path / "short.avi", count=3)
-    for name in ("truncated.avi", "truncated.mp4"):
+    media.trim(write_video(tmp_path / "short.mp4"), 30, 4)
+    for name in ("truncated.avi", "truncated.mp4", "truncated.mkv", "first.mp4"):
         cut(tmp_path / name, 0.5)
     for name in ("empty.mp4", "empty.png"):
         (tmp_path / name).touch()
@@ -85,9 +138,13 @@ def broken(tmp_path):
         ("empty.png", "empty"),
         ("text.mp4", "no video that OpenCV can open"),
         ("text.jpg", "no picture that OpenCV can read"),
-        ("truncated.avi", "the header promises 40 frames, 9 could be decoded"),
+        ("truncated.avi", "truncated: .* 40 frames .*; 8 whole frames could be"),
+        ("truncated.mkv", "truncated: .* 40 frames"),
         ("truncated.mp4", "cut off"),
+        ("first.mp4", "truncated: .* 40 frames"),
+        ("blank.mp4", r"damaged: 40 frames are in the file, .* stopped after \d"),
         ("short.avi", "3 frames, but a clip needs 7"),
+        ("short.mp4", "4 frames, but a clip needs 7"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_on_no_other_channel(
@@ -95,5 +152,23 @@ def test_what_is_wrong_with_a_file_is_said_on_no_other_channel(
 ):
     broken(tmp_path)
     with pytest.raises(video.VideoError, match=reason):
-        list(video.read_clips(tmp_path / name, even(4), frames=7))
+        list(video.read_clips(tmp_path / name, rule(4), frames=7))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "last"),
+    [
+        ("trimmed_edit_list.mp4", 47, 1.533),
+        ("header_more_than_stream.mp4", 40, 1.3),
+        ("variable_rate.mp4", 40, 10.167),
+        ("variable_rate.webm", 40, 10.167),
+    ],
+)
+def test_real_files_with_misleading_headers(samples, name, frames, last):
+    path = samples / "hard" / name
+    assert video.count_frames(path) == frames
+    assert ends_of(path, rule(1)) == [frames - 1]
+    stamps = video.time_stamps(path)
+    assert stamps is not None and len(stamps) == frames
+    assert stamps[-1] == pytest.approx(last, abs=1e-3)

@@ -79,8 +79,7 @@ class Maps:
         if frame in self._files:
             self.depth_sources.append("file")
             whole = np.array([0, 0, image.shape[1], image.shape[0]])
-            grey = video.read_picture(self._files[frame]).max(2)
-            return labels.warp_map(where, grey, whole, roll)
+            return labels.warp_map(where, _gray(self._files[frame]), whole, roll)
         given = self._given("depth", frame, where, roll)
         if given is not None:
             self.depth_sources.append("annotation")
@@ -98,6 +97,14 @@ class Maps:
         if known is None or given is None or known.map_box is None:
             return None
         return labels.warp_map(where, given[frame], known.map_box[frame], roll)
+
+
+def _gray(path: pathlib.Path) -> np.ndarray:
+    """A depth picture [H, W] uint8."""
+    try:
+        return video.read_picture(path).max(2)
+    except video.VideoError as error:
+        raise video.VideoError(f"depth picture {path.name}: {error}") from error
 
 
 def depth_files(path: pathlib.Path) -> dict[int, pathlib.Path]:

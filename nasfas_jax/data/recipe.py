@@ -45,7 +45,7 @@ class Recipe:
     peak: float = 0.0
     detector: str = "haar"
     landmarks: str = ""
-    version: int = 2
+    version: int = 3
 
     def __post_init__(self):
         checks = {

@@ -4,6 +4,11 @@ A clip of K frames is the current frame and the K - 1 before it.  A picture is a
 of one frame repeated K times: nothing moves, so its rank pooled image is zero.  Video
 is what OpenCV opens, a Kinect recording (HDF5), or a folder of pictures, its frames in
 the order of the numbers in their names.
+
+Frames are numbered from 0 in the order in which they are decoded.  A container's frame
+count is used only where it is confirmed; otherwise the frames are counted by decoding.
+A file is truncated where its container announces more bytes than the file has, and
+damaged where frames that are present cannot be decoded.
 """
 
 import contextlib
@@ -16,10 +21,12 @@ import cv2
 import h5py
 import numpy as np
 
-# What a broken file is told us through stderr is said in the manifest instead; FFmpeg
-# reads its level when the first file is opened.
+from nasfas_jax.data import containers, pictures
+
+# Decoder errors are recorded in the manifest instead of printed to stderr; FFmpeg reads
+# its level when the first file is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 
 PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
@@ -31,8 +38,7 @@ TURNS = {
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 
-# Containers may promise a few frames more than the stream holds; a file that keeps less
-# than this part of its promise is truncated.
+# A file that is cut off or damaged is used if this share of its frames is left.
 WHOLE = 0.9
 
 
@@ -40,30 +46,45 @@ class VideoError(Exception):
     """A file that gives no usable clip; the text is the manifest's reason."""
 
 
+class _Fewer(Exception):
+    """Decoding stopped early; `frames` is the number of decoded frames."""
+
+    def __init__(self, frames: int):
+        super().__init__(frames)
+        self.frames = frames
+
+
 def is_picture(path: pathlib.Path) -> bool:
     """Whether the file is a picture by its suffix."""
     return path.suffix.lower() in PICTURES
 
 
-def open_video(path: pathlib.Path) -> cv2.VideoCapture:
+def open_video(path: pathlib.Path, *settings: int) -> cv2.VideoCapture:
     """Open a video for sequential decoding on one thread.
+
+    Args:
+      path: the file.
+      *settings: more properties of `cv2.VideoCapture`, each followed by its value.
 
     Raises:
       VideoError: the file is empty or is no video that OpenCV can open.
     """
     _require_content(path)
     one_thread = [cv2.CAP_PROP_N_THREADS, 1]
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, one_thread)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [*one_thread, *settings])
     if not capture.isOpened():
         raise VideoError("no video that OpenCV can open: damaged, cut off, or no video")
     return capture
 
 
 def count_frames(path: pathlib.Path) -> int:
-    """How many frames the header promises, or, where it is silent, the stream holds.
+    """Number of frames that can be decoded.
+
+    The header's count is returned where the file is whole, shows all it holds (no edit
+    list that trims), and has as many packets; only other videos are decoded.
 
     Raises:
-      VideoError: as `open_video`, or there is no frame at all.
+      VideoError: as `open_video`; truncated, or no frame at all.
     """
     if path.is_dir():
         return len(_pictures(path))
@@ -71,25 +92,47 @@ def count_frames(path: pathlib.Path) -> int:
         return 1
     if path.suffix.lower() in HDF5:
         with open_hdf5(path) as file:
-            return len(_colours(path, file))
+            return len(_colors(path, file))
     capture, total = _counted(path)
     capture.release()
     return total
 
 
 def _counted(path: pathlib.Path) -> tuple[cv2.VideoCapture, int]:
-    """A video before its first frame, and how many it has."""
+    """A video before its first frame, and `count_frames` of it."""
     capture = open_video(path)
-    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    if total > 0:
-        return capture, total
+    promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    cut = containers.is_cut(path)
+    if (
+        not cut
+        and 0 < promised == _packets(path)
+        and not containers.is_trimmed(path, promised)
+    ):
+        return capture, promised
     total = 0
     while capture.grab():
         total += 1
     capture.release()
+    if cut:
+        total = max(total - 1, 0)  # half of the last frame may be missing
+        if total < WHOLE * promised:
+            raise VideoError(
+                f"truncated: the container announces {promised} frames and more bytes"
+                f" than the file has; {total} whole frames could be decoded"
+            )
     if total == 0:
         raise VideoError("no frame could be decoded")
     return open_video(path), total
+
+
+def _packets(path: pathlib.Path) -> int:
+    """Number of encoded frames in the file; reading them decodes nothing."""
+    capture = open_video(path, cv2.CAP_PROP_FORMAT, -1)
+    count = 0
+    while capture.grab():
+        count += 1
+    capture.release()
+    return count
 
 
 def read_clips(
@@ -103,33 +146,106 @@ def read_clips(
     Args:
       path: video, recording, folder of frames, or picture.
       ends: from the number of frames to the clips' current frames, ascending and none
-        below `frames` - 1; not asked for a picture, whose one clip ends in frame 0.
-      frames: of a clip.
+        below `frames` - 1; not called for a picture, whose one clip ends in frame 0.
+        Called again with the number of decoded frames where decoding stops early: the
+        clips after the last one yielded are then those of the second call.
+      frames: number of frames of a clip.
       rotate: degrees clockwise by which the stored frames are turned; a container that
         itself names a rotation is turned by that, and by nothing else.
 
     Raises:
-      VideoError: empty, no video, too short, or truncated.
+      VideoError: empty, no video, too short, truncated, or damaged.
     """
     if is_picture(path) and not path.is_dir():
         yield 0, [turn(read_picture(path), rotate)] * frames
         return
-    capture = None
+    capture, total = _opened(path)
+    done = -1
+    while True:
+        if total < frames:
+            raise VideoError(f"{total} frames, but a clip needs {frames}")
+        last = [end for end in ends(total) if end > done]
+        stream = _stream(path, capture, _frames_of(last, frames), rotate)
+        try:
+            for done, images in _clips(stream, last, frames):
+                yield done, images
+        except _Fewer as early:
+            _require_most(early.frames, total)
+            capture, total = open_video(path), early.frames
+        else:
+            return
+
+
+def read_frames(path: pathlib.Path) -> Iterator[np.ndarray]:
+    """Yield all frames as BGR images [H, W, 3], those after the first damaged one excepted.
+
+    Args:
+      path: video, recording, folder of frames, or picture.
+
+    Raises:
+      VideoError: as `read_clips`.
+    """
+    if is_picture(path) and not path.is_dir():
+        yield read_picture(path)
+        return
+    capture, total = _opened(path)
+    try:
+        for _, image in _stream(path, capture, range(total), 0):
+            yield image
+    except _Fewer as early:
+        _require_most(early.frames, total)
+
+
+def time_stamps(path: pathlib.Path) -> np.ndarray | None:
+    """Time of each frame of a video in seconds [frames], from the container.
+
+    None for pictures, folders and recordings, which store no times, and for a video
+    whose times are all equal or decrease.
+
+    Raises:
+      VideoError: as `count_frames`.
+    """
+    if path.is_dir() or is_picture(path) or path.suffix.lower() in HDF5:
+        return None
+    capture, total = _counted(path)
+    times = []
+    while len(times) < total and capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    capture.release()
+    ascending = (np.diff(times) >= 0).all() and times[0] < times[-1]
+    return np.array(times) if ascending else None
+
+
+def _opened(path: pathlib.Path) -> tuple[cv2.VideoCapture | None, int]:
+    """An open video (None for a recording or folder), and the number of frames."""
     if path.is_dir() or path.suffix.lower() in HDF5:
-        total = count_frames(path)
-    else:  # opening a short video costs as much as decoding it
-        capture, total = _counted(path)
-    if total < frames:
-        raise VideoError(f"{total} frames, but a clip needs {frames}")
-    last = ends(total)
-    wanted = sorted({i for end in last for i in range(end - frames + 1, end + 1)})
+        return None, count_frames(path)
+    return _counted(path)  # opening a short video costs as much as decoding it
+
+
+def _frames_of(ends: list[int], frames: int) -> list[int]:
+    """All frames of the clips with these current frames, ascending."""
+    return sorted({i for end in ends for i in range(end - frames + 1, end + 1)})
+
+
+def _clips(stream, ends: list[int], frames: int):
+    """(current frame index, images) of the clips, from a stream of their frames."""
     held: dict[int, np.ndarray] = {}
-    for index, image in _stream(path, capture, total, wanted, rotate):
+    for index, image in stream:
         held[index] = image
-        if index in last:
+        if index in ends:
             first = index - frames + 1
             held = {i: image for i, image in held.items() if i >= first}
             yield index, [held[i] for i in range(first, index + 1)]
+
+
+def _require_most(decoded: int, total: int) -> None:
+    """Raise VideoError if too many frames of a whole file cannot be decoded."""
+    if decoded < WHOLE * total:
+        raise VideoError(
+            f"damaged: {total} frames are in the file, and decoding stopped after"
+            f" {decoded}"
+        )
 
 
 def turn(image: np.ndarray, rotate: int) -> np.ndarray:
@@ -138,14 +254,24 @@ def turn(image: np.ndarray, rotate: int) -> np.ndarray:
 
 
 def read_picture(path: pathlib.Path) -> np.ndarray:
-    """A picture as BGR [H, W, 3] uint8, or VideoError with the reason."""
+    """A picture, upright, as BGR [H, W, 3] uint8.
+
+    Raises:
+      VideoError: missing, empty, truncated, or not decodable; the text is the reason.
+    """
     _require_content(path)
+    content = path.read_bytes()
+    if pictures.is_truncated(content):
+        raise VideoError("truncated: the picture has no end")
     try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = pictures.decode(path, content)
     except cv2.error as error:  # a header that promises an absurd size
         raise VideoError(f"no picture that OpenCV can read: {error}") from error
     if image is None:
-        raise VideoError("no picture that OpenCV can read: damaged, or no picture")
+        raise VideoError(
+            "no picture that OpenCV can read: damaged, cut off, no picture, or a layout"
+            " that it does not support"
+        )
     return image
 
 
@@ -156,49 +282,48 @@ def _require_content(path):
         raise VideoError("the file is empty (0 bytes)")
 
 
-def _stream(path, capture, total, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
+def _stream(path, capture, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
     """(index, image) of the wanted frames, ascending."""
     if capture:
-        return _from_video(capture, total, wanted, rotate)
+        return _from_video(capture, wanted, rotate)
     if path.is_dir():
         return _from_folder(path, wanted, rotate)
     return _from_hdf5(path, wanted, rotate)
 
 
-def _from_video(capture, total, wanted, rotate):
+def _from_video(capture, wanted, rotate):
+    """Raises `_Fewer` where decoding stops before the last wanted frame."""
     if capture.get(cv2.CAP_PROP_ORIENTATION_META):
         rotate = 0  # OpenCV has turned the frames by it already
     left = set(wanted)
     try:
-        for index in range(wanted[-1] + 1):
+        for index in range(max(left, default=-1) + 1):
             if not capture.grab():
-                if index < WHOLE * total:
-                    raise VideoError(
-                        f"truncated: the header promises {total} frames, {index} could"
-                        " be decoded"
-                    )
-                return
+                raise _Fewer(index)
             if index in left:
-                yield index, turn(capture.retrieve()[1], rotate)
+                good, image = capture.retrieve()
+                if not good:
+                    raise VideoError(f"damaged: frame {index} cannot be converted")
+                yield index, turn(image, rotate)
     finally:
         capture.release()
 
 
 def _from_folder(path, wanted, rotate):
-    pictures = _pictures(path)
+    found = _pictures(path)
     for index in wanted:
         try:
-            yield index, turn(read_picture(pictures[index]), rotate)
+            yield index, turn(read_picture(found[index]), rotate)
         except VideoError as error:
-            raise VideoError(f"frame {pictures[index].name}: {error}") from error
+            raise VideoError(f"frame {found[index].name}: {error}") from error
 
 
 def _from_hdf5(path, wanted, rotate):
     with open_hdf5(path) as file:
-        colours = _colours(path, file)
+        colors = _colors(path, file)
         for index in wanted:
             # RGB, channels first.
-            image = np.ascontiguousarray(colours[index][::-1].transpose(1, 2, 0))
+            image = np.ascontiguousarray(colors[index][::-1].transpose(1, 2, 0))
             yield index, turn(image, rotate)
 
 
@@ -242,5 +367,5 @@ def hdf5_array(path: pathlib.Path, file: h5py.File, key: str, shape: tuple):
     return array
 
 
-def _colours(path, file):
+def _colors(path, file):
     return hdf5_array(path, file, "Color_Data", (None, 3, None, None))
