@@ -15,32 +15,17 @@ from nasfas_jax.errors import InputError
 EXPECTED = (
     pathlib.Path(__file__).parents[2] / "shared" / "reference" / "expected_counts.json"
 )
+HASHES = json.loads(
+    pathlib.Path(__file__).with_name("protocol_hashes.json").read_text()
+)
 REPLAY_TRAIN = (1, 2, 4, 6, 7, 8, 12, 16, 18, 25, 27, 103, 105, 108, 110)
 REPLAY_DEVEL = (3, 5, 10, 15, 17, 22, 29, 30, 101, 111, 113, 114, 116, 118, 119)
 REPLAY_TEST = (*range(40, 60),)  # any twenty others
 MSU_TRAIN = (2, 3, 5, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55)
 MSU_TEST = (
-    1,
-    13,
-    14,
-    23,
-    24,
-    26,
-    28,
-    29,
-    30,
-    32,
-    33,
-    35,
-    36,
-    37,
-    39,
-    42,
-    48,
-    49,
-    50,
-    51,
-)
+    1, 13, 14, 23, 24, 26, 28, 29, 30, 32, 33, 35, 36,
+    37, 39, 42, 48, 49, 50, 51,
+)  # fmt: skip
 # Videos of SiW by part, type and medium; their sums are the official counts.
 SIW = {
     ("Train", 1): {1: 357, 2: 357},
@@ -200,6 +185,24 @@ def test_official_files_give_official_counts_and_disjoint_subjects(videos, name)
         people[0] & people[1] or people[2] & (people[0] | people[1])
     )
     assert all(one.split == part for part in sources.SPLITS for one in lists.part(part))
+    # Whoever cites a hash finds the same lists in every version.
+    assert lists.hash == HASHES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "subjects"),
+    [
+        ("siw@1", (80, 10, 75)),  # ten as in bob.db.siw
+        ("casia_mfsd@all", (15, 5, 30)),  # five as in bob.pad.face
+        ("msu_mfsd@all", (12, 3, 20)),  # one fold of five
+        ("three_dmad@by_subject", (7, 5, 5)),  # as in bob
+        ("hkbu_mars@by_subject", (5, 3, 4)),
+        ("casia_surf_3dmask@by_subject", (24, 8, 16)),
+    ],
+)
+def test_as_many_subjects_are_held_out_as_documented(videos, name, subjects):
+    counts = protocols.get(name).lists(videos).counts
+    assert tuple(c["subjects"] for c in counts.values()) == subjects
 
 
 def test_oulu_counts_are_those_of_the_reference(videos, official):
