@@ -1,11 +1,13 @@
 """Files that are whole or not there, and folders that one process writes at a time."""
 
 import contextlib
+import csv
 import fcntl
+import io
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nasfas_jax import names
@@ -33,6 +35,15 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write a text file, whole or not at all; line ends stay as they are."""
     with whole(path) as part:
         part.write_bytes(text.encode())
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """The rows as CSV with a header, lines ending in a line feed."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:

@@ -249,4 +249,8 @@ def test_depth_files_are_no_pictures_of_their_own(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / name), grey)
     found = sources.list_videos("own_data", tmp_path)
-    assert [one.video for one in found] == ["live/a.png"]
+    assert {one.video: one.problem for one in found} == {
+        "live/a.png": "",
+        # There is no video b to belong to: it is named, not lost.
+        "spoof/print/b_depth/0007.png": "named as a depth map, but not of a file beside it",
+    }

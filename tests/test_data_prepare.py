@@ -331,11 +331,9 @@ def test_folders_name_subject_attack_type_and_split(tmp_path):
         "development/spoof/d.png",
         "train/live/notes.txt",
     )
-    found = {
-        s.video: (s.subject, s.attack_type, s.label, s.split)
-        for s in sources.list_videos("own_data", tmp_path)
-    }
-    assert found == {
+    *found, note = sources.list_videos("own_data", tmp_path)
+    assert note.problem == "files ending in '.txt' are not read"
+    assert {s.video: (s.subject, s.attack_type, s.label, s.split) for s in found} == {
         "train/live/ann/day/1.mp4": ("ann", "live", 1, "train"),
         "test/spoof/mask/bob/2.JPG": ("bob", "mask", 0, "test"),
         "development/spoof/print/c.avi": ("c", "print", 0, "development"),

@@ -62,6 +62,7 @@ def run(
     runner = parsed.view_as(pipeline_options.StandardOptions).runner or RUNNER
     config = tfds.download.DownloadConfig(beam_options=parsed, beam_runner=runner)
     with prepare.claim(data_dir, dataset, tools.recipe):
+        found = prepare.keep_splits(found, data_dir)
         folder = prepare.extracted_folder(data_dir, tools.recipe)
         missing = [one for one in found if prepare.read_row(one, folder) is None]
         with beam.Pipeline(runner=runner, options=parsed) as pipeline:

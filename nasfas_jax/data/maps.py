@@ -13,6 +13,7 @@ Depth files are grey pictures of the whole frame in any size, 255 nearest, 0 bac
   '_' and a suffix `_depth...`: `121.png`, `0121.jpg`, `6_3_20_5_121_depth1D.jpg`.
 """
 
+import os
 import pathlib
 import re
 from collections import Counter
@@ -20,6 +21,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from nasfas_jax import names
 from nasfas_jax.data import faces, labels, video
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.data.sources import Annotation, VideoSource
@@ -111,14 +113,14 @@ def depth_files(path: pathlib.Path) -> dict[int, pathlib.Path]:
     """Depth pictures of a source file by frame; empty where there are none."""
     pictures, folder = _beside(path)
     if video.is_picture(path):
-        there = [file for file in pictures if file.is_file()]
+        there = [file for file in pictures if os.path.isfile(file)]
         return {0: there[0]} if there else {}
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return {}
     numbered = {}
     for file in sorted(folder.iterdir()):
         match = FRAME.fullmatch(file.stem)
-        if match and video.is_picture(file):
+        if match and video.is_picture(file) and not names.is_ignored(file.name):
             numbered[int(match[1])] = file
     if not numbered:
         raise video.VideoError(
@@ -132,11 +134,15 @@ def depth_stamp(path: pathlib.Path) -> list[int]:
     """Changes when depth files of a source file come or go."""
     pictures, folder = _beside(path)
     beside = pictures if video.is_picture(path) else [folder]
-    return [file.stat().st_mtime_ns for file in beside if file.exists()]
+    return [file.stat().st_mtime_ns for file in beside if os.path.exists(file)]
 
 
 def _beside(path: pathlib.Path) -> tuple[list[pathlib.Path], pathlib.Path]:
-    """A picture's depth files, and a video's folder of them, there or not."""
+    """Paths of a picture's depth files and of a video's folder of them.
+
+    They need not exist, and may be too long for the system to ask for: `os.path` takes
+    such a path for an absent one, `pathlib` raises.
+    """
     folder = path.with_name(path.stem + "_depth")
     return [path.with_name(folder.name + suffix) for suffix in (".jpg", ".png")], folder
 

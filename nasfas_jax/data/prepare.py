@@ -2,20 +2,21 @@
 
 A prepared folder holds::
 
-    extracted/<recipe hash>/<video>.clips one a source file; what makes a restart cheap
-    <dataset>/1.0.0/                      the records (TFDS, ArrayRecord)
-    manifest.csv                          a row for every source file
-    clips.csv                             a row for every record, in their order
-    recipe.json                           written last: the folder is complete
+    extracted/<recipe hash>/*.clips  one file a video, named by a hash of the video's id,
+                                     so that a restart is cheap
+    <dataset>/1.0.0/                 the records (TFDS, ArrayRecord)
+    manifest.csv                     a row for every source file
+    splits.csv                       the split of each person (`splits`)
+    clips.csv                        a row for every record, in their order
+    recipe.json                      written last: the folder is complete
 
-Every file appears under its name only when it is whole.
+Every file appears under its name only when it is whole. When the sources have changed,
+`recipe.json` is removed first, so that no folder is complete with mixed content.
 """
 
-import csv
 import dataclasses
 import errno
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -29,7 +30,7 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nasfas_jax import files
+from nasfas_jax import files, names
 from nasfas_jax.data import (
     builder,
     extract,
@@ -38,8 +39,10 @@ from nasfas_jax.data import (
     maps,
     recipe,
     sources,
+    splits,
     video,
 )
+from nasfas_jax.data.datasets.base import Sidecar
 from nasfas_jax.data.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
@@ -145,8 +148,20 @@ def prepare_videos(
     """`prepare` of the files in a list; `config` is for TFDS, as in `builder.pack`."""
     data_dir = pathlib.Path(data_dir)
     with claim(data_dir, dataset, tools.recipe):
+        found = keep_splits(found, data_dir)
         rows = extract_all(found, tools, data_dir, workers, progress)
         return finish(dataset, found, rows, data_dir, tools.recipe, config)
+
+
+def keep_splits(
+    found: Sequence[sources.VideoSource], data_dir: pathlib.Path
+) -> list[sources.VideoSource]:
+    """The sources with the splits that `data_dir` has recorded for their subjects."""
+    return splits.keep(found, *_split_tables(data_dir))
+
+
+def _split_tables(data_dir: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    return data_dir / splits.FILE, data_dir / MANIFEST
 
 
 def finish(
@@ -157,11 +172,63 @@ def finish(
     settings: recipe.Recipe,
     config: tfds.download.DownloadConfig | None = None,
 ) -> Summary:
-    """Manifest and records of files that are extracted, whose `rows` are given."""
-    files.write_text(data_dir / MANIFEST, _csv(COLUMNS, rows))
+    """Writes manifest, splits and records of extracted files.
+
+    Args:
+      dataset: its name.
+      found: the files, with their splits from `keep_splits`.
+      rows: of the manifest, one a file.
+      data_dir: the prepared folder.
+      settings: how the files were extracted.
+      config: of TFDS, as in `builder.pack`.
+    """
+    folder = extracted_folder(data_dir, settings)
+    usable = [
+        (source, _extracted_path(source, folder))
+        for source, row in zip(found, rows, strict=True)
+        if row["status"] == OK
+    ]
+    table = files.csv_text((*builder.TEXTS, *builder.NUMBERS), _clips(usable))
+    marks = json.dumps([_fingerprint(source) for source, _ in usable])
+    content = hashlib.sha256((table + marks).encode()).hexdigest()
+    complete = data_dir / recipe.FILE
+    packed = complete.exists() and recipe.read(data_dir)["content"] == content
+    if not packed:
+        complete.unlink(missing_ok=True)
+    splits.write(found, *_split_tables(data_dir))
+    files.write_text(data_dir / MANIFEST, files.csv_text(COLUMNS, rows))
     _require_usable(rows, data_dir / MANIFEST)
-    _pack(dataset, found, rows, settings, data_dir, config)
+    if not packed:
+        shutil.rmtree(data_dir / dataset, ignore_errors=True)
+        records = builder.pack(dataset, usable, data_dir, settings.image_size, config)
+        files.write_text(data_dir / CLIPS, table)
+        about = {
+            "dataset": dataset,
+            "records": records.relative_to(data_dir).as_posix(),
+            "recipe": dataclasses.asdict(settings),
+            "hash": settings.hash,
+            "content": content,
+        }
+        files.write_json(complete, about)
+    _remove_others(found, folder)
     return Summary(data_dir, settings, rows)
+
+
+def _clips(usable: builder.Videos) -> list[dict]:
+    clips = []
+    for source, path in usable:
+        about = path and extracted.read_about(path)
+        assert about is not None  # its row was read
+        clips += builder.clips_of(source, about["ends"])
+    return clips
+
+
+def _remove_others(found: Sequence[sources.VideoSource], folder: pathlib.Path) -> None:
+    """Removes what was extracted from files that are no longer there, or was cut off."""
+    wanted = {_extracted_path(source, folder) for source in found}
+    for path in folder.iterdir():
+        if path not in wanted:
+            path.unlink()
 
 
 @contextmanager
@@ -200,7 +267,7 @@ def extract_all(
 ) -> list[dict]:
     """Extract what is not yet; rows of the manifest, in the order of `found`."""
     folder = extracted_folder(data_dir, tools.recipe)
-    if not all(_extracted_path(source, folder).exists() for source in found):
+    if not all(one.problem or _extracted_path(one, folder).exists() for one in found):
         warm_up(tools.recipe)
 
     def one(source):
@@ -233,18 +300,16 @@ def warm_up(settings: recipe.Recipe) -> None:
 
 def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
     """Extract one file into the folder; returns what the manifest says about it."""
-    row = {"frames": 0, "clips": 0, "status": LEFT_OUT, "reason": ""}
-    row |= {"box_source": "", "depth_source": "", "map_source": ""}
     arrays = {}
     try:
         result = extract.extract(source, *tools)
     except video.VideoError as error:
-        row["reason"] = str(error)
+        row = _left_out(str(error))
     else:
         arrays = result.arrays
-        row |= {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
-        row |= {"box_source": result.box_source, "depth_source": result.depth_source}
-        row |= {"map_source": result.map_source}
+        row = {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
+        row |= {"reason": "", "box_source": result.box_source}
+        row |= {"depth_source": result.depth_source, "map_source": result.map_source}
     about = {"of": _fingerprint(source), "row": row}
     about["ends"] = [int(end) for end in arrays.get("frame", ())]
     extracted.write(_extracted_path(source, folder), about, arrays)
@@ -252,64 +317,53 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
 
 
 def read_row(source, folder: pathlib.Path) -> dict | None:
-    """The row of a file that is extracted already, if it is still the same file."""
+    """The row of a file that is extracted already, if it is still the same file.
+
+    A file with a `problem` is never opened, and its row is known at once.
+    """
+    if source.problem:
+        return _left_out(source.problem)
     about = extracted.read_about(_extracted_path(source, folder))
     fresh = about is not None and about["of"] == _fingerprint(source)
     return about["row"] if about is not None and fresh else None
 
 
+def _left_out(reason: str) -> dict:
+    row = {"frames": 0, "clips": 0, "status": LEFT_OUT}
+    row |= {"reason": names.printable(reason)}
+    return row | {"box_source": "", "depth_source": "", "map_source": ""}
+
+
 def _fingerprint(source) -> list:
     """What an extracted file depends on besides the recipe."""
-    stat = source.path.stat() if source.path.exists() else None
+    beside = source.annotation
+    annotation = beside.path if isinstance(beside, Sidecar) else None
     return [
-        *(stat and stat.st_size, stat and stat.st_mtime_ns, source.label),
-        *(source.split == "train", source.rotate, source.problem),
+        *(*_stamp(source.path), source.label, source.split == "train", source.rotate),
         *maps.depth_stamp(source.path),
+        *(_stamp(annotation) if annotation else ()),
     ]
 
 
-def _extracted_path(source, folder) -> pathlib.Path:
-    return folder / (source.video + extracted.SUFFIX)
+def _stamp(path: pathlib.Path) -> tuple[int, int] | tuple[None, None]:
+    """Size and time of change of a file; None if it is absent."""
+    if not path.exists():
+        return None, None
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _extracted_path(source, folder: pathlib.Path) -> pathlib.Path:
+    """A short name: a file's own may already be as long as the system allows."""
+    digest = hashlib.sha256(source.video.encode()).hexdigest()
+    return folder / (digest[:32] + extracted.SUFFIX)
 
 
 def _describe(source, settings) -> dict:
-    names = ("video", "subject", "domain", "attack_type", "label", "split")
-    row = {name: getattr(source, name) for name in (*names, "split_source")}
+    facts = ("video", "subject", "domain", "attack_type", "label", "split")
+    row = {name: getattr(source, name) for name in (*facts, "split_source")}
     row["attributes"] = json.dumps(dict(source.attributes), sort_keys=True)
-    return row | {"path": str(source.path), "recipe": settings.hash}
-
-
-def _pack(dataset, found, rows, settings, data_dir, config) -> None:
-    """Pack the usable videos, unless the records there are already these."""
-    folder = data_dir / "extracted" / settings.hash
-    usable = [
-        (source, _extracted_path(source, folder))
-        for source, row in zip(found, rows, strict=True)
-        if row["status"] == OK
-    ]
-    clips = []
-    for source, path in usable:
-        about = extracted.read_about(path)
-        assert about is not None  # its row was read
-        clips += builder.clips_of(source, about["ends"])
-    table = _csv((*builder.TEXTS, *builder.NUMBERS), clips)
-    marks = json.dumps([_fingerprint(source) for source, _ in usable])
-    content = hashlib.sha256((table + marks).encode()).hexdigest()
-    complete = data_dir / recipe.FILE
-    if complete.exists() and recipe.read(data_dir)["content"] == content:
-        return
-    complete.unlink(missing_ok=True)
-    shutil.rmtree(data_dir / dataset, ignore_errors=True)
-    packed = builder.pack(dataset, usable, data_dir, settings.image_size, config)
-    files.write_text(data_dir / CLIPS, table)
-    about = {
-        "dataset": dataset,
-        "records": packed.relative_to(data_dir).as_posix(),
-        "recipe": dataclasses.asdict(settings),
-        "hash": settings.hash,
-        "content": content,
-    }
-    files.write_json(complete, about)
+    return row | {"path": names.printable(str(source.path)), "recipe": settings.hash}
 
 
 def _require_usable(rows: Sequence[dict], manifest) -> None:
@@ -354,11 +408,3 @@ def full_disk(data_dir: pathlib.Path) -> Iterator[None]:
             " the extracted clips and the packed records; make room, or choose another"
             " folder. What is finished is kept: the same command goes on from there."
         ) from error
-
-
-def _csv(columns: Sequence[str], rows: Sequence[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

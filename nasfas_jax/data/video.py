@@ -21,6 +21,7 @@ import cv2
 import h5py
 import numpy as np
 
+from nasfas_jax import names
 from nasfas_jax.data import containers, pictures
 
 # Decoder errors are recorded in the manifest instead of printed to stderr; FFmpeg reads
@@ -28,8 +29,21 @@ from nasfas_jax.data import containers, pictures
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 
-PICTURES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+# Suffixes of what OpenCV's wheel decodes. A GIF is a video: it is read frame by frame.
+PICTURES = frozenset(
+    {
+        *(".apng", ".avif", ".bmp", ".dib", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg"),
+        *(".jpg", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff"),
+        ".webp",
+    }
+)
+VIDEOS = frozenset(
+    {
+        *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2ts"),
+        *(".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg"),
+        *(".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv"),
+    }
+)
 HDF5 = frozenset({".h5", ".hdf5"})
 
 TURNS = {
@@ -276,8 +290,14 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
 
 
 def _require_content(path):
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # OpenCV 4.14 ends the whole process
+        raise VideoError("its path is no valid UTF-8, rename it") from None
     if not path.is_file():
         raise VideoError("the file is missing")
+    if not os.access(path, os.R_OK):
+        raise VideoError("no permission to read the file")
     if path.stat().st_size == 0:
         raise VideoError("the file is empty (0 bytes)")
 
@@ -329,7 +349,11 @@ def _from_hdf5(path, wanted, rotate):
 
 def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
     """The frames in a folder: 2.png before 10.png."""
-    found = [path for path in folder.iterdir() if is_picture(path)]
+    found = [
+        path
+        for path in folder.iterdir()
+        if is_picture(path) and not names.is_ignored(path.name)
+    ]
     if not found:
         raise VideoError("the folder holds no pictures")
 

@@ -3,35 +3,46 @@
 Listing looks at names only: no video is opened.
 """
 
+import collections
 import dataclasses
 import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from nasfas_jax import names
 from nasfas_jax.data.annotations import Annotation
 from nasfas_jax.data.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
 LIVE = "live"
+#: `VideoSource.split_source` where `split_by_subject` or a folder decided.
+BY_SUBJECT, BY_FOLDER = "by subject", "folder"
+
+# What would be ambiguous in a clip's name, which is VIDEO#FRAME, or breaks a line.
+UNSAFE = re.compile("[%#\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoSource:
-    """One source file and everything its folder and name say about it.
+    """A source file and the facts that its folder and name state.
+
+    `subject`, `domain` and `attack_type` are stored as `names.normalize` gives them, so
+    that two Unicode spellings are one name; `path` stays as it is on disk.
 
     Attributes:
       path: the file, or the folder that holds its frames as pictures.
-      video: unique id, the path below the dataset's folder with '/', suffix included;
-        '#' is written '%23', for it divides video and frame in a clip's name.
-      subject: who is seen; no subject is in two splits.
+      video: unique id, see `video_id`.
+      subject: the person seen; no subject is in two splits.
       domain: dataset or capture condition.
-      attack_type: 'live', or the kind of spoof.
+      attack_type: 'live', or the type of the attack.
       label: live 1, spoof 0.
-      split: 'train', 'development' or 'test'; '' where `problem` is said.
+      split: 'train', 'development' or 'test'; '' if there is a `problem`.
       split_source: what decided the split.
       annotation: reads the video's annotation from `path`; None where there is none.
       attributes: what the file's name says beyond that, numbers without padding.
@@ -53,6 +64,10 @@ class VideoSource:
     attributes: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     rotate: int = 0
     problem: str = ""
+
+    def __post_init__(self):
+        for field in ("subject", "domain", "attack_type"):
+            object.__setattr__(self, field, names.normalize(getattr(self, field)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,26 +114,28 @@ class Sidecar:
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """The names below a folder, relative and with '/'."""
+    """The paths of all files below a folder, relative and with '/'."""
 
     root: pathlib.Path
     names: frozenset[str]
 
     @classmethod
     def walk(cls, root: pathlib.Path, dataset: str, layout: str) -> "Tree":
-        """All files below `root` but hidden ones; links to folders are followed.
+        """Lists all files below `root`.
+
+        Hidden and system files and folders (`names.is_ignored`) are skipped. Links to
+        folders are followed, except into a folder that is being walked already.
 
         Raises:
           InputError: there is no such folder, or one in it cannot be listed.
         """
         require_folder(root, dataset, layout)
         start = len(os.path.join(root, ""))
-        names = []
-        for folder, _, files in os.walk(root, onerror=_refuse, followlinks=True):
+        found = []
+        for folder, files in _walk(root):
             below = folder[start:].replace(os.sep, "/")
-            seen = [name for name in files if not name.startswith(".")]
-            names += [f"{below}/{name}" if below else name for name in seen]
-        return cls(root, frozenset(names))
+            found += [f"{below}/{name}" if below else name for name in files]
+        return cls(root, frozenset(found))
 
     def picture_folders(self) -> set[str]:
         """The folders in which pictures lie."""
@@ -205,7 +222,7 @@ def source(
     """A `VideoSource` of the path `name` below `root`; the label is the attack type's."""
     return VideoSource(
         path=root / name,
-        video=name.replace("#", "%23"),
+        video=video_id(name),
         subject=f"{dataset}/{subject}",
         domain=dataset,
         label=int(facts["attack_type"] == LIVE),
@@ -260,48 +277,113 @@ def require_some(
     """Raise InputError, with what lies in `root`, if nothing was found."""
     if found:
         return
-    held = sorted(path.name for path in root.iterdir())[:8]
     first = f" The first video in it is {strays[0].video}." if strays else ""
     raise InputError(
         f"{dataset} found none of its videos under {root}. Expected there {layout};"
-        f" it holds {', '.join(held) or 'nothing'}.{first}"
+        f" it holds {content(root)}.{first}"
     )
 
 
-def split_by_subject(sources: Sequence[VideoSource]) -> list[VideoSource]:
-    """Cut into train, development and test, each subject wholly in one of them.
+def content(root: pathlib.Path, most: int = 8) -> str:
+    """The first names in a folder, for a message."""
+    held = sorted(p.name for p in root.iterdir() if not names.is_ignored(p.name))
+    return ", ".join(map(names.printable, held[:most])) or "nothing"
 
-    Subjects that are only live, only spoof, and both are dealt out separately, in the
-    order of a hash of their name, so that each part gets live and spoof as far as there
-    are subjects.  Of n subjects, about a fifth (at least one) go to test and to
-    development each, the rest to train; two subjects are one for train and one for
-    test, a single one is for train.  Nothing is used twice, so that a small collection
-    has parts without live or without spoof.
+
+def identity(name: str) -> str:
+    """The person or attack type that a user's folder or file name stands for.
+
+    Normalized (`names.normalize`) and in lower case: a person who is spelled in two ways
+    must not be taken for two.
+
+    >>> identity("Ann  B") == identity(" ann b")
+    True
+    """
+    return names.normalize(name).casefold()
+
+
+def split_by_subject(
+    sources: Sequence[VideoSource], known: Mapping[str, str] = MappingProxyType({})
+) -> list[VideoSource]:
+    """Assigns whole subjects to train, development and test.
+
+    A subject in `known` keeps its split. The others, in the order of a hash of their
+    name, fill test and then development until each has a fifth of the subjects (rounded,
+    at least one); the rest go to train. The first subject is for train, two are one for
+    train and one for test. Subjects that are only live, only spoof, and both are assigned
+    separately, so that each split gets live and spoof as far as there are subjects; in a
+    small collection a split may lack one of them.
+
+    Args:
+      sources: all files; those with a `problem` are returned as they are and do not count.
+      known: splits of subjects that were assigned before.
     """
     kinds: dict[str, set[int]] = {}
     for one in sources:
-        kinds.setdefault(one.subject, set()).add(one.label)
+        if not one.problem:
+            kinds.setdefault(one.subject, set()).add(one.label)
     split_of = {}
     for kind in ({0}, {1}, {0, 1}):
         group = sorted((s for s, k in kinds.items() if k == kind), key=name_hash)
-        held = max(1, round(len(group) / 5))
-        test, development = (held * (len(group) > n) for n in (1, 2))
-        for i, subject in enumerate(group):
-            part = (i >= test) + (i >= test + development)
-            split_of[subject] = ("test", "development", "train")[part]
+        split_of |= _fill(group, known)
     return [
-        dataclasses.replace(one, split=split_of[one.subject], split_source="by subject")
+        one
+        if one.problem
+        else dataclasses.replace(
+            one, split=split_of[one.subject], split_source=BY_SUBJECT
+        )
         for one in sources
     ]
 
 
-def video_id(path: pathlib.Path, root: pathlib.Path) -> str:
-    """The id of a file: its path below `root`.
+def _fill(group: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
+    """The split of each subject of a group; see `split_by_subject`."""
+    share = max(1, round(len(group) / 5))
+    sizes = {"test": share * (len(group) > 1), "development": share * (len(group) > 2)}
+    split_of = {subject: known[subject] for subject in group if subject in known}
+    counts = collections.Counter(split_of.values())
+    for subject in group:
+        if subject not in split_of:
+            split = next((s for s, size in sizes.items() if counts[s] < size), "train")
+            split_of[subject] = split
+            counts[split] += 1
+    return split_of
 
-    >>> video_id(pathlib.Path("data/live/a#1.mp4"), pathlib.Path("data"))
-    'live/a%231.mp4'
+
+def video_id(name: str) -> str:
+    """The id of the file with the path `name` below the dataset's folder.
+
+    '#', which divides video and frame in a clip's name, '%', control characters and
+    bytes that are not UTF-8 are percent-encoded.
+
+    >>> video_id("live/a#1, 50%.mp4")
+    'live/a%231, 50%25.mp4'
     """
-    return path.relative_to(root).as_posix().replace("#", "%23")
+    return UNSAFE.sub(
+        lambda match: urllib.parse.quote_from_bytes(os.fsencode(match[0]), ""), name
+    )
+
+
+def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder from `root` down, and the names of the files in it.
+
+    Raises:
+      InputError: a folder cannot be listed.
+    """
+    above = {
+        str(root): {os.path.realpath(root)}
+    }  # real paths from the root to a folder
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
+        trail = above.pop(folder)
+        yield folder, [name for name in files if not names.is_ignored(name)]
+        folders[:] = [name for name in folders if not names.is_ignored(name)]
+        for name in list(folders):
+            path = os.path.join(folder, name)
+            real = os.path.realpath(path)
+            if real in trail:
+                folders.remove(name)
+            else:
+                above[path] = trail | {real}
 
 
 def _refuse(error: OSError):

@@ -1,73 +1,173 @@
 """A user's own collection."""
 
+import dataclasses
+import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Sequence
 
 from nasfas_jax.data.datasets import base
 from nasfas_jax.data.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SUFFIXES = VIDEOS | PICTURES
+KINDS = {"live": 1, "spoof": 0}
+SPLIT_FOLDERS = {
+    "train": "train",
+    **dict.fromkeys(
+        ("development", "devel", "dev", "validation", "valid", "val"), "development"
+    ),
+    "test": "test",
+}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List a user's collection: `live/` and `spoof/<attack type>/`, nested at will.
+    """Lists a user's collection: `live/` and `spoof/<attack type>/`, nested at will.
 
     Below `live/` and below an attack type's folder the first folder, if any, names the
-    subject; a file that lies there directly is a subject of its own, named by its stem, so
-    that files of one person are told only by a folder of that person.
-    Folders `train/`, `development/` and `test/` above `live/` and `spoof/` give the
-    splits; without them `split_by_subject` does.  Depth maps (`data.maps`) may lie beside
-    the files.
+    subject; a file directly in it is a subject of its own, named by its stem, so that
+    files of one person are recognized only by a folder of that person. Names that
+    differ only in letter case, white space or Unicode form are one (`base.identity`).
+
+    Folders of `SPLIT_FOLDERS` above `live/` and `spoof/` give the splits; without them
+    `base.split_by_subject` does. Depth maps (`data.maps`) may lie beside the files and
+    are not listed. Every other file is, with a `problem` where it is not used.
 
     Raises:
-      InputError: no such folder, or neither `live/` nor `spoof/` in it.
+      InputError: no such folder, no video or picture in its place, or a person in two
+        split folders.
     """
-    base.require_folder(root, "own_data", DATASET.layout)
-    parts = [split for split in base.SPLITS if (root / split).is_dir()]
-    found = [
-        (path, kind, split)
-        for split in parts or [""]
-        for kind in ("live", "spoof")
-        for path in _media(root / split / kind)
-    ]
-    if not found:
-        names = sorted(p.name for p in root.iterdir())[:8]
+    tree = base.Tree.walk(root, "own_data", DATASET.layout)
+    names = sorted(tree.names - set(_depth_maps(tree.names)))
+    by_folder = any(split and kind for split, kind, _ in map(_place, names))
+    sources = _without_links([_source(root, name, by_folder) for name in names])
+    if all(one.problem for one in sources):
+        first = f" {sources[0].video}: {sources[0].problem}." if sources else ""
         raise InputError(
             f"own_data found no videos or pictures under {root}. Expected live/ and"
             " spoof/<attack type>/ there, or below train/, development/ and test/,"
             f" with files ending in {' '.join(sorted(SUFFIXES))};"
-            f" it holds {', '.join(names) or 'nothing'}."
+            f" it holds {base.content(root)}.{first}"
         )
-    sources = [_source(root, *one) for one in found]
-    return sources if parts else base.split_by_subject(sources)
+    if not by_folder:
+        return base.split_by_subject(sources)
+    _require_one_split(sources)
+    return sources
 
 
-def _source(root, path, kind, split):
-    below = path.relative_to(root / split / kind).parts
-    attack_type = base.LIVE
-    if kind == "spoof":
-        attack_type, below = (below[0], below[1:]) if len(below) > 1 else (kind, below)
-    return base.VideoSource(
-        path=path,
-        video=base.video_id(path, root),
-        subject=below[0] if len(below) > 1 else path.stem,
+def _place(name: str, by_folder: bool = True) -> tuple[str, str, list[str]]:
+    """Split and 'live' or 'spoof' of a file, each '' if there is none, and the rest.
+
+    Args:
+      name: path of the file below the collection.
+      by_folder: whether the first folder is a split's.
+    """
+    first, *below = name.split("/")
+    split = ""
+    if by_folder:
+        split = SPLIT_FOLDERS.get(base.identity(first), "")
+        first, *below = below or [""]
+    kind = base.identity(first)
+    return split, kind if below and kind in KINDS else "", below
+
+
+def _source(root: pathlib.Path, name: str, by_folder: bool) -> base.VideoSource:
+    """A file with the facts that its path states, or with the reason against it."""
+    split, kind, below = _place(name, by_folder)
+    attack_type, subject = base.LIVE, "unknown"
+    if kind:
+        if kind == "spoof":
+            attack_type, *below = below if len(below) > 1 else [kind, *below]
+        subject = below[0] if len(below) > 1 else os.path.splitext(below[0])[0]
+    source = base.VideoSource(
+        path=root / name,
+        video=base.video_id(name),
+        subject=base.identity(subject),
         domain="own_data",
-        attack_type=attack_type,
-        label=int(kind == "live"),
+        attack_type=base.identity(attack_type),
+        label=KINDS.get(kind, 0),
         split=split,
-        split_source="folder",
+        split_source=base.BY_FOLDER,
+    )
+    problem = ""
+    if not kind:
+        problem = _misplaced(name, split, by_folder)
+    elif _suffix(name) not in SUFFIXES:
+        problem = f"files ending in '{_suffix(name)}' are not read"
+    elif _in_depth_folder(name):
+        problem = "named as a depth map, but not of a file beside it"
+    elif source.attack_type == base.LIVE and kind == "spoof":
+        problem = "an attack type cannot be named 'live': rename the folder"
+    return _unused(source, problem) if problem else source
+
+
+def _unused(source: base.VideoSource, problem: str) -> base.VideoSource:
+    unknown = {"subject": "unknown", "attack_type": "unknown", "label": 0}
+    return dataclasses.replace(
+        source, **unknown, split="", split_source="", problem=problem
     )
 
 
-def _media(folder: pathlib.Path) -> Iterable[pathlib.Path]:
-    """Videos and pictures, but for depth maps: NAME_depth.png and what is in NAME_depth/."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not _is_depth(p.relative_to(folder)))
+def _misplaced(name: str, split: str, by_folder: bool) -> str:
+    """Where a file lies that is not in its place; the same text for a whole folder."""
+    expected, depth = "live/ and spoof/", 1
+    if split:
+        depth = 2
+    elif by_folder:
+        expected = "train/, development/ and test/"
+    folder = "/".join(name.split("/")[:-1][:depth])
+    return f"outside {expected}" + (f", in {folder}/" if folder else "")
 
 
-def _is_depth(path: pathlib.Path) -> bool:
-    return any(part.endswith("_depth") for part in (*path.parts[:-1], path.stem))
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def _depth_maps(names: Collection[str]) -> Iterator[str]:
+    """The depth maps: of S.jpg S_depth.jpg or .png, of S.mp4 pictures in S_depth/."""
+    files = set()
+    for name in names:
+        stem = os.path.splitext(name)[0]
+        if _suffix(name) in VIDEOS:
+            files.add(f"{stem}_depth")
+        elif _suffix(name) in PICTURES:
+            files |= {f"{stem}_depth.jpg", f"{stem}_depth.png"}
+    for name in names:
+        folder = os.path.dirname(name)
+        if name in files or (folder in files and _suffix(name) in PICTURES):
+            yield name
+
+
+def _in_depth_folder(name: str) -> bool:
+    """Whether a picture is named as a depth map."""
+    parts = os.path.splitext(name)[0].split("/")
+    return _suffix(name) in PICTURES and any(p.endswith("_depth") for p in parts)
+
+
+def _without_links(sources: Sequence[base.VideoSource]) -> list[base.VideoSource]:
+    """The sources; a file that is there twice, by a link, is used once."""
+    first: dict[str, str] = {}
+    kept = []
+    for one in sources:
+        if not one.problem:
+            same = first.setdefault(os.path.realpath(one.path), one.video)
+            if same != one.video:
+                one = _unused(one, f"a link to the same file as {same}")
+        kept.append(one)
+    return kept
+
+
+def _require_one_split(sources: Sequence[base.VideoSource]) -> None:
+    first: dict[str, base.VideoSource] = {}
+    for one in sources:
+        other = one if one.problem else first.setdefault(one.subject, one)
+        if other.split != one.split:
+            raise InputError(
+                f"own_data has the person '{one.subject}' both in {other.split}"
+                f" ({other.video}) and in {one.split} ({one.video}). Expected all files of"
+                " a person below one split's folder. A file directly in live/ or an attack"
+                " type's folder is a person named by the file: give two people two names"
+                " or a folder each."
+            )
 
 
 DATASET = base.Dataset(

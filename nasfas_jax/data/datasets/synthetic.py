@@ -24,7 +24,7 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     return [
         base.VideoSource(
             path=path,
-            video=base.video_id(path, root),
+            video=base.video_id(path.relative_to(root).as_posix()),
             annotation=read_annotation,
             **{name: entry[name] for name in names},
         )

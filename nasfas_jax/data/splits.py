@@ -1,0 +1,127 @@
+"""The split of each person of a user's collection, decided once for a prepared folder.
+
+`splits.csv` beside the records has a line for each person: the split, and what decided
+it. People keep their split when others are added, removed or renamed, and when they come
+back, so that nobody whom a network learned from becomes a test person later.
+"""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Sequence
+
+from nasfas_jax import files
+from nasfas_jax.data.datasets.base import (
+    BY_FOLDER,
+    BY_SUBJECT,
+    SPLITS,
+    VideoSource,
+    identity,
+    split_by_subject,
+)
+from nasfas_jax.errors import InputError
+
+FILE = "splits.csv"
+COLUMNS = ("subject", "split", "split_source")
+# Datasets with splits of their own need no memory.
+DECIDED = (BY_SUBJECT, BY_FOLDER)
+
+#: Subject to its split and what decided it.
+Assignment = dict[str, tuple[str, str]]
+
+
+def keep(found: Sequence[VideoSource], *tables: pathlib.Path) -> list[VideoSource]:
+    """The sources with the splits that were recorded for their subjects.
+
+    Only sources that were split by subject change; new subjects are assigned by
+    `split_by_subject` beside the recorded ones.
+
+    Args:
+      found: all sources of a dataset, as its reader lists them.
+      *tables: as in `read`.
+
+    Raises:
+      InputError: as `read`.
+    """
+    if not any(one.split_source == BY_SUBJECT for one in found):
+        return list(found)
+    known = read(*tables)
+    assigned = split_by_subject(
+        found, {name: split for name, (split, _) in known.items()}
+    )
+    return [
+        dataclasses.replace(one, split_source=known[one.subject][1])
+        if one.subject in known and not one.problem
+        else one
+        for one in assigned
+    ]
+
+
+def write(
+    found: Iterable[VideoSource], table: pathlib.Path, *others: pathlib.Path
+) -> None:
+    """Adds the sources' subjects to the table; nothing for datasets with own splits.
+
+    Args:
+      found: the sources, with their final splits.
+      table: the file; what it records of other subjects stays.
+      *others: read where there is no such file yet, as in `read`.
+    """
+    new = {
+        one.subject: (one.split, one.split_source)
+        for one in found
+        if one.split_source in DECIDED
+    }
+    if new:
+        rows = [
+            {"subject": subject, "split": split, "split_source": source}
+            for subject, (split, source) in sorted((read(table, *others) | new).items())
+        ]
+        files.write_text(table, files.csv_text(COLUMNS, rows))
+
+
+def read(*tables: pathlib.Path) -> Assignment:
+    """The recorded splits, from the first of the tables that exists.
+
+    The manifest has the columns too: it is the record of a folder whose `splits.csv` is
+    lost. Where two spellings of a person were two people, the split that is nearer to
+    training holds.
+
+    Raises:
+      InputError: a table cannot be read, or a split in it is unknown.
+    """
+    table = next((path for path in tables if path.exists()), None)
+    if table is None:
+        return {}
+    known: Assignment = {}
+    for number, row in enumerate(_rows(table), 2):
+        if row["split_source"] not in DECIDED or not row["split"]:
+            continue
+        if row["split"] not in SPLITS:
+            raise _damaged(table, f"row {number} has the split {row['split']!r}")
+        subject = identity(row["subject"])
+        decided = (row["split"], row["split_source"])
+        known[subject] = min(
+            known.get(subject, decided), decided, key=lambda one: SPLITS.index(one[0])
+        )
+    return known
+
+
+def _rows(table: pathlib.Path) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise _damaged(table, str(error)) from error
+    if any(not isinstance(row.get(name), str) for row in rows for name in COLUMNS):
+        raise _damaged(table, f"a row lacks one of the columns {', '.join(COLUMNS)}")
+    return rows
+
+
+def _damaged(table: pathlib.Path, came: str) -> InputError:
+    return InputError(
+        f"The splits of people cannot be read from {table}: {came}. Expected the columns"
+        f" {','.join(COLUMNS)}, with {', '.join(SPLITS)} as splits. Restore the file: if"
+        " it is deleted, people may change their split, and networks must be trained"
+        " anew."
+    )
