@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import (
     datasets,
@@ -22,7 +23,7 @@ from nasfas_jax.data import (
     sources,
     video,
 )
-from nasfas_jax.errors import InputError, some
+from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 
 PARTS = sources.SPLITS
@@ -115,8 +116,9 @@ def run_info(run: Run) -> None:
 def run_stats(run: Run) -> None:
     """Prints counts of ``--manual_dir``, or else of the prepared data.
 
-    With a protocol they are those of its parts, with the lists' hash, beside the
-    official ones.
+    People of your own collection have the splits that the prepared folder, if there is
+    one, has recorded. With a protocol the counts are those of its parts, with the lists'
+    hash, beside the official ones.
     """
     if run.config.get("protocol"):
         lists, clips = _lists(run)
@@ -131,8 +133,10 @@ def run_stats(run: Run) -> None:
             print(f"{lists.dropped} videos left training: their subjects are tested")
     elif run.manual_dir:
         found = sources.list_videos(run.config.data.dataset, run.manual_dir)
+        found = prepare.keep_splits(found, run.prepared_dir)
         _print(_counts(f"{run.config.data.dataset} in {run.manual_dir}", found, {}))
-        _print_reasons([(one.video, one.problem) for one in found if one.problem])
+        reasons = [(one.video, one.problem) for one in found if one.problem]
+        print("".join(tables.left_out(reasons)), end="")
     else:
         _prepared_stats(run)
 
@@ -155,11 +159,14 @@ def _raw(
     run: Run, protocol: protocols.Protocol
 ) -> dict[str, list[sources.VideoSource]]:
     """Videos of each dataset: in ``--manual_dir``, or in folders of their names in it."""
-    root = pathlib.Path(run.manual_dir or "")
+    root, prepared_dir = pathlib.Path(run.manual_dir or ""), run.prepared_dir
     several = len(protocol.datasets) > 1
+    below = {name: name if several else "" for name in protocol.datasets}
     return {
-        name: sources.list_videos(name, root / name if several else root)
-        for name in protocol.datasets
+        name: prepare.keep_splits(
+            sources.list_videos(name, root / folder), prepared_dir / folder
+        )
+        for name, folder in below.items()
     }
 
 
@@ -176,20 +183,8 @@ def _prepared_stats(run: Run) -> None:
     print(f"content {about['content'][:10]}, {clips.total()} clips")
     with (folder / prepare.MANIFEST).open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] != prepare.OK]
-    _print_reasons([(row["video"], row["reason"]) for row in rows])
-
-
-def _print_reasons(left_out: Sequence[tuple[str, str]], most: int = 3) -> None:
-    """How many files were left out for each reason, with some of their names."""
-    if not left_out:
-        return
-    of: dict[str, list[str]] = {}
-    for name, reason in left_out:
-        # Reasons that name the file are told apart by their first words only.
-        of.setdefault(reason.replace(name, "..."), []).append(name)
-    print(f"{len(left_out)} files left out:")
-    for reason, names in of.items():
-        print(f"  {len(names)}: {reason} ({some(names, most)})")
+    reasons = [(row["video"], row["reason"]) for row in rows]
+    print("".join(tables.left_out(reasons)), end="")
 
 
 def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -> Table:

@@ -1,8 +1,11 @@
 """``nasfas prepare``: videos to training records."""
 
+import collections
 import pathlib
 import shlex
+from collections.abc import Iterator, Sequence
 
+from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import beam, datasets, faces, prepare, sources, synthetic
 from nasfas_jax.data.landmarks import LandmarkModel
@@ -31,12 +34,32 @@ def run(run: Run) -> None:
             **models,
             options=shlex.split(run.beam),
         )
-    for row in summary.left_out:
-        print(f"left out: {row['path']}: {row['reason']}")
+    reasons = [(row["video"], row["reason"]) for row in summary.left_out]
+    print("".join(tables.left_out(reasons)), end="")
     print(
         f"{summary.clips} clips of {len(summary.rows) - len(summary.left_out)} videos "
         f"in {run.prepared_dir} ({len(summary.left_out)} left out; see manifest.csv)"
     )
+    for line in _missing(summary, datasets.get(data.dataset).splits):
+        print(line)
+
+
+def _missing(summary: prepare.Summary, splits: Sequence[str]) -> Iterator[str]:
+    """A line for each of the dataset's own splits that lacks live or spoof clips."""
+    clips = collections.Counter()
+    for row in summary.rows:
+        clips[row["split"], row["label"]] += row["clips"]
+    for split in splits:
+        lacking = [
+            kind
+            for kind, label in (("live", 1), ("spoof", 0))
+            if not clips[split, label]
+        ]
+        if lacking:
+            yield (
+                f"warning: no {' and no '.join(lacking)} clip for {split}; 'nasfas train'"
+                " and 'nasfas evaluate' need both where they use it"
+            )
 
 
 def _on_this_machine(run: Run, source: pathlib.Path, models: dict) -> prepare.Summary:

@@ -1,9 +1,11 @@
 """Rows of text, the head first, on the screen and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
+
+from nasfas_jax.errors import some
 
 Rows = Sequence[Sequence[str]]
 
@@ -29,3 +31,23 @@ def markdown(rows: Rows) -> str:
     """
     rule = ["---"] * len(rows[0])
     return "".join(f"| {' | '.join(row)} |\n" for row in (rows[0], rule, *rows[1:]))
+
+
+def left_out(files: Iterable[tuple[str, str]], most: int = 3) -> Iterator[str]:
+    """Lines that count the files left out for each reason and name the first of them.
+
+    Args:
+      files: name and reason of each; names in reasons do not tell these apart.
+      most: names on a line.
+
+    >>> print("".join(left_out([("a.txt", "not read"), ("b.txt", "not read")])), end="")
+    2 files left out:
+      2: not read (a.txt, b.txt)
+    """
+    of: dict[str, list[str]] = {}
+    for name, reason in files:
+        of.setdefault(reason.replace(name, "..."), []).append(name)
+    if of:
+        yield f"{sum(map(len, of.values()))} files left out:\n"
+    for reason, names in of.items():
+        yield f"  {len(names)}: {reason} ({some(names, most)})\n"

@@ -38,7 +38,7 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     """
     tree = base.Tree.walk(root, "own_data", DATASET.layout)
     names = sorted(tree.names - set(_depth_maps(tree.names)))
-    by_folder = any(split and kind for split, kind, _ in map(_place, names))
+    by_folder = any(kind for _, kind, _ in map(_place, names))
     sources = _without_links([_source(root, name, by_folder) for name in names])
     if all(one.problem for one in sources):
         first = f" {sources[0].video}: {sources[0].problem}." if sources else ""
@@ -55,7 +55,9 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
 
 
 def _place(name: str, by_folder: bool = True) -> tuple[str, str, list[str]]:
-    """Split and 'live' or 'spoof' of a file, each '' if there is none, and the rest.
+    """Split and kind ('live' or 'spoof') of a file, and the parts of the path below.
+
+    The kind is '' for a file that is not in its place.
 
     Args:
       name: path of the file below the collection.
@@ -67,7 +69,8 @@ def _place(name: str, by_folder: bool = True) -> tuple[str, str, list[str]]:
         split = SPLIT_FOLDERS.get(base.identity(first), "")
         first, *below = below or [""]
     kind = base.identity(first)
-    return split, kind if below and kind in KINDS else "", below
+    placed = below and kind in KINDS and bool(split) == by_folder
+    return split, kind if placed else "", below
 
 
 def _source(root: pathlib.Path, name: str, by_folder: bool) -> base.VideoSource:
