@@ -111,6 +111,39 @@ def test_flipped_polarity_is_said():
     assert flipped.auc == pytest.approx(1 - evaluate(table).auc)
 
 
+def test_warnings_start_under_five_people_and_an_auc_of_two_fifths():
+    table = scored()
+    people = np.unique(table.subject[table.split == "test"])[:5]
+    five = table.take((table.split != "test") | np.isin(table.subject, people))
+    assert evaluate(five, samples=0).warnings == ()
+    # On development one live sample is above k of ten spoof ones: the AUC is k / 10.
+    for below, warned in ((3, 1), (4, 0)):
+        rows = [
+            (f"{split}{i}", f"{split}{i}", "lab", "live" if i == 10 else "print",
+             int(i == 10), below - 0.5 if i == 10 else i, split)
+            for split in ("development", "test")
+            for i in range(11)
+        ]  # fmt: skip
+        columns = dict(
+            zip(COLUMNS, map(np.array, zip(*rows, strict=True)), strict=True)
+        )
+        assert len(evaluate(ScoreTable(**columns), samples=0).warnings) == warned
+
+
+@pytest.mark.parametrize("both", [("train", "development"), ("train", "test")])
+def test_people_in_training_and_another_split_are_refused(both):
+    table = scored()
+    subject, split = table.subject.astype("<U20"), table.split.astype("<U20")
+    split[: len(table) // 4] = "train"
+    rows = [np.flatnonzero(split == name)[0] for name in both]
+    subject[rows] = "twin"
+    leaked = table.replace(subject=subject, split=split)
+    with pytest.raises(
+        InputError, match=f"subject: expected {both[0]} and {both[1]} to share none"
+    ):
+        evaluate(leaked)
+
+
 def test_selected_on_travels_with_the_file(tmp_path):
     path = tmp_path / "scores.csv"
     for said in (None, "nothing", "development", "test"):

@@ -271,3 +271,84 @@ def test_wrong_input_is_named():
             method.fit(images, bad)
     with pytest.raises(InputError, match="expected a fitted classifier"):
         method.score(images)
+
+
+def test_color_texture_codes_its_channels_as_documented(monkeypatch):
+    """H, S, V from 0 to 255; Y from 16 to 235, Cb and Cr from 16 to 240 (BT.601)."""
+    planes = []
+    monkeypatch.setattr(
+        hand_crafted, "lbp", lambda plane, p, r: planes.append((plane, p, r)) or plane
+    )
+    monkeypatch.setattr(hand_crafted, "lbp_histogram", lambda codes, points: [0.0])
+    face = np.zeros((64, 64, 3), np.uint8)
+    colors = [(255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)]
+    for row, color in enumerate(colors):
+        face[row] = color
+    hand_crafted.colour_texture(face)
+    assert all(part[1:] == (8, 1) and part[0].dtype == np.uint8 for part in planes)
+    np.testing.assert_array_equal(
+        [[int(plane[row, 0]) for plane, *_ in planes] for row in range(4)],
+        [
+            [0, 0, 255, 235, 128, 128],
+            [0, 0, 0, 16, 128, 128],
+            [0, 255, 255, 81, 90, 240],
+            [170, 255, 255, 41, 240, 110],
+        ],
+    )
+
+
+def test_grey_is_weighted_as_rec_709():
+    face = 255 * np.eye(3, dtype=np.uint8)[None]
+    np.testing.assert_array_equal(hand_crafted._grey(face), [[54, 182, 18]])
+
+
+def test_the_classifier_is_the_documented_one():
+    """Standardized features, a Gaussian kernel with gamma 1 / 833, cost 1."""
+    images, labels = toy(12, 0)
+    method = HandCrafted("ms_lbp").fit(images, labels)
+    x = method.features(images)
+    x = (x - x.mean(0)) / np.where(x.std(0) == 0, 1, x.std(0))
+    svm = method.classifier[-1]
+    distance = ((x[:, None] - svm.support_vectors_) ** 2).sum(-1)
+    scores = np.exp(-distance / 833) @ svm.dual_coef_[0] + svm.intercept_
+    np.testing.assert_allclose(method.score(images), scores, rtol=1e-6)
+    assert np.abs(svm.dual_coef_).max() <= 1 == svm.C
+
+
+def shiny_row(length, hidden):
+    """Body color (180, 120, 90) at the first pixel, a highlight of ``hidden`` on all
+    others: [1, length, 3]."""
+    row = np.full((1, length, 3), (180, 120, 90), np.uint8)
+    row[:, 1:] += np.uint8(hidden)
+    return row
+
+
+def test_body_chromaticity_travels_ten_pixels():
+    part = hand_crafted.specular_part(shiny_row(16, 30))[0]
+    np.testing.assert_allclose(part[0], 0, atol=1e-9)
+    np.testing.assert_allclose(part[1:11], 30, atol=1e-9)
+    np.testing.assert_allclose(part[11:], 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "usable"),
+    [
+        ((21, 12, 12), True),  # R + G + B is 45
+        ((21, 12, 11), False),  # 44
+        ((105, 100, 100), False),  # 3 max - sum is 10
+        ((108, 101, 100), True),  # 15
+        ((108, 101, 101), False),  # 14
+    ],
+)
+def test_dark_and_grey_pixels_count_as_diffuse(pixel, usable):
+    """The neighbour of the same hue has no highlight, so a usable pixel shows its own."""
+    color = np.array(pixel, float)
+    total, top = color.sum(), color.max()
+    free = color - (total - 2 * (3 * top - total)) / 3  # its body color by hand
+    image = np.array([[pixel, pixel]], np.uint8)
+    found = hand_crafted.specular_part(image.astype(np.float64))
+    np.testing.assert_allclose(found, 0, atol=1e-9)
+    image = np.stack([free * 20, color])[None]
+    part = hand_crafted.specular_part(image)[0, 1]
+    expected = (total - 2 * (3 * top - total)) / 3 if usable else 0
+    np.testing.assert_allclose(part, expected, atol=1e-6)

@@ -290,6 +290,13 @@ def test_which_feeds_which_in_rfmeta(x64):
         np.testing.assert_allclose(a, b, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", nets.VARIANTS)
+def test_a_variant_is_rebuilt_with_its_width_and_map(name):
+    built = nets.build(nets.describe(name, width=0.5, map_size=14))
+    assert built == nets.CDN(**nets.VARIANTS[name], width=0.5, map_size=14)
+    assert nets.build(nets.describe(name)) == nets.CDN(**nets.VARIANTS[name])
+
+
 def test_kernels_start_as_their_docstrings_say():
     shape = (3, 3, 64, 128)
     first = layers.map_init(jax.random.key(0), shape, jnp.float32)

@@ -102,7 +102,7 @@ def mldg_written_out(nets, stats, episode, params):
         return sum(loss(params, batch) for batch in batches(episode)) / 2
 
     adapted = descend(params, jax.grad(support)(params))
-    return support(params) + loss(adapted, episode["query"])
+    return support(params) + 0.7 * loss(adapted, episode["query"])
 
 
 def reptile_written_out(nets, stats, episode, params):
@@ -187,7 +187,9 @@ def test_mldg_adapts_all_parameters(problem):
     expected = jax.jit(jax.grad(lambda p: mldg_written_out(nets, stats, episode, p)))(
         params
     )
-    assert_same(gradients(mldg.MLDG(nets, optax.sgd(1.0), RATE), problem)[0], expected)
+    method = mldg.MLDG(nets, optax.sgd(1.0), RATE, query_weight=0.7)
+    assert_same(gradients(method, problem)[0], expected)
+    assert mldg.MLDG.query_weight == 1  # the original's
 
 
 def test_reptile_moves_to_the_mean_of_the_adapted(problem):
