@@ -17,7 +17,12 @@ class Diverged(FloatingPointError):
 
 
 class Stopped(Exception):
-    """A signal asked the program to end; the same command resumes from what is saved."""
+    """A signal asked a loop to end; its state is saved, and the same call resumes."""
+
+    def __init__(self, text: str, number: int):
+        """Stopped by the signal ``number``; the exit code is 128 + ``number``."""
+        super().__init__(text)
+        self.number = number
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

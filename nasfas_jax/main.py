@@ -10,7 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from nasfas_jax import commands
-from nasfas_jax.commands import fields
+from nasfas_jax.commands import fields, signals
 from nasfas_jax.errors import Diverged, InputError, Stopped, did_you_mean
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
@@ -52,10 +52,11 @@ def main(argv: list[str]) -> int:
     try:
         given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
         workdir = pathlib.Path(given.pop("workdir") or "runs/local")
-        commands.execute(command, commands.Run(workdir=workdir, **given))
+        with signals.ending():
+            commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, Diverged, Stopped) as error:
         print(f"nasfas {command}: {error}", file=sys.stderr)
-        return 2
+        return 128 + error.number if isinstance(error, Stopped) else 2
     return 0
 
 

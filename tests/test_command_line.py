@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -83,3 +84,66 @@ def test_a_work_directory_in_the_home_folder(tmp_path):
     home = {"HOME": str(tmp_path)}
     done = program(*words, **home)
     assert done.returncode == 2 and f"no file {tmp_path}/no.mp4" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_ends_the_program_while_c_code_runs(name, code):
+    """As XLA's compiler, which calls no Python for minutes."""
+    code_of_child = f"""
+import hashlib, os, signal, sys, threading
+from nasfas_jax import commands, main
+
+def execute(command, run):
+    kill = lambda: os.kill(os.getpid(), signal.{name})
+    threading.Timer(0.2, kill).start()
+    hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)
+
+commands.Run, commands.execute = dict, execute
+sys.argv = ["nasfas", "train"]
+main.run()
+"""
+    done = run_code(code_of_child, timeout=30)
+    assert done.returncode == code
+    assert f"stopped by {name}" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_signal_after_the_first_step_saves_it(tmp_path):
+    code_of_child = f"""
+import os, pathlib, signal, sys
+import jax.numpy as jnp
+from nasfas_jax import commands, main, runtime
+
+class Batches:
+    count = 0
+    get_state = lambda self: {{}}
+    def __next__(self):
+        self.count += 1
+        if self.count == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {{"x": jnp.ones(1)}}
+
+def execute(command, run):
+    step = lambda state, batch: ({{"x": state["x"] + batch["x"]}}, {{"loss": 0.0}})
+    folder = pathlib.Path({str(tmp_path)!r})
+    runtime.fit("test", step, {{"x": jnp.ones(1)}}, Batches(), steps=9, folder=folder)
+
+commands.Run, commands.execute = dict, execute
+sys.argv = ["nasfas", "train"]
+main.run()
+"""
+    done = run_code(code_of_child)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM after step 3 of 9" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "checkpoints" / "3").is_dir()
+
+
+def run_code(code, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )

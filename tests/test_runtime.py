@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -85,11 +86,44 @@ def test_a_crashed_run_goes_on_bit_for_bit(tmp_path, whole):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_saves_and_goes_on(tmp_path, whole, number):
     stop = Stream(at=2, do=lambda: os.kill(os.getpid(), number))
-    with pytest.raises(runtime.Stopped, match="after step 3 of 6"):
+    with pytest.raises(runtime.Stopped, match="after step 3 of 6") as stopped:
         fit(tmp_path, stop)
+    assert stopped.value.number == number
     state = fit(tmp_path, Stream(at=2, do=crash))  # step 3 is not drawn again
     np.testing.assert_array_equal(state["w"], whole[0]["w"])
     assert losses(tmp_path) == whole[1]
+
+
+def test_a_signal_in_the_last_step_is_not_lost(tmp_path, whole):
+    stop = Stream(at=5, do=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(runtime.Stopped, match="after step 6 of 6"):
+        fit(tmp_path, stop)
+    state = fit(tmp_path, Stream(at=0, do=crash))
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
+
+
+def test_until_a_step_is_done_signals_are_the_callers(tmp_path):
+    """Nothing is there to save yet, and compiling may take minutes."""
+
+    def traced(state, batch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(state, batch)
+
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        fit(tmp_path, Stream(), step=traced)
+        assert received == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert len(received) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_loop_outside_the_main_thread_needs_no_signals(tmp_path, whole):
+    with ThreadPoolExecutor() as executor:
+        state = executor.submit(fit, tmp_path, Stream()).result()
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
 
 
 def test_a_finished_run_does_nothing(tmp_path, whole):

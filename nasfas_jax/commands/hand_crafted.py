@@ -10,7 +10,7 @@ import numpy as np
 
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
-from nasfas_jax.files import write_json
+from nasfas_jax.files import whole, write_json
 
 NAMES = ("ms_lbp", "colour_texture", "ida")
 MODEL = "model.joblib"
@@ -34,7 +34,8 @@ def train(run: Run, name: str) -> None:
     model = model.fit(faces, part.table["label"][rows])
     seconds = time.monotonic() - began
     folder = run.folder("train", name)
-    joblib.dump(model, folder / MODEL)
+    with whole(folder / MODEL) as part:
+        joblib.dump(model, part)
     vectors = model.classifier[-1].support_vectors_.size
     cost = {"parameters": vectors, "macs": vectors}
     summary = {**cost, "seconds": seconds, "wall_seconds": seconds}

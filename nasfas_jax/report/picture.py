@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
 
 Format = Literal["svg", "png"]
@@ -81,7 +82,8 @@ class Picture:
                 f"{path}: expected a name ending in .{self.format}, got "
                 f"{path.suffix!r}. Change the name, or draw with another format."
             )
-        path.write_bytes(self.data)
+        with files.whole(path) as part:
+            part.write_bytes(self.data)
 
 
 def finish(figure: Figure, format: Format, alt: str, dpi: int = 150) -> Picture:

@@ -1,10 +1,12 @@
 """The loop around a pure step: resume, log, save, stop."""
 
+import contextlib
 import math
 import pathlib
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax
@@ -73,7 +75,9 @@ def fit(
       the first step of a start, which compiles, is left out.
 
     Raises:
-      Stopped: by SIGTERM or Ctrl-C, after the running step, with a checkpoint.
+      Stopped: by SIGTERM or SIGINT (Ctrl-C), after the running step, with a checkpoint.
+        Until the first step of a start is done there is nothing to save, and the caller's
+        handlers stay in place.
       Diverged: the loss is not finite; the text has the steps.
     """
     mesh = devices.make_mesh() if mesh is None else mesh
@@ -88,12 +92,16 @@ def fit(
     compiled = jax.jit(step, donate_argnums=0)
     seconds, logged, first = log.seconds, done, True
     try:
-        with _stop_signals() as stop, Progress(name, steps, start=done) as progress:
+        with contextlib.ExitStack() as stack:
+            progress = stack.enter_context(Progress(name, steps, start=done))
+            noted: list[int] = []
             while done < steps:
                 batch = devices.place(next(batches), batch_axes, mesh)
                 began = time.monotonic()
                 state, metrics = compiled(state, batch)
                 done += 1
+                if first:  # and compiled: from here on there is something to save
+                    noted = stack.enter_context(_noted_signals())
                 due = first or done % log_every == 0 or done == steps
                 if due:
                     metrics = jax.device_get(metrics)
@@ -107,12 +115,15 @@ def fit(
                     logged = done
                     progress(done, f"loss {metrics['loss']:.4f}")
                 first = False
+                stop = noted[-1] if noted else 0
                 if done % save_every == 0 or done == steps or stop:
                     checkpoints.save(done, state, batches.get_state())
-                if stop and done < steps:
+                if stop:
                     raise Stopped(
-                        f"{name} stopped after step {done} of {steps}; its state is in "
-                        f"{checkpoints.folder}. The same command goes on from there."
+                        f"{name} stopped by {signal.Signals(stop).name} after step {done} "
+                        f"of {steps}; its state is saved in {checkpoints.folder}. Start "
+                        "the same command again to resume.",
+                        stop,
                     )
     finally:
         log.close()
@@ -120,20 +131,27 @@ def fit(
     return state, seconds
 
 
-class _stop_signals:
-    """Notes SIGTERM and SIGINT instead of dying in the middle of a step."""
+@contextlib.contextmanager
+def _noted_signals() -> Iterator[list[int]]:
+    """Notes SIGTERM and SIGINT in a list, and calls nobody else's handler meanwhile.
 
-    def __enter__(self) -> list:
-        noted: list[int] = []
-        self._old = {
-            number: signal.signal(number, lambda number, frame: noted.append(number))
-            for number in (signal.SIGTERM, signal.SIGINT)
-        }
-        return noted
-
-    def __exit__(self, *error) -> None:
-        for number, handler in self._old.items():
+    Signals reach the main thread only: elsewhere the list stays empty.
+    """
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    descriptor = signal.set_wakeup_fd(-1)
+    handlers = {
+        number: signal.signal(number, lambda number, frame: noted.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield noted
+    finally:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(descriptor)
 
 
 def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:
