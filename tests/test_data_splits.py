@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import types
 import unicodedata
 
 import cv2
@@ -14,6 +15,7 @@ from nasfas_jax.data import faces, pipeline, prepare, sources, splits
 from nasfas_jax.data.datasets import base
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
+from nasfas_jax.report import figures
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECIPE = Recipe(image_size=16, clips_per_video=1)
@@ -392,3 +394,24 @@ def test_counts_of_a_folder_are_those_that_preparing_would_keep(tmp_path, capsys
     for split, subjects in zip(sources.SPLITS, tables, strict=True):
         line = next(line for line in before.splitlines() if f"│ {split} " in line)
         assert line.split("│")[-2].strip() == str(len(set(subjects)))
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path, capsys):
+    """Tables and pictures take brackets, colons and dollar signs for what they are."""
+    root, out = tmp_path / "own[" / "b]", tmp_path / "run/data"
+    kinds = ["[bold]x", "$\\frac$", ":smile:", "a$b$_"]
+    picture(root, "live/$x^$.png", *(f"spoof/{kind}/x/1.png" for kind in kinds))
+    picture(root, f"spoof/print/{os.fsdecode(b'caf' + bytes([233]))}.png")
+    run(root, out)
+    for flags in ({}, {"manual_dir": str(root)}):
+        command("data stats", tmp_path / "run", **flags)
+        text = capsys.readouterr().out
+        assert all(f"│ {kind} " in text for kind in kinds)
+        command("data show", tmp_path / "run", output=str(tmp_path), **flags)
+    assert "not shown:" in capsys.readouterr().out
+    opened = pipeline.open_dataset(out).splits.values()
+    names = [name for part in opened for name in part.table["attack_type"]]
+    shown = types.SimpleNamespace(
+        score=np.linspace(0, 1, len(names)), attack_type=np.array(names)
+    )
+    assert figures.score_histograms(shown, 0.5).data

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from nasfas_jax import names
 from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import (
@@ -107,7 +107,7 @@ def run_info(run: Run) -> None:
     table = Table(title=f"{dataset.title} ({dataset.name})", show_header=False)
     for name, text in facts.items():
         if text:
-            table.add_row(name, escape(text))
+            table.add_row(name, text)
     _print(table)
     if dataset.citation:
         print(dataset.citation.strip())
@@ -303,7 +303,7 @@ def _frame(source: sources.VideoSource) -> np.ndarray | None:
     try:
         _, (image,) = next(video.read_clips(source.path, _early, 1, source.rotate))
     except video.VideoError as error:
-        print(f"not shown: {source.path}: {error}")
+        print(f"not shown: {names.printable(str(source.path))}: {error}")
         return None
     scale = min(1.0, SIDE / max(image.shape[:2]))
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -352,4 +352,4 @@ def _live_first(kind: str) -> tuple[bool, str]:
 def _print(table: Table) -> None:
     console = Console()
     width = console.width if console.is_terminal else WIDTH
-    Console(width=width).print(table)
+    Console(width=width, markup=False, emoji=False).print(table)

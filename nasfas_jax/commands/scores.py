@@ -35,7 +35,7 @@ def run(run: Run) -> None:
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     content: dict = {"results": {name: r.columns() for name, r in results.items()}}
-    console = Console(width=120, highlight=False)
+    console = Console(width=120, highlight=False, markup=False, emoji=False)
     for group in _by_selection(results):
         console.print(_rates(group), _types(group))
     if len(tables) > 1 and evaluation.are_folds(tables):

@@ -18,7 +18,8 @@ def show(title: str, rows: Rows) -> None:
     for row in rows[1:]:
         shown.add_row(*row)
     width = sum(max(map(len, column)) + 3 for column in zip(*rows, strict=True)) + 1
-    Console(width=max(width, len(title))).print(shown)
+    console = Console(width=max(width, len(title)), markup=False, emoji=False)
+    console.print(shown)
 
 
 def markdown(rows: Rows) -> str:

@@ -177,7 +177,8 @@ def score_histograms(
             axes.hist(scores, edges, weights=weights, color=colour, alpha=0.6)
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         accepted = np.mean(spoof >= threshold)
-        axes.set_title(f"{name} (n = {len(spoof)}): {accepted:.1%} accepted")
+        text = f"{name} (n = {len(spoof)}): {accepted:.1%} accepted"
+        axes.set_title(text, parse_math=False)  # a folder's name may hold $
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
     panels[-1].set_xlabel("score (higher means live)")
     handles = [
@@ -221,7 +222,7 @@ def faces(rows: Sequence[FaceRow], format: Format = "png") -> Picture:
             _show(axes, array)
         panels[0].text(
             -0.06, 0.5, row.caption, transform=panels[0].transAxes, ha="right",
-            va="center", size=8.5, linespacing=1.4,
+            va="center", size=8.5, linespacing=1.4, parse_math=False,
         )  # fmt: skip
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, loc="center", size=8.5, weight="normal", color=MUTED)
@@ -247,7 +248,8 @@ def contact_sheet(
         box = (column / columns, bottom, 0.96 / columns, 0.96 * side / height)
         axes = figure.add_axes(box)
         _show(axes, image)
-        axes.set_xlabel(caption, size=7.5, labelpad=2, linespacing=1.25)
+        style = {"size": 7.5, "labelpad": 2, "linespacing": 1.25, "parse_math": False}
+        axes.set_xlabel(caption, **style)
     return finish(figure, format, f"Contact sheet of {len(images)} pictures")
 
 
