@@ -191,11 +191,37 @@ def read_events(path):
 def test_progress_says_rate_and_time_left():
     out = io.StringIO()
     with runtime.Progress("work", 10, start=2, stream=out, every=0) as progress:
+        progress(3)
         progress(4, "loss 1")
         progress(10)
-    first, last = out.getvalue().splitlines()
-    assert first.startswith("work 4/10 (40 %), ") and first.endswith("left, loss 1")
+    first, middle, last = out.getvalue().splitlines()
+    assert first == "work 3/10 (30 %)"
+    assert middle.startswith("work 4/10 (40 %), ") and middle.endswith("left, loss 1")
     assert last.startswith("work 10/10 (100 %), done in ")
+
+
+@pytest.mark.parametrize(
+    ("reports", "rate"),
+    [
+        ([(0, 0), (300, 1), (301, 2), (302, 3)], "1/s, 1 min 37 s left"),  # compiled
+        ([(1, 50), (1, 50)], None),  # resumed: nothing is known yet
+        ([(1, 51), (2, 52), (12, 53)], "0.182/s, 4 min 18 s left"),
+        # 40 steps that cost nothing, as videos already prepared, leave the window.
+        ([(0, 10), (1, 50), (61, 51), (121, 52)], "0.0167/s, 48 min 0 s left"),
+        ([(100, 1), (300, 2), (500, 3)], "0.005/s, 5 h 23 min left"),  # slow steps
+    ],
+)
+def test_remaining_time_leaves_out_what_came_before_the_first_step(
+    monkeypatch, reports, rate
+):
+    out, now = io.StringIO(), [0.0]
+    monkeypatch.setattr("nasfas_jax.runtime.progress.time.monotonic", lambda: now[0])
+    start = 50 if reports[0][1] >= 50 else 0
+    progress = runtime.Progress("work", 100, start=start, stream=out, every=0)
+    for now[0], done in reports:
+        progress(done)
+    *_, last = out.getvalue().splitlines()
+    assert last.partition(", ")[2] == (rate or "")
 
 
 def test_machine_is_described():

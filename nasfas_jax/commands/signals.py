@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from rich.console import Console
+
 
 @contextlib.contextmanager
 def ending() -> Iterator[None]:
@@ -50,6 +52,7 @@ def _end(reader: socket.socket) -> None:
             for child in multiprocessing.active_children():
                 child.terminate()
             sys.stdout.flush()
+            Console(stderr=True).show_cursor()  # hidden by a progress bar
             print(
                 f"nasfas: stopped by {signal.Signals(number).name}. What is finished is "
                 "kept; start the same command again to resume.",

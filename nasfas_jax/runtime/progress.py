@@ -1,21 +1,22 @@
-"""Progress with steps, rate and time left: a bar on a terminal, else a line at times."""
+"""Progress with steps, rate and remaining time: a bar on a terminal, lines elsewhere."""
 
+import collections
 import sys
 import time
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import (
-    Progress as Bar,
-)
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+#: Seconds over which the rate is measured.
+WINDOW = 60.0
 
 
 class Progress:
-    """Reports how far a job is.
+    """Reports the progress of a job.
+
+    The rate is measured between reports of the last minute: what comes before the first
+    report, such as compilation or the start of worker processes, is no part of it.
 
     >>> with Progress("prepare", 3, stream=sys.stdout, every=0) as progress:
     ...     progress(3)
@@ -28,23 +29,24 @@ class Progress:
         """A job of ``total`` steps, ``start`` of which are done.
 
         Args:
-          what: its name.
+          what: name of the job.
           total: number of steps.
-          start: steps done before (they do not count in the rate).
+          start: steps done before.
           stream: where plain lines go; standard error if None.
           every: seconds between plain lines.
         """
         self.what, self.total, self.start, self.every = what, total, start, every
         self.stream = stream or sys.stderr
         self.began = self.last = time.monotonic()
+        self._reports: collections.deque[tuple[float, int]] = collections.deque()
         self._bar = None
         if stream is None and sys.stderr.isatty():
             self._bar = Bar(
                 TextColumn(what),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TimeRemainingColumn(),
                 TextColumn("{task.fields[note]}"),
+                console=Console(stderr=True),
             )
 
     def __enter__(self):
@@ -62,22 +64,35 @@ class Progress:
             self._bar.stop()
 
     def __call__(self, done: int, note: str = "") -> None:
-        """``done`` steps are done; ``note`` is shown with them."""
-        if self._bar:
-            self._bar.update(self._task, completed=done, note=note)
-            return
+        """Reports that ``done`` steps are done; ``note`` is shown with them."""
         now = time.monotonic()
-        if done < self.total and now - self.last < self.every:
-            return
-        self.last = now
-        seconds = now - self.began
-        rate = (done - self.start) / seconds if seconds else 0.0
-        text = f"{self.what} {done}/{self.total} ({done * 100 // max(self.total, 1)} %)"
+        rate = self._rate(now, done)
         if done >= self.total:
-            text += f", done in {_duration(seconds)}"
+            text = f"done in {_duration(now - self.began)}"
         elif rate:
-            text += f", {rate:.3g}/s, {_duration((self.total - done) / rate)} left"
-        print(text + (f", {note}" if note else ""), file=self.stream, flush=True)
+            text = f"{rate:.3g}/s, {_duration((self.total - done) / rate)} left"
+        else:
+            text = ""
+        text = ", ".join(filter(None, [text, note]))
+        if self._bar:
+            self._bar.update(self._task, completed=done, note=text)
+        elif done >= self.total or now - self.last >= self.every:
+            self.last = now
+            share = done * 100 // max(self.total, 1)
+            line = f"{self.what} {done}/{self.total} ({share} %)"
+            line = ", ".join(filter(None, [line, text]))
+            print(line, file=self.stream, flush=True)
+
+    def _rate(self, now: float, done: int) -> float:
+        """Steps per second since the oldest report within the window; 0 if unknown."""
+        if done > self.start:
+            self._reports.append((now, done))
+        while len(self._reports) > 2 and self._reports[0][0] < now - WINDOW:
+            self._reports.popleft()
+        if len(self._reports) < 2:
+            return 0.0
+        (first, before), (last, after) = self._reports[0], self._reports[-1]
+        return (after - before) / (last - first) if last > first else 0.0
 
 
 def _duration(seconds: float) -> str:
