@@ -3,60 +3,109 @@
 import bisect
 import csv
 import pathlib
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from nasfas_jax import nets
-from nasfas_jax.commands import evaluate, train
+from nasfas_jax.commands import annotate, evaluate, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import extract, faces, pipeline, video
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 
-#: Clips that are scored, evenly spaced over the video.
+#: Clips that are scored, evenly spaced over the frames of the video.
 CLIPS = 32
 #: Clips shown in the picture of the maps.
 SHOWN = 8
-# BGR: undecided, live, spoof; the report's blue and orange.
-GREY, LIVE, SPOOF = (200, 200, 200), (178, 114, 0), (0, 159, 230)
+
+
+class Scored(NamedTuple):
+    """Scored clips of a file.
+
+    Attributes:
+      samples: the clips, in the order of their frames.
+      maps: predicted maps [clips, h, w].
+      scores: [clips]; higher means live.
+      still: [clips] bool, whether nothing moves in the clip.
+      times: time stamp in seconds of each frame of the video; None if it has none.
+      threshold: of the verdict; None if the network was not evaluated.
+    """
+
+    samples: list[extract.Sample]
+    maps: np.ndarray
+    scores: np.ndarray
+    still: np.ndarray
+    times: np.ndarray | None
+    threshold: float | None
 
 
 def run(run: Run) -> None:
     """Scores ``--input`` with ``--network``; writes into ``--output``.
 
-    ``<name>.csv`` has a line a clip, ``<name>.mp4`` (a picture: ``.png``) the video with
-    face, score and predicted map drawn in, ``<name>_maps.png`` a few clips in a row.
+    ``<name>.csv`` has a line for each clip, ``<name>.mp4`` (for a picture: ``.png``) is
+    a copy with face, score and predicted map drawn in (`annotate`), and
+    ``<name>_maps.png`` shows a few clips in a row.
     """
-    if run.input is None:
-        raise InputError("--input is missing: the video or picture to predict on.")
-    path = pathlib.Path(run.input)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}; --input is a video or a picture.")
+    path = _input(run)
     name = run.networks[0]
     predict = train.load(run, name)
     try:
         detector = faces.YuNet(run.face_model) if run.face_model else faces.Haar()
         samples = list(extract.sample_video(path, run.recipe, detector, CLIPS))
+        times = video.time_stamps(path)
     except video.VideoError as error:
         raise InputError(f"{path}: {error}. Nothing was predicted.") from None
     crops = np.stack([sample.frames for sample in samples])
     dynamic, image = extract.pool(crops, run.recipe)
-    shown = pipeline.View(**run.view)
+    still = extract.is_still(dynamic)
+    view = pipeline.View(**run.view)
+    _require_motion(path, view, still)
     inputs = {"image": image, "static": crops[:, -1], "dynamic": dynamic}
-    seen = pipeline.recolored(pipeline.scale(inputs[shown.columns[0]]), shown.color)
+    seen = pipeline.recolored(pipeline.scale(inputs[view.columns[0]]), view.color)
     maps = np.concatenate([predict(one[None]) for one in seen])
     scores = np.asarray(nets.score(maps))
-    threshold = _threshold(run, name)
+    scored = Scored(samples, maps, scores, still, times, _threshold(run, name))
     folder = pathlib.Path(run.output) if run.output else run.folder("predict")
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / path.name.replace(".", "_")
-    _write_scores(stem.with_suffix(".csv"), path, samples, scores, threshold)
-    drawn = _draw_all(stem, path, samples, maps, scores, threshold)
-    _picture(samples, dynamic, image, maps, scores).save(f"{stem}_maps.png")
+    _write_scores(stem.with_suffix(".csv"), scored)
+    drawn = _draw_all(stem, path, scored)
+    _picture(scored, dynamic, image).save(f"{stem}_maps.png")
     print(f"{path.name}: mean score {scores.mean():.4f} over {len(scores)} clips")
-    print(_verdict(scores.mean(), threshold))
+    print(_verdict(scores.mean(), scored.threshold))
+    if still.any() and view.input != "static":
+        print(_caveat(still))
     print(f"wrote {stem}.csv, {drawn.name} and {stem.name}_maps.png in {folder}")
+
+
+def _input(run: Run) -> pathlib.Path:
+    if run.input is None:
+        raise InputError("--input is missing: the video or picture to predict on.")
+    path = pathlib.Path(run.input)
+    if not path.is_file():
+        raise InputError(f"There is no file {path}; --input is a video or a picture.")
+    return path
+
+
+def _require_motion(path: pathlib.Path, view: pipeline.View, still: np.ndarray) -> None:
+    """Raise InputError if the network would see nothing but black pictures."""
+    if view.input == "dynamic" and still.all():
+        raise InputError(
+            f"{path}: nothing moves in it (a still picture, or frozen frames), and the"
+            " network sees only the dynamic image (config.train.view.input), which is"
+            " black. Nothing was predicted; give a video in which the face moves."
+        )
+
+
+def _caveat(still: np.ndarray) -> str:
+    return (
+        f"caveat: nothing moves in {still.sum()} of {len(still)} clips (a still picture,"
+        " or frozen frames), so their dynamic image is black. A network that was trained"
+        " on moving clips has not seen such inputs, and their scores may mean nothing;"
+        " manifest.csv of its data counts the stills that it was trained on."
+    )
 
 
 def _threshold(run: Run, name: str) -> float | None:
@@ -74,90 +123,63 @@ def _verdict(score: float, threshold: float | None) -> str:
     return f"verdict: {word} (threshold {threshold:.4f} from development data)"
 
 
-def _write_scores(path, source, samples, scores, threshold) -> None:
-    """A line a clip: frame, second, score, and the verdict where there is a threshold."""
-    fps = 0.0 if video.is_picture(source) else _fps(source)
+def _write_scores(path: pathlib.Path, scored: Scored) -> None:
+    """A line for each clip; `second` is empty where the file has no time stamps."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        file.write("# a higher score means live\n")
+        file.write(
+            "# a higher score means live; still: 1 if nothing moves in the clip\n"
+        )
         writer = csv.writer(file)
-        writer.writerow(["frame", "second", "score", "verdict"])
-        for sample, score in zip(samples, scores, strict=True):
-            second = f"{sample.frame / fps:.3f}" if fps else ""
-            verdict = "" if threshold is None else _word(score, threshold)
-            writer.writerow([sample.frame, second, f"{score:.6f}", verdict])
+        writer.writerow(["frame", "second", "score", "verdict", "still"])
+        for sample, score, still in zip(
+            scored.samples, scored.scores, scored.still, strict=True
+        ):
+            times = scored.times
+            second = "" if times is None else f"{times[sample.frame]:.3f}"
+            verdict = _word(score, scored.threshold)
+            writer.writerow([sample.frame, second, f"{score:.6f}", verdict, int(still)])
 
 
-def _word(score: float, threshold: float) -> str:
+def _word(score: float, threshold: float | None) -> str:
+    """The verdict, '' without a threshold."""
+    if threshold is None:
+        return ""
     return "live" if score >= threshold else "spoof"
 
 
-def _fps(path: pathlib.Path) -> float:
-    capture = video.open_video(path)
-    try:
-        return capture.get(cv2.CAP_PROP_FPS)
-    finally:
-        capture.release()
+def _draw_all(stem: pathlib.Path, path: pathlib.Path, scored: Scored) -> pathlib.Path:
+    """The input with every frame drawn on; between clips the last one is shown."""
+    ends = [sample.frame for sample in scored.samples]
 
-
-def _draw_all(stem, path, samples, maps, scores, threshold) -> pathlib.Path:
-    """The input with every frame drawn on; between clips the last one stands."""
-    ends = [sample.frame for sample in samples]
-
-    def draw(index: int, frame: np.ndarray) -> np.ndarray:
-        at = max(0, bisect.bisect_right(ends, index) - 1)
-        return _draw(frame, samples[at].where, maps[at], scores[at], threshold)
+    def mark_of(index: int) -> annotate.Mark:
+        return _mark(scored, max(0, bisect.bisect_right(ends, index) - 1))
 
     if video.is_picture(path):
         out = stem.with_suffix(".png")
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        assert picture is not None  # it was read for its face before
-        cv2.imwrite(str(out), draw(0, picture))
+        drawn = annotate.draw(video.read_picture(path), mark_of(0))
+        if not cv2.imwrite(str(out), drawn):
+            raise InputError(f"{out} cannot be written; choose another --output.")
         return out
     out = stem.with_suffix(".mp4")
-    capture, writer, index = video.open_video(path), None, 0
-    while True:
-        good, frame = capture.read()
-        if not good:
-            break
-        if writer is None:
-            size = (frame.shape[1], frame.shape[0])
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            writer = cv2.VideoWriter(str(out), codec, _fps(path) or 25.0, size)
-            if not writer.isOpened():
-                raise InputError(f"{out} cannot be written; choose another --output.")
-        writer.write(draw(index, frame))
-        index += 1
-    capture.release()
-    if writer is not None:
-        writer.release()
+    annotate.write_video(out, video.read_frames(path), scored.times, mark_of)
     return out
 
 
-def _draw(frame, where, predicted, score, threshold) -> np.ndarray:
-    """Face square, score, and the predicted map in the corner."""
-    colour = GREY
-    if threshold is not None:
-        colour = LIVE if score >= threshold else SPOOF
-    drawn = frame.copy()
-    x, y, side = (int(v) for v in where)
-    cv2.rectangle(drawn, (x, y), (x + side, y + side), colour, 2)
-    text = f"{score:.3f}"
-    if threshold is not None:
-        text += f" {_word(score, threshold)}"
-    scale = max(0.5, frame.shape[0] / 600)
-    at = (max(0, x), max(int(22 * scale), y - 8))
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    for ink, thick in (((0, 0, 0), 3), (colour, 1)):
-        cv2.putText(drawn, text, at, font, scale, ink, thick, cv2.LINE_AA)
-    inset = min(frame.shape[:2]) // 4
-    grey = (np.clip(predicted, 0, 1) * 255).astype(np.uint8)
-    small = cv2.resize(grey, (inset, inset), interpolation=cv2.INTER_NEAREST)
-    drawn[-inset:, :inset] = cv2.applyColorMap(small, cv2.COLORMAP_CIVIDIS)
-    return drawn
+def _mark(scored: Scored, clip: int) -> annotate.Mark:
+    score = scored.scores[clip]
+    word = _word(score, scored.threshold)
+    colors = {"": annotate.GRAY, "live": annotate.LIVE, "spoof": annotate.SPOOF}
+    return annotate.Mark(
+        scored.samples[clip].where,
+        scored.maps[clip],
+        f"{score:.3f} {word}".rstrip(),
+        colors[word],
+    )
 
 
-def _picture(samples, dynamic, image, maps, scores):
+def _picture(scored: Scored, dynamic: np.ndarray, image: np.ndarray):
     """Static face, dynamic image, input and predicted map of clips over time."""
+    samples, maps, scores = scored.samples, scored.maps, scored.scores
     chosen = np.unique(np.linspace(0, len(samples) - 1, SHOWN).round().astype(int))
     rows = (
         ("frame", [samples[i].frames[-1] for i in chosen]),

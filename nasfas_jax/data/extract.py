@@ -134,6 +134,11 @@ def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     return dynamic, image
 
 
+def is_still(dynamic: np.ndarray) -> np.ndarray:
+    """Whether nothing moves in the clips of dynamic images [N, S, S, 3]: bool [N]."""
+    return np.logical_not(dynamic.any((1, 2, 3)))
+
+
 def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """Dynamic and static-dynamic image [S, S, 3] uint8 of a clip [K, S, S, 3] uint8.
 

@@ -236,12 +236,15 @@ def contact_sheet(
     columns: int = 8,
     format: Format = "png",
 ) -> Picture:
-    """Small pictures in a grid: [h, w, 3] or [h, w], uint8 or floats in [0, 1]."""
+    """Small pictures in a grid: [h, w, 3] or [h, w], uint8 or floats in [0, 1].
+
+    A picture is at most a sixth of `WIDE` wide; fewer columns make a narrower sheet.
+    """
     lines = math.ceil(len(images) / columns)
     text = 0.17 * (1 + max(caption.count("\n") for caption in captions))
-    side = WIDE / columns
+    side = WIDE / max(columns, 6)
     height = lines * (side + text)
-    figure = Figure((WIDE, height))
+    figure = Figure((columns * side, height))
     for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
         line, column = divmod(index, columns)
         bottom = 1 - (line * (side + text) + side) / height
