@@ -6,9 +6,10 @@ r"""Your own collection: a folder with ``live/`` and ``spoof/<attack type>/``.
 
 Two CPU cores train the eighth-width CDN in about two minutes. Variant ``smoke``: the
 same in seconds, which learns nothing. Testing (``nasfas evaluate``) needs live and spoof
-clips of other people in the development and the test part; manifest.csv says how the
-files were parted. Search needs several domains or macro types of attack; ``networks`` may
-name "searched" with a genotype found elsewhere (--genotype=FILE).
+clips of other people in the development and the test split; ``splits.csv`` in the prepared
+folder has each person's split, which preparing again keeps (docs/data.md). Search needs
+several domains or macro types of attack; ``networks`` may name "searched" with a genotype
+found elsewhere (--genotype=FILE).
 """
 
 import ml_collections

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from nasfas_jax import nets
+from nasfas_jax import names, nets
 from nasfas_jax.commands import annotate, evaluate, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import extract, faces, pipeline, video
@@ -69,7 +69,7 @@ def run(run: Run) -> None:
     scored = Scored(samples, maps, scores, still, times, _threshold(run, name))
     folder = pathlib.Path(run.output) if run.output else run.folder("predict")
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / path.name.replace(".", "_")
+    stem = _stem(folder, path)
     _write_scores(stem.with_suffix(".csv"), scored)
     drawn = _draw_all(stem, path, scored)
     _picture(scored, dynamic, image).save(f"{stem}_maps.png")
@@ -111,6 +111,12 @@ def _caveat(still: np.ndarray) -> str:
 def _threshold(run: Run, name: str) -> float | None:
     """Of the network's evaluation in this workdir, None where there was none."""
     return evaluate.read_results(run).get(name, {}).get("threshold")
+
+
+def _stem(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+    """Where the outputs' paths begin; leaves room for the longest of their endings."""
+    longest = names.LONGEST - len("_maps.png")
+    return folder / names.fit(path.name.replace(".", "_"), longest)
 
 
 def _verdict(score: float, threshold: float | None) -> str:

@@ -46,7 +46,9 @@ class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
     """Records of one clip each, in shards of videos of about `SHARD_BYTES`.
 
     Without `videos` it lists those in TFDS's manual_dir and extracts them one after the
-    other by `Recipe(image_size=image_size)`; a file that gives no clip is logged.
+    other by `Recipe(image_size=image_size)`; a file that gives no clip is logged. The
+    splits of a user's own collection then follow from the names alone, without those that
+    `prepare` has recorded.
 
     Features: the texts and numbers that name and label the clip; `static`, `dynamic`,
     `image` [S, S, 3] and `depth`, `mask`, `face` [32, 32], all uint8.  Label: live 1,
