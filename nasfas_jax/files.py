@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -49,6 +50,15 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write `content`, readable, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def digest(paths: Iterable[pathlib.Path]) -> str:
+    """SHA-256 of the content of files, in the given order, as hexadecimal digits."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
 
 
 @contextlib.contextmanager

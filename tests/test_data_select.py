@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax import commands
-from nasfas_jax.commands import report
+from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline, prepare, protocols, recipe, select
 from nasfas_jax.data.prepared import Prepared, Split
@@ -120,7 +120,8 @@ def store(tmp_path, monkeypatch):
 
 
 def select_(store, name):
-    return select.open_protocol(store.folder, protocols.get(name))
+    data = select.open_protocol(store.folder, protocols.get(name))
+    return data, data.lists
 
 
 def test_parts_are_those_of_the_lists_and_records_those_of_the_videos(store):
@@ -173,7 +174,8 @@ def test_batches_episodes_and_evaluation_run_unchanged(store):
 def test_a_single_dataset_may_lie_in_the_folder_itself(store):
     store.add("replay_attack", replay(), folder=store.folder / "here")
     protocol = protocols.get("cross_type@replay.printed")
-    data, lists = select.open_protocol(store.folder / "here", protocol)
+    data = select.open_protocol(store.folder / "here", protocol)
+    lists = data.lists
     assert set(data.splits["test"].table["attack_type"]) == {"live", "print"}
     assert "print" not in data.splits["train"].table["attack_type"]
     assert data.splits["test"].table["video"][0] == lists.test[0].video
@@ -221,15 +223,14 @@ def test_a_run_says_what_is_not_there(store, capsys):
     folder = store.add("casia_mfsd", found, left_out=(lost,)) / "casia_mfsd"
     config = settings(protocol="casia_mfsd@all")
     run = Run(config=config, workdir=store.folder / "run", data_dir=str(folder))
-    run.open_data()
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "protocol casia_mfsd@all" and said[1:] == run.notes
-    assert "not the official videos: test 4 live, 4 spoof (official: 90, 270)" in said
-    assert f"test: 1 of 8 videos have no clip ({lost}: black); manifest" in said[-1]
-    run.open_data()
-    assert not capsys.readouterr().out
-    facts = report._protocol(run)
-    assert facts["note"] == "; ".join(run.notes)
+    data = run.open_data()
+    assert not capsys.readouterr().out and not run.workdir.exists()
+    train.print_notes(data)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["protocol casia_mfsd@all", *data.lists.notes()]
+    official = "not the official videos: test 4 live, 4 spoof (official: 90, 270)"
+    assert official in printed
+    assert f"test: 1 of 8 videos have no clip ({lost}: black); manifest" in printed[-1]
 
 
 def test_files_without_a_part_are_no_part_of_a_list(store):
@@ -313,15 +314,7 @@ def test_a_run_takes_its_parts_from_the_protocol(store):
     assert len(data.splits["test"]) == len(FRAMES) * sum(
         "dom_i" in v.video for v in found
     )
-    noted = json.loads((workdir / "protocol.json").read_text())
-    assert noted["protocol"] == "synthetic@O&C&M_to_I" and len(noted["hash"]) == 10
-    run.open_data()
-    for other in ("", "synthetic@O&C&I_to_M"):
-        run.config.protocol = other
-        with pytest.raises(
-            InputError, match=r"was begun with the protocol synthetic@O&C"
-        ):
-            run.open_data()
+    assert data.dataset == "synthetic@O&C&M_to_I" and len(data.lists.hash) == 10
 
 
 def test_the_flag_is_put_into_the_config(tmp_path):

@@ -149,10 +149,10 @@ def test_a_search_leaves_the_tested_type_out(store, drawn, capsys):  # noqa: F81
     assert drawn[0]["support"]["image"].shape == (3, 2, 8, 8, 3)
     said = "without mask, since silicone_mask is tested and not learned"
     assert said in capsys.readouterr().out
-    begun = {"by": "domain", "groups": ["dom_c", "dom_i"]}
-    (folder / "groups.json").write_text(json.dumps(begun))
-    with pytest.raises(InputError, match="was begun by domain over dom_c, dom_i, and"):
-        searched(store, name, by="macro_type")
+    with pytest.raises(
+        InputError, match=r"search\.by was 'macro_type' and is 'domain'"
+    ):
+        searched(store, name, by="domain")
 
 
 def test_an_unseen_domain_leaves_no_type_out(store, drawn, capsys):  # noqa: F811

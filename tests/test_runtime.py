@@ -151,6 +151,40 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
             fit(tmp_path, Stream(), state=other)
 
 
+def damage(folder, step, how):
+    files = [p for p in (folder / "checkpoints" / str(step)).rglob("*") if p.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    text = largest.read_bytes()
+    if how == "changed":
+        largest.write_bytes(bytes([text[0] ^ 1]) + text[1:])
+    elif how == "cut":
+        largest.write_bytes(text[: len(text) // 2])
+    elif how == "empty":
+        for path in files:
+            path.unlink()
+    else:  # killed before the checksums were written
+        (folder / "checksums" / f"{step}.json").unlink()
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "empty", "unfinished"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path, whole, how):
+    fit(tmp_path, Stream())
+    damage(tmp_path, 6, how)
+    with pytest.warns(runtime.DamagedCheckpoint, match=r"step 6: .* step 4 instead"):
+        state = fit(tmp_path, Stream())
+    np.testing.assert_array_equal(state["w"], whole[0]["w"])
+    assert losses(tmp_path) == whole[1]
+    assert runtime.Checkpoints(tmp_path).last_whole == 6  # written again
+
+
+def test_damaged_checkpoints_alone_are_refused(tmp_path):
+    fit(tmp_path, Stream())
+    for step in (4, 6):
+        damage(tmp_path, step, "cut")
+    with pytest.raises(InputError, match=r"All checkpoints in .*step 6: .*step 4: "):
+        fit(tmp_path, Stream())
+
+
 def test_no_checkpoint_is_said(tmp_path):
     with pytest.raises(InputError, match="no checkpoint in"):
         runtime.Checkpoints(tmp_path).restore(start())

@@ -116,7 +116,8 @@ def test_every_protocol_ends_in_error_rates(prepared, name):
     protocol = protocols.get(name)
     several = len(protocol.datasets) > 1
     folder = prepared[0] if several else prepared[0] / protocol.datasets[0]
-    data, lists = select.open_protocol(folder, protocol)
+    data = select.open_protocol(folder, protocol)
+    lists = data.lists
     tables = {part: data.splits[part].table for part in ("development", "test")}
     columns = {
         field: np.concatenate([table[field] for table in tables.values()])

@@ -146,13 +146,14 @@ def _lists(run: Run) -> tuple[protocols.Lists, Mapping]:
     protocol = protocols.get(run.config.protocol)
     if run.manual_dir:
         return protocol.lists(_raw(run, protocol)), {}
-    data, lists = select.open_protocol(run.prepared_dir, protocol)
+    data = select.open_protocol(run.prepared_dir, protocol)
     tables = [data.splits[part].table for part in PARTS]
     videos = [name for table in tables for name in table["video"].tolist()]
     domains = [name for table in tables for name in table["domain"].tolist()]
     if len(protocol.datasets) > 1:  # the dataset's name is in front
         videos = [name.partition("/")[2] for name in videos]
-    return lists, collections.Counter(zip(domains, videos, strict=True))
+    assert data.lists is not None  # of the protocol
+    return data.lists, collections.Counter(zip(domains, videos, strict=True))
 
 
 def _raw(
@@ -221,7 +222,7 @@ def run_show(run: Run) -> None:
         picture = raw_sheet(_shown(run))
     elif run.config.get("protocol"):
         protocol = protocols.get(run.config.protocol)
-        picture = prepared_sheet(select.open_protocol(run.prepared_dir, protocol)[0])
+        picture = prepared_sheet(select.open_protocol(run.prepared_dir, protocol))
     else:
         picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
     folder = pathlib.Path(run.output) if run.output else run.folder("show")

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax.commands.run import Run
+from nasfas_jax.data import prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import whole, write_json
 
@@ -16,8 +18,8 @@ NAMES = ("ms_lbp", "colour_texture", "ida")
 MODEL = "model.joblib"
 
 
-def train(run: Run, name: str) -> None:
-    """Fits on every static face of the source domains' training parts, into the folder.
+def train(run: Run, name: str, data: prepared.Prepared, folder: pathlib.Path) -> None:
+    """Fits on every static face of the source domains' training clips.
 
     ``summary.json`` counts the numbers of the support vectors as parameters, and a
     multiply-add for each of them; what the features cost is not in it.
@@ -25,15 +27,13 @@ def train(run: Run, name: str) -> None:
     methods, joblib = _libraries()
     model = methods.HandCrafted(name)
     _require_faces(run, name)
-    data = run.open_data()
     sources, _ = run.domains(data)
-    part = data.splits["train"]
-    rows = part.rows(sources)
+    split = data.splits["train"]
+    rows = split.rows(sources)
     began = time.monotonic()
-    faces = part.load(rows, ("static",))["static"]
-    model = model.fit(faces, part.table["label"][rows])
+    faces = split.load(rows, ("static",))["static"]
+    model = model.fit(faces, split.table["label"][rows])
     seconds = time.monotonic() - began
-    folder = run.folder("train", name)
     with whole(folder / MODEL) as part:
         joblib.dump(model, part)
     vectors = model.classifier[-1].support_vectors_.size

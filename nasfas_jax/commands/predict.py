@@ -66,7 +66,7 @@ def run(run: Run) -> None:
     seen = pipeline.recolored(pipeline.scale(inputs[view.columns[0]]), view.color)
     maps = np.concatenate([predict(one[None]) for one in seen])
     scores = np.asarray(nets.score(maps))
-    scored = Scored(samples, maps, scores, still, times, _threshold(run, name))
+    scored = Scored(samples, maps, scores, still, times, evaluate.read_threshold(run, name))
     folder = pathlib.Path(run.output) if run.output else run.folder("predict")
     folder.mkdir(parents=True, exist_ok=True)
     stem = _stem(folder, path)
@@ -106,11 +106,6 @@ def _caveat(still: np.ndarray) -> str:
         " on moving clips has not seen such inputs, and their scores may mean nothing;"
         " manifest.csv of its data counts the stills that it was trained on."
     )
-
-
-def _threshold(run: Run, name: str) -> float | None:
-    """Of the network's evaluation in this workdir, None where there was none."""
-    return evaluate.read_results(run).get(name, {}).get("threshold")
 
 
 def _stem(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:

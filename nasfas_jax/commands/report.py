@@ -5,8 +5,9 @@ import json
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import data, evaluate
+from nasfas_jax.commands import data, evaluate, records
 from nasfas_jax.commands.run import Run
+from nasfas_jax.data.prepared import Prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
@@ -24,47 +25,88 @@ def run(run: Run) -> None:
             f"this --workdir first (networks: {', '.join(run.networks)})."
         )
     run.folder("report")
+    prepared = run.open_data()
+    evaluated = {
+        name: evaluate.require_current(run, name, prepared) for name in results
+    }
     sections = [
         _curves(run, results),
         *_searched(run),
         *_training(run, results),
         *_faces(run, results),
-        *_dataset(run),
-        page.Section("Settings", code=(run.workdir / "config.json").read_text()),
+        *_dataset(run, prepared),
+        *_settings(run, results),
     ]
     path = run.workdir / "report.html"
     page.render(
         path,
         title=f"nasfas: {run.config.get('protocol') or run.config.title}",
-        summary=_summary(run),
+        summary=summarize(evaluated),
         rows=[row(run, name, result) for name, result in results.items()],
         sections=sections,
-        facts=_protocol(run) | runtime.describe_machine(),
+        facts=_facts(evaluated) | runtime.describe_machine(),
     )
     print(f"report: {path}")
 
 
-def _protocol(run: Run) -> dict[str, str]:
-    """The protocol's name and lists, and what is not as it should be, if there is one."""
-    if not run.config.get("protocol"):
-        return {}
-    about = json.loads((run.workdir / "protocol.json").read_text())
-    facts = {"protocol": f"{about['protocol']}, lists {about['hash']}"}
-    return facts | ({"note": "; ".join(run.notes)} if run.notes else {})
-
-
-def _summary(run: Run) -> str:
-    data = run.open_data()
-    sources, targets = run.domains(data)
-    tested = f"tested on {', '.join(targets)}"
-    if run.target_domain:
-        tested += ", which no part of searching or training saw"
-    return (
-        f"Dataset {data.dataset}, faces of {data.recipe.image_size} x "
-        f"{data.recipe.image_size} pixels. Learned on {', '.join(sources)}; {tested}. "
-        "Every network was trained for the same steps on the same batches, and its "
-        "last checkpoint was tested."
+def _facts(evaluated: dict[str, records.Evaluation]) -> dict[str, str]:
+    """The protocol's lists and the notes of the evaluations."""
+    learned = next(iter(evaluated.values())).learned
+    facts = {"protocol": f"{learned.dataset}, lists {learned.lists}"}
+    notes: dict[str, list[str]] = {}
+    for name, record in evaluated.items():
+        for note in record.notes:
+            notes.setdefault(note, []).append(name)
+    texts = [f"{note} ({', '.join(names)})" for note, names in notes.items()]
+    return (facts if learned.lists else {}) | (
+        {"note": "; ".join(texts)} if texts else {}
     )
+
+
+def summarize(evaluated: dict[str, records.Evaluation]) -> str:
+    """What the networks learned from and were tested on, by their records."""
+    first = next(iter(evaluated.values()))
+    side = first.learned.recipe["image_size"]
+    sentences = [
+        f"Dataset {first.learned.dataset}, faces of {side} x {side} pixels.",
+        f"Learned on {', '.join(first.learned.domains)};"
+        f" tested on {', '.join(first.tested['domains'])}{_unseen(evaluated)}.",
+    ]
+    differing = _differing_settings(evaluated)
+    if len(evaluated) > 1 and not differing:
+        sentences.append(
+            "Every network was trained for the same steps on the same batches."
+        )
+    elif differing:
+        sentences.append(
+            f"The networks were trained with different settings: {', '.join(differing)}."
+        )
+    return " ".join([*sentences, "The last checkpoint was tested."])
+
+
+def _unseen(evaluated: dict[str, records.Evaluation]) -> str:
+    """What the records allow to say about a tested domain."""
+    if not all(record.tested["unseen"] for record in evaluated.values()):
+        return ""
+    unknown = evaluated.get("searched")
+    if unknown and unknown.genotype is None:
+        return (
+            ", which no training used (whether the search of the architecture used it"
+            " is unknown)"
+        )
+    return ", which no part of searching or training used"
+
+
+def _differing_settings(evaluated: dict[str, records.Evaluation]) -> list[str]:
+    """Names of the training settings in which the networks differ, and ``steps``."""
+    settings = [
+        {k: v for k, v in record.settings.items() if not k.startswith("network.")}
+        | ({"steps": record.steps} if record.steps else {})
+        for record in evaluated.values()
+    ]
+    names = sorted({name for one in settings for name in one})
+    values = {name: [one[name] for one in settings if name in one] for name in names}
+    return [name for name, found in values.items() if any(v != found[0] for v in found)]
 
 
 def row(run: Run, name: str, result: dict) -> page.Row:
@@ -174,9 +216,22 @@ def _faces(run: Run, results: dict) -> list[page.Section]:
     return [page.Section("Faces", text, [picture])]
 
 
-def _dataset(run: Run) -> list[page.Section]:
+def _settings(run: Run, results: dict) -> list[page.Section]:
+    """The configs with which the search and the trainings started, equal ones once."""
+    folders = [run.workdir / "search", *(run.workdir / "train" / n for n in results)]
+    texts: dict[str, list[str]] = {}
+    for folder in folders:
+        if (path := folder / "config.json").exists():
+            texts.setdefault(path.read_text(), []).append(folder.name)
+    return [
+        page.Section(f"Settings of {', '.join(names)}", code=text)
+        for text, names in texts.items()
+    ]
+
+
+def _dataset(run: Run, prepared: Prepared) -> list[page.Section]:
     """A contact sheet: one face for every domain and attack type."""
-    picture = data.prepared_sheet(run.open_data(), ("train",))
+    picture = data.prepared_sheet(prepared, ("train",))
     picture.save(run.workdir / "report" / "contact_sheet.png")
     text = "Faces of the training parts, by domain and attack type."
     return [page.Section("The dataset", text, [picture])]

@@ -1,11 +1,10 @@
 """What all commands share: the settings of a run and where its files lie."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
-from nasfas_jax import evaluation, files
+from nasfas_jax import evaluation
 from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
 from nasfas_jax.errors import InputError
 
@@ -14,9 +13,8 @@ from nasfas_jax.errors import InputError
 class Run:
     """A run: its config, its folder, and what flags say instead of the config.
 
-    The folder holds ``config.json``, ``videos/`` (the synthetic set), ``data/``,
-    ``search/``, ``train/<network>/``, ``evaluate/<network>/``, ``predict/`` and
-    ``report.html``.
+    The folder holds ``videos/`` (the synthetic set), ``data/``, ``search/``,
+    ``train/<network>/``, ``evaluate/<network>/``, ``predict/`` and ``report.html``.
     """
 
     config: Any  # an ml_collections.ConfigDict; a checker knows none of its fields
@@ -101,13 +99,20 @@ class Run:
         evaluation.compat.check(oracle)
         return {"rule": rule, "oracle": oracle}
 
+    @property
+    def config_text(self) -> str:
+        """The resolved config as JSON."""
+        return self.config.to_json_best_effort(indent=2) + "\n"
+
     def folder(self, *parts: str) -> pathlib.Path:
-        """A folder of the run, made where it is missing; the config is noted there."""
+        """A folder of the run, made where it is missing.
+
+        Raises:
+          InputError: it cannot be made.
+        """
         folder = self.workdir.joinpath(*parts)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            text = self.config.to_json_best_effort(indent=2) + "\n"
-            files.write_text(self.workdir / "config.json", text)
         except OSError as error:
             raise InputError(
                 f"The folder {folder} cannot be written ({error.strerror}). Give "
@@ -121,44 +126,13 @@ class Run:
         return "" if self.config.get("protocol") else self.config.target_domain
 
     def open_data(self) -> prepared.Prepared:
-        """The prepared data, in the parts of config.protocol if there is one.
-
-        The lists' hash is noted in ``protocol.json``: what was learned in a workdir
-        under other lists may have seen what these test.
-        """
+        """The prepared data, in the splits of config.protocol if there is one."""
         names = ("image_size", "frames", "peak")
         expected = {name: self.config.data[name] for name in names}
         if not self.config.get("protocol"):
-            self._claim({})
             return pipeline.open_dataset(self.prepared_dir, **expected)
         protocol = protocols.get(self.config.protocol)
-        data, lists = select.open_protocol(self.prepared_dir, protocol, **expected)
-        about = {"protocol": protocol.name, "hash": lists.hash, "videos": lists.counts}
-        about |= {"official": lists.check(), "compared": lists.compared}
-        about["notes"] = lists.notes()
-        self._claim(about)
-        return data
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader of the numbers must know of the protocol's videos."""
-        path = self.workdir / "protocol.json"
-        return json.loads(path.read_text()).get("notes", []) if path.exists() else []
-
-    def _claim(self, about: dict) -> None:
-        """A workdir belongs to one protocol's lists, or to none."""
-        path = self.workdir / "protocol.json"
-        begun = any((self.workdir / name).exists() for name in ("search", "train"))
-        found = json.loads(path.read_text()) if path.exists() else {}
-        if (found or begun) and found.get("hash") != about.get("hash"):
-            raise InputError(
-                f"{self.workdir} was begun with {_protocol(found)}, and is now asked for"
-                f" {_protocol(about)}: its networks may have learned from what would be"
-                " tested. Give another --workdir, or the same --protocol and data."
-            )
-        if about and about != found:  # said where it is news; evaluate says it again
-            print("\n".join([f"protocol {about['protocol']}", *about["notes"]]))
-            files.write_json(self.folder() / "protocol.json", about)
+        return select.open_protocol(self.prepared_dir, protocol, **expected)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
@@ -175,11 +149,6 @@ class Run:
                 "them, or '' to test within all of them."
             )
         return [domain for domain in data.domains if domain != target], [target]
-
-
-def _protocol(about: dict) -> str:
-    name = "the protocol {protocol} (lists {hash})"
-    return name.format(**about) if about else "no protocol"
 
 
 def _domains(table: dict) -> list[str]:

@@ -1,20 +1,20 @@
 """``nasfas search``: an architecture by Domain-aware or Type-aware Meta-NAS."""
 
 import dataclasses
-import json
 import pathlib
 import time
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 import optax
 
-from nasfas_jax import report, runtime
+from nasfas_jax import files, report, runtime
+from nasfas_jax.commands import records, train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import macro_types, pipeline, prepared
+from nasfas_jax.data import macro_types, pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
-from nasfas_jax.files import write_json
 from nasfas_jax.methods import meta_nas, optimizers
 from nasfas_jax.search import genotype, spaces, supernet
 
@@ -27,13 +27,28 @@ def run(run: Run) -> None:
     that it does not teach take no part.
     """
     config = run.section("search")
+    data = run.open_data()
+    sources, _ = run.domains(data)
+    folder = run.folder("search")
+    record = records.Record(
+        settings=records.settings_of(run.config, "search"),
+        learned=provenance.Provenance.of(data, sources),
+        steps=[config.steps],
+    )
+    with files.locked(folder):
+        records.begin(run, folder, record)
+        _search(run, config, data, folder)
+
+
+def _search(
+    run: Run, config: Any, data: prepared.Prepared, folder: pathlib.Path
+) -> None:
     together = config.get("episodes", 1)
-    episodes = _episodes(run, config, together)
+    episodes = _episodes(run, config, data, folder)
     mesh = runtime.make_mesh(episodes=together)
     method = make_method(config)
     if together > 1:
         method = dataclasses.replace(method, mesh=mesh)
-    folder = run.folder("search")
     size = run.config.data.image_size
     state = jax.jit(method.init)(
         jax.random.key(run.config.seed), np.zeros((1, size, size, 3), np.float32)
@@ -54,8 +69,7 @@ def run(run: Run) -> None:
     )
     found = genotype.derive(method.net.space, jax.device_get(state.alphas))
     _save(folder, found)
-    wall = time.monotonic() - began
-    write_json(folder / "summary.json", {"seconds": seconds, "wall_seconds": wall})
+    train.summarize(folder, {}, config.steps, seconds, time.monotonic() - began)
 
 
 def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:
@@ -67,21 +81,22 @@ def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:
         print(f"  {name}: {' -> '.join(cell)}")
 
 
-def _episodes(run: Run, config: Any, together: int):
-    """Episodes over domains or macro types; says and notes which."""
-    data = run.open_data()
+def _episodes(
+    run: Run, config: Any, data: prepared.Prepared, folder: pathlib.Path
+) -> grain.DatasetIterator:
+    """Episodes over domains or macro types; prints and records which."""
+    train.print_notes(data)
     sources, _ = run.domains(data)
     parted = {"domains": sources, "by": config.by, "unseen": unseen(run, data)}
     groups = list(pipeline.groups(data, **parted))
-    folder = run.folder("search")
-    _claim(folder / "groups.json", {"by": config.by, "groups": groups})
+    files.write_json(folder / "groups.json", {"by": config.by, "groups": groups})
     print(f"search by {config.by}: {', '.join(groups)}{_left_out(parted)}")
     return pipeline.episodes(
         data,
         **parted,
         batch_size=config.batch_size,
         seed=run.config.seed,
-        episodes=together,
+        episodes=config.get("episodes", 1),
     )
 
 
@@ -102,18 +117,6 @@ def _left_out(parted: dict) -> str:
         f"; without {', '.join(kinds)}, since {', '.join(parted['unseen'])} is tested"
         " and not learned"
     )
-
-
-def _claim(path: pathlib.Path, groups: dict) -> None:
-    """A search goes on over the groups with which it was begun."""
-    if path.exists() and (found := json.loads(path.read_text())) != groups:
-        raise InputError(
-            f"{path.parent} was begun by {found['by']} over"
-            f" {', '.join(found['groups'])}, and is now asked for {groups['by']} over"
-            f" {', '.join(groups['groups'])} (config.search.by, or other data). Give"
-            f" another --workdir, or remove {path.parent} to search anew."
-        )
-    write_json(path, groups)
 
 
 def make_method(config) -> meta_nas.MetaNAS:

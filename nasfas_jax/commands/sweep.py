@@ -39,7 +39,8 @@ def run(run: Run) -> None:
             one = at(run, target, seed)
             for name in run.networks:
                 results[name][target].append(_test(one, name))
-    write_json(run.folder() / "sweep.json", results)
+    files.write_text(run.folder() / "config.json", run.config_text)
+    write_json(run.workdir / "sweep.json", results)
     lines = table(results, list(sweep.targets))
     title = f"HTER / AUC, %, on the unseen domain; {len(sweep.seeds)} seeds"
     tables.show(title, lines)
@@ -90,7 +91,9 @@ def _test(run: Run, name: str) -> dict[str, float]:
 
     ``within`` is the EER on the development parts of the source domains.
     """
-    if not (run.workdir / "evaluate" / name / "result.json").exists():
+    if (run.workdir / "evaluate" / name / "result.json").exists():
+        evaluate.require_current(run, name, run.open_data())
+    else:
         train.train(run, name)
         evaluate.evaluate(run, name)
     result = evaluate.read_results(dataclasses.replace(run, network=name))[name]

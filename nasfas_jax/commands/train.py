@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasfas_jax import nets, runtime
-from nasfas_jax.commands import hand_crafted, systems
+from nasfas_jax import files, nets, runtime
+from nasfas_jax.commands import hand_crafted, records, systems
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline, prepared
+from nasfas_jax.data import pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
-from nasfas_jax.files import write_json
 
 
 def run(run: Run) -> None:
@@ -24,21 +24,70 @@ def run(run: Run) -> None:
 
 
 def train(run: Run, name: str) -> None:
-    """Trains one network; goes on where an earlier start was stopped."""
-    if name in hand_crafted.NAMES:
-        return hand_crafted.train(run, name)
-    config = run.config.train
-    description = systems.describe(run, name)
+    """Trains one network, or resumes its training."""
     data = run.open_data()
-    sources, _ = run.domains(data)
-    if "method" in description:
-        description["domains"] = len(sources)
+    record = make_record(run, name, data)
+    if record.genotype:
+        require_unseen(run, data, record.genotype, f"The search of {run.genotype_file}")
     folder = run.folder("train", name)
-    _claim(folder / "network.json", description)
+    with files.locked(folder):
+        records.begin(run, folder, record)
+        print_notes(data)
+        if name in hand_crafted.NAMES:
+            hand_crafted.train(run, name, data, folder)
+        else:
+            _train_network(run, name, data, folder)
+
+
+def make_record(run: Run, name: str, data: prepared.Prepared) -> records.Record:
+    """The record of training a network with the settings and data of a run."""
+    sources, _ = run.domains(data)
+    description = describe(run, name, len(sources))
+    return records.Record(
+        settings=records.settings_of(run.config, "train", network=description),
+        learned=provenance.Provenance.of(data, sources),
+        steps=[] if name in hand_crafted.NAMES else [run.config.train.steps],
+        genotype=(
+            records.genotype_provenance(run.genotype_file)
+            if name == "searched"
+            else None
+        ),
+    )
+
+
+def describe(run: Run, name: str, domains: int) -> dict:
+    """The JSON description of a network trained on a number of domains."""
+    if name in hand_crafted.NAMES:
+        return {"features": name}
+    description = systems.describe(run, name)
+    return description | ({"domains": domains} if "method" in description else {})
+
+
+def require_unseen(
+    run: Run, data: prepared.Prepared, learned: provenance.Provenance, what: str
+) -> None:
+    """Requires that what a run tests was not learned from."""
+    tested = records.tested(run, data)
+    provenance.require_unseen(learned, data, tested, what=what)
+
+
+def print_notes(data: prepared.Prepared) -> None:
+    """Prints the protocol and which of its videos are missing."""
+    if data.lists:
+        print("\n".join([f"protocol {data.dataset}", *data.lists.notes()]))
+
+
+def _train_network(
+    run: Run, name: str, data: prepared.Prepared, folder: pathlib.Path
+) -> None:
+    config = run.config.train
+    sources, _ = run.domains(data)
+    description = describe(run, name, len(sources))
+    files.write_json(folder / "network.json", description)
     method = systems.make_method(config, description)
-    together = 1 if method.batches == "pooled" else config.get("episodes", 1)
-    mesh = runtime.make_mesh(episodes=together)
-    if together > 1:
+    episodes = 1 if method.batches == "pooled" else config.get("episodes", 1)
+    mesh = runtime.make_mesh(episodes=episodes)
+    if episodes > 1:
         method = dataclasses.replace(method, mesh=mesh)
     batches, batch_axes = _batches(run, method, data, sources)
     image = _image(run)
@@ -61,11 +110,27 @@ def train(run: Run, name: str) -> None:
         batch_axes=batch_axes,
         mesh=mesh,
     )
-    wall = time.monotonic() - began
-    write_json(
-        folder / "summary.json", {**cost, "seconds": seconds, "wall_seconds": wall}
+    if not summarize(folder, cost, config.steps, seconds, time.monotonic() - began):
+        print(f"{name} was trained before, for {config.steps} steps: {folder}")
+        return
+    print(
+        f"trained {name} for {config.steps} steps: {cost['parameters']:,} parameters,"
+        f" {time.monotonic() - began:.0f} s, {folder}"
     )
-    print(f"trained {name}: {cost['parameters']:,} parameters, {wall:.0f} s, {folder}")
+
+
+def summarize(
+    folder: pathlib.Path, cost: dict, steps: int, seconds: float, wall: float
+) -> bool:
+    """Writes ``summary.json``, unless an earlier start finished the same steps."""
+    path = folder / "summary.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("steps") == steps:
+        return False
+    wall += before.get("wall_seconds", 0.0)
+    times = {"steps": steps, "seconds": seconds, "wall_seconds": wall}
+    files.write_json(path, {**cost, **times})
+    return True
 
 
 def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str]):
@@ -94,8 +159,13 @@ def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str])
 def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
     """The trained network of a run, from its last checkpoint: images to maps.
 
-    Its mean over a map [h, w] is the score.
+    The mean of a map [h, w] is the score.
+
+    Raises:
+      InputError: no trained network, or one that learned from other inputs than the
+        config describes.
     """
+    require_same_inputs(run, name)
     if name in hand_crafted.NAMES:
         return hand_crafted.load(run, name)
     method, state = _restore(run, name)
@@ -105,9 +175,53 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 def load_attention(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
     """Images to the attention of a network of `systems.FEATURE_METHODS`."""
+    require_same_inputs(run, name)
     method, state = _restore(run, name)
     attend = jax.jit(method.nets.attention)
     return lambda image: np.asarray(attend(state.params, state.batch_stats, image))
+
+
+def require_same_inputs(run: Run, name: str) -> None:
+    """Requires that the config makes the inputs that the network was trained on.
+
+    The face detector may be another one: where it is used depends on the video.
+
+    Raises:
+      InputError: no trained network, or other inputs.
+    """
+    folder = run.workdir / "train" / name
+    if not (folder / records.FILE).exists():
+        raise InputError(
+            f"There is no trained network in {folder}. Train it first: nasfas train"
+            f" --network={name} with this --workdir."
+        )
+    record = records.read(folder)
+    asked = {f"train.{key}": value for key, value in _flat_view(run).items()}
+    records.require_settings(folder, record.settings, asked)
+    recipe = dataclasses.asdict(run.recipe)
+    for free in ("detector", "landmarks"):
+        del recipe[free]
+    asked = {f"data.{key}": value for key, value in recipe.items()}
+    recorded = {f"data.{key}": value for key, value in record.learned.recipe.items()}
+    records.require_settings(folder, recorded, asked)
+
+
+def last_step(run: Run, name: str) -> int | None:
+    """Step of the checkpoint that `load` restores; None for a method without steps."""
+    if name in hand_crafted.NAMES:
+        return None
+    checkpoints = runtime.Checkpoints(run.workdir / "train" / name)
+    try:
+        return checkpoints.last_whole
+    finally:
+        checkpoints.close()
+
+
+def _flat_view(run: Run) -> dict[str, Any]:
+    view = run.config.train.view.to_dict()
+    return {f"view.{key}": v for key, v in view.items()} | {
+        "map_size": run.config.train.map_size
+    }
 
 
 def _restore(run: Run, name: str) -> tuple[Any, Any]:
@@ -121,7 +235,7 @@ def _restore(run: Run, name: str) -> tuple[Any, Any]:
     )
     checkpoints = runtime.Checkpoints(folder)
     try:
-        return method, checkpoints.restore(like)[0]
+        return method, checkpoints.restore(like).state
     finally:
         checkpoints.close()
 
@@ -130,14 +244,3 @@ def _image(run: Run) -> np.ndarray:
     size = run.config.data.image_size
     channels = pipeline.View(**run.view).channels
     return np.zeros((1, size, size, channels), np.float32)
-
-
-def _claim(path, description: dict) -> None:
-    """A folder belongs to one network: its checkpoints fit no other."""
-    if path.exists() and json.loads(path.read_text()) != description:
-        raise InputError(
-            f"{path.parent} holds checkpoints of another network than is now asked for "
-            f"({path.name} differs: another genotype or width). Give another --workdir, "
-            f"or remove {path.parent} to train anew."
-        )
-    write_json(path, description)

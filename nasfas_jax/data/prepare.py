@@ -192,7 +192,8 @@ def finish(
     marks = json.dumps([_fingerprint(source) for source, _ in usable])
     content = hashlib.sha256((table + marks).encode()).hexdigest()
     complete = data_dir / recipe.FILE
-    packed = complete.exists() and recipe.read(data_dir)["content"] == content
+    before = recipe.read(data_dir) if complete.exists() else {}
+    packed = before.get("content") == content and "digest" in before
     if not packed:
         complete.unlink(missing_ok=True)
     splits.write(found, *_split_tables(data_dir))
@@ -208,6 +209,7 @@ def finish(
             "recipe": dataclasses.asdict(settings),
             "hash": settings.hash,
             "content": content,
+            "digest": files.digest(sorted(p for p in records.iterdir() if p.is_file())),
         }
         files.write_json(complete, about)
     _remove_others(found, folder)

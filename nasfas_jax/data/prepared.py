@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from nasfas_jax.data import builder, recipe
 from nasfas_jax.data.prepare import CLIPS
+from nasfas_jax.data.protocols import Lists
 from nasfas_jax.data.sources import SPLITS
 from nasfas_jax.errors import InputError
 
@@ -70,12 +71,23 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A prepared dataset; of the splits train, development, test some may be empty."""
+    """A prepared dataset, as its own splits or a protocol divide it.
+
+    Attributes:
+      data_dir: the folder, or the folder of several prepared datasets.
+      dataset: name of the dataset or of the protocol.
+      recipe: how its videos were prepared.
+      splits: train, development and test; some may be empty.
+      digest: SHA-256 of the packed records, as hexadecimal digits.
+      lists: the protocol's lists; None without a protocol.
+    """
 
     data_dir: pathlib.Path
     dataset: str
     recipe: recipe.Recipe
     splits: dict[str, Split]
+    digest: str = ""
+    lists: Lists | None = None
 
     @property
     def domains(self) -> list[str]:
@@ -112,7 +124,9 @@ def open_dataset(data_dir: str | pathlib.Path, **expected) -> Prepared:
                 " run 'nasfas prepare' again."
             )
         splits[name] = Split(table, source)
-    return Prepared(data_dir, about["dataset"], about["recipe"], splits)
+    return Prepared(
+        data_dir, about["dataset"], about["recipe"], splits, about["digest"]
+    )
 
 
 def _read_tables(data_dir: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:

@@ -41,7 +41,7 @@ class Rows:
 
 def open_protocol(
     data_dir: str | pathlib.Path, protocol: Protocol, **expected
-) -> tuple[Prepared, Lists]:
+) -> Prepared:
     """The prepared data as a protocol parts them; no record is decoded.
 
     Args:
@@ -51,8 +51,8 @@ def open_protocol(
       **expected: fields of the recipe, as in `open_dataset`.
 
     Returns:
-      The prepared data, whose splits are the protocol's parts (where it has several
-      datasets, clips and videos have the dataset's name in front), and the lists.
+      The prepared data, whose splits are those of the protocol and whose `lists` are
+      set. With several datasets, names of clips and videos begin with the dataset's.
 
     Raises:
       InputError: a dataset is not there or was prepared otherwise, a list fails (see
@@ -82,7 +82,14 @@ def open_protocol(
         if missing := _without(opened, lists.part(part), chosen, limit):
             without[part] = missing
     lists = dataclasses.replace(lists, without_clips=without)
-    return Prepared(pathlib.Path(data_dir), protocol.name, first.recipe, splits), lists
+    return Prepared(
+        pathlib.Path(data_dir),
+        protocol.name,
+        first.recipe,
+        splits,
+        digest="+".join(data.digest for data in opened.values()),
+        lists=lists,
+    )
 
 
 def _without(

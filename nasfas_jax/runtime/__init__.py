@@ -1,7 +1,7 @@
 """Train state on disk, logging, progress, and the loop around a step."""
 
 from nasfas_jax.errors import Diverged, Stopped
-from nasfas_jax.runtime.checkpoints import Checkpoints
+from nasfas_jax.runtime.checkpoints import Checkpoints, DamagedCheckpoint
 from nasfas_jax.runtime.devices import (
     BATCH_AXES,
     cache_compiles,
@@ -17,6 +17,7 @@ from nasfas_jax.runtime.progress import Progress
 __all__ = [
     "BATCH_AXES",
     "Checkpoints",
+    "DamagedCheckpoint",
     "Diverged",
     "MetricsLog",
     "Progress",

@@ -1,24 +1,42 @@
-"""Checkpoints: the train state and the place in the data, by Orbax."""
+"""Checkpoints: the training state and the position in the data, stored by Orbax."""
 
+import json
 import pathlib
-from typing import Any
+import shutil
+import warnings
+from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
+
+
+class DamagedCheckpoint(UserWarning):
+    """A checkpoint is incomplete or changed, and an earlier one is used instead."""
+
+
+class Restored(NamedTuple):
+    """A checkpoint: number of steps done, state, and state of the data iterator."""
+
+    step: int
+    state: Any
+    iterator: dict
 
 
 class Checkpoints:
     """The last checkpoints of a run, in ``<folder>/checkpoints``.
 
-    One holds the state pytree, its shapes, and the JSON state of the data iterator; all
-    are written before the checkpoint gets its name: a half-written one is never read.
+    Each holds the state pytree, its shapes, and the JSON state of the data iterator.
+    ``<folder>/checksums/<step>.json`` is written last and holds the size and SHA-256 of
+    every file: a checkpoint that is incomplete or changed is never restored.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int = 2):
-        """Opens or makes the folder; ``keep`` checkpoints stay."""
+        """Opens or makes the folder; the last ``keep`` checkpoints are kept."""
         self.folder = folder / "checkpoints"
+        self._checksums = folder / "checksums"
         self._manager = ocp.CheckpointManager(
             self.folder.absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -27,13 +45,13 @@ class Checkpoints:
         )
 
     @property
-    def latest(self) -> int | None:
-        """The last saved step, None if there is none."""
-        return self._manager.latest_step()
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints, whole or damaged, latest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
 
     def save(self, step: int, state: Any, iterator: dict) -> None:
-        """Saves; a step that is there already is left as it is."""
-        if step == self.latest:
+        """Saves a checkpoint; one of this step that is there already is kept."""
+        if step in self.steps:
             return
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
@@ -41,44 +59,130 @@ class Checkpoints:
             shapes=ocp.args.JsonSave(_shapes(state)),
         )
         self._manager.save(step, args=items)
+        self._checksums.mkdir(exist_ok=True)
+        files.write_json(self._checksum_file(step), self._contents(step))
+        for path in self._checksums.glob("*.json"):
+            if int(path.stem) not in self.steps:
+                path.unlink()
 
-    def restore(self, like: Any) -> tuple[Any, dict]:
-        """The last state and iterator state.
+    def restore(self, like: Any) -> Restored:
+        """The last whole checkpoint.
 
         Args:
           like: a state of the same shapes; the result is placed like it.
 
         Raises:
-          InputError: no checkpoint, or one of another network or optimizer.
+          InputError: no checkpoint, none that is whole, or one of another network or
+            optimizer.
+
+        Warns:
+          DamagedCheckpoint: a later checkpoint is incomplete or changed.
         """
-        if self.latest is None:
-            raise InputError(
-                f"There is no checkpoint in {self.folder}. Train or search with this "
-                "--workdir first."
-            )
-        saved = self._restore(shapes=ocp.args.JsonRestore())["shapes"]
+        step = self.last_whole
+        saved = self._restore(step, shapes=ocp.args.JsonRestore())["shapes"]
         asked = _shapes(like)
         if saved != asked:
             name = next(k for k in {**saved, **asked} if saved.get(k) != asked.get(k))
             raise InputError(
                 f"The checkpoint in {self.folder} does not fit: it was written for "
-                "another network, optimizer or size than is now asked for. Its "
+                "another network, optimizer or size than is requested. Its "
                 f"{name} is {saved.get(name, 'absent')}, where "
                 f"{asked.get(name, 'nothing')} is expected. Use another --workdir, or "
                 "give the settings that wrote it."
             )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         restored = self._restore(
-            state=ocp.args.StandardRestore(abstract), iterator=ocp.args.JsonRestore()
+            step,
+            state=ocp.args.StandardRestore(abstract),
+            iterator=ocp.args.JsonRestore(),
         )
-        return restored["state"], restored["iterator"]
+        return Restored(step, restored["state"], restored["iterator"])
 
-    def _restore(self, **items) -> Any:
-        return self._manager.restore(self.latest, args=ocp.args.Composite(**items))
+    def drop_after(self, step: int) -> None:
+        """Deletes the checkpoints after ``step``, which a resumed run writes again."""
+        for later in self.steps:
+            if later > step:
+                # Orbax deletes only what it can read.
+                shutil.rmtree(self.folder / str(later))
+        self._manager.reload()
 
     def close(self) -> None:
         """Ends Orbax's threads."""
         self._manager.close()
+
+    @property
+    def last_whole(self) -> int:
+        """Step of the last whole checkpoint.
+
+        Raises:
+          InputError: there is none.
+
+        Warns:
+          DamagedCheckpoint: a later checkpoint is incomplete or changed.
+        """
+        damaged = []
+        for step in self.steps:
+            reason = self._damage(step)
+            if reason is None:
+                break
+            damaged.append(f"step {step}: {reason}")
+        else:
+            if damaged:
+                raise InputError(
+                    f"All checkpoints in {self.folder} are damaged"
+                    f" ({'; '.join(damaged)}). Expected at least one whole checkpoint:"
+                    f" restore the folder from a copy, or remove {self.folder.parent}"
+                    " to begin anew."
+                )
+            raise InputError(
+                f"There is no checkpoint in {self.folder}. Train or search with this "
+                "--workdir first."
+            )
+        if damaged:
+            warnings.warn(
+                f"{self.folder}: damaged checkpoint, {'; '.join(damaged)}; using the"
+                f" checkpoint of step {step} instead",
+                DamagedCheckpoint,
+                stacklevel=3,
+            )
+        return step
+
+    def _damage(self, step: int) -> str | None:
+        """What differs from the checksums of a checkpoint, None if nothing does."""
+        path = self._checksum_file(step)
+        if not path.exists():
+            return "no checksums, so writing it was interrupted"
+        try:
+            expected = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return f"{path} is damaged"
+        found = self._contents(step)
+        for name in sorted({*expected, *found}):
+            if name not in found:
+                return f"{name} is missing"
+            if name not in expected:
+                return f"{name} was added"
+            if found[name] != expected[name]:
+                return f"{name} is cut or changed"
+        return None
+
+    def _contents(self, step: int) -> dict[str, list]:
+        """Size and digest of each file of a checkpoint, by its path below its folder."""
+        folder = self.folder / str(step)
+        return {
+            path.relative_to(folder).as_posix(): [
+                path.stat().st_size,
+                files.digest([path]),
+            ]
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    def _checksum_file(self, step: int) -> pathlib.Path:
+        return self._checksums / f"{step}.json"
+
+    def _restore(self, step: int, **items) -> Any:
+        return self._manager.restore(step, args=ocp.args.Composite(**items))
 
 
 def _shapes(state: Any) -> dict[str, str]:

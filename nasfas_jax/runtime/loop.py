@@ -84,10 +84,10 @@ def fit(
     state = jax.device_put(state, devices.replicated(mesh))
     checkpoints = Checkpoints(folder)
     done = 0
-    if checkpoints.latest is not None:
-        state, iterator_state = checkpoints.restore(state)
+    if checkpoints.steps:
+        done, state, iterator_state = checkpoints.restore(state)
+        checkpoints.drop_after(done)
         batches.set_state(iterator_state)
-        done = checkpoints.latest
     log = MetricsLog(folder, first_step=done)
     compiled = jax.jit(step, donate_argnums=0)
     seconds, logged, first = log.seconds, done, True

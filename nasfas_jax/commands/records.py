@@ -1,0 +1,195 @@
+"""The record of a search or a training: its settings, its data and its steps.
+
+It is written when the work starts, as ``record.json`` in the folder of the stage, and
+compared by whatever resumes, evaluates, reports or predicts: a run never becomes another
+one, and nothing is tested on what it learned from.
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any, TypeVar
+
+from nasfas_jax import files
+from nasfas_jax.commands.run import Run
+from nasfas_jax.data.prepared import Prepared
+from nasfas_jax.data.provenance import Provenance
+from nasfas_jax.errors import InputError
+
+FILE = "record.json"
+#: Settings that change no result: how often progress is written down.
+FREE = ("log_every", "save_every", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What a network or an architecture is the result of.
+
+    Attributes:
+      settings: values that decide the result, by the full names of their fields.
+      learned: the training data.
+      steps: requested numbers of steps: one, and each higher one that a later start
+        asked for; empty where the method has no steps.
+      genotype: training data of the search that found the architecture; None where the
+        network has none or where its search left no record.
+    """
+
+    settings: dict[str, Any]
+    learned: Provenance
+    steps: list[int]
+    genotype: Provenance | None = None
+
+
+def settings_of(config: Any, section: str, **more: Any) -> dict[str, Any]:
+    """Fields of a config section that decide a result, and ``seed``, by full names."""
+    values = config[section].to_dict()
+    kept = {name: value for name, value in values.items() if name not in FREE}
+    return _flat({"seed": config.seed, section: kept, **more})
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation(Record):
+    """The record of an evaluated network.
+
+    Attributes:
+      tested: see `tested`.
+      notes: what qualifies the numbers, one sentence each.
+    """
+
+    tested: dict[str, Any] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def read(folder: pathlib.Path) -> Record:
+    """The record in the folder of a search or a training.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    return _read(folder, Record)
+
+
+def read_evaluation(folder: pathlib.Path) -> Evaluation:
+    """The record in the folder of an evaluation.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    return _read(folder, Evaluation)
+
+
+R = TypeVar("R", bound=Record)
+
+
+def _read(folder: pathlib.Path, kind: type[R]) -> R:
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        content["learned"] = Provenance(**content["learned"])
+        if content["genotype"] is not None:
+            content["genotype"] = Provenance(**content["genotype"])
+        return kind(**content)
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no {path}, so what {folder} learned from is unknown. Search or"
+            f" train with this --workdir first, or remove {folder} to begin anew."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The record {path} is damaged ({error!r}). Remove {folder} to begin anew."
+        ) from None
+
+
+def begin(run: Run, folder: pathlib.Path, record: Record) -> None:
+    """Writes the record and the config of work that starts; compares where it resumes.
+
+    Raises:
+      InputError: the folder holds work with other settings, other data, or more steps.
+    """
+    if not (folder / FILE).exists():
+        if any(folder.glob("checkpoints/*")):
+            read(folder)  # the checkpoints of unknown data
+        files.write_json(folder / FILE, dataclasses.asdict(record))
+        files.write_text(folder / "config.json", run.config_text)
+        return
+    recorded = read(folder)
+    require_same(folder, recorded, record)
+    if record.steps != recorded.steps[-1:]:
+        longer = dataclasses.replace(recorded, steps=[*recorded.steps, *record.steps])
+        files.write_json(folder / FILE, dataclasses.asdict(longer))
+
+
+def require_same(folder: pathlib.Path, recorded: Record, asked: Record) -> None:
+    """Requires the recorded settings and data; more steps are allowed.
+
+    Raises:
+      InputError: lists the differences.
+    """
+    phrases = _differences(recorded.settings, asked.settings)
+    phrases += recorded.learned.differences(asked.learned)
+    if recorded.genotype and asked.genotype:
+        found = recorded.genotype.differences(asked.genotype)
+        phrases += [f"of the search, {phrase}" for phrase in found]
+    if recorded.steps and asked.steps and asked.steps[-1] < recorded.steps[-1]:
+        phrases.append(f"steps was {recorded.steps[-1]} and is {asked.steps[-1]}")
+    _refuse(folder, phrases)
+
+
+def require_settings(
+    folder: pathlib.Path, recorded: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """Requires that the recorded settings contain the ``asked`` ones.
+
+    Raises:
+      InputError: lists the differences.
+    """
+    there = {name: recorded.get(name) for name in asked}
+    _refuse(folder, _differences(there, asked))
+
+
+def genotype_provenance(genotype_file: pathlib.Path) -> Provenance | None:
+    """Training data of the search that wrote a genotype file; None if unknown."""
+    folder = genotype_file.parent
+    return read(folder).learned if (folder / FILE).exists() else None
+
+
+def tested(run: Run, data: Prepared) -> dict[str, Any]:
+    """Splits and domains that a run tests, and whether these domains must be unseen."""
+    sources, targets = run.domains(data)
+    # No split of an unseen domain was learned from: all of it is the test set.
+    splits = list(data.splits) if run.target_domain else ["test"]
+    unseen = set(sources).isdisjoint(targets)
+    return {"splits": splits, "domains": targets, "unseen": unseen}
+
+
+def _differences(recorded: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    recorded, asked = (json.loads(json.dumps(one)) for one in (recorded, asked))
+    return [
+        f"{name} was {recorded.get(name)!r} and is {asked.get(name)!r}"
+        for name in {**recorded, **asked}
+        if recorded.get(name) != asked.get(name)
+    ]
+
+
+def _refuse(folder: pathlib.Path, phrases: list[str]) -> None:
+    if phrases:
+        raise InputError(
+            f"{folder} was made with other settings or data than are requested:"
+            f" {'; '.join(phrases)}. Repeat the command with what it was made with, give"
+            f" another --workdir, or remove {folder} to begin anew."
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted names.
+
+    >>> _flat({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
