@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import sys
+import warnings
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -48,6 +49,7 @@ def main(argv: list[str]) -> int:
     if not any(arg.startswith("--verbosity") for arg in sys.argv):
         # Orbax and TFDS tell at length what they do; --verbosity=0 shows it.
         logging.set_verbosity(logging.WARNING)
+    warnings.formatwarning = lambda message, *_: f"nasfas: warning: {message}\n"
     command = " ".join(argv[1:])
     try:
         given = {name: flags.FLAGS[name].value for name in commands.FLAGS}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 import numpy as np
 
@@ -32,10 +33,15 @@ def evaluate(run: Run, name: str) -> None:
 
     Raises:
       InputError: the network was trained with other settings or data, or learned from
-        what would be tested.
+        what would be tested, or another process evaluates it.
     """
     rating = run.rating
     predict = train.load(run, name)
+    with files.locked(run.folder("evaluate", name)):
+        _evaluate(run, name, rating, predict)
+
+
+def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     data = run.open_data()
     record = require_same(run, name, data)
     sources, targets = run.domains(data)
