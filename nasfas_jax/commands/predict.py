@@ -66,7 +66,9 @@ def run(run: Run) -> None:
     seen = pipeline.recolored(pipeline.scale(inputs[view.columns[0]]), view.color)
     maps = np.concatenate([predict(one[None]) for one in seen])
     scores = np.asarray(nets.score(maps))
-    scored = Scored(samples, maps, scores, still, times, evaluate.read_threshold(run, name))
+    scored = Scored(
+        samples, maps, scores, still, times, evaluate.read_threshold(run, name)
+    )
     folder = pathlib.Path(run.output) if run.output else run.folder("predict")
     folder.mkdir(parents=True, exist_ok=True)
     stem = _stem(folder, path)
