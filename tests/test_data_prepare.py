@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import errno
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax import ops
+from nasfas_jax import commands, ops
 from nasfas_jax.data import (
     builder,
     extract,
@@ -25,6 +26,7 @@ from nasfas_jax.data import (
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
 
+ROOT = pathlib.Path(__file__).parents[1]
 RECIPE = Recipe(image_size=16, clips_per_video=3)
 BOX = np.array([20.0, 10, 24, 30])
 
@@ -124,6 +126,44 @@ def test_a_picture_has_no_dynamic_image(tmp_path):
     made = extract.extract(source, Recipe(image_size=16), Fake())
     assert made.frames == len(made.arrays["frame"]) == 1
     assert not made.arrays["dynamic"].any() and made.arrays["image"].max() == 255
+
+
+def test_stills_are_counted(collection, tmp_path, monkeypatch, capsys):
+    """A picture and frozen frames; a network may learn to tell them from videos."""
+    cv2.imwrite(
+        str(collection / "spoof/print/gus.png"),
+        np.random.default_rng(0).integers(60, 255, (48, 64, 3)),
+    )
+    writer = cv2.VideoWriter(
+        str(collection / "live/hal.avi"),
+        cv2.CAP_FFMPEG,
+        cv2.VideoWriter_fourcc(*"MJPG"),
+        25,
+        (64, 48),
+    )
+    picture = np.random.default_rng(1).integers(60, 255, (48, 64, 3), np.uint8)
+    for _ in range(9):
+        writer.write(picture)
+    writer.release()
+    monkeypatch.setattr(faces, "Haar", Fake)
+    spec = {}
+    exec((ROOT / "configs" / "own_data.py").read_text(), spec)
+    config = spec["get_config"]("smoke")
+    config.data.update(image_size=16, clips_per_video=3)
+    commands.execute(
+        "prepare",
+        commands.Run(
+            config=config, workdir=tmp_path / "run", manual_dir=str(collection)
+        ),
+    )
+    said = (
+        "3 of 12 live clips and 1 of 10 spoof clips are stills: nothing moves in them"
+    )
+    assert said in capsys.readouterr().out
+    with (tmp_path / "run/data/manifest.csv").open(newline="") as file:
+        stills = {row["video"]: row["stills"] for row in csv.DictReader(file)}
+    assert stills.pop("live/hal.avi") == "3"
+    assert stills.pop("spoof/print/gus.png") == "1" and set(stills.values()) == {"0"}
 
 
 def test_an_annotation_replaces_detector_and_analytic_depth(collection):

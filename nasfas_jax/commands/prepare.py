@@ -40,6 +40,8 @@ def run(run: Run) -> None:
         f"{summary.clips} clips of {len(summary.rows) - len(summary.left_out)} videos "
         f"in {run.prepared_dir} ({len(summary.left_out)} left out; see manifest.csv)"
     )
+    if summary.stills:
+        print(f"{summary.stills}, and their dynamic image is black")
     for line in _missing(summary, datasets.get(data.dataset).splits):
         print(line)
 

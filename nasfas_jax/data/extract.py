@@ -34,14 +34,16 @@ class Sample(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """All records of a video as stacked arrays, and where its labels came from.
+    """All records of a video as stacked arrays, and the sources of its labels.
 
     `arrays`: frame [n], box [n, 4], crop [n, 3], roll [n], static, dynamic, image
-    [n, S, S, 3], depth, mask, face [n, 32, 32].
+    [n, S, S, 3], depth, mask, face [n, 32, 32].  `stills`: number of clips in which
+    nothing moves.
     """
 
     arrays: dict[str, np.ndarray]
     frames: int
+    stills: int
     box_source: str
     depth_source: str
     map_source: str
@@ -118,9 +120,11 @@ def extract(
                 **maps[-1],
             }
         )
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return Extracted(
-        {name: np.stack([row[name] for row in rows]) for name in rows[0]},
+        arrays,
         frames=total,
+        stills=int(is_still(arrays["dynamic"]).sum()),
         box_source="annotation" if annotation else detector.name,
         depth_source=tally(draw.depth_sources),
         map_source=tally(draw.face_sources),

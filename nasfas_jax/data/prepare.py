@@ -21,10 +21,11 @@ import json
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -50,7 +51,8 @@ MANIFEST = "manifest.csv"
 CLIPS = "clips.csv"
 COLUMNS = (
     *("video", "path", "subject", "domain", "attack_type", "label", "split"),
-    *("split_source", "attributes", "frames", "clips", "status", "reason"),
+    *("split_source", "attributes", "frames", "clips", "stills"),
+    *("status", "reason"),
     *("box_source", "depth_source", "map_source", "recipe"),
 )
 OK, LEFT_OUT = "ok", "left out"
@@ -84,6 +86,31 @@ class Summary:
     def clips(self) -> int:
         """Number of records."""
         return sum(row["clips"] for row in self.rows)
+
+    @property
+    def stills(self) -> str:
+        """`describe_stills` of the manifest."""
+        return describe_stills(self.rows)
+
+
+def describe_stills(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many live and spoof clips of the manifest's rows are stills; '' if none is.
+
+    >>> row = {"label": 1, "stills": 1, "clips": 9}
+    >>> describe_stills([row, row, row | {"label": 0, "stills": 0}])
+    '2 of 18 live clips and 0 of 9 spoof clips are stills: nothing moves in them'
+    """
+    clips, stills = Counter(), Counter()
+    for row in rows:
+        clips[int(row["label"])] += int(row["clips"])
+        stills[int(row["label"])] += int(row["stills"])
+    if not stills.total():
+        return ""
+    counts = [
+        f"{stills[label]} of {clips[label]} {kind} clips"
+        for label, kind in ((1, "live"), (0, "spoof"))
+    ]
+    return f"{' and '.join(counts)} are stills: nothing moves in them"
 
 
 def prepare(
@@ -310,7 +337,7 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
     else:
         arrays = result.arrays
         row = {"frames": result.frames, "clips": len(arrays["frame"]), "status": OK}
-        row |= {"reason": "", "box_source": result.box_source}
+        row |= {"stills": result.stills, "reason": "", "box_source": result.box_source}
         row |= {"depth_source": result.depth_source, "map_source": result.map_source}
     about = {"of": _fingerprint(source), "row": row}
     about["ends"] = [int(end) for end in arrays.get("frame", ())]
@@ -331,7 +358,7 @@ def read_row(source, folder: pathlib.Path) -> dict | None:
 
 
 def _left_out(reason: str) -> dict:
-    row = {"frames": 0, "clips": 0, "status": LEFT_OUT}
+    row = {"frames": 0, "clips": 0, "stills": 0, "status": LEFT_OUT}
     row |= {"reason": names.printable(reason)}
     return row | {"box_source": "", "depth_source": "", "map_source": ""}
 
