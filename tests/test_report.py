@@ -8,6 +8,9 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
+from nasfas_jax.commands import report
+from nasfas_jax.data import prepared
+from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.report.picture import operation_colour
@@ -206,3 +209,27 @@ def test_page_needs_a_result(tmp_path):
     with pytest.raises(InputError, match="at least one evaluated network"):
         page.render(tmp_path / "r.html", title="", summary="", rows=[], sections=[])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_the_report_counts_stills(tmp_path, alone):
+    """Of one prepared folder, or of the folders of several datasets."""
+    folders = [tmp_path] if alone else [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / "manifest.csv").write_text(
+            "domain,label,clips,stills\no,1,8,2\no,0,5,5\nother,1,9,9\n"
+        )
+    table = {"domain": np.array(["o"])}
+    data = prepared.Prepared(
+        tmp_path, "x", Recipe(), {"train": prepared.Split(table, ())}, digest=""
+    )
+    times = len(folders)
+    said = f"{2 * times} of {8 * times} live clips and {5 * times} of {5 * times} spoof"
+    assert said in report._stills(data)
+    for folder in folders:
+        (folder / "manifest.csv").write_text("domain,label,clips,stills\no,1,8,0\n")
+    assert report._stills(data) == ""
+    for folder in folders:
+        (folder / "manifest.csv").write_text("domain,label,clips\no,1,8\n")
+    assert report._stills(data) == ""

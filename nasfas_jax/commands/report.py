@@ -1,12 +1,14 @@
 """``nasfas report``: one HTML page of all that a run made."""
 
 import json
+import pathlib
 
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
 from nasfas_jax.commands import data, evaluate, records
 from nasfas_jax.commands.run import Run
+from nasfas_jax.data import prepare, select
 from nasfas_jax.data.prepared import Prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
@@ -234,4 +236,29 @@ def _dataset(run: Run, prepared: Prepared) -> list[page.Section]:
     picture = data.prepared_sheet(prepared, ("train",))
     picture.save(run.workdir / "report" / "contact_sheet.png")
     text = "Faces of the training parts, by domain and attack type."
-    return [page.Section("The dataset", text, [picture])]
+    return [page.Section("The dataset", text + _stills(prepared), [picture])]
+
+
+def _stills(prepared: Prepared) -> str:
+    """Sentence on the still clips of the prepared domains, '' if there are none.
+
+    Manifests of recipe version 2 and before do not count them.
+    """
+    folder = prepared.data_dir
+    alone = (folder / prepare.MANIFEST).is_file()
+    folders = [folder] if alone else [path.parent for path in _manifests(folder)]
+    rows = [
+        row
+        for one in folders
+        for row in select.read_manifest(one)
+        if row["domain"] in prepared.domains
+    ]
+    if not all("stills" in row for row in rows):
+        return ""
+    described = prepare.describe_stills(rows)
+    return described and f" Of all prepared data, {described}."
+
+
+def _manifests(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Manifests of several prepared datasets, each in a folder of its own."""
+    return sorted(folder.glob(f"*/{prepare.MANIFEST}"))

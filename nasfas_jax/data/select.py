@@ -114,7 +114,7 @@ def _without(
     reasons = {
         (row["domain"], row["video"]): row["reason"]
         for data in opened.values()
-        for row in _manifest(data.data_dir)
+        for row in read_manifest(data.data_dir)
         if row["status"] != prepare.OK
     }
     late = f"no clip within its first {limit} frames" if limit else "no clip"
@@ -164,14 +164,18 @@ def listed(data_dir: pathlib.Path) -> list[VideoSource]:
                 # What belongs to no split was left out by its name alone.
                 problem="" if row["split"] else row["reason"] or "no split",
             )
-            for row in _manifest(data_dir)
+            for row in read_manifest(data_dir)
         ]
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(data_dir, error) from None
 
 
-def _manifest(data_dir: pathlib.Path) -> list[dict[str, str]]:
-    """Its rows."""
+def read_manifest(data_dir: pathlib.Path) -> list[dict[str, str]]:
+    """Rows of a prepared folder's manifest, one for each source file.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
     try:
         with (data_dir / prepare.MANIFEST).open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
