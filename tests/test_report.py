@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from nasfas_jax.commands import report
+from nasfas_jax.commands.report import _stills
 from nasfas_jax.data import prepared
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
@@ -226,10 +226,10 @@ def test_the_report_counts_stills(tmp_path, alone):
     )
     times = len(folders)
     said = f"{2 * times} of {8 * times} live clips and {5 * times} of {5 * times} spoof"
-    assert said in report._stills(data)
+    assert said in _stills(data)
     for folder in folders:
         (folder / "manifest.csv").write_text("domain,label,clips,stills\no,1,8,0\n")
-    assert report._stills(data) == ""
+    assert _stills(data) == ""
     for folder in folders:
         (folder / "manifest.csv").write_text("domain,label,clips\no,1,8\n")
-    assert report._stills(data) == ""
+    assert _stills(data) == ""
