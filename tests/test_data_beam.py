@@ -73,6 +73,11 @@ def test_beam_makes_the_same_records(collection, tmp_path, monkeypatch):
             np.testing.assert_array_equal(one[name], other[name])
     lengths = [shard_lengths(tmp_path / name) for name in "ab"]
     assert lengths[0] == lengths[1] == 6 * [2] + [1] + 5 * [2]
+    # People keep their split when the folder that gave it is gone.
+    for kind in ("live", "spoof"):
+        (collection / "train" / kind).rename(collection / kind)
+    again = beam.run("own_data", collection, tmp_path / "b", RECIPE, detector=Middle())
+    assert again.clips == 23 and {row["split"] for row in again.rows} == {"train"}
 
 
 def test_a_missing_beam_is_told(collection, tmp_path, monkeypatch):
