@@ -7,6 +7,7 @@ import numpy as np
 
 RATE = 25
 TICKS = 512  # of a frame in OpenCV's mp4 files
+CODECS = {".avi": "MJPG", ".mpg": "MPG2", ".wmv": "WMV2"}
 NESTED = (b"moov", b"trak", b"edts", b"mdia", b"minf", b"stbl")
 
 
@@ -21,7 +22,7 @@ def level(image: np.ndarray) -> int:
 
 
 def write_video(path, count=40, draw=gray):
-    codec = "MJPG" if path.suffix == ".avi" else "mp4v"
+    codec = CODECS.get(path.suffix, "mp4v")
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = draw(0).shape[:2]
     writer = cv2.VideoWriter(

@@ -1,8 +1,10 @@
 """Completeness of video containers, read from their structure.
 
 OpenCV reports a container's frame count and decodes what the file holds; it reports
-neither a cut-off file nor an edit list.  Three families are understood, by content and
-not by suffix: ISO base media (mp4, mov, m4v, 3gp), RIFF (avi) and Matroska (mkv, webm).
+neither a cut-off file nor an edit list.  Four families are understood, by content and
+not by suffix: ISO base media (mp4, mov, m4v, 3gp), RIFF (avi), Matroska (mkv, webm) and
+ASF (wmv).  Transport and program streams, flv and mxf are not: a cut-off one has the
+frames that can be decoded.
 """
 
 import pathlib
@@ -11,6 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 ISO = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
 EBML, SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 UNKNOWN_RIFF = (0, 2**32 - 1)  # sizes written by a recorder that never finished
 
 
@@ -29,13 +32,15 @@ def is_cut(path: pathlib.Path) -> bool:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(16)
         if head[4:8] in ISO:
             return any(box.stop > size for box in _boxes(file, 0, size))
         if head[:4] == b"RIFF":
             return _riff_end(file, size) > size
         if head[:4] == EBML:
             return _segment_end(file) > size
+        if head == ASF:
+            return _asf_end(file, size) > size
     return False
 
 
@@ -143,6 +148,18 @@ def _riff_end(file: BinaryIO, size: int) -> int:
         if head[:4] != b"RIFF" or length in UNKNOWN_RIFF:
             break
         end += 8 + length
+    return end
+
+
+def _asf_end(file: BinaryIO, size: int) -> int:
+    """Where the last object ends."""
+    end = 0
+    while end + 24 <= size:
+        file.seek(end + 16)
+        length = _integer(file.read(8), "little")
+        if length < 24:
+            break
+        end += length
     return end
 
 

@@ -213,8 +213,9 @@ def read_frames(path: pathlib.Path) -> Iterator[np.ndarray]:
 def time_stamps(path: pathlib.Path) -> np.ndarray | None:
     """Time of each frame of a video in seconds [frames], from the container.
 
-    None for pictures, folders and recordings, which store no times, and for a video
-    whose times are all equal or decrease.
+    A frame without a time stamp (as the last one of an MPEG program stream) gets its time
+    from its neighbors.  None for pictures, folders and recordings, which store no times,
+    and for a video whose times are all equal or decrease.
 
     Raises:
       VideoError: as `count_frames`.
@@ -226,8 +227,18 @@ def time_stamps(path: pathlib.Path) -> np.ndarray | None:
     while len(times) < total and capture.grab():
         times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
     capture.release()
-    ascending = (np.diff(times) >= 0).all() and times[0] < times[-1]
-    return np.array(times) if ascending else None
+    return _completed(np.array(times))
+
+
+def _completed(times: np.ndarray) -> np.ndarray | None:
+    """Times [frames] without gaps; OpenCV gives 0 for a frame without a time stamp."""
+    known = np.flatnonzero((times > 0) | (np.arange(len(times)) == 0))
+    steps = np.diff(times[known])
+    if not len(steps) or (steps < 0).any():
+        return None
+    after = np.arange(len(times)) - known[-1]
+    step = steps[-1] / (known[-1] - known[-2])
+    return np.interp(range(len(times)), known, times[known]) + step * after.clip(0)
 
 
 def _opened(path: pathlib.Path) -> tuple[cv2.VideoCapture | None, int]:
