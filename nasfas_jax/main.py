@@ -53,7 +53,9 @@ def main(argv: list[str]) -> int:
     command = " ".join(argv[1:])
     try:
         given = {name: flags.FLAGS[name].value for name in commands.FLAGS}
-        workdir = pathlib.Path(given.pop("workdir") or "runs/local")
+        workdir = given.pop("workdir")
+        given["workdir_given"] = workdir is not None
+        workdir = pathlib.Path(workdir or "runs/local")
         with signals.ending():
             commands.execute(command, commands.Run(workdir=workdir, **given))
     except (InputError, Diverged, Stopped) as error:

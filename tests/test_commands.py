@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from nasfas_jax import commands, evaluation, nets, runtime
+from nasfas_jax.commands import demo
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import genotype
 
@@ -37,6 +38,7 @@ def road(tmp_path_factory):
         assert program == "nasfas"
         done = nasfas(*arguments, cwd=folder)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        (folder / f"{arguments[0]}.log").write_text(done.stdout)
     return folder / "runs" / "smoke"
 
 
@@ -63,6 +65,17 @@ def test_scores_give_the_result(road):
         again = evaluation.evaluate(table, seed=0)
         assert result["threshold"] == again.threshold
         assert result["auc"] == again.auc
+
+
+def test_untrained_networks_are_named_at_chance(road, capsys):
+    """In percent, as HTER and AUC are printed, in the table and in the report."""
+    said = (road.parents[1] / "evaluate.log").read_text()
+    assert len(re.findall(r"HTER \d+\.\d %, AUC \d+\.\d % on dom_m", said)) == 2
+    demo.print_table(run(road))
+    table, page = capsys.readouterr().out, (road / "report.html").read_text()
+    assert "AUC, % (95 %)" in table and "searched * " in table
+    assert "* not shown to be better than chance on development data" in table
+    assert "Not shown to be better than chance: the AUC on development is" in page
 
 
 def test_network_is_rebuilt_from_its_file_alone(road):

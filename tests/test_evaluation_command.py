@@ -1,14 +1,16 @@
 """``nasfas scores`` from score files to tables, scores.json and curves."""
 
+import dataclasses
 import json
 import pathlib
+import types
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from nasfas_jax import commands, evaluation
-from nasfas_jax.commands import scores
+from nasfas_jax import commands, evaluation, main
+from nasfas_jax.commands import scores, synthesize
 from nasfas_jax.errors import InputError
 from nasfas_jax.evaluation.scores import COLUMNS, ScoreTable
 from nasfas_jax.report import figures
@@ -68,7 +70,7 @@ def test_two_systems_are_compared(tmp_path, capsys):
     assert difference["interval"]["low"] == found["oracle_auc"].interval.low
     said = capsys.readouterr().out
     assert "Differences" in said and "selected on test data" in said
-    assert " hter " in said and " oracle_hter " in said
+    assert " hter, %" in said and " oracle_hter, %" in said
     assert "test" in content["results"][one] and "test" not in content["results"][other]
 
 
@@ -104,7 +106,7 @@ def test_wrong_input_is_said(tmp_path):
     for flags, said in (
         ({}, "--input is missing"),
         ({"input": f"{one},{one}"}, "every file once"),
-        ({"input": "absent.csv"}, "absent.csv: no such score file"),
+        ({"input": "absent.csv"}, "'absent.csv': no such score file"),
         ({"input": f"{one}+{test}"}, "which stands in"),
         ({"input": str(test)}, "test.csv: split development: .* 0 live and 0 spoof"),
         ({"input": one, "rule": "best"}, "rule: expected eer"),
@@ -114,6 +116,128 @@ def test_wrong_input_is_said(tmp_path):
         with pytest.raises(InputError, match=said) as error:
             run(tmp_path, **flags)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a,b.csv", "a+b.csv", "a+b,c.csv", "+,.csv"])
+def test_an_existing_file_is_not_split(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, 0)
+    write(tmp_path / "plain.csv", 1)
+    assert scores.split(name) == [[name]]
+    assert scores.split(f"{name},plain.csv") == [[name], ["plain.csv"]]
+    assert scores.split(f"plain.csv+{name}") == [["plain.csv", name]]
+    content = run(tmp_path, input=f"{name},plain.csv")
+    assert set(content["results"]) == {name, "plain.csv"}
+    assert "is read as one file" not in capsys.readouterr().out
+
+
+def test_two_readings_of_a_name_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b.csv", "a,b.csv"):
+        write(tmp_path / name, 0)
+    assert scores.split("a,b.csv") == [["a,b.csv"]]
+    said = capsys.readouterr().out
+    assert "'a,b.csv' is read as one file, though a and b.csv exist too" in said
+    assert scores.split("a,./b.csv") == [["a"], ["./b.csv"]]
+    assert not capsys.readouterr().out
+    (tmp_path / "folder,c.csv").mkdir()
+    with pytest.raises(InputError, match="'folder': no such score file"):
+        scores.split("folder,c.csv")
+    with pytest.raises(InputError, match="no such score file"):
+        scores.split("a,")
+    many = ",".join(f"{'x' * 200}{i}.csv" for i in range(40))
+    with pytest.raises(InputError, match=r"x0\.csv': no such score file"):
+        scores.split(many)
+
+
+def unrelated(folder, **flags):
+    """A run as the command line makes it, without --workdir."""
+    spec = {}
+    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
+    config = spec["get_config"]("smoke")
+    workdir = folder / "runs" / "local"
+    return commands.Run(config=config, workdir=workdir, workdir_given=False, **flags)
+
+
+def test_without_a_folder_scores_are_only_printed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "a.csv", 0)
+    one = unrelated(tmp_path, input=path)
+    scores.run(one)
+    assert "no file is written" in capsys.readouterr().out
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
+    scores.run(dataclasses.replace(one, output="new/folder"))
+    assert (tmp_path / "new" / "folder" / "scores.json").exists()
+    workdir = tmp_path / "mine"
+    scores.run(dataclasses.replace(one, workdir=workdir, workdir_given=True))
+    assert (workdir / "scores" / "scores.json").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_folders_of_commands_that_need_no_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one = unrelated(tmp_path)
+    assert one.output_folder("bench") == pathlib.Path("bench")
+    assert one.output_folder("show", of_run=True) == one.workdir / "show"
+    out = dataclasses.replace(one, output="out")
+    assert out.output_folder("show", of_run=True) == pathlib.Path("out")
+    given = dataclasses.replace(one, workdir=tmp_path / "w", workdir_given=True)
+    assert given.output_folder("bench") == tmp_path / "w" / "bench"
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="another --output"):
+        dataclasses.replace(one, output="file/x").output_folder("bench")
+
+
+def test_an_explicit_default_workdir_is_one(tmp_path, monkeypatch):
+    """`--workdir=runs/local` is kept apart from no --workdir."""
+    seen = []
+    monkeypatch.setattr(commands, "execute", lambda name, run: seen.append(run))
+    for given in (None, "runs/local"):
+        values = dict.fromkeys(commands.FLAGS) | {"workdir": given}
+        values["config"] = unrelated(tmp_path).config
+        holders = {k: types.SimpleNamespace(value=v) for k, v in values.items()}
+        monkeypatch.setattr(main.flags, "FLAGS", holders)
+        assert main.main(["nasfas", "scores"]) == 0
+    assert [run.workdir_given for run in seen] == [False, True]
+    assert {run.workdir for run in seen} == {pathlib.Path("runs/local")}
+
+
+def test_a_stand_in_is_not_written_to_an_unrelated_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    one = unrelated(tmp_path, layout="oulu_npu")
+    one.config.standin.update(subjects=1, empty=True)
+    synthesize.run(one)
+    assert any((tmp_path / "standins" / "oulu_npu").iterdir())
+    assert "in standins/oulu_npu" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_tables_are_in_percent_and_files_are_fractions(tmp_path, capsys):
+    """Each heading names its unit, AUC as all rates."""
+    paths = [write(tmp_path / f"{i}.csv", i) for i in range(2)]
+    content = run(tmp_path, input=",".join(paths), oracle="ssdg")
+    said = capsys.readouterr().out
+    result = content["results"][paths[0]]
+    assert 0.5 < result["auc"] <= 1 and 0.5 < result["oracle_ssdg_auc"] <= 1
+    for heading in (
+        "hter, %",
+        "auc, %",
+        "print, %",
+        "auc, points of %",
+        "threshold, sc",
+    ):
+        assert heading in said
+    assert "oracle_ssdg_auc, %" in said and "oracle_ssdg_threshold, score" in said
+    for value in (result["auc"], result["oracle_ssdg_auc"]):
+        assert f"{100 * value:.2f}" in said and f"{value:.4f}" not in said
+    assert f"{paths[0]}: development 30 clips of 15 videos of 5 people" in said
+
+
+def test_many_attack_types_are_not_cut(tmp_path, capsys):
+    types = [f"a_long_attack_type_{i}" for i in range(13)]
+    run(tmp_path, input=write(tmp_path / "a.csv", 0, types=types))
+    said = capsys.readouterr().out
+    assert all(f" {name}, % " in said for name in types) and "\u2026" not in said
 
 
 def test_probit_axes():

@@ -2,17 +2,21 @@
 
 import html.parser
 import json
+import re
+import shutil
+import subprocess
 import types
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
+from nasfas_jax.commands import demo
 from nasfas_jax.commands.report import _stills
 from nasfas_jax.data import prepared
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.report import cells, figures, page
+from nasfas_jax.report import cells, figures, meta_figures, page
 from nasfas_jax.report.picture import operation_colour
 
 OPERATIONS = ("none", "skip", "cdc", "cdc_2_1.2", "cdc_2_2.0")
@@ -25,6 +29,8 @@ GENOTYPE = {
 }
 RESULT = {
     "level": "video",
+    "rule": "eer",
+    "warnings": ["intervals: people tested: 5", "chance: at <chance> here"],
     "threshold": 0.25,
     "development_eer": 0.125,
     "development": {"videos": 40, "subjects": 8, "by_type": {}},
@@ -135,17 +141,26 @@ def test_entropy_and_skip_ratio_by_hand():
 class Page(html.parser.HTMLParser):
     """Collects links and text, and checks that every element is closed."""
 
-    VOID = ("meta", "img", "br")
+    VOID = ("meta", "img", "br", "wbr")
 
     def __init__(self, text):
         super().__init__()
         self.open, self.links, self.ids, self.words = [], [], set(), []
+        self.tables = []  # of each: the texts of its header, then its cells' columns
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag, attrs):
+        if tag == "table":
+            assert dict(self.attributes)["class"] == "scroll"
+            self.tables.append(([], []))
+        elif tag == "th" and "thead" in self.open:
+            self.tables[-1][0].append("")
+        elif tag == "td":
+            self.tables[-1][1].append(dict(attrs)["data-column"])
         if tag not in self.VOID:
             self.open.append(tag)
+            self.attributes = attrs
         self.links += [v for k, v in attrs if k in ("src", "href", "srcset", "action")]
         self.ids |= {v for k, v in attrs if k == "id"}
 
@@ -153,13 +168,15 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open[-1:] == ["th"] and "thead" in self.open:
+            self.tables[-1][0][-1] += data
         self.words.append(data.strip())
 
 
 @pytest.fixture(scope="module")
 def report(pictures, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    alone = RESULT | {"intervals": {}}
+    alone = RESULT | {"intervals": {}, "warnings": ["intervals: people tested: 5"]}
     page.render(
         path,
         title="Unseen <domain>",
@@ -202,7 +219,143 @@ def test_page_holds_every_part(report):
     ):  # fmt: skip
         assert text in words
     reading = " ".join(" ".join(words).split())
-    assert "fixed on the development part (40 videos of 8 people)" in reading
+    assert "on the development split (40 videos of 8 people)" in reading
+
+
+def test_cells_of_a_narrow_page_name_their_columns(report):
+    """Each table scrolls; where its header is hidden, every cell repeats it."""
+    tables = Page(report).tables
+    assert len(tables) == 3
+    for header, columns in tables:
+        assert columns[: len(header) - 1] == header[1:]
+        assert set(columns) == set(header[1:])
+        units = ", %", ", score", "parameters", "MACs", "time", "spoof", "subjects"
+        assert all(any(unit in name for unit in units) for name in header[1:]), header
+
+
+def test_warnings_are_sentences_of_the_page(report):
+    text = " ".join(" ".join(Page(report).words).split())
+    assert "found, cdn: People tested: 5." in text
+    assert "found: At <chance> here." in text
+
+
+def render_wide(path, networks):
+    types = [f"attack_type_{i}" for i in range(13)]
+    result = RESULT | {
+        "test": RESULT["test"] | {"apcer_by_type": dict.fromkeys(types, 0.123)},
+        "test_counts": {
+            "subjects": 136,
+            "by_type": dict.fromkeys(["live", *types], 1310),
+        },
+        "intervals": dict.fromkeys(
+            ("hter", "acer", "auc"), RESULT["intervals"]["hter"]
+        ),
+    }
+    rows = [
+        page.Row(f"multi_domain_pooled_{i}", result, 2_245_016, 18_200_000_000, 4210.0)
+        for i in range(networks)
+    ]
+    page.render(path, title="Wide", summary="", rows=rows, sections=[])
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+@pytest.mark.parametrize(
+    ("width", "networks", "cut"), [(1200, 9, 0), (390, 9, 0), (1200, 20, 1)]
+)
+def test_tables_fit_or_scroll_in_a_browser(tmp_path, width, networks, cut):
+    """No table is wider than its box but that of 20 columns; never is the page."""
+    path = tmp_path / "report.html"
+    render_wide(path, networks)
+    script = (
+        "<script>parent.postMessage([...document.querySelectorAll('.scroll')].filter("
+        "x => x.scrollWidth > x.clientWidth).length + ' cut in ' + innerWidth + ', page '"
+        " + (document.documentElement.scrollWidth <= innerWidth), '*')</script>"
+    )
+    path.write_text(path.read_text().replace("</body>", script + "</body>"))
+    outer = tmp_path / "window.html"  # a browser's own window has 500 pixels at least
+    outer.write_text(
+        "<script>onmessage = event => document.title = event.data</script>"
+        f'<iframe src="report.html" width="{width}" height="900" frameborder="0"></iframe>'
+    )
+    done = subprocess.run(
+        [
+            *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
+            *("--disable-background-networking", "--virtual-time-budget=5000"),
+            f"--user-data-dir={tmp_path / 'profile'}",
+            outer.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    title = re.search("<title>(.*)</title>", done.stdout)
+    assert title and title[1] == f"{cut} cut in {width}, page true"
+
+
+def captured(monkeypatch):
+    """The figures that are drawn from now on."""
+    drawn = []
+    for module in (figures, meta_figures):
+        finish = module.finish
+        monkeypatch.setattr(
+            module,
+            "finish",
+            lambda figure, *rest, finish=finish: (
+                drawn.append(figure),
+                finish(figure, *rest),
+            )[1],
+        )
+    return drawn
+
+
+def test_both_curves_are_in_percent(monkeypatch):
+    drawn = captured(monkeypatch)
+    curve = (np.array([0, 0.2, 1]), np.array([0, 0.9, 1]))
+    figures.roc({"a": curve})
+    figures.det({"a": curve})
+    for figure in drawn:
+        for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+            assert axis.get_label_text().endswith(", %")
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            assert max(float(label) for label in labels) > 99
+
+
+def step_axes(monkeypatch):
+    """Every x axis of steps that the figures of the report draw."""
+    drawn = captured(monkeypatch)
+    few = [0, 1, 2]
+    half = np.full((3, 2, 5), 0.2)
+    for steps in ([0], few, [0, 50_000, 123_456]):
+        cell = half[: len(steps)]
+        figures.alphas_over_time(steps, cell, OPERATIONS, "low cell")
+        figures.search_health(steps, {"low": cell}, OPERATIONS)
+        figures.training_curves({"cdn": {"loss": (steps, np.ones(len(steps)))}})
+        meta_figures.learning_directions({"a": (steps, np.ones(len(steps)))})
+    points = [("exact", 1, 0.5), ("exact", 2, 0.7)]
+    meta_figures.mode_curves([meta_figures.Curves("cost", "inner steps k", points)])
+    return [
+        axes for figure in drawn for axes in figure.axes if "step" in axes.get_xlabel()
+    ]
+
+
+def test_step_axes_have_whole_ticks(monkeypatch):
+    found = step_axes(monkeypatch)
+    assert len(found) == 3 * (2 + 2 + 1 + 1) + 1
+    for axes in found:
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks and all(float(tick).is_integer() for tick in ticks)
+
+
+def test_printed_table_has_the_units_of_the_page():
+    row = page.Row("found", RESULT, 1_103_227, 18_200_000_000, 95.0)
+    assert demo.table_row(row) == [
+        "found *", "6.3 (1.0 to 20.0)", "93.8", "1,103,227", "18.2 G", "95"
+    ]  # fmt: skip
+    other = page.Row("cdn", RESULT | {"warnings": []}, 740, 740, 8.4)
+    assert demo.table_row(other)[0] == "cdn"
+    assert demo.HEADER[1:3] == ["HTER, % (95 %)", "AUC, % (95 %)"]
 
 
 def test_page_needs_a_result(tmp_path):

@@ -1,5 +1,6 @@
 """Score files, their faults, and the evaluation built on them."""
 
+import gzip
 import json
 import re
 import time
@@ -126,11 +127,103 @@ def test_other_faults_of_files(tmp_path):
     for content, said in (
         (b"", "got no row"),
         (b"# a\n\xff\xfe", "line 2: expected UTF-8"),
-        (b"# a\n\n# b\n\0", "line 4: expected text, got a NUL"),
+        (b"# a\n\n# b\n\0", "line 4: expected UTF-8 text, got a NUL"),
     ):
         (tmp_path / "bad.csv").write_bytes(content)
         with pytest.raises(InputError, match=said):
             read_scores(tmp_path / "bad.csv")
+
+
+def each(change):
+    """The rows of a file, with one field changed by (column, value) -> text."""
+    rows = [",".join(COLUMNS)]
+    for row in ROWS:
+        fields = zip(COLUMNS, row, strict=True)
+        rows.append(",".join(change(name, str(value)) for name, value in fields))
+    return "\n".join(rows) + "\n"
+
+
+PLAIN = f"{HEADER}\n# selected_on = nothing\n" + each(lambda name, value: value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(("\ufeff" + PLAIN).encode(), id="byte-order-mark"),
+        pytest.param(PLAIN.replace("\n", "\r\n").encode(), id="crlf"),
+        pytest.param(PLAIN.replace("\n", "\r").encode(), id="cr"),
+        pytest.param(PLAIN.replace("\n", "\n\n").encode(), id="empty-lines"),
+        pytest.param((PLAIN + "  \t\n").encode(), id="blank-line"),
+        pytest.param((PLAIN + ",,,,,,\n").encode(), id="row-without-content"),
+        pytest.param(PLAIN.rstrip("\n").encode(), id="no-last-line-end"),
+        pytest.param(PLAIN.replace("nothing", "nothing,,,,,,").encode(), id="padded"),
+        pytest.param(
+            PLAIN.replace(HEADER, f'"{HEADER}"').encode(), id="quoted-comment"
+        ),
+        pytest.param(
+            ("# selected_on = nothing\n" + each(lambda n, v: f' "{v}"')).encode(),
+            id="quoted-after-blanks",
+        ),
+        pytest.param(PLAIN.replace(",", ", ").encode(), id="a-blank-after-each-comma"),
+        pytest.param(
+            PLAIN.replace("split\n", "split,split_2,split_2\n")
+            .replace("test\n", "test,x,y\n")
+            .encode(),
+            id="other-columns-twice",
+        ),
+        pytest.param(PLAIN.replace(",1,", ",1.0,").encode(), id="float-labels"),
+    ],
+)
+def test_files_as_programs_write_them(tmp_path, content):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    table, expected = read_scores(path), table_of(ROWS)
+    assert table.selected_on == "nothing"
+    for name in COLUMNS:
+        assert getattr(table, name).tolist() == getattr(expected, name).tolist()
+
+
+def swap(column, change):
+    return each(lambda name, value: change(value) if name == column else value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (each(lambda n, v: v).encode("utf-16"), "line 1: expected UTF-8 text"),
+        (each(lambda n, v: v).encode("utf-16-le"), "line 1: .* UTF-16 or damaged"),
+        (swap("subject", lambda v: "jos\u00e9").encode("latin-1"), "line 2: .* UTF-8"),
+        (
+            each(lambda n, v: v).replace(",", ";").encode(),
+            "separated by commas.*clip;su",
+        ),
+        (each(lambda n, v: v).replace(",", "\t").encode(), "separated by commas"),
+        (swap("score", lambda v: "inf").encode(), "line 2: score: .* finite .* inf"),
+        (swap("score", lambda v: "NaN").encode(), "line 2: score: .* finite .* nan"),
+        (swap("score", lambda v: "1e400").encode(), "line 2: score: .* finite .* inf"),
+        (swap("score", lambda v: "").encode(), "line 2: .* number as score .*''"),
+        (swap("score", lambda v: "87%").encode(), "line 2: .* number as score .*'87%'"),
+        (swap("score", lambda v: '"0,5"').encode(), "number as score .*'0,5'"),
+        (
+            swap("label", lambda v: "live").encode(),
+            "line 2: .* label .1 is live.*'live'",
+        ),
+        (swap("label", lambda v: "True").encode(), "line 2: .* label .*'True'"),
+        (swap("split", lambda v: "Test").encode(), "line 2: split: .* 'Test'"),
+        (
+            swap("attack_type", lambda v: "Live").encode(),
+            "line 2: attack_type: .*'Live'",
+        ),
+        (swap("subject", lambda v: '" "').encode(), "line 2: subject: expected a name"),
+        (gzip.compress(each(lambda n, v: v).encode()), "line 1: expected UTF-8"),
+    ],
+)
+def test_other_files_end_in_one_paragraph(tmp_path, content, said):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said) as error:
+        read_scores(path)
+    assert str(error.value).startswith(f"{path}") and "\n" not in str(error.value)
 
 
 @given(st.one_of(st.text(max_size=60), st.binary(max_size=60)), st.booleans())
@@ -265,6 +358,36 @@ def test_threshold_comes_from_development_alone():
     assert result.test_counts.by_type == {"live": 12, "print": 12, "replay": 12}
     assert (result.development.clips, result.development.videos) == (72, 36)
     assert result.test_counts.subjects == 6
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_a_network_at_chance_on_development_is_named(shift):
+    rows = synthetic(shift=2.0) + synthetic(split="development", seed=1, shift=shift)
+    result = evaluate(table_of(rows))
+    auc, interval = result.development_auc, result.intervals["development_auc"]
+    assert interval.low < 0.5 < interval.high
+    *flipped, warning = result.warnings
+    assert bool(flipped) is (auc < 0.4)
+    assert warning.startswith("chance: at chance on development data: the AUC")
+    for number in (auc, interval.low, interval.high):
+        assert f"{100 * number:.1f}" in warning
+
+
+def test_development_auc_and_its_interval():
+    result = evaluate(BOTH)
+    development = by_video(BOTH.take(BOTH.split == "development"))
+    assert result.development_auc == metrics.auc(development.score, development.label)
+    alone = bootstrap(development, result.threshold)
+    assert result.intervals["development_auc"] == alone["auc"]
+    assert alone["auc"].low > 0.5 and not result.warnings
+
+
+@pytest.mark.parametrize("shift", [0.0, 9.0])
+def test_few_development_people_show_nothing(shift):
+    few = synthetic(split="development", subjects=4, seed=1, shift=shift)
+    *_, warning = evaluate(table_of(synthetic() + few)).warnings
+    assert warning.startswith("chance: not shown to be better than chance")
+    assert "from 4 people" in warning
 
 
 def test_level_oracle_and_json():

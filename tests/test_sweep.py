@@ -18,7 +18,8 @@ def test_table_means_and_deviations():
     one = {"hter": 0.1, "auc": 0.9, "within": 0.05}
     two = {"hter": 0.3, "auc": 0.7, "within": 0.15}
     head, row = sweep.table({"net": {"a": [one, two], "b": [two, two]}}, ["a", "b"])
-    assert head == ["method", "a", "b", "mean", "within: EER"]
+    heads = [f"{name}: HTER / AUC, %" for name in ("a", "b", "mean")]
+    assert head == ["method", *heads, "within: EER, %"]
     spread = np.std([10, 30], ddof=1)
     half = np.std([20, 30], ddof=1)  # of the seeds' means over targets
     assert row == [

@@ -25,6 +25,10 @@ def videos(tmp_path_factory):
     return synthetic.write_videos(root, workers=1, **SETTINGS)
 
 
+def test_an_auc_is_printed_in_percent():
+    assert str(probes.Result(0.814, 0.0205)) == "81.4 ± 2.1"
+
+
 def made_up(shift, people=30, seed=0):
     """Two videos of each of some people; the first feature tells live from spoof."""
     rng = np.random.default_rng(seed)

@@ -31,7 +31,7 @@ COMMANDS = {
 #: The flags beside a config's own fields, which are fields of `Run`.
 FLAGS = {
     "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
-    "workdir": "Folder of the run; runs/local if not given.",
+    "workdir": "Folder of the run; runs/local if not given (for commands that need one).",
     "dataset": "Replaces config.data.dataset.",
     "protocol": "Replaces config.protocol, e.g. oulu_npu@3.2.",
     "layout": "Dataset whose layout synthesize writes, e.g. oulu_npu.",
@@ -43,7 +43,7 @@ FLAGS = {
     "network": "One network, instead of all of config.networks.",
     "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
     "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
-    "output": "Folder for what a command writes; in WORKDIR if not given.",
+    "output": "Folder for what a command writes, instead of one in WORKDIR.",
     "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
     "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
 }

@@ -6,7 +6,6 @@ and reports medians and their ratio: load and heat of the machine fall on both a
 
 import dataclasses
 import os
-import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,11 +29,14 @@ CDN_CASES = ((256, 1), (64, 8))
 
 
 def run(run: Run) -> None:
-    """Costs of the config's search step, of data, then all benchmarks beside PyTorch."""
-    folder = pathlib.Path(run.output) if run.output else run.folder("bench")
-    folder.mkdir(parents=True, exist_ok=True)
+    """Costs of the config's search step, of data, then all benchmarks beside PyTorch.
+
+    Writes ``search_step.json``, ``data.json`` and ``peers.json`` to ``--output``, or to
+    ``bench/`` in ``--workdir`` or in the current folder.
+    """
+    folder = run.output_folder("bench")
     table = Table(title="One Meta-NAS step")
-    for name in ("weights", "architecture", "mode", "seconds", "compile s", "peak MB"):
+    for name in ("weights", "architecture", "mode", "s", "compile, s", "peak, MB"):
         table.add_column(name)
     costs = []
     for cost in bench_search.step_costs(run.config.search, run.config.data.image_size):
@@ -52,13 +54,17 @@ def run(run: Run) -> None:
     write_json(folder / "search_step.json", {"steps": costs})
     bench_data.report(run, folder)
     bench(output=folder / "peers.json")
+    print(f"wrote search_step.json, data.json and peers.json in {folder}")
 
 
 def run_metagrad(run: Run) -> None:
-    """RFMeta's and Meta-NAS's exact steps beside PyTorch: seconds and peak memory."""
-    folder = pathlib.Path(run.output) if run.output else run.folder("bench")
-    folder.mkdir(parents=True, exist_ok=True)
+    """RFMeta's and Meta-NAS's exact steps beside PyTorch: seconds and peak memory.
+
+    Writes ``metagrad.json`` to the same folder as `run`.
+    """
+    folder = run.output_folder("bench")
     bench_metagrad.bench(output=folder / "metagrad.json")
+    print(f"wrote {folder / 'metagrad.json'}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,10 +181,10 @@ def bench(
 
 
 def _print(rows: list[Row]) -> None:
-    table = Table(title="Seconds, medians of alternated runs; ratio = ours / PyTorch")
+    table = Table(title="Medians of alternated runs; ratio = ours / PyTorch")
     for name in ("benchmark", "case"):
         table.add_column(name)
-    for name in ("ours", "PyTorch", "ratio", "our compile time"):
+    for name in ("ours, s", "PyTorch, s", "ratio", "our compiling, s"):
         table.add_column(name, justify="right")
     for row in rows:
         numbers = [row.ours, row.peer, row.ratio, row.compile]

@@ -217,7 +217,11 @@ def _numbers(videos: Sequence[sources.VideoSource], clips: Mapping) -> list[str]
 
 
 def run_show(run: Run) -> None:
-    """Writes a contact sheet of ``--manual_dir``, or else of the prepared data."""
+    """Writes a contact sheet of ``--manual_dir``, or else of the prepared data.
+
+    It is ``contact_sheet.png`` in ``--output``, or in ``show/`` in the workdir; in the
+    current folder if another folder's data are shown and ``--workdir`` is not given.
+    """
     if run.manual_dir:
         picture = raw_sheet(_shown(run))
     elif run.config.get("protocol"):
@@ -225,10 +229,9 @@ def run_show(run: Run) -> None:
         picture = prepared_sheet(select.open_protocol(run.prepared_dir, protocol))
     else:
         picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
-    folder = pathlib.Path(run.output) if run.output else run.folder("show")
-    path = folder / "contact_sheet.png"
+    of_run = not (run.manual_dir or run.data_dir)
+    path = run.output_folder("show", of_run=of_run) / "contact_sheet.png"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         picture.save(path)
     except OSError as error:
         raise InputError(

@@ -83,7 +83,7 @@ def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     files.write_text(folder / "result.json", result.to_json())
     _save_examples(folder / "examples.npz", data, targets, maps)
     print(
-        f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {result.auc:.4f} on "
+        f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {100 * result.auc:.1f} % on "
         f"{', '.join(targets)} ({result.test_counts.videos} videos; threshold "
         f"{result.threshold:.4f} by {result.rule} from the development splits of "
         f"{', '.join(sources)})"

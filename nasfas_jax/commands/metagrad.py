@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import os
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,16 +24,15 @@ def run(run: Run) -> None:
     """Measures the config's method, Meta-NAS where it searches, RFMeta where it has `meta`.
 
     Writes ``metagrad.json``, ``metagrad.md`` and ``metagrad.svg`` to ``--output``, or to
-    ``metagrad/`` in the workdir. With ``--data_dir`` on an episode of these data (at
-    their image size), otherwise on noise.
+    ``metagrad/`` in ``--workdir`` or in the current folder. With ``--data_dir`` on an
+    episode of these data (at their image size), otherwise on noise.
 
     Raises:
       InputError: a config without ``metagrad``, or settings that cannot be measured.
     """
     config = run.section("metagrad")
     _require_settings(config)
-    folder = pathlib.Path(run.output) if run.output else run.folder("metagrad")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = run.output_folder("metagrad")
     subject, episodes = _subject(run)
     load = os.getloadavg()[0]
     panel = instrument.sweep(

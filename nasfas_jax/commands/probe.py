@@ -15,9 +15,10 @@ from nasfas_jax.files import write_json
 def run(run: Run) -> None:
     """Probes the synthetic videos of ``--manual_dir``, or of the workdir.
 
-    Writes ``probe.json``. By `probes.making`, which must stay near chance, and
-    `probes.look`: AUC within a domain (no subject in two folds), and on the domain by a
-    probe that learned on all others.
+    Writes ``probe.json`` to ``--output``, or to the workdir; to the current folder if
+    ``--manual_dir`` is given and ``--workdir`` is not. The features are `probes.making`,
+    which must stay near chance, and `probes.look`; the AUC is measured within a domain
+    (no subject in two folds), and on a domain with a probe trained on all others.
 
     Raises:
       InputError: no finished set there, too few people or a damaged video in it, or
@@ -48,13 +49,14 @@ def run(run: Run) -> None:
         }
         for name, domains in results.items()
     }
-    write_json(run.folder() / "probe.json", numbers)
-    print(f"wrote {run.workdir / 'probe.json'}")
+    path = run.output_folder(of_run=not run.manual_dir) / "probe.json"
+    write_json(path, numbers)
+    print(f"wrote {path}")
 
 
 def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:
-    table = Table(title="AUC of a linear probe; chance is 0.5")
-    for column in ("domain", "by", "within", "learned on the others"):
+    table = Table(title="AUC of a linear probe; chance is 50 %")
+    for column in ("domain", "by", "within, %", "learned on the others, %"):
         table.add_column(column)
     for name, domains in results.items():
         for domain, found in domains.items():

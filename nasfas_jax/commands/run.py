@@ -19,6 +19,7 @@ class Run:
 
     config: Any  # an ml_collections.ConfigDict; a checker knows none of its fields
     workdir: pathlib.Path
+    workdir_given: bool = True  # False: `workdir` is the default of the command line
     dataset: str | None = None
     protocol: str | None = None
     layout: str | None = None
@@ -117,6 +118,27 @@ class Run:
             raise InputError(
                 f"The folder {folder} cannot be written ({error.strerror}). Give "
                 "another --workdir."
+            ) from None
+        return folder
+
+    def output_folder(self, *parts: str, of_run: bool = False) -> pathlib.Path:
+        """Folder for the files of a command that may be called without a run.
+
+        ``--output``; without it `parts` below the workdir if that is given or the files
+        are `of_run`, else `parts` below the current folder. Created if it is missing.
+
+        Raises:
+          InputError: it cannot be created.
+        """
+        if not self.output and (of_run or self.workdir_given):
+            return self.folder(*parts)
+        folder = pathlib.Path(self.output or pathlib.Path(*parts))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The folder {folder} cannot be written ({error.strerror}). Give another "
+                "--output."
             ) from None
         return folder
 

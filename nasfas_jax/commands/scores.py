@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import json
-import pathlib
+import os
+import re
 from collections.abc import Iterator, Mapping
 
 from rich.console import Console
@@ -17,14 +18,17 @@ from nasfas_jax.report import figures
 SHOWN = ("apcer", "bpcer", "acer", "hter")
 #: Letters of a file's name in a line of a table or legend.
 NAME = 36
+#: Letters of a line that no table reaches: each is as wide as it is, and none is cut.
+WIDTH = 10_000
 
 
 def run(run: Run) -> None:
     """Rates the score files of ``--input=A.csv,B.csv``; a '+' merges files into one.
 
     Several systems with equal test clips are compared with the first (paired bootstrap
-    over subjects); several folds, without a test attack in common, are averaged. Writes
-    ``scores.json``, ``roc.svg`` and ``det.svg`` into ``--output``.
+    over subjects); several folds, without a test attack in common, are averaged. Prints
+    tables, in percent; ``--output`` names a folder for ``scores.json`` (fractions from 0
+    to 1), ``roc.svg`` and ``det.svg``, as does ``--workdir`` (its subfolder ``scores``).
     """
     tables = read(run.input)
     rating = {**run.rating, "seed": run.config.seed}
@@ -35,7 +39,7 @@ def run(run: Run) -> None:
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
     content: dict = {"results": {name: r.columns() for name, r in results.items()}}
-    console = Console(width=120, highlight=False, markup=False, emoji=False)
+    console = Console(width=WIDTH, highlight=False, markup=False, emoji=False)
     for group in _by_selection(results):
         console.print(_rates(group), _types(group))
     if len(tables) > 1 and evaluation.are_folds(tables):
@@ -45,13 +49,17 @@ def run(run: Run) -> None:
     if run.oracle:
         console.print(_oracles(results))
     for name, result in results.items():
+        print(_counts(name, result))
         for warning in result.warnings:
             print(f"warning: {name}: {warning}")
-    _write(run, content, tables, results)
+    if run.output or run.workdir_given:
+        _write(run, content, tables, results)
+    else:
+        print("no file is written: --output=FOLDER adds scores.json, roc.svg, det.svg")
 
 
 def read(inputs: str | None) -> dict[str, evaluation.ScoreTable]:
-    """The score tables of ``--input``, by what was written for each.
+    """The score tables of ``--input``, by the text that names each.
 
     Raises:
       InputError: nothing is named, something twice, or a file cannot be read or merged.
@@ -61,14 +69,55 @@ def read(inputs: str | None) -> dict[str, evaluation.ScoreTable]:
             "--input is missing: score files, separated by commas, or by + to merge."
         )
     tables = {}
-    for name in inputs.split(","):
+    for names in split(inputs):
+        name = "+".join(names)
         if name in tables:
             raise InputError(
                 f"--input: expected every file once, got {name!r} again. Name each once."
             )
-        parts = {one: evaluation.read_scores(one) for one in name.split("+")}
-        tables[name] = evaluation.merge(parts) if len(parts) > 1 else parts[name]
+        parts = {one: evaluation.read_scores(one) for one in names}
+        tables[name] = evaluation.merge(parts) if len(parts) > 1 else parts[names[0]]
     return tables
+
+
+def split(inputs: str) -> list[list[str]]:
+    """The files of ``--input``: one list for each system, of the files to merge.
+
+    A name may itself contain ',' and '+': of all names that begin at one place the
+    longest that exists is taken. A line is printed where shorter ones exist as well.
+
+    Raises:
+      InputError: a name is that of no file.
+    """
+    words = re.split("([,+])", inputs)  # names and separators in turn
+    systems: list[list[str]] = [[]]
+    start = 0
+    while start < len(words):
+        ends = range(start + 1, len(words) + 1, 2)
+        existing = [end for end in ends if _is_file("".join(words[start:end]))]
+        if not existing:
+            raise InputError(
+                f"{words[start] or inputs!r}: no such score file. --input names files "
+                "separated by , (systems) or + (to merge); a file whose own name "
+                "contains these is found by its whole name. Check the path."
+            )
+        end = existing[-1]
+        name, parts = "".join(words[start:end]), words[start:end:2]
+        if len(parts) > 1 and all(map(_is_file, parts)):
+            print(
+                f"--input: {name!r} is read as one file, though {' and '.join(parts)} "
+                "exist too; write ./ before the second name to read those"
+            )
+        systems[-1].append(name)
+        if words[end : end + 1] == [","]:
+            systems.append([])
+        start = end + 1
+    return systems
+
+
+def _is_file(name: str) -> bool:
+    """Whether there is a file or pipe of this name, which may be too long for one."""
+    return os.path.exists(name) and not os.path.isdir(name)
 
 
 def _by_selection(results: Mapping[str, evaluation.Result]) -> Iterator[dict]:
@@ -84,11 +133,12 @@ def _by_selection(results: Mapping[str, evaluation.Result]) -> Iterator[dict]:
 def _rates(results: Mapping[str, evaluation.Result]) -> Table:
     """A line for each file; intervals are of 95 %, over test subjects."""
     rule = next(iter(results.values())).rule
-    table = Table(title=f"Test videos, threshold by {rule} on development, %")
+    table = Table(title=f"Test videos, threshold by {rule} on development")
     table.add_column("scores", overflow="fold", max_width=NAME)
     prefix = _prefix(results)
-    for name in ("threshold", *SHOWN, "auc"):
-        table.add_column(f"{prefix}{name}", justify="right")
+    table.add_column(f"{prefix}threshold, score", justify="right")
+    for name in (*SHOWN, "auc"):
+        table.add_column(f"{prefix}{name}, %", justify="right")
     for name, result in results.items():
         values = {one: getattr(result.test, one) for one in SHOWN} | {"auc": result.auc}
         cells = [
@@ -102,35 +152,49 @@ def _rates(results: Mapping[str, evaluation.Result]) -> Table:
 
 def _types(results: Mapping[str, evaluation.Result]) -> Table:
     """APCER of every attack type, and the number of its test videos."""
-    table = Table(title=f"{_prefix(results)}apcer by attack type, % (videos)")
+    table = Table(title=f"{_prefix(results)}apcer by attack type (of so many videos)")
     table.add_column("scores", overflow="fold", max_width=NAME)
-    kinds = sorted({kind for r in results.values() for kind in r.test.apcer_by_type})
-    for kind in kinds:
-        table.add_column(kind, justify="right")
+    types = sorted({name for r in results.values() for name in r.test.apcer_by_type})
+    for name in types:
+        table.add_column(f"{name}, %", justify="right")
     for name, result in results.items():
         rates, counts = result.test.apcer_by_type, result.test_counts.by_type
         cells = [
-            f"{100 * rates[kind]:.2f} ({counts[kind]})" if kind in rates else "-"
-            for kind in kinds
+            f"{100 * rates[one]:.2f} ({counts[one]})" if one in rates else "-"
+            for one in types
         ]
         table.add_row(name, *cells)
     return table
 
 
+def _counts(name: str, result: evaluation.Result) -> str:
+    """How many clips of how many videos and subjects each split has."""
+    splits = {"development": result.development, "test": result.test_counts}
+    texts = [
+        f"{split} {one.clips:,} clips of {one.videos:,} videos of {one.subjects:,} people"
+        for split, one in splits.items()
+    ]
+    return f"{name}: {', '.join(texts)}"
+
+
 def _oracles(results: Mapping[str, evaluation.Result]) -> Table:
     """A line for each quantity, a column for each file."""
-    table = Table(title="Oracles: no estimates of performance; rates, not %")
-    for name in ("column", *results):
+    table = Table(title="Oracles: no estimates of performance")
+    for name in ("column, unit", *results):
         table.add_column(name, overflow="fold")
     for column in next(iter(results.values())).oracle:
-        table.add_row(column, *(f"{r.oracle[column]:.6g}" for r in results.values()))
+        values = [result.oracle[column] for result in results.values()]
+        if column.endswith("_threshold"):
+            table.add_row(f"{column}, score", *(f"{value:.6g}" for value in values))
+        else:
+            table.add_row(f"{column}, %", *(f"{100 * value:.2f}" for value in values))
     return table
 
 
 def _folds(console: Console, results: Mapping[str, evaluation.Result]) -> dict:
     spreads = evaluation.folds(list(results.values()))
-    table = Table(title=f"{len(results)} folds (no test attack in common), %")
-    for name in ("rate", "mean", "sample deviation"):
+    table = Table(title=f"{len(results)} folds (no test attack in common)")
+    for name in ("rate", "mean, %", "sample deviation, points of %"):
         table.add_column(name, justify="left" if name == "rate" else "right")
     for name, spread in spreads.items():
         table.add_row(name, f"{100 * spread.mean:.2f}", f"{100 * spread.deviation:.2f}")
@@ -142,7 +206,7 @@ def _differences(
     console: Console, tables: Mapping[str, evaluation.ScoreTable], run: Run
 ) -> dict:
     first = next(iter(tables))
-    table = Table(title="Differences from the first on the same clips, points of %")
+    table = Table(title="Differences from the first on the same clips")
     content: dict = {"from": first, "to": {}}
     for name in itertools.islice(tables, 1, None):
         found = evaluation.compare(
@@ -151,7 +215,7 @@ def _differences(
         if not table.columns:
             table.add_column("scores", overflow="fold", max_width=NAME)
             for column in found:
-                table.add_column(column, justify="right")
+                table.add_column(f"{column}, points of %", justify="right")
         cells = [
             f"{100 * one.value:+.2f}{_interval(one.interval)}" for one in found.values()
         ]
@@ -173,7 +237,7 @@ def _interval(interval) -> str:
 
 
 def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
-    folder = pathlib.Path(run.output or run.workdir / "scores")
+    folder = run.output_folder("scores")
     roc, det, points = {}, {}, {}
     for index, (file, table) in enumerate(tables.items()):
         name = f"{index + 1}. {file if len(file) <= NAME else '...' + file[-NAME:]}"
@@ -182,7 +246,6 @@ def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
         roc[name], det[name] = (curve.far, 1 - curve.frr), (curve.far, curve.frr)
         points[name] = (results[file].test.far, results[file].test.frr)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         files.write_text(folder / "scores.json", text)
         accepted = {name: (far, 1 - frr) for name, (far, frr) in points.items()}

@@ -42,7 +42,7 @@ def run(run: Run) -> None:
     files.write_text(run.folder() / "config.json", run.config_text)
     write_json(run.workdir / "sweep.json", results)
     lines = table(results, list(sweep.targets))
-    title = f"HTER / AUC, %, on the unseen domain; {len(sweep.seeds)} seeds"
+    title = f"Tested on the unseen domain; {len(sweep.seeds)} seeds"
     tables.show(title, lines)
     files.write_text(run.workdir / "sweep.md", tables.markdown(lines))
     for picture in _draw(run, results):
@@ -105,12 +105,13 @@ def _test(run: Run, name: str) -> dict[str, float]:
 
 
 def table(results: Results, targets: list[str]) -> list[list[str]]:
-    """Head and rows: HTER / AUC in % of each target and of their mean; EER within.
+    """Header and rows: HTER / AUC in % of each target and of their mean; EER within.
 
     The last column is the mean over targets of the EER on development data of the source
     domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
     """
-    rows = [["method", *targets, "mean", "within: EER"]]
+    heads = [f"{name}: HTER / AUC, %" for name in (*targets, "mean")]
+    rows = [["method", *heads, "within: EER, %"]]
     for name, by_target in results.items():
         across, within = (
             np.array(

@@ -1,7 +1,5 @@
 """``nasfas synthesize``: a synthetic dataset on disk in a real one's layout."""
 
-import pathlib
-
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import standins
 from nasfas_jax.errors import InputError
@@ -9,16 +7,19 @@ from nasfas_jax.runtime import Progress
 
 
 def run(run: Run) -> None:
-    """Writes a stand-in of ``--layout`` to ``--output`` (or WORKDIR/standins/LAYOUT)."""
+    """Writes a stand-in of ``--layout`` to ``--output``.
+
+    If it is not given, to ``standins/LAYOUT`` in ``--workdir`` or in the current folder.
+    """
     if run.layout is None:
         raise InputError(
             f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
             "whose tree is to be written."
         )
     settings = run.section("standin")
-    folder = pathlib.Path(run.output or run.workdir / "standins" / run.layout)
     few = settings.subjects or None
     total = len(standins.plan(run.layout, subjects=few, empty=settings.empty))
+    folder = run.output_folder("standins", run.layout)
     with Progress("synthesize", total) as progress:
         standins.write(
             run.layout,

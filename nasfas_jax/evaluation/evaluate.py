@@ -12,12 +12,15 @@ from nasfas_jax.evaluation import compat, metrics, thresholds
 from nasfas_jax.evaluation.intervals import Interval, bootstrap
 from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video, normalized
 
-#: Under this AUC on development, a user is told that the polarity may be flipped.
+#: Development AUC below which a warning says that the polarity may be flipped.
 FLIPPED = 0.4
-#: Under so many tested people, that intervals say little.
+#: Fewest people from whom an interval or a comparison with chance is taken seriously.
 FEW = 5
 #: Fields of a result that a selection on test data turns into an oracle's.
-NUMBERS = ("threshold", "development_eer", "test", "auc", "intervals")
+NUMBERS = (
+    *("threshold", "development_eer", "development_auc"),
+    *("test", "auc", "intervals"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +39,16 @@ class Counts:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What ``evaluate`` found; rates lie in [0, 1].
+    """Error rates of a score table; rates and AUC are fractions in [0, 1].
 
-    ``threshold`` (by ``rule``) and ``development_eer`` come from the development part
-    alone; ``test``, ``auc`` and ``intervals`` (of hter, acer and auc) describe the test
-    part, the rates at that threshold. ``oracle`` holds what looks at the test labels to
-    choose a threshold, or pools the attack types, under names that start with
-    ``oracle_``: no estimates of performance. Where ``selected_on`` is "test", no number
-    is one.
+    ``threshold`` (by ``rule``), ``development_eer`` and ``development_auc`` come from the
+    development split alone; ``test`` and ``auc`` describe the test split, the rates at
+    that threshold. ``intervals`` has those of hter, acer, auc and development_auc.
+    ``warnings`` are sentences for the reader of the numbers.
+
+    ``oracle`` holds what uses the test labels to choose a threshold, or pools the attack
+    types, under names that start with ``oracle_``: no estimates of performance. If
+    ``selected_on`` is "test", no number is one.
     """
 
     level: str
@@ -52,6 +57,7 @@ class Result:
     warnings: tuple[str, ...]
     threshold: float
     development_eer: float
+    development_auc: float
     development: Counts
     test: metrics.ErrorRates
     test_counts: Counts
@@ -114,40 +120,71 @@ def evaluate(
     threshold = thresholds.find(rule)(
         development.score, development.label, development.attack_type
     )
+    intervals = bootstrap(test, threshold, seed=seed, samples=samples)
+    of_development = bootstrap(development, threshold, seed=seed, samples=samples)
+    if "auc" in of_development:
+        intervals["development_auc"] = of_development["auc"]
+    development_auc = metrics.auc(development.score, development.label)
     return Result(
         level=level,
         rule=rule,
         selected_on=table.selected_on,
-        warnings=tuple(_warnings(development, test, table.selected_on)),
+        warnings=(
+            *_of_learning(
+                development_auc,
+                len(np.unique(development.subject)),
+                intervals.get("development_auc"),
+            ),
+            *_of_test(test, table.selected_on),
+        ),
         threshold=threshold,
         development_eer=metrics.equal_error_rate(development.score, development.label),
+        development_auc=development_auc,
         development=_counts(table, development, "development"),
         test=metrics.error_rates(test.score, test.label, test.attack_type, threshold),
         test_counts=_counts(table, test, "test"),
         auc=metrics.auc(test.score, test.label),
-        intervals=bootstrap(test, threshold, seed=seed, samples=samples),
+        intervals=intervals,
         oracle=compat.oracles(oracle, development, test),
     )
 
 
-def _warnings(
-    development: ScoreTable, test: ScoreTable, selected_on: str | None
-) -> Iterator[str]:
-    """What a reader of the numbers must know before believing them."""
-    auc = metrics.auc(development.score, development.label)
-    if auc < FLIPPED:
+def _of_learning(auc: float, people: int, interval: Interval | None) -> Iterator[str]:
+    """Warns if the development split does not show that the network learned anything.
+
+    It does if the 95 % interval of its AUC over people lies above 0.5, and it has `FEW`
+    people or more: intervals from fewer are too narrow.
+    """
+    percent = f"the AUC on development is {100 * auc:.1f} %"
+    below = interval is not None and interval.high < 0.5
+    if auc < FLIPPED or below:
         yield (
-            f"polarity: the AUC on development is {auc:.3f}, well under 0.5: labels or "
-            "scores may be flipped (live is 1, and a higher score means live)"
+            f"polarity: {percent}, below 50 %: labels or scores may be flipped (live is "
+            "1, and a higher score means live)"
         )
+    if people < FEW:
+        yield (
+            f"chance: not shown to be better than chance: {percent}, from {people} people, "
+            "too few to tell"
+        )
+    elif interval is not None and interval.low <= 0.5 and not below:
+        yield (
+            f"chance: at chance on development data: {percent}, with a 95 % interval of "
+            f"{100 * interval.low:.1f} to {100 * interval.high:.1f}; nothing shows that "
+            "the network learned to separate live from spoof"
+        )
+
+
+def _of_test(test: ScoreTable, selected_on: str | None) -> Iterator[str]:
+    """Limits of what the test numbers say."""
     if (people := len(np.unique(test.subject))) < FEW:
         yield (
-            f"intervals: people tested: {people}; how far the rates would move "
-            "with others cannot be told from so few"
+            f"intervals: people tested: {people}, too few to estimate how the rates vary "
+            "over people"
         )
     if selected_on == "test":
         yield (
-            "selection: the model was selected on test data, so that every number is an "
+            "selection: the model was selected on test data, so every number is an "
             "oracle's and none an estimate of performance"
         )
 

@@ -107,11 +107,11 @@ def write_scores(path: str | os.PathLike, table: ScoreTable) -> None:
 
 
 def read_scores(path: str | os.PathLike) -> ScoreTable:
-    """Read a score file.
+    """Reads a score file.
 
-    Lines that start with '#' before the column names are comments, but for
-    ``# selected_on = ...``; the columns may come in any order, and columns of other
-    names are left out.
+    Lines that start with '#' before the column names are comments, except
+    ``# selected_on = ...``. The columns may have any order; columns of other names,
+    empty lines and blanks around fields are ignored.
 
     Raises:
       InputError: with file and line: the file is missing, empty or no UTF-8 CSV, a
@@ -197,29 +197,30 @@ def _read_text(path: pathlib.Path) -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(
-            f"{path}, line {line}: expected text, got a NUL byte. The file was damaged; "
-            "write it again."
+            f"{path}, line {line}: expected UTF-8 text, got a NUL byte. The file is "
+            "UTF-16 or damaged: save it as UTF-8, or write it again."
         )
     return text
 
 
 def _read_comments(path: pathlib.Path, stream: io.StringIO) -> tuple[str | None, int]:
-    """What ``selected_on`` says, and the number of lines before the column names."""
+    """The value of ``selected_on``, and the number of lines before the column names."""
     selected_on, skipped, start = None, 0, stream.tell()
     for line in iter(stream.readline, ""):
-        if line.strip() and not line.startswith("#"):
+        line = line.strip(' \t\r\n,;"')  # spreadsheets pad and quote a comment
+        if line and not line.startswith("#"):
             break
         skipped, start = skipped + 1, stream.tell()
-        key, _, value = line.lstrip("#").partition("=")
-        if key.strip() != "selected_on":
+        key, _, value = (word.strip() for word in line.lstrip("#").partition("="))
+        if key != "selected_on":
             continue
-        if selected_on is not None or value.strip() not in SELECTED_ON:
+        if selected_on is not None or value not in SELECTED_ON:
             raise InputError(
                 f"{path}, line {skipped}: selected_on: expected one of "
-                f"{', '.join(SELECTED_ON)}, once, got {value.strip()!r}. Say what the "
+                f"{', '.join(SELECTED_ON)}, once, got {value!r}. Name the split that the "
                 "model was selected by, or remove the line."
             )
-        selected_on = value.strip()
+        selected_on = value
     stream.seek(start)
     return selected_on, skipped
 
@@ -228,13 +229,14 @@ def _parse(
     path: pathlib.Path, stream: io.StringIO, skipped: int
 ) -> tuple[list[str], list[list[str]], list[int]]:
     """Column names, rows of fields, and the line at which each row ends."""
-    reader = csv.reader(stream, strict=True)
+    reader = csv.reader(stream, strict=True, skipinitialspace=True)
     names: list[str] = []
     rows, lines = [], []
     try:
         for row in reader:
             line = skipped + reader.line_num
-            if not row:
+            row = [field.strip(" \t") for field in row]
+            if not any(row):
                 continue
             if not names:
                 names = row
@@ -268,8 +270,8 @@ def _check_names(path: pathlib.Path, line: int, names: Sequence[str]) -> None:
     if missing or double:
         fault = f"no {', '.join(missing)}" if missing else f"{double[0]} twice"
         raise InputError(
-            f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, got "
-            f"{fault} in {','.join(names)[:200]!r}. Name each column once."
+            f"{path}, line {line}: expected the columns {','.join(COLUMNS)}, separated "
+            f"by commas, got {fault} in {','.join(names)[:200]!r}. Name each column once."
         )
 
 
@@ -282,9 +284,10 @@ def _numbers(
             # Python reads 1_0 as ten; in a file it is a slip.
             numbers[row] = float(value.replace("_", "?"))
         except ValueError:
+            form = {"label": " (1 is live, 0 is spoof)", "score": " (such as -0.25)"}
             raise InputError(
-                f"{path}, line {lines[row]}: expected a number as {name}, got "
-                f"{value!r}. Repair the line."
+                f"{path}, line {lines[row]}: expected a number as {name}{form[name]}, "
+                f"got {value!r}. Repair the line."
             ) from None
     return numbers
 

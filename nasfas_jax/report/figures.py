@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from nasfas_jax.report.picture import (
@@ -76,8 +77,10 @@ def roc(
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     _draw_curves(axes, curves, points or {})
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
-    axes.set_xlabel("attacks accepted (FAR)")
-    axes.set_ylabel("live accepted (TPR)")
+    axes.set_xlabel("attacks accepted (FAR), %")
+    axes.set_ylabel("live accepted (TPR), %")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda rate, _: f"{100 * rate:.0f}")
     _legend(axes, len(curves), "lower right")
     return finish(figure, format, f"ROC curves of {', '.join(curves)}")
 
@@ -256,6 +259,14 @@ def contact_sheet(
     return finish(figure, format, f"Contact sheet of {len(images)} pictures")
 
 
+def count_axis(axes: Axes, name: str) -> None:
+    """Labels an x axis of steps or other counts; all its ticks are whole numbers."""
+    axes.set_xlabel(name)
+    axes.xaxis.set_major_locator(
+        MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+    )
+
+
 def _show(axes: Axes, array: np.ndarray) -> None:
     """An image as it is, or a map in colours that all can tell apart."""
     values = array / 255 if array.dtype == np.uint8 else array
@@ -294,7 +305,7 @@ def alphas_over_time(
             )  # fmt: skip
         axes.axhline(1 / count, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set_title(f"operation {edge + 1}: {operation_label(operations[winner])}")
-        axes.set_xlabel("step")
+        count_axis(axes, "step")
         axes.margins(x=0)
     panels[0].set_ylabel("softmax of alpha")
     handles = [
@@ -342,7 +353,7 @@ def search_health(
     right.set_title("skip ratio (1 = collapsed)")
     right.set_ylim(-0.03, 1.03)
     for axes in (left, right):
-        axes.set_xlabel("step")
+        count_axis(axes, "step")
         axes.margins(x=0)
     figure.legend(loc="outside right upper")
     return finish(figure, format, "Entropy and skip ratio over the search")
@@ -364,7 +375,7 @@ def training_curves(
             axes = panels[metrics.index(name)]
             axes.plot(steps, values, color=colour, linewidth=1.3)
             axes.set_title(name.replace("_", " "))
-            axes.set_xlabel("step")
+            count_axis(axes, "step")
             axes.margins(x=0)
         panels[0].plot([], [], color=colour, label=network)
     for axes in panels[len(metrics) :]:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from nasfas_jax.errors import InputError
-from nasfas_jax.report.figures import WIDE
+from nasfas_jax.report.figures import WIDE, count_axis
 from nasfas_jax.report.picture import (
     INK,
     MUTED,
@@ -150,7 +150,7 @@ def learning_directions(
         kernel = np.full(window, 1 / window)
         smooth = [np.convolve(values, kernel, "valid") for values in (x, y)]
         axes.plot(*smooth, color=colour, linewidth=2, label=name, zorder=3)
-    axes.set_xlabel("step")
+    count_axis(axes, "step")
     axes.set_ylabel("cosine")
     axes.set_title("meta-train gradient against meta-test gradient (1 = one direction)")
     axes.margins(x=0)
@@ -214,6 +214,10 @@ def _draw_modes(axes: Axes, panel: Curves, modes: Sequence[str]) -> None:
     if panel.y_scale == "linear" and min(finite) >= 0:
         axes.set_ylim(0, 1.08 * max(finite) or 1)
     axes.set_xlabel(panel.x_name)
+    if panel.x_scale == "linear" and all(
+        float(x).is_integer() for _, x, _ in panel.points
+    ):
+        count_axis(axes, panel.x_name)
     axes.set_title(panel.title)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from nasfas_jax import files
 from nasfas_jax.errors import InputError
@@ -82,16 +83,42 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "count": count, "duration": duration}
+    environment.filters |= {
+        "percent": percent,
+        "count": count,
+        "duration": duration,
+        "breakable": breakable,
+    }
     page = environment.from_string(text).render(
         title=title,
         summary=summary,
         rows=rows,
+        warnings=_warnings(rows),
         types=sorted({t for row in rows for t in row.result["test"]["apcer_by_type"]}),
         sections=sections,
         facts=facts or {},
     )
     files.write_text(path, page)
+
+
+def _warnings(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The warnings of all results as sentences, each with the networks it is about."""
+    networks: dict[str, list[str]] = {}
+    for row in rows:
+        for warning in row.result["warnings"]:
+            text = warning.partition(": ")[2]  # without its kind
+            sentence = f"{text[:1].upper()}{text[1:]}."
+            networks.setdefault(sentence, []).append(row.network)
+    return networks
+
+
+def breakable(name: str) -> markupsafe.Markup:
+    """A name that a line may break after an underscore.
+
+    >>> breakable("replay_<a>")
+    Markup('replay_<wbr>&lt;a&gt;')
+    """
+    return markupsafe.escape(name).replace("_", markupsafe.Markup("_<wbr>"))
 
 
 def percent(rate: float) -> str:

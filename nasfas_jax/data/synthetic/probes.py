@@ -28,13 +28,16 @@ LOOKED_AT = 3  # frames of a video that `look` averages
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A probe's AUC (0.5 is chance) with its standard error over subjects."""
+    """A probe's AUC, as a fraction (chance is 0.5), and its standard error over subjects.
+
+    As text it is in percent.
+    """
 
     auc: float
     error: float
 
     def __str__(self) -> str:
-        return f"{self.auc:.3f} ± {self.error:.3f}"
+        return f"{100 * self.auc:.1f} ± {100 * self.error:.1f}"
 
 
 @dataclasses.dataclass(frozen=True)
