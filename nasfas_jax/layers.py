@@ -11,7 +11,11 @@ from jax import Array
 from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 
-from nasfas_jax import ops
+from nasfas_jax import limits, ops
+
+#: Width multipliers of the networks: the narrowest scaled layer has 64 channels at width
+#: 1, and at least one at any of these.
+WIDTHS = limits.Range(1 / 64)
 
 #: He's normal: what leaves a ReLU keeps its variance through depth.  The papers' code
 #: leaves PyTorch's uniform default (a sixth of this variance), which BatchNorm hides;

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from nasfas_jax import commands, evaluation, nets, runtime
@@ -129,6 +130,23 @@ def test_a_search_that_was_cut_goes_on_bit_for_bit(road, tmp_path):
     assert files[0].read_text() == files[1].read_text()
 
 
+def test_a_space_with_small_maps_is_searched_trained_and_tested(road, tmp_path):
+    """The maps of a genotype are those of its space, whatever config.train.map_size is."""
+    small = run(tmp_path, data_dir=str(road / "data"), network="searched")
+    small.config.search.update(steps=2, weight_order="first", arch_order="first")
+    small.config.search.space_options.map_size = 16
+    assert small.config.train.map_size == 32
+    for command in ("search", "train", "evaluate"):
+        commands.execute(command, small)
+    found = genotype.load(tmp_path / "search" / "genotype.json")
+    assert found.space.map_size == 16
+    with np.load(tmp_path / "evaluate" / "searched" / "examples.npz") as examples:
+        assert examples["predicted"].shape[1:] == (16, 16)
+    small.config.search.space_options.map_size = 64
+    with pytest.raises(InputError, match=r"map_size .* from 3 to 32, got 64"):
+        commands.execute("search", small)
+
+
 def test_checkpoints_of_another_network_are_refused(road, tmp_path):
     shutil.copytree(road / "train" / "depthnet", tmp_path / "train" / "depthnet")
     other = run(tmp_path, data_dir=str(road / "data"), network="depthnet")
@@ -140,12 +158,17 @@ def test_checkpoints_of_another_network_are_refused(road, tmp_path):
 @pytest.mark.parametrize(
     ("command", "flags", "says"),
     [
-        ("prepare", {"dataset": "nothing"}, "no dataset 'nothing'"),
+        (
+            "prepare",
+            {"dataset": "nothing"},
+            "data.dataset (dataset to prepare): expected",
+        ),
         ("prepare", {"dataset": "own_data"}, "--manual_dir is missing"),
         ("prepare", {"dataset": "own_data", "manual_dir": "nowhere"}, "nowhere"),
         ("search", {"data_dir": "nowhere"}, "nowhere"),
         ("train", {"network": "searched"}, "no genotype file"),
-        ("train", {"network": "resnet"}, "no network or method 'resnet'"),
+        ("train", {"network": "resnet"}, "--network: expected one of 'searched'"),
+        ("train", {"network": "rfmeta"}, "config.meta: this section is missing"),
         ("evaluate", {"network": "depthnet"}, "no trained network"),
         ("predict", {}, "--input is missing"),
         ("predict", {"input": "nowhere.mp4"}, "no file nowhere.mp4"),

@@ -142,9 +142,7 @@ def test_cut_out_squares_are_whole_or_end_at_the_border():
 
 
 def test_an_unknown_recipe_is_refused():
-    with pytest.raises(
-        InputError, match=r"'autoaugment' \(train\.augment\).*cdcn, flip"
-    ):
+    with pytest.raises(InputError, match=r"augment: .* 'flip'.* got 'autoaugment'"):
         run("autoaugment")
 
 
@@ -194,9 +192,7 @@ def test_a_batch_shows_what_the_view_says():
     assert made["image"].shape == (4, 8, 8, 6) and made["target"].shape == (4, 14, 14)
     assert made["image"].dtype == made["target"].dtype == np.float32
     assert set(np.unique(made["target"])) == {0.0, 1.0}
-    with pytest.raises(
-        InputError, match="color is 'lab'; expected rgb or hsv or rgb_hsv"
-    ):
+    with pytest.raises(InputError, match=r"color: expected .* 'rgb_hsv', got 'lab'"):
         pipeline.View(color="lab")
-    with pytest.raises(InputError, match="map_size is 64; expected 1 to 32"):
+    with pytest.raises(InputError, match=r"map_size: .* from 1 to 32, got 64"):
         pipeline.View(map_size=64)

@@ -85,7 +85,9 @@ def test_a_batch_scales_image_and_target(prepared):
     np.testing.assert_allclose(batch["target"], records["mask"] / 255, atol=1e-6)
     dtypes = {name: str(value.dtype) for name, value in batch.items()}
     assert dtypes == {"image": "float32", "target": "float32", "label": "int32"}
-    with pytest.raises(InputError, match="target is 'map'; expected depth or mask"):
+    with pytest.raises(
+        InputError, match="target: expected one of 'depth', 'mask', got 'map'"
+    ):
         pipeline.to_batch(records, target="map")
 
 
@@ -186,7 +188,9 @@ def test_what_an_episode_lacks_is_said(prepared):
         InputError, match="no spoof clip in split 'development' of cave"
     ):
         pipeline.train_batches(prepared, domains=["cave"], split="development")
-    with pytest.raises(InputError, match="batch size is 1; expected 2 or more"):
+    with pytest.raises(
+        InputError, match="batch_size: expected an integer of 2 or more, got 1"
+    ):
         pipeline.train_batches(prepared, batch_size=1)
 
 

@@ -299,7 +299,7 @@ def test_another_recipe_is_refused_by_name(collection, tmp_path):
 
 @pytest.mark.parametrize(("field", "value"), [("margin", 0), ("method", "svm")])
 def test_an_impossible_recipe_is_refused(field, value):
-    with pytest.raises(InputError, match=f"recipe's {field} is"):
+    with pytest.raises(InputError, match=f"{field}: expected"):
         Recipe(**{field: value})
 
 

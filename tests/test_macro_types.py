@@ -92,7 +92,9 @@ def test_domains_and_unseen_types_bound_the_groups(prepared):  # noqa: F811
     table = prepared.splits["train"].table
     assert list(found) == ["print", "replay"]
     assert set(table["domain"][found["print"]]) == {"cave"}
-    with pytest.raises(InputError, match="by 'type': expected domain or macro_type"):
+    with pytest.raises(
+        InputError, match="by: expected one of 'domain', 'macro_type', got 'type'"
+    ):
         pipeline.episodes(prepared, by="type")
     with pytest.raises(InputError, match=r"got print from .* without mask, replay"):
         pipeline.episodes(prepared, by="macro_type", unseen=["replay", "mask"])
@@ -127,7 +129,6 @@ def drawn(monkeypatch):
 def searched(store, protocol, **search):  # noqa: F811
     """Runs the command on made-up records; its folder."""
     config = settings(protocol=protocol, target_domain="")
-    config.data.image_size = 8
     config.search.update(**search)
     workdir = store.folder / "run"
     dataset = protocol.partition("@")[0] or "synthetic"

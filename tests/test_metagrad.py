@@ -265,29 +265,6 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
     assert not list((tmp_path / "out").glob("*.tmp"))
 
 
-def test_wrong_settings_are_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(metagrad, "_subject", lambda run: (TOY, "a quadratic"))
-    for field, value, said in (
-        ("modes", ("first_order",), r"modes, or sweep_modes: The reference must be"),
-        (
-            "modes",
-            ("second", *bilevel.EXACT),
-            r"modes, or .*no mode second; .*unrolled",
-        ),
-        ("batch_sizes", (), r"batch_sizes: expected one or more numbers .*got \(\)"),
-        ("steps", (1, 0), r"steps: expected .* above 0, got \(1, 0\)"),
-        ("rates", (), r"rates: expected one or more"),
-        ("repeats", 0, r"repeats: expected 1 or more .*got 0"),
-    ):
-        one = config("rfmeta")
-        one.metagrad[field] = value
-        with pytest.raises(InputError, match=rf"config\.metagrad\.{said}"):
-            metagrad.run(Run(config=one, workdir=tmp_path))
-    del one["metagrad"]
-    with pytest.raises(InputError, match="no field metagrad"):
-        metagrad.run(Run(config=one, workdir=tmp_path))
-
-
 @pytest.mark.parametrize(
     ("name", "subject", "channels"),
     [("synthetic", "Meta-NAS", 3), ("rfmeta", "RFMeta", 3)],

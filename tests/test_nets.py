@@ -171,10 +171,33 @@ def test_block_derivatives_to_second_order(x64, mode):
     check_grads(f, arguments, 2, [mode], atol=1e-4, rtol=1e-4)
 
 
-def test_an_unknown_pool_is_named():
-    net = nets.CDN(pool="average")
-    with pytest.raises(ValueError, match="'average'"):
-        net.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), train=False)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pool": "average"}, "pool: expected one of 'cdp', 'max', got 'average'"),
+        ({"width": 0}, "width: expected a number of 0.015625 or more, got 0"),
+        ({"width": 0.015}, "width: .* got 0.015"),  # no channel left of 64
+        ({"width": float("nan")}, "width: .* got nan"),
+        ({"map_size": 0}, "map_size: expected an integer of 1 or more, got 0"),
+        ({"map_size": 8.0}, "map_size: .* got 8.0"),
+    ],
+)
+def test_a_wrong_network_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        nets.CDN(**options)
+    description = {"network": "cdn", "width": 1.0, "map_size": 32} | options
+    if "pool" not in options:
+        with pytest.raises(ValueError, match=message):
+            nets.build(description)
+
+
+def test_the_narrowest_network_has_a_channel_in_every_layer():
+    net = nets.CDN(width=1 / 64, map_size=4)
+    variables = jax.eval_shape(
+        lambda x: net.init(jax.random.key(0), x, train=False), jnp.zeros((1, 8, 8, 3))
+    )
+    kernels = [x.shape for x in jax.tree.leaves(variables["params"]) if x.ndim == 4]
+    assert len(kernels) == 13 and min(min(shape) for shape in kernels) == 1
 
 
 def some_variables(net, x, seed):

@@ -268,7 +268,11 @@ def test_parameters_of_the_three_nets():
 
 
 def test_wrong_choices_are_said():
-    with pytest.raises(InputError, match="one of sum, mean, got 'max'"):
+    with pytest.raises(
+        InputError, match="loss_reduction: expected one of 'sum', 'mean', got 'max'"
+    ):
         tiny(loss_reduction="max")
-    with pytest.raises(InputError, match=r"'first' or 'exact', got 'second'.*`mode`"):
+    with pytest.raises(
+        InputError, match="order: expected one of 'first', 'exact', got 'second'"
+    ):
         rfmeta.RFMeta(tiny(), optax.sgd(1.0), order="second")

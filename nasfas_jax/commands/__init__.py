@@ -72,9 +72,14 @@ def execute(name: str, run: Any) -> None:
     Args:
       name: a key of `COMMANDS`; of two words, the second names the module's function.
       run: the `Run` it is about.
+
+    Raises:
+      InputError: the config lacks what the command needs, or has a wrong field.
     """
     from nasfas_jax import runtime
+    from nasfas_jax.commands import schema
 
+    schema.check(run.config, command=name, network=run.network)
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")

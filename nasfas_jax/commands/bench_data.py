@@ -174,7 +174,10 @@ def loading(run: Run, prepared_dir: pathlib.Path, steps: int = 20) -> dict[str, 
     config = run.config.train
     data = pipeline.open_dataset(prepared_dir)
     batches = pipeline.train_batches(
-        data, batch_size=config.batch_size, augment=config.augment
+        data,
+        batch_size=config.batch_size,
+        augment=config.augment,
+        map_size=config.map_size,
     )
     batch = next(batches)  # the first decodes and keeps the split
     load = statistics.median(_timed(lambda: next(batches))[0] for _ in range(steps))

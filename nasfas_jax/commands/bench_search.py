@@ -42,7 +42,7 @@ def step_costs(config, image_size: int, *, repeats: int = 5) -> Iterator[StepCos
       repeats: timed steps; the median counts.
     """
     base = search.make_method(config)
-    episode = _episode(config, image_size)
+    episode = _episode(config.batch_size, image_size, base.net.space.map_size)
     for weights, architecture, mode in CASES:
         method = dataclasses.replace(
             base,
@@ -78,15 +78,14 @@ def _cost(method: meta_nas.MetaNAS, episode: dict, repeats: int) -> StepCost:
     )
 
 
-def _episode(config, size: int) -> dict:
+def _episode(batch_size: int, size: int, map_size: int) -> dict:
     """Noise in the shape of an episode of three domains."""
     random = np.random.default_rng(0)
-    side = config.space_options.map_size
 
     def batch(*shape: int) -> dict:
         return {
             "image": random.normal(size=(*shape, size, size, 3)).astype(np.float32),
-            "target": random.random((*shape, side, side), np.float32),
+            "target": random.random((*shape, map_size, map_size), np.float32),
         }
 
-    return {"support": batch(2, config.batch_size), "query": batch(config.batch_size)}
+    return {"support": batch(2, batch_size), "query": batch(batch_size)}

@@ -26,7 +26,6 @@ def train(run: Run, name: str, data: prepared.Prepared, folder: pathlib.Path) ->
     """
     methods, joblib = _libraries()
     model = methods.HandCrafted(name)
-    _require_faces(run, name)
     sources, _ = run.domains(data)
     split = data.splits["train"]
     rows = split.rows(sources)
@@ -50,7 +49,6 @@ def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
       InputError: nothing fitted in this workdir.
     """
     _, joblib = _libraries()
-    _require_faces(run, name)
     path = run.workdir / "train" / name / MODEL
     if not path.exists():
         raise InputError(
@@ -76,12 +74,3 @@ def _libraries() -> tuple[Any, Any]:
     names = ("nasfas_jax.methods.hand_crafted", "joblib")
     methods, joblib = (importlib.import_module(name) for name in names)
     return methods, joblib
-
-
-def _require_faces(run: Run, name: str) -> None:
-    view = run.view
-    if view["input"] != "static" or not view["color"].startswith("rgb"):
-        raise InputError(
-            f"{name} describes the face as it was filmed: config.train.view must have "
-            f"input 'static' and color 'rgb' or 'rgb_hsv', and is {view}."
-        )

@@ -13,7 +13,6 @@ from nasfas_jax import files
 from nasfas_jax.commands import search, systems, tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline
-from nasfas_jax.errors import InputError
 from nasfas_jax.methods import instrument, subjects
 from nasfas_jax.report import meta_figures
 
@@ -26,12 +25,8 @@ def run(run: Run) -> None:
     Writes ``metagrad.json``, ``metagrad.md`` and ``metagrad.svg`` to ``--output``, or to
     ``metagrad/`` in ``--workdir`` or in the current folder. With ``--data_dir`` on an
     episode of these data (at their image size), otherwise on noise.
-
-    Raises:
-      InputError: a config without ``metagrad``, or settings that cannot be measured.
     """
-    config = run.section("metagrad")
-    _require_settings(config)
+    config = run.config.metagrad
     folder = run.output_folder("metagrad")
     subject, episodes = _subject(run)
     load = os.getloadavg()[0]
@@ -67,26 +62,6 @@ def run(run: Run) -> None:
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
 
 
-def _require_settings(config: Any) -> None:
-    """What is wrong with them shows before minutes of compiling."""
-    for name in ("batch_sizes", "steps", "rates"):
-        if not config[name] or min(config[name]) <= 0:
-            raise InputError(
-                f"config.metagrad.{name}: expected one or more numbers above 0, got "
-                f"{tuple(config[name])}. configs/rfmeta.py has an example."
-            )
-    if config.repeats < 1:
-        raise InputError(
-            f"config.metagrad.repeats: expected 1 or more timed runs of each mode, got "
-            f"{config.repeats}."
-        )
-    try:
-        for _, _, modes in settings(config):
-            instrument.check_modes(modes)
-    except ValueError as error:
-        raise InputError(f"config.metagrad.modes, or sweep_modes: {error}") from None
-
-
 def settings(config: Any) -> list[instrument.Setting]:
     """The first batch size and number of steps in all modes; then each varied alone."""
     batch, steps = config.batch_sizes[0], config.steps[0]
@@ -100,17 +75,17 @@ def settings(config: Any) -> list[instrument.Setting]:
 def _subject(run: Run) -> tuple[instrument.Subject, str]:
     """What is measured, and on what."""
     if "search" in run.config:
-        episode, about = _episodes(run, {}, run.config.search.space_options.map_size)
         method = search.make_method(run.config.search)
+        episode, about = _episodes(run, {"map_size": method.net.space.map_size})
         return subjects.of_meta_nas(method, episode, run.config.seed), about
-    episode, about = _episodes(run, run.view, run.config.train.map_size)
+    episode, about = _episodes(run, run.view)
     description = {**systems.describe(run, "rfmeta"), "domains": DOMAINS}
     method = systems.make_method(run.config.train, description)
     return subjects.of_rfmeta(method, episode, run.config.seed), about
 
 
-def _episodes(run: Run, view: dict, map_size: int) -> tuple[Callable, str]:
-    """A function that gives an episode of a batch size, and its description."""
+def _episodes(run: Run, view: dict) -> tuple[Callable, str]:
+    """A function from a batch size to an episode, and the episode's description."""
     if run.data_dir:
         data = run.open_data()
         sources, _ = run.domains(data)
@@ -120,15 +95,15 @@ def _episodes(run: Run, view: dict, map_size: int) -> tuple[Callable, str]:
             return next(pipeline.episodes(data, batch_size=batch_size, **options))
 
         return drawn, f"an episode of {', '.join(sources)}"
-    side, channels = run.config.metagrad.image_size, pipeline.View(**view).channels
+    side, shown = run.config.metagrad.image_size, pipeline.View(**view)
 
     def noise(batch_size: int) -> dict:
         random = np.random.default_rng(run.config.seed)
 
         def batch(*shape: int) -> dict:
             live = np.arange(batch_size) % 2
-            image = random.uniform(-1, 1, (*shape, side, side, channels))
-            target = random.random((*shape, map_size, map_size), np.float32)
+            image = random.uniform(-1, 1, (*shape, side, side, shown.channels))
+            target = random.random((*shape, *[shown.map_size] * 2), np.float32)
             return {
                 "image": image.astype(np.float32),
                 "target": target * live[:, None, None].astype(np.float32),

@@ -37,8 +37,8 @@ class Run:
 
     def __post_init__(self):
         with self.config.unlocked():
-            if self.dataset is not None:
-                self.config.data.dataset = self.dataset
+            if self.dataset is not None:  # without that section, the schema names it
+                self.config.update({"data": {"dataset": self.dataset}})
             if self.protocol is not None:
                 self.config.protocol = self.protocol
 
@@ -46,19 +46,6 @@ class Run:
     def prepared_dir(self) -> pathlib.Path:
         """Where the prepared data lie."""
         return pathlib.Path(self.data_dir or self.workdir / "data")
-
-    def section(self, name: str) -> Any:
-        """A part of the config that only some commands need.
-
-        Raises:
-          InputError: the config has none of this name.
-        """
-        if self.config.get(name) is None:
-            raise InputError(
-                f"The config has no field {name}, which this command needs. Take"
-                " configs/synthetic.py, which has it, or add one like it there."
-            )
-        return self.config[name]
 
     @property
     def recipe(self) -> recipe.Recipe:

@@ -14,7 +14,6 @@ from nasfas_jax import files, report, runtime
 from nasfas_jax.commands import records, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import macro_types, pipeline, prepared, provenance
-from nasfas_jax.errors import InputError
 from nasfas_jax.methods import meta_nas, optimizers
 from nasfas_jax.search import genotype, spaces, supernet
 
@@ -26,7 +25,7 @@ def run(run: Run) -> None:
     attack instead of one domain; macro types of which the protocol tests an attack type
     that it does not teach take no part.
     """
-    config = run.section("search")
+    config = run.config.search
     data = run.open_data()
     sources, _ = run.domains(data)
     folder = run.folder("search")
@@ -44,9 +43,9 @@ def _search(
     run: Run, config: Any, data: prepared.Prepared, folder: pathlib.Path
 ) -> None:
     together = config.get("episodes", 1)
-    episodes = _episodes(run, config, data, folder)
-    mesh = runtime.make_mesh(episodes=together)
     method = make_method(config)
+    episodes = _episodes(run, data, folder, method.net.space.map_size)
+    mesh = runtime.make_mesh(episodes=together)
     if together > 1:
         method = dataclasses.replace(method, mesh=mesh)
     size = run.config.data.image_size
@@ -82,9 +81,10 @@ def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:
 
 
 def _episodes(
-    run: Run, config: Any, data: prepared.Prepared, folder: pathlib.Path
+    run: Run, data: prepared.Prepared, folder: pathlib.Path, map_size: int
 ) -> grain.DatasetIterator:
     """Episodes over domains or macro types; prints and records which."""
+    config = run.config.search
     train.print_notes(data)
     sources, _ = run.domains(data)
     parted = {"domains": sources, "by": config.by, "unseen": unseen(run, data)}
@@ -97,6 +97,7 @@ def _episodes(
         batch_size=config.batch_size,
         seed=run.config.seed,
         episodes=config.get("episodes", 1),
+        map_size=map_size,
     )
 
 
@@ -121,30 +122,27 @@ def _left_out(parted: dict) -> str:
 
 def make_method(config) -> meta_nas.MetaNAS:
     """The search method of ``config.search``."""
-    try:
-        space = spaces.get(config.space, **config.space_options)
-        return meta_nas.MetaNAS(
-            net=supernet.Supernet(space),
-            inner_optimizer=optax.sgd(config.inner_learning_rate),
-            optimizer=optimizers.adam(
-                config.learning_rate,
-                weight_decay=config.weight_decay,
-                eps_root=config.eps_root,
-            ),
-            alpha_optimizer=optimizers.adam(
-                config.alpha_learning_rate,
-                weight_decay=config.alpha_weight_decay,
-                b1=0.5,
-            ),
-            inner_steps=config.inner_steps,
-            weight_order=config.weight_order,
-            arch_order=config.arch_order,
-            mode=config.mode,
-            alphas_from=config.alphas_from,
-            cost_weight=config.cost_weight,
-        )
-    except ValueError as error:
-        raise InputError(f"config.search: {error}") from None
+    space = spaces.get(config.space, **config.space_options)
+    return meta_nas.MetaNAS(
+        net=supernet.Supernet(space),
+        inner_optimizer=optax.sgd(config.inner_learning_rate),
+        optimizer=optimizers.adam(
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            eps_root=config.eps_root,
+        ),
+        alpha_optimizer=optimizers.adam(
+            config.alpha_learning_rate,
+            weight_decay=config.alpha_weight_decay,
+            b1=0.5,
+        ),
+        inner_steps=config.inner_steps,
+        weight_order=config.weight_order,
+        arch_order=config.arch_order,
+        mode=config.mode,
+        alphas_from=config.alphas_from,
+        cost_weight=config.cost_weight,
+    )
 
 
 def probabilities(state: meta_nas.SearchState) -> dict:

@@ -9,7 +9,6 @@ from nasfas_jax import evaluation, files, runtime
 from nasfas_jax.commands import attention, evaluate, prepare, systems, tables, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import recipe
-from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 
@@ -26,10 +25,9 @@ def run(run: Run) -> None:
     figures 4 to 6.
 
     Raises:
-      InputError: no network, target or seed, or one that there is not.
+      InputError: a target that the prepared data do not have.
     """
-    sweep = run.section("sweep")
-    _require_names(run)
+    sweep = run.config.sweep
     if not (run.prepared_dir / recipe.FILE).exists():
         prepare.run(run)
     _require_targets(run)
@@ -61,25 +59,8 @@ def at(run: Run, target: str, seed: int) -> Run:
     )
 
 
-def _require_names(run: Run) -> None:
-    """A wrong name should not show after hours."""
-    lists = {
-        "sweep.targets": run.config.sweep.targets,
-        "sweep.seeds": run.config.sweep.seeds,
-        "networks": run.networks,
-    }
-    for field, names in lists.items():
-        if not names:
-            raise InputError(
-                f"config.{field}: expected one or more, got none. Name some, as "
-                "configs/rfmeta.py does."
-            )
-    for name in run.networks:
-        systems.require_known(name)
-
-
 def _require_targets(run: Run) -> None:
-    """As `_require_names`, of the domains, which the prepared data tell."""
+    """Checks all targets against the domains of the prepared data."""
     targets, seeds = run.config.sweep.targets, run.config.sweep.seeds
     data = at(run, targets[0], seeds[0]).open_data()
     for target in targets:

@@ -16,7 +16,7 @@ def run(run: Run) -> None:
             f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
             "whose tree is to be written."
         )
-    settings = run.section("standin")
+    settings = run.config.standin
     few = settings.subjects or None
     total = len(standins.plan(run.layout, subjects=few, empty=settings.empty))
     folder = run.output_folder("standins", run.layout)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from nasfas_jax import nets
+from nasfas_jax import limits, nets
 from nasfas_jax.commands import hand_crafted
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
@@ -60,6 +60,9 @@ FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
 #: Those that learn from labels alone.
 WITHOUT_DEPTH = ("rfmeta_no_depth", "mldg", "reptile", "metareg", "binary_cnn")
 
+#: All that can be trained.
+NAMES = (*nets.NAMES, *FEATURE_METHODS, *hand_crafted.NAMES)
+
 
 def describe(run: Run, name: str) -> dict:
     """A JSON description of what `name` trains, from which `make_method` makes it.
@@ -69,14 +72,9 @@ def describe(run: Run, name: str) -> dict:
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
     """
-    require_known(name)
+    limits.require(network=(name, limits.OneOf(NAMES)))
     config = run.config.train
     if name in FEATURE_METHODS:
-        if run.config.data.image_size % 32:
-            raise InputError(
-                f"{name} halves faces five times: config.data.image_size must be a "
-                f"multiple of 32, and is {run.config.data.image_size}."
-            )
         rates = run.config.meta.to_dict()
         return {"method": name, "width": config.width, **rates}
     return nets.describe(
@@ -87,17 +85,21 @@ def describe(run: Run, name: str) -> dict:
     )
 
 
-def require_known(name: str) -> None:
-    """Something to train has this name.
+def clips_per_domain(batch_size: int, domains: int) -> int:
+    """Number of clips of each domain in an episode of ``batch_size`` clips.
 
     Raises:
-      InputError: nothing has.
+      InputError: not the same number of clips of each domain, or fewer than two.
     """
-    known = [*nets.NAMES, *FEATURE_METHODS, *hand_crafted.NAMES]
-    if name not in known:
+    size, rest = divmod(batch_size, domains)
+    if rest or size < 2:
+        near = max(size, 2) * domains
         raise InputError(
-            f"There is no network or method {name!r}; choose one of {', '.join(known)}."
+            f"config.train.batch_size: expected a multiple of {domains}, the number of "
+            f"domains to learn from, with two clips or more of each, got {batch_size}. "
+            f"The nearest are {near} and {near + domains}."
         )
+    return size
 
 
 def make_method(config: Any, description: dict) -> Any:

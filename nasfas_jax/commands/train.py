@@ -15,6 +15,7 @@ from nasfas_jax.commands import hand_crafted, records, systems
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
+from nasfas_jax.methods import supervised
 
 
 def run(run: Run) -> None:
@@ -147,11 +148,13 @@ def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str])
         "augment": config.augment,
         **run.view,
     }
+    if isinstance(method, supervised.Supervised):
+        options["map_size"] = method.net.map_size  # a genotype has its own
     if method.batches == "pooled":
         size = config.batch_size * together
         batches = pipeline.train_batches(data, batch_size=size, **options)
         return batches, runtime.BATCH_AXES
-    size = config.batch_size // len(sources)
+    size = systems.clips_per_domain(config.batch_size, len(sources))
     batches = pipeline.episodes(data, batch_size=size, episodes=together, **options)
     return batches, runtime.episode_axes(together)
 

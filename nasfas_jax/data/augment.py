@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nasfas_jax.errors import InputError
+from nasfas_jax import limits
 
 Batch = dict[str, np.ndarray]
 Transform = Callable[[Batch, np.random.Generator], Batch]
@@ -103,9 +103,5 @@ def transforms(recipe: str) -> tuple[Transform, ...]:
     Raises:
       InputError: no such recipe.
     """
-    if recipe not in RECIPES:
-        raise InputError(
-            f"There is no augmentation {recipe!r} (train.augment); expected one of"
-            f" {', '.join(RECIPES)}."
-        )
+    limits.require(augment=(recipe, limits.OneOf(RECIPES)))
     return RECIPES[recipe]

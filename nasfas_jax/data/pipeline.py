@@ -15,6 +15,7 @@ import cv2
 import grain
 import numpy as np
 
+from nasfas_jax import limits
 from nasfas_jax.data import augment as augmentation
 from nasfas_jax.data import labels, macro_types
 from nasfas_jax.data.prepared import Prepared, Split, open_dataset
@@ -40,13 +41,15 @@ TARGETS = ("depth", "mask")
 INPUTS = {"static_dynamic": "image", "static": "static", "dynamic": "dynamic"}
 COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # and their channels
 BY = ("domain", "macro_type")  # what an episode's groups are
+BATCH_SIZES = limits.Range(2, whole=True)  # one live and one spoof clip, or more
+MAP_SIZES = limits.Range(1, labels.MAP_SIZE, whole=True)
 
 ENDLESS = 2**40  # steps
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What batches show of the records; the keyword arguments `view` of the functions here.
+    """Selects the input, color space and target of a batch (arguments ``**view`` below).
 
     Attributes:
       target: 'depth' or 'mask', the map to be predicted.
@@ -54,8 +57,9 @@ class View:
       color: 'rgb', 'hsv', or both one after the other, 'rgb_hsv' (RFMeta). Hue, saturation
         and value as OpenCV defines them (hue 0 to 360 degrees, the others 0 to 1), each
         brought to [-1, 1] over its range as red, green and blue are.
-      map_size: side of the target; cells are averaged over area, and the mask's are set
-        where half of a cell or more is.
+      map_size: side of the target, 1 to 32, the size that is prepared (the papers' are 8,
+        14 and 32); cells are averaged over area, and a mask's cell is set where half of
+        it or more is.
 
     Raises:
       InputError: another value.
@@ -67,19 +71,12 @@ class View:
     map_size: int = labels.MAP_SIZE
 
     def __post_init__(self):
-        tables = {"target": TARGETS, "input": INPUTS, "color": COLORS}
-        for field, allowed in tables.items():
-            value = getattr(self, field)
-            if value not in allowed:
-                raise InputError(
-                    f"The batches' {field} is {value!r}; expected {' or '.join(allowed)}."
-                )
-        if not 1 <= self.map_size <= labels.MAP_SIZE:
-            raise InputError(
-                f"The batches' map_size is {self.map_size}; expected 1 to"
-                f" {labels.MAP_SIZE}, the size that is prepared (the papers' are 8, 14"
-                " and 32)."
-            )
+        limits.require(
+            target=(self.target, limits.OneOf(TARGETS)),
+            input=(self.input, limits.OneOf(INPUTS)),
+            color=(self.color, limits.OneOf(COLORS)),
+            map_size=(self.map_size, MAP_SIZES),
+        )
 
     @property
     def columns(self) -> tuple[str, str]:
@@ -88,7 +85,7 @@ class View:
 
     @property
     def channels(self) -> int:
-        """Of the image."""
+        """Number of image channels."""
         return COLORS[self.color]
 
 
@@ -146,8 +143,10 @@ def train_batches(
       **view: as in `View`.
 
     Raises:
-      InputError: an unknown domain, no live or no spoof clip, a batch of one.
+      InputError: an unknown domain, no live or no spoof clip, a batch of one, or a seed
+        or augmentation that does not exist.
     """
+    limits.require(seed=(seed, limits.SEED))
     domains = _known_domains(prepared, domains)
     shown, part = View(**view), prepared.splits[split]
     augmentation.transforms(augment)
@@ -202,14 +201,11 @@ def episodes(
       all with one more leading axis [E].
 
     Raises:
-      InputError: as `groups`; a group without live or spoof clips, or fewer episodes
-        than one.
+      InputError: as `groups`; a group without live or spoof clips, fewer episodes than
+        one, or a seed or augmentation that does not exist.
     """
+    limits.require(seed=(seed, limits.SEED), episodes=(episodes, limits.COUNT))
     of = groups(prepared, domains=domains, split=split, by=by, unseen=unseen)
-    if episodes < 1:
-        raise InputError(
-            f"A step has {episodes} episodes; expected 1 or more (the config's episodes)."
-        )
     shown, part = View(**view), prepared.splits[split]
     augmentation.transforms(augment)
     draws = [
@@ -263,11 +259,7 @@ def groups(
       InputError: an unknown `by` or domain, fewer than two groups, or an attack type
         without macro type.
     """
-    if by not in BY:
-        raise InputError(
-            f"Episodes by {by!r}: expected {' or '.join(BY)}, what one group of clips is"
-            " (the config's search.by)."
-        )
+    limits.require(by=(by, limits.OneOf(BY)))
     part = prepared.splits[split]
     if by == "domain":
         sources = _episode_domains(prepared, domains)
@@ -294,8 +286,9 @@ def eval_batches(
       domain, attack_type, label, split, ...) of the valid clips.
 
     Raises:
-      InputError: an unknown domain, or no clip at all.
+      InputError: an unknown domain, no clip at all, or a batch size below 1.
     """
+    limits.require(batch_size=(batch_size, limits.COUNT))
     domains = _known_domains(prepared, domains)
     shown, part = View(**view), prepared.splits[split]
     rows = part.rows(domains)
@@ -350,11 +343,8 @@ class Balanced:
     ):
         types = split.table["attack_type"][rows]
         live = split.table["label"][rows] == 1
-        if batch_size < 2:
-            raise InputError(
-                f"The batch size is {batch_size}; expected 2 or more: half of the clips"
-                " of a batch are live, half are spoof."
-            )
+        # Half of the clips of a batch are live, half are spoof.
+        limits.require(batch_size=(batch_size, BATCH_SIZES))
         for name, present in (("live", live.any()), ("spoof", (~live).any())):
             if not present:
                 raise InputError(

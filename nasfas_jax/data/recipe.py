@@ -5,28 +5,41 @@ import hashlib
 import json
 import pathlib
 
+from nasfas_jax import limits
 from nasfas_jax.data.sampling import RULES
 from nasfas_jax.errors import InputError
 
 FILE = "recipe.json"
 METHODS = ("ranksvm", "harmonic", "linear")
+#: Values that the fields of a `Recipe` may have.
+LIMITS = {
+    "image_size": limits.Range(16, whole=True),
+    "frames": limits.Range(2, whole=True),
+    "clips_per_video": limits.COUNT,
+    "sampling": limits.OneOf(RULES),
+    "eval_sampling": limits.OneOf(RULES),
+    "margin": limits.Range(0.5, 4),
+    "align": limits.FLAG,
+    "method": limits.OneOf(METHODS),
+    "peak": limits.Range(0, 4),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a record holds.
+    """Everything that decides what a record holds; see `LIMITS` for the ranges.
 
     Attributes:
-      image_size: side of the square face crop in pixels.
-      frames: K, frames of a clip, the current one and those before it.
-      clips_per_video: clips of a video; fewer where it is too short.
-      sampling: which frames they end at in training videos, a rule in `sampling`.
+      image_size: side of the square face crop, in pixels.
+      frames: K, number of frames of a clip, the current one and those before it.
+      clips_per_video: number of clips of a video; fewer if it is too short.
+      sampling: rule in `sampling` for the clips' last frames in training videos.
       eval_sampling: the same for development and test videos.
       margin: side of the crop over the longer side of the face box.
-      align: turn the crop until the eyes are level; needs eyes, from the annotation or
-        the detector.
-      method: rank pooling, as in `ops.rank_pool`.
-      peak: the largest value of the dynamic image when it is added to the static one;
+      align: whether the crop is turned until the eyes are level; needs eyes, from the
+        annotation or the detector.
+      method: rank pooling method, as in `ops.rank_pool`.
+      peak: largest value of the dynamic image when it is added to the static one;
         0 adds it as eq. 7 gives it, which 8 bits cannot show (`ops.static_dynamic`).
       detector: `Detector.name`; used where the dataset gives no box.
       landmarks: `LandmarkModel.name`, '' for none; draws depth and location where no file
@@ -48,25 +61,9 @@ class Recipe:
     version: int = 3
 
     def __post_init__(self):
-        checks = {
-            "image_size": (self.image_size >= 16, "16 pixels or more"),
-            "frames": (self.frames >= 2, "2 or more"),
-            "clips_per_video": (self.clips_per_video >= 1, "1 or more"),
-            "margin": (0.5 <= self.margin <= 4, "between 0.5 and 4"),
-            "peak": (0 <= self.peak <= 4, "between 0 and 4"),
-            "sampling": (self.sampling in RULES, f"one of {', '.join(RULES)}"),
-            "eval_sampling": (
-                self.eval_sampling in RULES,
-                f"one of {', '.join(RULES)}",
-            ),
-            "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
-        }
-        for field, (good, expected) in checks.items():
-            if not good:
-                raise InputError(
-                    f"The preparing recipe's {field} is {getattr(self, field)!r};"
-                    f" expected {expected}."
-                )
+        limits.require(
+            **{name: (getattr(self, name), allowed) for name, allowed in LIMITS.items()}
+        )
 
     @property
     def hash(self) -> str:

@@ -20,6 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from nasfas_jax import limits
+
 SIW_FIRST = 60
 
 
@@ -60,9 +62,12 @@ def clip_ends(rule: str, total: int, clips: int, frames: int) -> list[int]:
 
     Args:
       rule: a name in `RULES`.
-      total: frames of the video, at least `frames`.
-      clips: how many; rules may give fewer.
-      frames: of a clip.
+      total: number of frames of the video, at least `frames`.
+      clips: number of clips, 1 or more; rules may give fewer.
+      frames: number of frames of a clip, 1 or more.
+
+    Raises:
+      InputError: an unknown rule, or a number out of range.
 
     >>> clip_ends("even", total=20, clips=3, frames=7)
     [6, 12, 19]
@@ -71,6 +76,11 @@ def clip_ends(rule: str, total: int, clips: int, frames: int) -> list[int]:
     >>> clip_ends("cdcn_test", total=100, clips=3, frames=7)
     [6, 11, 21, 31, 41, 51, 61, 71]
     """
+    limits.require(
+        sampling=(rule, limits.OneOf(RULES)),
+        clips=(clips, limits.COUNT),
+        frames=(frames, limits.COUNT),
+    )
     low, high = frames - 1, total - 1
     found = RULES[rule](total, clips, low)
     return sorted({min(max(end, low), high) for end in found})

@@ -27,7 +27,8 @@ import jax
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, limits
+from nasfas_jax.errors import InputError
 
 PyTree = Any
 #: ``(rate, *arguments) -> ({name: derivative}, rest)``. The rest is computed and timed as
@@ -111,7 +112,7 @@ def measure(
 
     Args:
       subject: what is measured.
-      rates: inner learning rates at which derivatives are compared.
+      rates: inner learning rates at which derivatives are compared, one or more.
       batch_size: given to ``subject.arguments``.
       steps: inner steps.
       modes: keys of `bilevel.MODES`.
@@ -119,9 +120,17 @@ def measure(
       repeats: timed runs of each mode; the median counts.
 
     Raises:
-      ValueError: as `check_modes`.
+      ValueError: as `check_modes`, or a number out of range.
     """
     check_modes(modes, reference)
+    if not len(rates):
+        raise InputError("rates: expected one or more inner learning rates, got none.")
+    limits.require(
+        batch_size=(batch_size, limits.COUNT),
+        steps=(steps, limits.COUNT),
+        repeats=(repeats, limits.COUNT),
+        **{f"rates[{i}]": (rate, limits.NOT_NEGATIVE) for i, rate in enumerate(rates)},
+    )
     arguments = subject.arguments(batch_size)
     run, compile_seconds, memory = {}, {}, {}
     for mode in modes:

@@ -37,7 +37,7 @@ from flax import struct
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel, losses
+from nasfas_jax import bilevel, limits, losses
 from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.search import cost, supernet
@@ -78,8 +78,12 @@ class MetaNAS:
         'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
         it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
-      cost_weight: of `cost.relative_macs` in the loss of the alphas; 0 as in the paper.
+      cost_weight: weight of `cost.relative_macs` in the loss of the alphas; 0 in the
+        paper.
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+
+    Raises:
+      InputError: an unknown order or mode, or a number out of range.
     """
 
     net: supernet.Supernet
@@ -95,13 +99,14 @@ class MetaNAS:
     mesh: Mesh | None = None
 
     def __post_init__(self):
-        modes = tuple(bilevel.MODES)
-        choices = {"weight_order": ORDERS, "arch_order": ORDERS, "mode": modes}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {allowed}, got {getattr(self, name)!r}"
-                )
+        limits.require(
+            inner_steps=(self.inner_steps, limits.COUNT),
+            weight_order=(self.weight_order, limits.OneOf(ORDERS)),
+            arch_order=(self.arch_order, limits.OneOf(ORDERS)),
+            mode=(self.mode, limits.OneOf(bilevel.MODES)),
+            alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
+            cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
+        )
 
     def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
         """A fresh state for images like ``image`` [1, S, S, 3]."""

@@ -20,7 +20,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import multi_domain
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
@@ -52,6 +52,17 @@ class MetaReg:
     mesh: Mesh | None = None
 
     batches = "episodes"
+
+    def __post_init__(self):
+        limits.require(
+            domains=(self.domains, limits.Range(2, whole=True)),
+            task_learning_rate=(self.task_learning_rate, limits.POSITIVE),
+            regularizer_learning_rate=(
+                self.regularizer_learning_rate,
+                limits.NOT_NEGATIVE,
+            ),
+            inner_steps=(self.inner_steps, limits.COUNT),
+        )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state; ``params`` holds 'tasks' [N, ...] and 'phi' besides F, M, D."""

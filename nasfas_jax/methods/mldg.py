@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import multi_domain
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
@@ -45,6 +45,12 @@ class MLDG:
     mesh: Mesh | None = None
 
     batches = "episodes"
+
+    def __post_init__(self):
+        limits.require(
+            inner_learning_rate=(self.inner_learning_rate, limits.NOT_NEGATIVE),
+            query_weight=(self.query_weight, limits.NOT_NEGATIVE),
+        )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""

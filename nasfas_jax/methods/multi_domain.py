@@ -9,6 +9,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
+from nasfas_jax import limits
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
 from nasfas_jax.methods.supervised import TrainState
@@ -30,6 +31,9 @@ class MultiDomain:
     optimizer: optax.GradientTransformation
     batches: str = "episodes"
     mesh: Mesh | None = None
+
+    def __post_init__(self):
+        limits.require(batches=(self.batches, limits.OneOf(("episodes", "pooled"))))
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""

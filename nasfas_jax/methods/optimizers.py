@@ -1,6 +1,14 @@
 """The papers' optimizers."""
 
+import math
+
 import optax
+
+from nasfas_jax import limits
+
+#: Courses of the learning rate, see `schedule`.
+DECAYS = ("cosine", "constant", "halve")
+BELOW_ONE = limits.Range(0, math.nextafter(1, 0))
 
 
 def adam(
@@ -14,13 +22,25 @@ def adam(
     """Adam with L2 regularization inside the gradient, as PyTorch's ``weight_decay``.
 
     Args:
-      learning_rate: a number, or a schedule of the step.
-      weight_decay: what is added to the gradient, times the parameter.
-      b1: decay of the first moment.
-      b2: decay of the second moment.
-      eps_root: added under the root. It must be positive where derivatives pass
-        through the update: the root's derivative is infinite at a zero gradient.
+      learning_rate: a positive number, or a schedule of the step.
+      weight_decay: coefficient of the parameter in the gradient, not negative.
+      b1: decay of the first moment, from 0 to below 1.
+      b2: decay of the second moment, from 0 to below 1.
+      eps_root: constant added under the root, not negative. It must be positive where
+        derivatives pass through the update: the root's derivative is infinite at a
+        zero gradient.
+
+    Raises:
+      InputError: a number outside its range.
     """
+    if not callable(learning_rate):
+        limits.require(learning_rate=(learning_rate, limits.POSITIVE))
+    limits.require(
+        weight_decay=(weight_decay, limits.NOT_NEGATIVE),
+        b1=(b1, BELOW_ONE),
+        b2=(b2, BELOW_ONE),
+        eps_root=(eps_root, limits.NOT_NEGATIVE),
+    )
     return optax.chain(
         optax.add_decayed_weights(weight_decay),
         optax.adam(learning_rate, b1=b1, b2=b2, eps_root=eps_root),
@@ -28,26 +48,29 @@ def adam(
 
 
 def schedule(decay: str, learning_rate: float, *, steps: int) -> optax.Schedule:
-    """A learning rate over ``steps`` steps.
+    """The learning rate of each of ``steps`` steps.
 
     Args:
-      decay: 'constant'; 'cosine', after a tenth of the steps in which it rises from 0
-        (a network whose map ends in a ReLU can be shut for good by its first steps); or
-        'halve': halved at 500/1300 and 1000/1300 of the way, as NAS-FAS sec. 6.1 halves
-        every 500 of 1300 epochs.
-      learning_rate: the highest one.
-      steps: in all.
+      decay: one of `DECAYS`. 'constant'; 'cosine', with a linear warm-up from 0 over the
+        first tenth of the steps (large first steps can close the ReLU at the end of a
+        depth network for good); or 'halve': halved at 500/1300 and 1000/1300 of the
+        steps, as NAS-FAS sec. 6.1 halves every 500 of 1300 epochs.
+      learning_rate: the highest rate, positive.
+      steps: number of steps of the whole training, 1 or more.
 
     Raises:
-      ValueError: an unknown decay.
+      InputError: an unknown decay, or a number outside its range.
     """
+    limits.require(
+        decay=(decay, limits.OneOf(DECAYS)),
+        learning_rate=(learning_rate, limits.POSITIVE),
+        steps=(steps, limits.COUNT),
+    )
     if decay == "cosine":
         return optax.warmup_cosine_decay_schedule(
             0.0, learning_rate, warmup_steps=steps // 10, decay_steps=steps
         )
     if decay == "constant":
         return optax.constant_schedule(learning_rate)
-    if decay == "halve":
-        at = {steps * 500 // 1300: 0.5, steps * 1000 // 1300: 0.5}
-        return optax.piecewise_constant_schedule(learning_rate, at)
-    raise ValueError(f"decay must be 'cosine', 'constant' or 'halve', got {decay!r}")
+    at = {steps * 500 // 1300: 0.5, steps * 1000 // 1300: 0.5}
+    return optax.piecewise_constant_schedule(learning_rate, at)

@@ -13,7 +13,7 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import multi_domain
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.rfmeta import FeatureNets, update
@@ -39,6 +39,12 @@ class Reptile:
     mesh: Mesh | None = None
 
     batches = "episodes"
+
+    def __post_init__(self):
+        limits.require(
+            inner_learning_rate=(self.inner_learning_rate, limits.POSITIVE),
+            inner_steps=(self.inner_steps, limits.COUNT),
+        )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""

@@ -22,13 +22,13 @@ from jax import Array
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel, ops
-from nasfas_jax.errors import InputError
+from nasfas_jax import bilevel, limits, ops
 from nasfas_jax.layers import CONVOLUTION
 from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.supervised import TrainState
 
+ORDERS = ("first", "exact")
 REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 
 
@@ -55,11 +55,10 @@ class FeatureNets:
     loss_reduction: str = "mean"
 
     def __post_init__(self):
-        if self.loss_reduction not in REDUCTIONS:
-            raise InputError(
-                f"loss_reduction: expected one of {', '.join(REDUCTIONS)}, got "
-                f"{self.loss_reduction!r}. The paper writes sums, its code has means."
-            )
+        limits.require(
+            depth_weight=(self.depth_weight, limits.NOT_NEGATIVE),
+            loss_reduction=(self.loss_reduction, limits.OneOf(REDUCTIONS)),
+        )
 
     def init(self, key: Array, image: ArrayLike) -> tuple[dict, dict]:
         """``(params, batch_stats)``, each ``{'F': ..., 'M': ..., 'D': ...}``."""
@@ -174,11 +173,11 @@ class RFMeta:
     batches = "episodes"
 
     def __post_init__(self):
-        if self.order not in ("first", "exact"):
-            raise InputError(
-                f"order: expected 'first' or 'exact', got {self.order!r}. How the exact "
-                "derivative is computed is the `mode`."
-            )
+        limits.require(
+            inner_learning_rate=(self.inner_learning_rate, limits.NOT_NEGATIVE),
+            order=(self.order, limits.OneOf(ORDERS)),
+            inner_steps=(self.inner_steps, limits.COUNT),
+        )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
         """A fresh state for images like ``image`` [1, S, S, C]."""

@@ -23,9 +23,9 @@ def describe(
 
     Args:
       name: one of `NAMES`.
-      width: multiplies the channels of DepthNet and the CDNs.
-      map_size: side of the map of DepthNet and the CDNs.
-      genotype_file: of the searched network.
+      width: multiplier of the channels of DepthNet and the CDNs.
+      map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
+      genotype_file: genotype of the searched network.
 
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
@@ -44,7 +44,11 @@ def describe(
 
 
 def build(description: dict) -> nn.Module:
-    """The network of a description (see `describe`)."""
+    """Returns the network of a description made by `describe`.
+
+    Raises:
+      InputError: ``width`` or ``map_size`` out of range, or a genotype that does not fit.
+    """
     if "genotype" in description:
         return SearchedNet(genotype.parse(description["genotype"]))
     return CDN(

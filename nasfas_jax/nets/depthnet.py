@@ -1,6 +1,6 @@
 """DepthNet and the central difference networks CDN (NAS-FAS sec. 3.3, Table 1)."""
 
-import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,11 +8,15 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from nasfas_jax import ops
-from nasfas_jax.layers import ConvBlock, map_init
+from nasfas_jax import limits, ops
+from nasfas_jax.layers import WIDTHS, ConvBlock, map_init
 
 #: Channels of the three convolutions of each block, each followed by pooling.
 BLOCKS = ((128, 196, 128), (128, 196, 128), (128, 196, 128))
+POOLS: dict[str, Callable[..., Array]] = {
+    "cdp": ops.cdp,
+    "max": lambda x, lam: ops.max_pool(x),
+}
 
 
 class CDN(nn.Module):
@@ -24,11 +28,14 @@ class CDN(nn.Module):
     map is not negative, and its mean is the score of liveness (`score`).
 
     Attributes:
-      theta: of every convolution; 0 is vanilla.
-      lam: of the central difference pooling.
+      theta: central difference weight of every convolution; 0 is vanilla.
+      lam: central difference weight of the pooling.
       pool: 'cdp' or 'max', 3 x 3 at stride 2.
-      width: multiplies the channels; at 1 there are 2,245,016 parameters.
+      width: multiplier of the channels, 1/64 or more; 2,245,016 parameters at 1.
       map_size: side of the predicted map, in pixels.
+
+    Raises:
+      InputError: an unknown ``pool``, or a ``width`` or ``map_size`` out of range.
     """
 
     theta: float = 0.7
@@ -36,6 +43,14 @@ class CDN(nn.Module):
     pool: str = "cdp"
     width: float = 1.0
     map_size: int = 32
+
+    def __post_init__(self):
+        limits.require(
+            pool=(self.pool, limits.OneOf(POOLS)),
+            width=(self.width, WIDTHS),
+            map_size=(self.map_size, limits.COUNT),
+        )
+        super().__post_init__()
 
     @nn.compact
     def __call__(
@@ -56,18 +71,12 @@ class CDN(nn.Module):
 
         Returns:
           [N, map_size, map_size], 0 for background and spoof, 1 for the nearest.
-
-        Raises:
-          ValueError: ``pool`` is neither 'cdp' nor 'max'.
         """
         theta = self.theta if theta is None else theta
         lam = self.lam if lam is None else lam
-        pools = {"cdp": functools.partial(ops.cdp, lam=lam), "max": ops.max_pool}
-        if self.pool not in pools:
-            raise ValueError(f"pool must be 'cdp' or 'max', got {self.pool!r}")
 
         def conv(x: Array, features: int) -> Array:
-            block = ConvBlock(max(1, int(features * self.width)))
+            block = ConvBlock(int(features * self.width))
             return block(x, theta=theta, train=train)
 
         x = conv(x, 64)
@@ -75,7 +84,7 @@ class CDN(nn.Module):
         for block in BLOCKS:
             for features in block:
                 x = conv(x, features)
-            x = pools[self.pool](x)
+            x = POOLS[self.pool](x, lam)
             levels.append(ops.resize(x, self.map_size))
         x = conv(conv(jnp.concatenate(levels, -1), 128), 64)
         last = ConvBlock(1, bn=False, kernel_init=map_init)

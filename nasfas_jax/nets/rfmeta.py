@@ -7,19 +7,28 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from nasfas_jax import ops
-from nasfas_jax.layers import ConvBlock, at_least_float32
+from nasfas_jax import limits, ops
+from nasfas_jax.layers import WIDTHS, ConvBlock, at_least_float32
 
 #: Channels of the three convolutions of each of the extractor's blocks.
 BLOCK = (128, 196, 128)
 
 
+#: Weights of the new batch in BatchNorm's running averages; at 0 they would stay as made.
+MOMENTA = limits.Range(0, 1, above=True)
+
+
 def _layers(width: float, bn_momentum: float, train: bool) -> Callable[..., Array]:
-    """``conv(x, features)``: 3 x 3 with bias, BatchNorm and ReLU, as the authors' code."""
+    """``conv(x, features)``: 3 x 3 with bias, BatchNorm and ReLU, as the authors' code.
+
+    Raises:
+      InputError: ``width`` or ``bn_momentum`` out of range.
+    """
+    limits.require(width=(width, WIDTHS), bn_momentum=(bn_momentum, MOMENTA))
 
     def conv(x: Array, features: int) -> Array:
         block = ConvBlock(
-            features if features == 1 else max(1, int(features * width)),
+            features if features == 1 else int(features * width),
             bias=True,
             bn_momentum=bn_momentum,
             kernel_init=nn.initializers.xavier_normal(),

@@ -13,10 +13,15 @@ class SearchedNet(nn.Module):
     """One architecture of a search space, trained from scratch.
 
     Attributes:
-      genotype: the architecture; its space says the channels.
+      genotype: the architecture; its space has the channels and the map's size.
     """
 
     genotype: Genotype
+
+    @property
+    def map_size(self) -> int:
+        """Side of the predicted map, in pixels."""
+        return self.genotype.space.map_size
 
     @nn.compact
     def __call__(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from nasfas_jax.errors import InputError
+from nasfas_jax import limits
 
 
 def cache_compiles() -> None:
@@ -42,11 +42,7 @@ def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
     Raises:
       InputError: fewer episodes than one.
     """
-    if episodes < 1:
-        raise InputError(
-            f"episodes, the number of meta-learning episodes a step, is {episodes}; "
-            "expected 1 or more."
-        )
+    limits.require(episodes=(episodes, limits.COUNT))
     grid = np.array(devices if devices is not None else jax.devices())
     grid = grid.reshape(math.gcd(episodes, grid.size), -1)
     return Mesh(grid, ("episode", "data"), axis_types=(AxisType.Auto,) * 2)

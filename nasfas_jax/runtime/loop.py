@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import jax
 from jax.sharding import Mesh
 
+from nasfas_jax import limits
 from nasfas_jax.errors import Diverged, Stopped
 from nasfas_jax.runtime import devices
 from nasfas_jax.runtime.checkpoints import Checkpoints
@@ -79,7 +80,13 @@ def fit(
         Until the first step of a start is done there is nothing to save, and the caller's
         handlers stay in place.
       Diverged: the loss is not finite; the text has the steps.
+      InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more.
     """
+    limits.require(
+        steps=(steps, limits.COUNT),
+        log_every=(log_every, limits.COUNT),
+        save_every=(save_every, limits.COUNT),
+    )
     mesh = devices.make_mesh() if mesh is None else mesh
     state = jax.device_put(state, devices.replicated(mesh))
     checkpoints = Checkpoints(folder)

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from nasfas_jax import limits
+from nasfas_jax.errors import InputError, did_you_mean
+
 #: Edges of a chain cell: input -> B1 -> B2 -> B3 -> B4, each node fed by the last one.
 EDGES = 4
 #: The cells, from the input on; a pooling layer follows each.
@@ -10,6 +13,8 @@ CELLS = ("low", "mid", "high")
 ATTENTION_WINDOWS = {"low": 7, "mid": 5, "high": 3}
 #: Widths r of the candidates that widen the channels by r and narrow them again.
 EXPANSIONS = (1.2, 1.4, 1.6, 1.8, 2.0)
+CONVOLUTIONS = ("cdc", "conv")
+POOLS = ("max", "cdp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +52,21 @@ class FASSpace:
     name = "nas_fas"
 
     def __post_init__(self):
-        if self.convolution not in ("cdc", "conv"):
-            raise ValueError(
-                f"convolution must be 'cdc' or 'conv', got {self.convolution!r}"
-            )
-        if self.pool not in ("max", "cdp"):
-            raise ValueError(f"pool must be 'max' or 'cdp', got {self.pool!r}")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type is int and (type(value) is not int or value < 1):
-                raise ValueError(f"{field.name} must be 1, 2, 3, ..., got {value!r}")
-        if not isinstance(self.attention, bool):
-            raise ValueError(f"attention must be true or false, got {self.attention!r}")
+        limits.require(
+            convolution=(self.convolution, limits.OneOf(CONVOLUTIONS)),
+            pool=(self.pool, limits.OneOf(POOLS)),
+            stem_channels=(self.stem_channels, limits.COUNT),
+            channels=(self.channels, limits.COUNT),
+            head_channels=(self.head_channels, limits.COUNT),
+            partial=(self.partial, limits.COUNT),
+            map_size=(self.map_size, limits.COUNT),
+            attention=(self.attention, limits.FLAG),
+        )
         if self.channels % self.partial:
-            raise ValueError(
-                f"channels ({self.channels}) must be a multiple of partial "
-                f"({self.partial}): one in K channels goes through the candidates"
+            raise InputError(
+                f"channels: expected a multiple of partial, {self.partial}, since one in "
+                f"{self.partial} channels goes through the candidates, got "
+                f"{self.channels}."
             )
 
     @property
@@ -100,17 +104,17 @@ def get(name: str, **options) -> FASSpace:
     """The search space called ``name``, with its options.
 
     Raises:
-      ValueError: no such space or option, or a value it does not take.
+      InputError: no such space or option, or a value it does not take.
 
     >>> get("nas_fas", pool="max").trial
     'CD-Max-Att'
     """
-    if name not in list(SPACES):  # a file may name it by what cannot be hashed
-        raise ValueError(f"No search space {name!r}; there are {sorted(SPACES)}.")
-    known = {field.name for field in dataclasses.fields(SPACES[name])}
-    if unknown := sorted(set(options) - known):
-        raise ValueError(
-            f"The space {name!r} has no option {unknown}; it has {sorted(known)}."
+    limits.require(space=(name, limits.OneOf(SPACES)))
+    known = [field.name for field in dataclasses.fields(SPACES[name])]
+    if unknown := [option for option in options if option not in known]:
+        raise InputError(
+            f"The search space {name!r} has no option {unknown[0]!r}; it has "
+            f"{', '.join(known)}.{did_you_mean(unknown[0], known)}"
         )
     return SPACES[name](**options)
 

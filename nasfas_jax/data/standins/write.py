@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import h5py
 import numpy as np
 
-from nasfas_jax import files
+from nasfas_jax import files, limits
 from nasfas_jax.data import synthetic
 from nasfas_jax.data.standins import shot
 from nasfas_jax.data.standins.annotations import DIALECTS
@@ -72,7 +72,8 @@ def write(
         something else or cannot be written, or a full disk.
     """
     settings = _Settings(layout, subjects, frames, face_size, distinct, seed, empty)
-    _require("distinct", distinct, "1 or more", 1)
+    if distinct is not None:
+        limits.require(distinct=(distinct, limits.COUNT))
     files = plan(layout, subjects=subjects, empty=empty)
     _spec(files[0], settings)  # a wrong number shows before anything is written
     root = pathlib.Path(root)
@@ -108,15 +109,9 @@ def plan(
         )
     tree = LAYOUTS[layout]
     most = max(len(people) for people in tree.people.values())
-    _require("subjects", subjects, f"1 to {most}", 1, most)
+    if subjects is not None:
+        limits.require(subjects=(subjects, limits.Range(1, most, whole=True)))
     return tree.plan(subjects or (None if empty else tree.few))
-
-
-def _require(field: str, value, expected: str, low: int, high: int | None = None):
-    if value is not None and not low <= value <= (high or value):
-        raise InputError(
-            f"Stand-in: {field} must be {expected}, but is {value!r}. Change {field}."
-        )
 
 
 def _write_files(root, files: list[File], settings: _Settings, progress) -> None:

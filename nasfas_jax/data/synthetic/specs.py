@@ -6,11 +6,13 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 
+from nasfas_jax import limits
 from nasfas_jax.data.macro_types import MACRO_TYPES
 from nasfas_jax.data.synthetic.domains import DOMAINS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
+FACE_SIZES = limits.Range(24, 1024, whole=True)
 ATTACKS = {  # SiW-M's thirteen, with the ways in which each comes
     "replay": ("video", "photo"),
     "print": ("flat", "bent", "cut"),
@@ -73,10 +75,11 @@ class VideoSpec:
         _check("attack_type", expected, self.attack_type, known)
         expected = f"'' or one of {list(ways)} for {self.attack_type}"
         _check("variant", expected, self.variant, self.variant in ("", *ways))
-        _check("frames", "at least 1", self.frames, self.frames >= 1)
-        _check("fps", "above 0", self.fps, self.fps > 0)
-        good = 24 <= self.face_size <= 1024
-        _check("face_size", "24 to 1024 pixels", self.face_size, good)
+        limits.require(
+            frames=(self.frames, limits.COUNT),
+            fps=(self.fps, limits.POSITIVE),
+            face_size=(self.face_size, FACE_SIZES),
+        )
 
     @property
     def label(self) -> int:
@@ -124,9 +127,10 @@ def plan(
       InputError: a number that makes no set, or an unknown attack.
     """
     people = subjects_per_domain
-    good = len(people) == 3 and min(people) >= 0 and sum(people) > 0
-    _check("subjects_per_domain", "three numbers >= 0, not all 0", people, good)
-    _check("live_videos", "at least 1", live_videos, live_videos >= 1)
+    good = len(people) == 3 and all(n in limits.COUNT_OR_NONE for n in people)
+    good = good and sum(people) > 0
+    _check("subjects_per_domain", "three integers >= 0, not all 0", people, good)
+    limits.require(live_videos=(live_videos, limits.COUNT))
     groups = {**{name: (name,) for name in ATTACKS}, **BY_MACRO_TYPE}
     good = len(set(attacks)) == len(attacks) and set(attacks) <= set(groups)
     _check("attacks", f"different ones of {list(groups)}", list(attacks), good)

@@ -1,0 +1,488 @@
+"""The sections and fields of a config: types, ranges, choices, and their relations.
+
+`SCHEMA` is the reference of all fields, `check` applies it to a config. Choices and ranges
+that belong to the library are referred to by name and imported when a config is checked.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ml_collections import config_dict
+
+from nasfas_jax import limits
+from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE, TEXT
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A field of a config.
+
+    Attributes:
+      about: description in one phrase, with the unit.
+      allowed: the values that it may have, or a function that imports them.
+      many: whether it is a list of one or more such values, all different.
+      length: number of values of a list that may repeat them; None if not such a list.
+      optional: whether a config may lack it.
+    """
+
+    about: str
+    allowed: limits.Allowed | Callable[[], limits.Allowed] = TEXT
+    many: bool = False
+    length: int | None = None
+    optional: bool = False
+
+    @property
+    def values(self) -> limits.Allowed:
+        """The values that it, or each value of its list, may have."""
+        return self.allowed() if callable(self.allowed) else self.allowed
+
+    @property
+    def expected(self) -> str:
+        """Its values in words."""
+        if self.length is not None:
+            return f"{self.length} values, each {self.values}"
+        if self.many:
+            return f"a list of one or more different values, each {self.values}"
+        return str(self.values)
+
+    def accepts(self, value: Any) -> bool:
+        """Whether it may have this value."""
+        if self.length is None and not self.many:
+            return value in self.values
+        if not isinstance(value, tuple | list):
+            return False
+        repeated = any(one in value[:i] for i, one in enumerate(value))
+        count = len(value) == self.length if self.length else value and not repeated
+        return bool(count) and all(one in self.values for one in value)
+
+
+def _library(name: str) -> Callable[[], limits.Allowed]:
+    """Refers to limits or names of the library, as ``data.pipeline:COLORS``.
+
+    After a dot stands a key of what has this name, as in ``data.recipe:LIMITS.frames``.
+    """
+    module, _, path = name.partition(":")
+    attribute, _, key = path.partition(".")
+
+    def load() -> limits.Allowed:
+        found = getattr(importlib.import_module(f"nasfas_jax.{module}"), attribute)
+        found = found[key] if key else found
+        return found if isinstance(found, limits.Allowed) else limits.OneOf(found)
+
+    return load
+
+
+def _datasets() -> limits.OneOf:
+    from nasfas_jax.data import datasets
+
+    return limits.OneOf(("", *datasets.REGISTRY))
+
+
+#: The loss compares neighboring pixels, so a map has 3 x 3 or more; 32 x 32 are prepared.
+MAP_SIZES = limits.Range(3, 32, whole=True)
+
+_NETWORKS = _library("commands.systems:NAMES")
+_MODES = _library("bilevel:MODES")
+_ORDERS = _library("methods.meta_nas:ORDERS")
+_BATCH_SIZES = _library("data.pipeline:BATCH_SIZES")
+_FACE_SIZES = _library("data.synthetic.specs:FACE_SIZES")
+_IMAGE_SIZES = _library("data.recipe:LIMITS.image_size")
+_EPISODES = Field("meta-learning episodes per step; 1 if absent", COUNT, optional=True)
+
+#: Every field by its section; '' are the fields of the config itself.
+SCHEMA: dict[str, dict[str, Field]] = {
+    "": {
+        "title": Field("heading of the report"),
+        "seed": Field("seed of all random numbers", limits.SEED),
+        "selected_on": Field(
+            "split whose scores these settings were chosen by",
+            _library("evaluation.scores:SELECTED_ON"),
+        ),
+        "target_domain": Field(
+            "domain held out for testing; '' tests on the test split of all domains"
+        ),
+        "protocol": Field(
+            "protocol, dataset@protocol, that makes the splits; '' for none",
+            optional=True,
+        ),
+        "networks": Field("networks to train and test", _NETWORKS, many=True),
+    },
+    "data": {
+        "dataset": Field("dataset to prepare", _datasets),
+        "image_size": Field("side of the face crop, pixels", _IMAGE_SIZES),
+        "frames": Field(
+            "K of rank pooling, frames per clip", _library("data.recipe:LIMITS.frames")
+        ),
+        "clips_per_video": Field("clips per video", COUNT),
+        "sampling": Field(
+            "rule for the clips of training videos", _library("data.sampling:RULES")
+        ),
+        "eval_sampling": Field(
+            "rule for the clips of development and test videos",
+            _library("data.sampling:RULES"),
+        ),
+        "margin": Field(
+            "side of the crop over the longer side of the face",
+            _library("data.recipe:LIMITS.margin"),
+        ),
+        "align": Field("whether crops are turned until the eyes are level", FLAG),
+        "method": Field("rank pooling method", _library("data.recipe:METHODS")),
+        "peak": Field(
+            "largest value of the dynamic image; 0 leaves it as eq. 7 gives it",
+            _library("data.recipe:LIMITS.peak"),
+        ),
+    },
+    "synthetic": {
+        "subjects_per_domain": Field(
+            "people in train, development and test of each domain",
+            COUNT_OR_NONE,
+            length=3,
+        ),
+        "live_videos": Field("live videos per person", COUNT),
+        "frames": Field("frames per video", COUNT),
+        "face_size": Field("height of the face, pixels", _FACE_SIZES),
+    },
+    "standin": {
+        "subjects": Field(
+            "people in each split of the dataset; 0 for a few", COUNT_OR_NONE
+        ),
+        "frames": Field("frames per video", COUNT),
+        "face_size": Field("height of the face, pixels", _FACE_SIZES),
+        "distinct": Field(
+            "clips that the files of a person and attack share; 0 for one per file",
+            COUNT_OR_NONE,
+        ),
+        "empty": Field("whether files have all official names and no content", FLAG),
+    },
+    "search": {
+        "space": Field("search space", _library("search.spaces:SPACES")),
+        "by": Field("groups that episodes draw from", _library("data.pipeline:BY")),
+        "steps": Field("search steps", COUNT),
+        "alphas_from": Field("first step that updates the alphas", COUNT_OR_NONE),
+        "batch_size": Field("clips of each domain or macro type", _BATCH_SIZES),
+        "episodes": _EPISODES,
+        "inner_steps": Field("inner updates per learner", COUNT),
+        "inner_learning_rate": Field("rate of the inner updates, eq. 12", NOT_NEGATIVE),
+        "learning_rate": Field("rate of the weights, eq. 13", POSITIVE),
+        "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
+        "eps_root": Field("constant under Adam's root, for the weights", NOT_NEGATIVE),
+        "alpha_learning_rate": Field("rate of the alphas, eq. 14", POSITIVE),
+        "alpha_weight_decay": Field("L2 coefficient of the alphas", NOT_NEGATIVE),
+        "weight_order": Field("order of the weights' derivative, eq. 13", _ORDERS),
+        "arch_order": Field("order of the alphas' derivative, eq. 14", _ORDERS),
+        "mode": Field("differentiation mode of inner updates", _MODES),
+        "cost_weight": Field("weight of the cells' relative MACs", NOT_NEGATIVE),
+        "log_every": Field("steps between lines of metrics", COUNT),
+        "save_every": Field("steps between checkpoints", COUNT),
+    },
+    "search.space_options": {
+        "convolution": Field(
+            "kind of convolution", _library("search.spaces:CONVOLUTIONS"), optional=True
+        ),
+        "pool": Field(
+            "kind of pooling", _library("search.spaces:POOLS"), optional=True
+        ),
+        "attention": Field("whether attention follows pooling", FLAG, optional=True),
+        "stem_channels": Field("channels in the stem", COUNT, optional=True),
+        "channels": Field("channels of the cells", COUNT, optional=True),
+        "head_channels": Field("channels before the map", COUNT, optional=True),
+        "partial": Field(
+            "K of partial channels: one in K is searched", COUNT, optional=True
+        ),
+        "map_size": Field(
+            "side of the predicted map, pixels", MAP_SIZES, optional=True
+        ),
+    },
+    "train": {
+        "width": Field(
+            "multiplier of the channels of DepthNet, CDN and RFMeta's networks",
+            _library("layers:WIDTHS"),
+        ),
+        "map_size": Field(
+            "side of the target map, pixels; a searched network has its own", MAP_SIZES
+        ),
+        "steps": Field("training steps", COUNT),
+        "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
+        "episodes": _EPISODES,
+        "augment": Field("augmentation recipe", _library("data.augment:RECIPES")),
+        "learning_rate": Field("highest learning rate", POSITIVE),
+        "decay": Field(
+            "course of the learning rate", _library("methods.optimizers:DECAYS")
+        ),
+        "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
+        "log_every": Field("steps between lines of metrics", COUNT),
+        "save_every": Field("steps between checkpoints", COUNT),
+    },
+    "train.view": {
+        "input": Field(
+            "image that networks are given", _library("data.pipeline:INPUTS")
+        ),
+        "color": Field("color space of the image", _library("data.pipeline:COLORS")),
+        "target": Field("map to be predicted", _library("data.pipeline:TARGETS")),
+    },
+    "meta": {
+        "inner_learning_rate": Field("inner rate of RFMeta and MLDG", NOT_NEGATIVE),
+        "depth_weight": Field("weight of the depth loss", NOT_NEGATIVE),
+        "loss_reduction": Field(
+            "sum or mean over clips and pixels", _library("methods.rfmeta:REDUCTIONS")
+        ),
+        "learner_bn_momentum": Field(
+            "weight of the new batch in the learner's running averages",
+            _library("nets.rfmeta:MOMENTA"),
+        ),
+        "inner_steps": Field("inner updates of Reptile and MetaReg", COUNT),
+        "task_learning_rate": Field("inner rate of Reptile and MetaReg", POSITIVE),
+        "regularizer_learning_rate": Field("rate of MetaReg's weights", NOT_NEGATIVE),
+    },
+    "sweep": {
+        "seeds": Field("seeds, one run each", limits.SEED, many=True),
+        "targets": Field("domains held out, one run each", many=True),
+    },
+    "metagrad": {
+        "image_size": Field("side of the images of noise, pixels", _IMAGE_SIZES),
+        "batch_sizes": Field("clips of each of three domains", COUNT, many=True),
+        "steps": Field("inner updates", COUNT, many=True),
+        "rates": Field("inner learning rates", POSITIVE, many=True),
+        "modes": Field("modes measured at the first sizes", _MODES, many=True),
+        "sweep_modes": Field("modes measured at the other sizes", _MODES, many=True),
+        "repeats": Field("timed runs of each mode", COUNT),
+    },
+}
+#: Sections that a command needs, if it needs any.
+NEEDS = {
+    "synthesize": ("standin",),
+    "prepare": ("data",),
+    "data info": ("data",),
+    "data stats": ("data",),
+    "data show": ("data",),
+    "search": ("data", "search"),
+    "train": ("data", "train"),
+    "evaluate": ("data", "train"),
+    "predict": ("data", "train"),
+    "report": ("data", "train"),
+    "demo": ("data", "search", "train"),
+    "sweep": ("data", "train", "sweep"),
+    "metagrad": ("data", "train", "metagrad"),
+    "bench": ("data", "search", "train"),
+}
+#: Commands that render the synthetic set where it is the dataset.
+RENDERING = ("prepare", "demo", "sweep")
+
+
+def check(config: Any, *, command: str = "", network: str | None = None) -> None:
+    """Checks every field of a config, and the relations between fields.
+
+    Args:
+      config: a ConfigDict, or a mapping.
+      command: key of `commands.COMMANDS` whose sections must be present; '' for none.
+      network: the one network to train or test; all of config.networks if None.
+
+    Raises:
+      InputError: names each section or field that is missing, unknown or has a wrong
+        value, what was expected and what was found. Relations are checked where every
+        field is right.
+    """
+    settings = _plain(config)
+    problems = [*_missing_sections(settings, command), *_wrong_fields(settings)]
+    if network is not None and network not in _NETWORKS():
+        problems.append(f"--network: {limits.mismatch(network, _NETWORKS())}")
+    if not problems:
+        names = settings["networks"] if network is None else [network]
+        problems = [one for rule in RELATIONS for one in rule(settings, names)]
+    if problems:
+        raise InputError(" ".join(problems))
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """A config as dicts, without required placeholders that nothing has filled."""
+    plain = {}
+    for name in config:
+        try:
+            value = config[name]
+        except config_dict.RequiredValueError:
+            continue
+        section = isinstance(value, Mapping | config_dict.ConfigDict)
+        plain[name] = _plain(value) if section else value
+    return plain
+
+
+def _missing_sections(settings: dict[str, Any], command: str) -> Iterator[str]:
+    needed = list(NEEDS.get(command, ()))
+    if command in RENDERING and _dataset(settings) == "synthetic":
+        needed.append("synthetic")
+    for name in needed:
+        if name not in settings:
+            yield (
+                f"config.{name}: this section is missing, and `nasfas {command}` needs it;"
+                " configs/synthetic.py has one to copy."
+            )
+
+
+def _dataset(settings: dict[str, Any]) -> Any:
+    data = settings.get("data")
+    return data.get("dataset") if isinstance(data, dict) else None
+
+
+def _wrong_fields(
+    values: dict[str, Any], section: str = "", path: str = "config"
+) -> Iterator[str]:
+    """Wrong values, unknown and missing fields of a section, and of those in it."""
+    fields = SCHEMA[section]
+    prefix = f"{section}." if section else ""
+    inner = {
+        name.removeprefix(prefix): name
+        for name in SCHEMA
+        if name.startswith(prefix)
+        and name != section
+        and "." not in name[len(prefix) :]
+    }
+    for key, value in values.items():
+        at = f"{path}.{key}"
+        if key in inner and isinstance(value, dict):
+            yield from _wrong_fields(value, inner[key], at)
+        elif key in inner:
+            names = ", ".join(SCHEMA[inner[key]])
+            yield f"{at}: expected a section with the fields {names}, got {value!r}."
+        elif key not in fields:
+            yield f"{at}: there is no such field.{did_you_mean(key, [*fields, *inner])}"
+        elif not fields[key].accepts(value):
+            yield f"{at} ({fields[key].about}): {_mismatch(fields[key], value)}"
+    for key, field in fields.items():
+        if key not in values and not field.optional:
+            yield f"{path}.{key} ({field.about}): missing; expected {field.expected}."
+    for key in inner if section else ():
+        if key not in values:
+            yield f"{path}.{key}: this section is missing."
+
+
+def _mismatch(field: Field, value: Any) -> str:
+    names = getattr(field.values, "names", ())
+    values = value if isinstance(value, tuple | list) else [value]
+    near = [did_you_mean(str(one), names) for one in values if one not in names]
+    return f"expected {field.expected}, got {value!r}.{''.join(near)}"
+
+
+def _search_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Relations of the section ``search``."""
+    del names
+    if (search := settings.get("search")) is None:
+        return
+    if search["alphas_from"] >= search["steps"]:
+        yield (
+            "config.search.alphas_from: expected less than config.search.steps, "
+            f"{search['steps']}, or the alphas stay random, got {search['alphas_from']}."
+        )
+    if search["arch_order"] == "exact" and not search["eps_root"]:
+        yield (
+            "config.search.eps_root: expected a number above 0 where arch_order is "
+            "'exact', since Adam's root has no derivative at 0, got 0; 1e-8 is usual."
+        )
+    from nasfas_jax.search import spaces
+
+    try:
+        spaces.get(search["space"], **search["space_options"])
+    except InputError as error:
+        yield f"config.search.space_options.{error}"
+
+
+def _network_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """What the networks need of other sections."""
+    from nasfas_jax.commands import hand_crafted, systems
+
+    for name in names:
+        if name in systems.FEATURE_METHODS:
+            yield from _feature_relations(settings, name)
+        view = settings.get("train", {}).get("view")
+        if name in hand_crafted.NAMES and view:
+            seen = view["input"] == "static" and view["color"].startswith("rgb")
+            if not seen:
+                yield (
+                    f"config.train.view: {name} describes the face as it was filmed; "
+                    "expected input 'static' and color 'rgb' or 'rgb_hsv', got input "
+                    f"{view['input']!r} and color {view['color']!r}."
+                )
+
+
+def _feature_relations(settings: dict, name: str) -> Iterator[str]:
+    """What a method that trains RFMeta's networks needs of other sections."""
+    if "meta" not in settings:
+        yield (
+            f"config.meta: this section is missing, and {name} needs its rates and "
+            "weights; --config=configs/rfmeta.py has it."
+        )
+    if {"data", "train"} <= set(settings):
+        size = settings["data"]["image_size"]
+        yield from _feature_sizes(settings, name, "data", size)
+
+
+def _feature_sizes(settings: dict, name: str, section: str, size: int) -> Iterator[str]:
+    map_size = settings["train"]["map_size"]
+    if size % 32:
+        yield (
+            f"config.{section}.image_size: expected a multiple of 32, since {name} halves "
+            f"images five times, got {size}."
+        )
+    elif map_size % (size // 8):
+        yield (
+            f"config.train.map_size: expected a multiple of {size // 8}, an eighth of "
+            f"config.{section}.image_size, for {name}, got {map_size}."
+        )
+
+
+def _metagrad_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Relations of the section ``metagrad``, which measures RFMeta without ``search``."""
+    del names
+    if (metagrad := settings.get("metagrad")) is None:
+        return
+    from nasfas_jax.methods import instrument
+
+    for field in ("modes", "sweep_modes"):
+        if instrument.REFERENCE not in metagrad[field]:
+            yield (
+                f"config.metagrad.{field}: expected {instrument.REFERENCE!r} among them, "
+                f"the mode that others are compared with, got {metagrad[field]}."
+            )
+    if "search" not in settings and "train" in settings:
+        size = metagrad["image_size"]
+        yield from _feature_sizes(settings, "rfmeta", "metagrad", size)
+
+
+def _data_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Names of protocols and domains, and the length of synthetic videos."""
+    del names
+    if protocol := settings.get("protocol"):
+        from nasfas_jax.data import protocols
+
+        try:
+            protocols.get(protocol)
+        except InputError as error:
+            yield f"config.protocol: {error}"
+    if _dataset(settings) != "synthetic":
+        return
+    if "synthetic" in settings:
+        frames, least = settings["synthetic"]["frames"], settings["data"]["frames"]
+        if frames < least:
+            yield (
+                "config.synthetic.frames: expected config.data.frames or more, "
+                f"{least} for a clip, got {frames}."
+            )
+    from nasfas_jax.data.synthetic import DOMAINS
+
+    targets = {"target_domain": [settings["target_domain"]]}
+    targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())
+    for field, found in targets.items():
+        for domain in found:
+            if not protocol and domain not in ("", *DOMAINS):
+                yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
+
+
+#: Rules that relate fields, each from the settings and the networks to sentences.
+RELATIONS = (
+    _data_relations,
+    _search_relations,
+    _network_relations,
+    _metagrad_relations,
+)

@@ -1,0 +1,123 @@
+"""Values that an argument or a field of a config may have."""
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+from nasfas_jax.errors import InputError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """An interval of real numbers, or of the integers in it.
+
+    NaN, infinities and bools belong to none.
+
+    Attributes:
+      low: smallest value.
+      high: largest value.
+      above: whether ``low`` itself is left out.
+      whole: whether only integers belong to it.
+    """
+
+    low: float
+    high: float = math.inf
+    above: bool = False
+    whole: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        kind = numbers.Integral if self.whole else numbers.Real
+        if isinstance(value, bool) or not isinstance(value, kind):
+            return False
+        number: Any = value  # the abstract types declare no order
+        within = self.low <= number <= self.high and number != math.inf
+        return within and not (self.above and number == self.low)
+
+    def __str__(self) -> str:
+        """The interval in words.
+
+        >>> print(Range(1, whole=True), Range(0, 1, above=True), sep="; ")
+        an integer of 1 or more; a number above 0 and at most 1
+        """
+        low, high = (
+            str(x) if isinstance(x, int) else f"{x:g}" for x in (self.low, self.high)
+        )
+        if self.above:
+            words = f"above {low}"
+            words += f" and at most {high}" if math.isfinite(self.high) else ""
+        else:
+            words = f"from {low} to {high}"
+            words = words if math.isfinite(self.high) else f"of {low} or more"
+        return f"{'an integer' if self.whole else 'a number'} {words}"
+
+
+class OneOf:
+    """A set of names, in order."""
+
+    def __init__(self, names: Iterable[str]):
+        self.names = tuple(names)
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.names
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(repr(name) for name in self.names)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """All values of a type.
+
+    Attributes:
+      kind: the type.
+      words: its description.
+    """
+
+    kind: type
+    words: str
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, self.kind)
+
+    def __str__(self) -> str:
+        return self.words
+
+
+Allowed = Range | OneOf | Kind
+
+#: The number of anything there must be at least one of: steps, clips, devices.
+COUNT = Range(1, whole=True)
+#: A number of things that may be missing.
+COUNT_OR_NONE = Range(0, whole=True)
+POSITIVE = Range(0, above=True)
+NOT_NEGATIVE = Range(0)
+#: `jax.random.key` takes larger seeds modulo 2^32, and NumPy takes none below 0.
+SEED = Range(0, 2**32 - 1, whole=True)
+FLAG = Kind(bool, "True or False")
+TEXT = Kind(str, "a text")
+
+
+def require(**arguments: tuple[Any, Allowed]) -> None:
+    """Checks arguments, each a pair of its value and the values allowed.
+
+    JAX arrays, which may be traced, are passed over.
+
+    Raises:
+      InputError: one is not allowed; the text has its name, what was expected and what
+        was found.
+
+    >>> require(rate=(0.1, POSITIVE), steps=(0, COUNT))
+    Traceback (most recent call last):
+    nasfas_jax.errors.InputError: steps: expected an integer of 1 or more, got 0.
+    """
+    for name, (value, allowed) in arguments.items():
+        if not hasattr(value, "aval") and value not in allowed:
+            raise InputError(f"{name}: {mismatch(value, allowed)}")
+
+
+def mismatch(value: Any, allowed: Allowed) -> str:
+    """What was expected, what was found and, for a misspelt name, what is near it."""
+    near = did_you_mean(str(value), getattr(allowed, "names", ()))
+    return f"expected {allowed}, got {value!r}.{near}"

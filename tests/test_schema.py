@@ -1,0 +1,477 @@
+"""Configs against their schema: every field, section, relation, and the library's limits."""
+
+import copy
+import dataclasses
+import functools
+import math
+import pathlib
+import re
+import runpy
+import subprocess
+import sys
+
+import ml_collections
+import optax
+import pytest
+
+from nasfas_jax import commands, limits, nets, runtime
+from nasfas_jax.commands import schema, systems
+from nasfas_jax.data import pipeline, sampling
+from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.errors import InputError
+from nasfas_jax.methods import (
+    instrument,
+    meta_nas,
+    metareg,
+    mldg,
+    multi_domain,
+    optimizers,
+    reptile,
+    rfmeta,
+)
+from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
+from nasfas_jax.search import spaces, supernet
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@functools.cache
+def shipped():
+    """All variants of all configs, by file and variant."""
+    found = {}
+    for path in sorted((ROOT / "configs").glob("*.py")):
+        spec = runpy.run_path(str(path))
+        for variant in spec.get("VARIANTS", ("default", "smoke")):
+            found[f"{path.stem}:{variant}"] = spec["get_config"](variant)
+    return found
+
+
+def whole():
+    """A config with every section, as dicts."""
+    config = shipped()["synthetic:smoke"].to_dict()
+    return {**config, "meta": shipped()["rfmeta:smoke"].meta.to_dict()}
+
+
+def changed(path, value):
+    """`whole` with one field, as 'train.steps', of another value."""
+    config = copy.deepcopy(whole())
+    *sections, name = path.split(".")
+    holder = functools.reduce(dict.__getitem__, sections, config)
+    holder[name] = value
+    return config
+
+
+def refusal(config, **options):
+    """The one paragraph by which a config is refused."""
+    with pytest.raises(InputError) as error:
+        schema.check(config, **options)
+    text = str(error.value)
+    assert "\n" not in text and text.endswith((".", "?"))
+    return text
+
+
+FIELDS = {
+    f"{section}.{name}".lstrip("."): field
+    for section, fields in schema.SCHEMA.items()
+    for name, field in fields.items()
+}
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_configs_pass(name):
+    schema.check(shipped()[name])
+    plain = shipped()[name].to_dict()
+    schema.check(plain)
+    assert refusal(plain | {"train": plain["train"] | {"steps": 0}})
+
+
+def flattened(section, prefix=""):
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_the_schema_declares_the_fields_of_all_configs_and_no_others():
+    written = {f for config in shipped().values() for f in flattened(config.to_dict())}
+    assert written == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("section", "kind", "apart"),
+    [
+        ("data", Recipe, {"dataset", "detector", "landmarks", "version"}),
+        ("train.view", pipeline.View, {"map_size"}),
+        ("search.space_options", spaces.FASSpace, set()),
+    ],
+)
+def test_sections_have_the_fields_of_the_library(section, kind, apart):
+    fields = {field.name for field in dataclasses.fields(kind)}
+    assert fields ^ set(schema.SCHEMA[section]) == apart
+
+
+def wrong_values(allowed):
+    """A value below, one above, wrong types and a misspelt name."""
+    if isinstance(allowed, limits.Range):
+        yield allowed.low if allowed.above else allowed.low - 1
+        if math.isfinite(allowed.high):
+            yield allowed.high + 1
+        yield from ("3", None, True, math.nan, math.inf, -math.inf)
+        if allowed.whole:
+            yield allowed.low + 0.5
+    elif isinstance(allowed, limits.OneOf):
+        yield allowed.names[-1] + "x"
+        yield from (3, None, True, ["x"])
+    elif allowed is limits.FLAG:
+        yield from ("yes", 1, 0, None)
+    else:
+        yield from (3, None, True)
+
+
+def wrong_lists(field):
+    good = next(iter(getattr(field.values, "names", ())), "dom_o")
+    if isinstance(field.values, limits.Range):
+        good = 2
+    yield from ((), good, (good, good) * 2, {good})
+    for value in wrong_values(field.values):
+        yield (value, good, good) if field.length else (value,)
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_wrong_values_are_named(path):
+    field = FIELDS[path]
+    is_list = field.many or field.length
+    values = list(wrong_lists(field) if is_list else wrong_values(field.values))
+    assert len(values) >= 3
+    for value in values:
+        text = refusal(changed(path, value))
+        about = re.escape(field.about)
+        assert re.match(rf"config\.{path} \({about}\): expected .*, got ", text), text
+        assert repr(value) in text and text.count("config.") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "near"),
+    [
+        ("train.decay", "cosin", "cosine"),
+        ("train.augment", "standart", "standard"),
+        ("train.view.color", "rbg", "rgb"),
+        ("data.dataset", "oulu-npu", "oulu_npu"),
+        ("data.sampling", "evn", "even"),
+        ("search.mode", "forward_over_revers", "forward_over_reverse"),
+        ("search.space", "nas-fas", "nas_fas"),
+        ("search.space_options.convolution", "cdcc", "cdc"),
+        ("networks", ("cdn", "deptnet"), "depthnet"),
+        ("target_domain", "dom_mm", "dom_m"),
+        ("sweep.targets", ("dom_o", "domi"), "dom_i"),
+        ("protocol", "oulu_npu@33.1", "oulu_npu@3.1"),
+    ],
+)
+def test_near_names_are_offered(path, value, near):
+    text = refusal(changed(path, value))
+    assert text.startswith(f"config.{path}") and near in text
+
+
+def test_every_wrong_field_is_named_at_once():
+    config = changed("train.steps", -1)
+    config["train"]["decay"] = "typo"
+    config["search"]["space_options"]["partial"] = 0
+    text = refusal(config)
+    for path in ("train.steps", "train.decay", "search.space_options.partial"):
+        assert f"config.{path} (" in text
+
+
+def test_missing_and_unknown_fields_are_named():
+    config = whole()
+    del config["train"]["decay"]
+    config["train"]["deca"] = "cosine"
+    text = refusal(config)
+    assert "config.train.deca: there is no such field. Did you mean decay?" in text
+    assert "config.train.decay (course of the learning rate): missing; expected" in text
+    assert "no such field. Did you mean train?" in refusal(whole() | {"trian": {}})
+    assert refusal(changed("train", 3)).startswith("config.train: expected a section")
+    config = whole()
+    del config["train"]["view"], config["seed"]
+    text = refusal(config)
+    assert "config.train.view: this section is missing." in text
+    assert "config.seed (seed of all random numbers): missing; " in text
+
+
+def test_a_placeholder_that_nothing_fills_is_missing():
+    config = ml_collections.ConfigDict(whole())
+    config.train.steps = ml_collections.config_dict.required_placeholder(int)
+    assert "config.train.steps (training steps): missing" in refusal(config)
+    config.train.steps = 3
+    schema.check(config)
+
+
+def test_fields_that_may_be_missing():
+    config = whole()
+    del config["protocol"], config["search"]["episodes"]
+    config["search"]["space_options"] = {}
+    schema.check(config)
+
+
+@pytest.mark.parametrize(
+    ("command", "section"),
+    [(command, name) for command, names in schema.NEEDS.items() for name in names]
+    + [(command, "synthetic") for command in schema.RENDERING],
+)
+def test_a_section_that_a_command_needs_is_named(command, section):
+    config = whole()
+    del config[section]
+    if section == "synthetic":
+        schema.check(config)
+        schema.check(changed("data.dataset", "own_data"), command="prepare")
+    text = refusal(config, command=command)
+    assert f"config.{section}: this section is missing, and `nasfas {command}`" in text
+    assert "configs/synthetic.py has one" in text and command in commands.COMMANDS
+    schema.check(whole(), command=command)
+
+
+@pytest.mark.parametrize("name", systems.FEATURE_METHODS)
+def test_a_method_without_its_section_is_told_where_to_take_it(name):
+    config = {key: value for key, value in whole().items() if key != "meta"}
+    config["data"] = config["data"] | {"image_size": 32}
+    text = refusal(config, command="train", network=name)
+    said = f"config.meta: this section is missing, and {name} needs its rates"
+    assert text.startswith(said) and text.endswith("configs/rfmeta.py has it.")
+    schema.check(config | {"meta": whole()["meta"]}, command="train", network=name)
+
+
+RELATIONS = {
+    "alphas_from": ({"search.alphas_from": 3}, "less than config.search.steps, 3"),
+    "eps_root": ({"search.eps_root": 0.0}, "config.search.eps_root: .* above 0 where"),
+    "partial": (
+        {"search.space_options.channels": 6, "search.space_options.partial": 4},
+        r"config\.search\.space_options\.channels: expected a multiple of partial, 4",
+    ),
+    "frames": (
+        {"synthetic.frames": 6},
+        r"config\.synthetic\.frames: expected config\.data\.frames or more, 7 ",
+    ),
+    "image": (
+        {"networks": ("mldg",), "data.image_size": 48},
+        r"config\.data\.image_size: expected a multiple of 32, since mldg .* got 48",
+    ),
+    "map": (
+        {"networks": ("rfmeta",), "data.image_size": 96},
+        r"config\.train\.map_size: expected a multiple of 12, .* got 32",
+    ),
+    "input": (
+        {"networks": ("ida",)},
+        r"config\.train\.view: ida .* got input 'static_dynamic'",
+    ),
+    "color": (
+        {
+            "networks": ("ms_lbp",),
+            "train.view.input": "static",
+            "train.view.color": "hsv",
+        },
+        r"config\.train\.view: ms_lbp .* color 'hsv'",
+    ),
+    "modes": (
+        {"metagrad.modes": ("first_order",)},
+        r"config\.metagrad\.modes: expected 'reverse_over_reverse' among them",
+    ),
+    "sweep_modes": (
+        {"metagrad.sweep_modes": ("unrolled",)},
+        r"config\.metagrad\.sweep_modes: expected 'reverse_over_reverse' among them",
+    ),
+    "fold": ({"protocol": "siw@3"}, r"config\.protocol: .* mean over its folds"),
+}
+
+
+@pytest.mark.parametrize("name", RELATIONS)
+def test_fields_that_do_not_fit_each_other_are_named(name):
+    changes, message = RELATIONS[name]
+    config = ml_collections.ConfigDict(whole())
+    schema.check(config)
+    config.update_from_flattened_dict(changes)
+    assert re.search(message, refusal(config))
+
+
+def test_relations_hold_only_where_they_belong():
+    config = whole()
+    first = changed("search.arch_order", "first")
+    first["search"]["eps_root"] = 0
+    schema.check(first)
+    schema.check(changed("protocol", "oulu_npu@1") | {"target_domain": "anywhere"})
+    other = changed("data.dataset", "own_data") | {"target_domain": "anywhere"}
+    other["synthetic"]["frames"] = 1
+    schema.check(other)
+    del config["search"]
+    config["metagrad"]["image_size"] = 48
+    assert "config.metagrad.image_size: expected a multiple of 32" in refusal(config)
+
+
+def test_the_flag_network_takes_the_place_of_the_networks():
+    config = changed("networks", ("rfmeta",))
+    del config["meta"]
+    schema.check(config, command="train", network="cdn")
+    text = refusal(config, command="train", network="cdm")
+    assert text.startswith("--network: expected one of") and "Did you mean cdn" in text
+
+
+@pytest.mark.parametrize(
+    ("size", "near"), [(5, "6 and 9"), (20, "18 and 21"), (3, "6")]
+)
+def test_episodes_have_as_many_clips_of_each_domain(size, near):
+    assert systems.clips_per_domain(18, 3) == 6
+    with pytest.raises(InputError, match=rf"train\.batch_size: .* of 3, .*are {near}"):
+        systems.clips_per_domain(size, 3)
+
+
+def feature_nets(**options):
+    return rfmeta.FeatureNets(
+        FeatureExtractor(), MetaLearner(), DepthEstimator(), **options
+    )
+
+
+def search_method(**options):
+    sgd = optax.sgd(0.1)
+    net = supernet.Supernet(spaces.get("nas_fas"))
+    return meta_nas.MetaNAS(net, sgd, sgd, sgd, **options)
+
+
+def with_nets(method, *args):
+    return lambda **options: method(feature_nets(), optax.sgd(0.1), *args, **options)
+
+
+def fit(**options):
+    runtime.fit(
+        "x", lambda *_: None, None, iter(()), folder=ROOT, **{"steps": 1} | options
+    )
+
+
+def measure(**options):
+    subject = instrument.Subject("x", lambda *_: None, lambda _: ())
+    instrument.measure(subject, **options)
+
+
+def logits(**options):
+    import jax
+
+    image = jax.ShapeDtypeStruct((1, 8, 8, 3), "float32")
+    net = MetaLearner(**options)
+    jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=True), image)
+
+
+#: What takes a config's field in the library, by the field; and its name there.
+LIBRARY = {
+    **{f"data.{name}": (Recipe, name) for name in schema.SCHEMA["data"]},
+    **{f"train.view.{name}": (pipeline.View, name) for name in ("input", "color")},
+    "train.view.target": (pipeline.View, "target"),
+    **{
+        f"search.space_options.{name}": (functools.partial(spaces.get, "nas_fas"), name)
+        for name in schema.SCHEMA["search.space_options"]
+    },
+    "search.space": (lambda space: spaces.get(space), "space"),
+    **{
+        f"search.{name}": (search_method, name)
+        for name in (
+            *("inner_steps", "weight_order", "arch_order", "mode", "alphas_from"),
+            "cost_weight",
+        )
+    },
+    "search.weight_decay": (
+        functools.partial(optimizers.adam, 0.1),
+        "weight_decay",
+    ),
+    "search.eps_root": (
+        functools.partial(optimizers.adam, 0.1, weight_decay=0.0),
+        "eps_root",
+    ),
+    "search.learning_rate": (
+        functools.partial(optimizers.adam, weight_decay=0.0),
+        "learning_rate",
+    ),
+    **{
+        f"train.{name}": (
+            lambda **o: optimizers.schedule(
+                **{"decay": "cosine", "learning_rate": 0.1, "steps": 10} | o
+            ),
+            name,
+        )
+        for name in ("decay", "learning_rate", "steps")
+    },
+    "search.steps": (fit, "steps"),
+    "train.log_every": (fit, "log_every"),
+    "train.save_every": (fit, "save_every"),
+    "train.episodes": (runtime.make_mesh, "episodes"),
+    "train.width": (nets.CDN, "width"),
+    "train.map_size": (nets.CDN, "map_size"),
+    "meta.inner_learning_rate": (with_nets(rfmeta.RFMeta), "inner_learning_rate"),
+    "meta.depth_weight": (feature_nets, "depth_weight"),
+    "meta.loss_reduction": (feature_nets, "loss_reduction"),
+    "meta.learner_bn_momentum": (logits, "bn_momentum"),
+    "meta.inner_steps": (with_nets(reptile.Reptile), "inner_steps"),
+    "meta.task_learning_rate": (
+        with_nets(metareg.MetaReg, 3),
+        "task_learning_rate",
+    ),
+    "meta.regularizer_learning_rate": (
+        with_nets(metareg.MetaReg, 3),
+        "regularizer_learning_rate",
+    ),
+    "metagrad.repeats": (measure, "repeats"),
+}
+del LIBRARY["data.dataset"]
+
+
+@pytest.mark.parametrize("path", LIBRARY)
+def test_the_library_refuses_what_the_schema_refuses(path):
+    call, name = LIBRARY[path]
+    for value in wrong_values(FIELDS[path].values):
+        if "map_size" in path and value in (2, 33):
+            continue  # networks have maps of any size; the data and the loss do not
+        with pytest.raises(ValueError, match=rf"^{name}: expected .*, got "):
+            call(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "value"),
+    [
+        (with_nets(mldg.MLDG), "query_weight", -1),
+        (with_nets(mldg.MLDG), "inner_learning_rate", math.nan),
+        (with_nets(reptile.Reptile), "inner_learning_rate", 0),
+        (with_nets(metareg.MetaReg, 3), "inner_steps", 0),
+        (with_nets(metareg.MetaReg), "domains", 1),
+        (with_nets(rfmeta.RFMeta), "inner_steps", 0),
+        (with_nets(rfmeta.RFMeta), "order", "second"),
+        (with_nets(multi_domain.MultiDomain), "batches", "pool"),
+        (functools.partial(optimizers.adam, 0.1, weight_decay=0.0), "b1", 1.0),
+        (functools.partial(optimizers.adam, 0.1, weight_decay=0.0), "b2", -0.1),
+        (measure, "batch_size", 0),
+        (measure, "steps", 0),
+        (pipeline.View, "map_size", 33),
+        (
+            lambda sampling_: sampling.clip_ends(sampling_, 20, 3, 7),
+            "sampling_",
+            "evn",
+        ),
+    ],
+)
+def test_other_arguments_of_the_library_are_refused_by_name(call, name, value):
+    with pytest.raises(ValueError, match=rf"^{name.strip('_')}: expected .*, got "):
+        call(**{name: value})
+    with pytest.raises(ValueError, match=r"rates\[1\]: expected"):
+        measure(rates=(0.1, -1))
+    with pytest.raises(ValueError, match="rates: expected one or more"):
+        measure(rates=())
+
+
+def test_the_command_line_refuses_before_any_work(tmp_path):
+    program = pathlib.Path(sys.executable).with_name("nasfas")
+    flags = "--config.search.steps=-1", "--config.train.decay=typo"
+    done = subprocess.run(
+        [program, "demo", *flags, f"--workdir={tmp_path / 'run'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("nasfas demo: config.search.steps")
+    assert "config.train.decay (course of the learning rate): expected" in lines[0]
