@@ -178,6 +178,20 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path):
     assert len(left_out) < 10
 
 
+def test_one_path_in_two_spellings_is_used_once(tmp_path):
+    """Score files would take the two for one video, after training."""
+    forms = [unicodedata.normalize(form, "José") for form in ("NFD", "NFC")]
+    touch(tmp_path, *(f"live/{name}/a.mp4" for name in forms), "spoof/print/b.mp4")
+    used, left_out = listed(tmp_path)
+    assert set(used) == {f"live/{forms[0]}/a.mp4", "spoof/print/b.mp4"}
+    assert left_out == {
+        f"live/{forms[1]}/a.mp4": f"the path live/{forms[0]}/a.mp4 in another Unicode"
+        " spelling"
+    }
+    ids = {unicodedata.normalize("NFC", name) for name in used}
+    assert len(ids) == len(used)
+
+
 def test_depth_maps_lie_beside_their_files(tmp_path):
     touch(
         tmp_path, "live/a.jpg", "live/a_depth.png", "live/b.mp4", "live/b_depth/7.jpg"

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 
 from nasfas_jax.data.datasets import base
@@ -39,7 +40,7 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     tree = base.Tree.walk(root, "own_data", DATASET.layout)
     names = sorted(tree.names - set(_depth_maps(tree.names)))
     by_folder = any(kind for _, kind, _ in map(_place, names))
-    sources = _without_links([_source(root, name, by_folder) for name in names])
+    sources = _without_copies([_source(root, name, by_folder) for name in names])
     if all(one.problem for one in sources):
         first = f" {sources[0].video}: {sources[0].problem}." if sources else ""
         raise InputError(
@@ -146,15 +147,24 @@ def _in_depth_folder(name: str) -> bool:
     return _suffix(name) in PICTURES and any(p.endswith("_depth") for p in parts)
 
 
-def _without_links(sources: Sequence[base.VideoSource]) -> list[base.VideoSource]:
-    """The sources; a file that is there twice, by a link, is used once."""
-    first: dict[str, str] = {}
+def _without_copies(sources: Sequence[base.VideoSource]) -> list[base.VideoSource]:
+    """The sources, each used once: not again by a link or by another spelling.
+
+    Score files compare the names of videos in NFC, where two spellings of a path, as
+    archives from macOS and other systems bring, are one video.
+    """
+    linked: dict[str, str] = {}
+    spelled: dict[str, str] = {}
     kept = []
     for one in sources:
         if not one.problem:
-            same = first.setdefault(os.path.realpath(one.path), one.video)
-            if same != one.video:
-                one = _unused(one, f"a link to the same file as {same}")
+            file = linked.setdefault(os.path.realpath(one.path), one.video)
+            name = unicodedata.normalize("NFC", one.video)
+            same = spelled.setdefault(name, one.video)
+            if file != one.video:
+                one = _unused(one, f"a link to the same file as {file}")
+            elif same != one.video:
+                one = _unused(one, f"the path {same} in another Unicode spelling")
         kept.append(one)
     return kept
 
