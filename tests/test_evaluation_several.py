@@ -95,6 +95,20 @@ def test_selection_on_test_makes_every_number_an_oracle():
     assert list(differences) == ["oracle_hter", "oracle_acer", "oracle_auc"]
 
 
+def test_a_result_is_read_whatever_it_was_selected_on():
+    for selected_on in ("nothing", "test"):
+        result = evaluate(scored(selected_on=selected_on), oracle=["test"])
+        columns = result.columns()
+        assert ("auc" in columns) is (selected_on == "nothing")
+        fields = evaluation.fields_of(columns)
+        assert (
+            fields["test"]["hter"] == result.test.hter and fields["auc"] == result.auc
+        )
+        assert set(fields) == {
+            *(field.name for field in dataclasses.fields(result)), *result.oracle
+        } - {"oracle"}  # fmt: skip
+
+
 def test_few_tested_people_are_said():
     table = scored()
     people = np.unique(table.subject[table.split == "test"])[:4]

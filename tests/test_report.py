@@ -30,6 +30,7 @@ GENOTYPE = {
 RESULT = {
     "level": "video",
     "rule": "eer",
+    "selected_on": "nothing",
     "warnings": ["intervals: people tested: 5", "chance: at <chance> here"],
     "threshold": 0.25,
     "development_eer": 0.125,
@@ -239,6 +240,18 @@ def test_warnings_are_sentences_of_the_page(report):
     assert "found: At <chance> here." in text
 
 
+def test_oracles_are_marked_on_the_page(tmp_path):
+    pages = []
+    for selected_on in ("nothing", "test"):
+        result = RESULT | {"selected_on": selected_on}
+        row = page.Row("found", result, 1, 1, 1.0)
+        page.render(tmp_path / "r.html", title="", summary="", rows=[row], sections=[])
+        pages.append(" ".join((tmp_path / "r.html").read_text().split()))
+    for text, oracle in zip(pages, (False, True), strict=True):
+        assert ("found (oracle)" in text) is oracle
+        assert ("No test label was used" in text) is not oracle
+
+
 def render_wide(path, networks):
     types = [f"attack_type_{i}" for i in range(13)]
     result = RESULT | {
@@ -353,6 +366,8 @@ def test_printed_table_has_the_units_of_the_page():
     assert demo.table_row(row) == [
         "found *", "6.3 (1.0 to 20.0)", "93.8", "1,103,227", "18.2 G", "95"
     ]  # fmt: skip
+    oracle = RESULT | {"selected_on": "test", "warnings": []}
+    assert demo.table_row(page.Row("cdn", oracle, 1, 1, 1.0))[0] == "cdn (oracle)"
     other = page.Row("cdn", RESULT | {"warnings": []}, 740, 740, 8.4)
     assert demo.table_row(other)[0] == "cdn"
     assert demo.HEADER[1:3] == ["HTER, % (95 %)", "AUC, % (95 %)"]

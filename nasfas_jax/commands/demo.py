@@ -51,7 +51,7 @@ def table_row(row: page.Row) -> list[str]:
     result = row.result
     chance = any(text.startswith("chance:") for text in result["warnings"])
     return [
-        row.network + MARK * chance,
+        row.label + MARK * chance,
         _rate(result["test"]["hter"], result["intervals"].get("hter")),
         _rate(result["auc"], result["intervals"].get("auc")),
         f"{row.parameters:,}",

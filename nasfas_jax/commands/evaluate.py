@@ -200,12 +200,15 @@ def _order(kinds) -> list[str]:
 
 
 def read_results(run: Run) -> dict[str, dict]:
-    """The results of the networks that were evaluated in this workdir, by name."""
+    """The results of the networks that were evaluated in this workdir, by name.
+
+    Fields have their own names (`evaluation.fields_of`); ``selected_on`` tells oracles.
+    """
     paths = {
         name: run.workdir / "evaluate" / name / "result.json" for name in run.networks
     }
     return {
-        name: json.loads(path.read_text())
+        name: evaluation.fields_of(json.loads(path.read_text()))
         for name, path in paths.items()
         if path.exists()
     }

@@ -41,6 +41,7 @@ def run(run: Run) -> None:
     write_json(run.workdir / "sweep.json", results)
     lines = table(results, list(sweep.targets))
     title = f"Tested on the unseen domain; {len(sweep.seeds)} seeds"
+    title += "; oracles: selected on test data" * (run.config.selected_on == "test")
     tables.show(title, lines)
     files.write_text(run.workdir / "sweep.md", tables.markdown(lines))
     for picture in _draw(run, results):

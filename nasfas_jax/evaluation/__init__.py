@@ -1,7 +1,12 @@
 """Score files, thresholds, error rates."""
 
 from nasfas_jax.evaluation import compat, metrics, thresholds
-from nasfas_jax.evaluation.evaluate import Result, check_leakage, evaluate
+from nasfas_jax.evaluation.evaluate import (
+    Result,
+    check_leakage,
+    evaluate,
+    fields_of,
+)
 from nasfas_jax.evaluation.scores import (
     COLUMNS,
     ScoreTable,
@@ -21,6 +26,7 @@ __all__ = [
     "compare",
     "compat",
     "evaluate",
+    "fields_of",
     "folds",
     "merge",
     "metrics",

@@ -85,6 +85,14 @@ class Result:
         return json.dumps(self.columns(), indent=2, allow_nan=False)
 
 
+def fields_of(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """``Result.columns`` under the fields' own names, whatever a model was selected on."""
+    own = {f"oracle_{name}": name for name in NUMBERS}
+    if columns["selected_on"] != "test":
+        own = {}
+    return {own.get(name, name): value for name, value in columns.items()}
+
+
 def evaluate(
     table: ScoreTable,
     *,

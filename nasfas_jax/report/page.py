@@ -29,6 +29,12 @@ class Row:
     macs: int
     seconds: float
 
+    @property
+    def label(self) -> str:
+        """The network's name, marked if its numbers are an oracle's."""
+        oracle = self.result["selected_on"] == "test"
+        return f"{self.network} (oracle)" if oracle else self.network
+
 
 @dataclasses.dataclass(frozen=True)
 class Section:
@@ -108,7 +114,7 @@ def _warnings(rows: Sequence[Row]) -> dict[str, list[str]]:
         for warning in row.result["warnings"]:
             text = warning.partition(": ")[2]  # without its kind
             sentence = f"{text[:1].upper()}{text[1:]}."
-            networks.setdefault(sentence, []).append(row.network)
+            networks.setdefault(sentence, []).append(row.label)
     return networks
 
 
