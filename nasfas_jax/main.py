@@ -98,7 +98,7 @@ def _parse(argv: list[str]) -> list[str]:
         for name in list(commands.FLAGS)[1:]:
             flags.DEFINE_string(name, None, commands.FLAGS[name])
         left = flags.FLAGS(argv)
-        _ = flags.FLAGS.config.seed  # a config file that is missing shows here
+        _ = [*flags.FLAGS.config]  # a config file that is missing shows here
     except flags.UnrecognizedFlagError as error:
         name, names = f"--{error.flagname}", [f"--{name}" for name in commands.FLAGS]
         raise InputError(
@@ -108,12 +108,14 @@ def _parse(argv: list[str]) -> list[str]:
     except (
         *(flags.Error, AttributeError, KeyError, TypeError, OSError, SyntaxError),
     ) as error:
+        if expected := fields.wrong_value(error):
+            raise InputError(expected) from None
         told = error.args[0] if isinstance(error, KeyError) else error
         lines = [line.strip() for line in str(told).splitlines()]
         text = lines[-1] if "Traceback" in str(error) else " ".join(lines)
         raise InputError(
-            f"{text}. `nasfas --help` lists the flags; --config must name a config file,"
-            " and --config.a.b a field that it has."
+            f"{text.rstrip('.')}. `nasfas --help` lists the flags; --config must name a "
+            "config file, and --config.a.b a field that it has."
         ) from None
     return left
 

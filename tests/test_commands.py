@@ -193,7 +193,8 @@ def test_flags_that_do_not_fit_are_said(tmp_path):
         "--config.trian.steps=3": "config has no field 'trian'. Did you mean train?",
         "--config.train.stepz=3": "config.train has no field 'stepz'. Did you mean steps",
         "--config=nowhere.py": "No such file",
-        "--config.train.steps=x": "invalid literal",
+        "--config.train.steps=x": "(training steps): expected an integer of 1 or more, "
+        "got 'x'",
     }.items():
         done = nasfas("train", flag, cwd=tmp_path)
         assert done.returncode == 2

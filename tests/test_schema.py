@@ -15,7 +15,7 @@ import optax
 import pytest
 
 from nasfas_jax import commands, limits, nets, runtime
-from nasfas_jax.commands import schema, systems
+from nasfas_jax.commands import fields, schema, systems
 from nasfas_jax.data import pipeline, sampling
 from nasfas_jax.data.recipe import Recipe
 from nasfas_jax.errors import InputError
@@ -312,6 +312,23 @@ def test_the_flag_network_takes_the_place_of_the_networks():
     schema.check(config, command="train", network="cdn")
     text = refusal(config, command="train", network="cdm")
     assert text.startswith("--network: expected one of") and "Did you mean cdn" in text
+
+
+def test_a_flag_that_cannot_be_parsed_is_told_what_its_field_expects():
+    error = ValueError("flag --config.train.view.color=3: not a str: 3")
+    said = "--config.train.view.color (color space of the image): expected one of 'rgb'"
+    assert fields.wrong_value(error).startswith(said)
+    for other in ("config.train.view=3: x", "workdir=3: x", "config.tran.steps=3: x"):
+        assert fields.wrong_value(ValueError(f"flag --{other}")) == ""
+
+
+def test_a_flag_does_not_hide_that_a_section_is_missing(tmp_path):
+    config = ml_collections.ConfigDict(
+        {k: v for k, v in whole().items() if k != "data"}
+    )
+    run = commands.Run(config=config, workdir=tmp_path, dataset="own_data")
+    with pytest.raises(InputError, match=r"^config\.data: this section is missing"):
+        commands.execute("prepare", run)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from nasfas_jax.commands import schema
 from nasfas_jax.errors import InputError, did_you_mean
 
 
@@ -29,6 +30,17 @@ def require(argv: Sequence[str], default: str) -> None:
     config_flags.DEFINE_config_file("file", file, flag_values=apart)
     for name in names:
         _require(apart["file"].value, name)
+
+
+def wrong_value(error: Exception) -> str:
+    """What the schema expects of the field whose value absl cannot parse.
+
+    '' where the error is not of a ``--config.a.b=value`` that the schema has.
+    """
+    told = re.match(r"flag --config\.([\w.]+)=(.*?): ", str(error), re.DOTALL)
+    if told is None or (field := schema.find(told[1])) is None:
+        return ""
+    return f"--config.{told[1]} ({field.about}): expected {field.expected}, got {told[2]!r}."
 
 
 def _require(config: Any, name: str) -> None:

@@ -37,8 +37,8 @@ class Run:
 
     def __post_init__(self):
         with self.config.unlocked():
-            if self.dataset is not None:  # without that section, the schema names it
-                self.config.update({"data": {"dataset": self.dataset}})
+            if self.dataset is not None and "data" in self.config:
+                self.config.data.dataset = self.dataset
             if self.protocol is not None:
                 self.config.protocol = self.protocol
 

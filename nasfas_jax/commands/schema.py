@@ -272,6 +272,12 @@ NEEDS = {
 RENDERING = ("prepare", "demo", "sweep")
 
 
+def find(name: str) -> Field | None:
+    """The field of a full name, as 'train.steps'; None if there is none."""
+    section, _, key = name.rpartition(".")
+    return SCHEMA.get(section, {}).get(key)
+
+
 def check(config: Any, *, command: str = "", network: str | None = None) -> None:
     """Checks every field of a config, and the relations between fields.
 
