@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -15,6 +16,64 @@ from nasfas_jax import names
 from nasfas_jax.errors import InputError
 
 LOCK = ".lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What the system says of a path that cannot be used, in the words of a user.
+UNUSABLE = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "not permitted",
+    errno.EROFS: "the file system is read-only",
+    errno.EEXIST: "there is a file of this name, where a folder is expected",
+    errno.ENOTDIR: "a part of this path is a file, where a folder is expected",
+    errno.EISDIR: "it is a folder, where a file is expected",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+@contextlib.contextmanager
+def writing(
+    folder: str | os.PathLike, advice: str = "Choose another folder."
+) -> Iterator[None]:
+    """Reports errors of the disk in one paragraph, while the block writes to a folder.
+
+    Args:
+      folder: named where the error names no file.
+      advice: what to do, the last sentence of the paragraph about a path.
+
+    Raises:
+      InputError: the disk is full, or a file or folder cannot be read or written. Any
+        other error passes.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        if reason := _full(error):
+            raise InputError(
+                f"The disk that holds {folder} is full ({reason}). Free some space, or "
+                "choose another folder. What is finished is kept: the same command "
+                "resumes from there."
+            ) from error
+        if not isinstance(error, OSError) or error.errno not in UNUSABLE:
+            raise
+        reason = UNUSABLE[error.errno]
+        raise InputError(
+            f"{error.filename or folder} cannot be read or written: {reason}. {advice}"
+        ) from error
+
+
+def _full(error: BaseException | None) -> str:
+    """What the system says of a full disk or quota, or nothing.
+
+    Orbax, TensorStore, HDF5 and ArrayRecord have it in the text of errors of their own.
+    """
+    while error is not None:
+        for number in FULL:
+            text = os.strerror(number)
+            if getattr(error, "errno", None) == number or text in str(error):
+                return text
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @contextlib.contextmanager
@@ -71,14 +130,9 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     Raises:
       InputError: another process is in it, or it cannot be written.
     """
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a")
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} cannot be written ({error.strerror}). Choose another"
-            " one, or make it yours."
-        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

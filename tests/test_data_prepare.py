@@ -328,7 +328,7 @@ def test_a_full_disk_while_packing(collection, tmp_path, monkeypatch):
         yield
 
     monkeypatch.setattr(builder, "examples", full)
-    with pytest.raises(InputError, match="is full while preparing"):
+    with pytest.raises(InputError, match=f"disk that holds {tmp_path / 'out'} is full"):
         run(collection, tmp_path / "out")
     with pytest.raises(InputError, match="No prepared data"):
         pipeline.open_dataset(tmp_path / "out")

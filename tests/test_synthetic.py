@@ -415,7 +415,9 @@ def test_a_device_asked_for_stays_the_same():
 def test_a_root_that_cannot_be_a_folder_is_named(tmp_path):
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(InputError, match="file/set cannot be written"):
+    with pytest.raises(
+        InputError, match=r"file/set cannot be read or written: .*is a file"
+    ):
         synthetic.write_videos(file / "set", workers=1, **TINY)
 
 
@@ -441,7 +443,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch,
         monkeypatch.setattr(dataset.np, "savez_compressed", full)
     else:
         monkeypatch.setattr(encode, "count_frames", lambda path: 1)
-    with pytest.raises(InputError, match="disk is full"):
+    with pytest.raises(InputError, match=f"disk that holds {tmp_path}.* is full"):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert left == {"plan.json", files.LOCK}

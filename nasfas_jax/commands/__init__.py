@@ -7,6 +7,8 @@ or flag take no part of the seconds that JAX and TFDS need to load.
 import importlib
 from typing import Any
 
+from nasfas_jax import files
+
 COMMANDS = {
     "synthesize": "writes a small synthetic dataset in the layout of --layout",
     "prepare": "turns videos into training records (and renders the synthetic set)",
@@ -83,4 +85,5 @@ def execute(name: str, run: Any) -> None:
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")
-    getattr(commands, f"run_{which}" if which else "run")(run)
+    with files.writing(run.output or run.workdir):
+        getattr(commands, f"run_{which}" if which else "run")(run)

@@ -5,6 +5,7 @@ not evenly spaced, frames are repeated or dropped so that each appears at its ow
 to half a frame of the copy.
 """
 
+import errno
 import math
 import pathlib
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from nasfas_jax import files
 from nasfas_jax.errors import InputError
 
 # BGR: undecided, live, spoof; the report's blue and orange.
@@ -96,12 +98,24 @@ def write_video(
       mark_of: from a frame's index to what is drawn on it.
 
     Raises:
-      InputError: the file cannot be written.
+      InputError: the file cannot be written, or the disk is full.
     """
+    with files.writing(path.parent), files.whole(path) as part:
+        written = _write_frames(part, images, times, mark_of)
+        # VideoWriter reports no failed write: without its index a file has no frames.
+        capture = cv2.VideoCapture(str(part))
+        counted = capture.get(cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0
+        capture.release()
+        if counted != written:
+            raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
+
+
+def _write_frames(path: pathlib.Path, images, times, mark_of) -> int:
+    """The number of frames written, as `write_video` asks."""
     rate, repeats = NOMINAL, None
     if times is not None:
         rate, repeats = schedule(times)
-    writer, size = None, (0, 0)
+    writer, size, written = None, (0, 0), 0
     try:
         for index, image in enumerate(images):
             count = 1 if repeats is None else int(repeats[index])
@@ -120,9 +134,11 @@ def write_video(
                 drawn = cv2.resize(drawn, size)
             for _ in range(count):
                 writer.write(drawn)
+            written += count
     finally:
         if writer is not None:
             writer.release()
+    return written
 
 
 def schedule(times: np.ndarray) -> tuple[float, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import names
+from nasfas_jax import files, names
 from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import (
@@ -231,13 +231,8 @@ def run_show(run: Run) -> None:
         picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
     of_run = not (run.manual_dir or run.data_dir)
     path = run.output_folder("show", of_run=of_run) / "contact_sheet.png"
-    try:
+    with files.writing(path.parent, "Give another --output."):
         picture.save(path)
-    except OSError as error:
-        raise InputError(
-            f"The contact sheet {path} cannot be written ({error.strerror}). Give"
-            " another folder as --output."
-        ) from None
     print(path)
 
 

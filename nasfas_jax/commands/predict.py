@@ -2,13 +2,14 @@
 
 import bisect
 import csv
+import io
 import pathlib
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from nasfas_jax import names, nets
+from nasfas_jax import files, names, nets
 from nasfas_jax.commands import annotate, evaluate, train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data import extract, faces, pipeline, video
@@ -128,19 +129,18 @@ def _verdict(score: float, threshold: float | None) -> str:
 
 def _write_scores(path: pathlib.Path, scored: Scored) -> None:
     """A line for each clip; `second` is empty where the file has no time stamps."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        file.write(
-            "# a higher score means live; still: 1 if nothing moves in the clip\n"
-        )
-        writer = csv.writer(file)
-        writer.writerow(["frame", "second", "score", "verdict", "still"])
-        for sample, score, still in zip(
-            scored.samples, scored.scores, scored.still, strict=True
-        ):
-            times = scored.times
-            second = "" if times is None else f"{times[sample.frame]:.3f}"
-            verdict = _word(score, scored.threshold)
-            writer.writerow([sample.frame, second, f"{score:.6f}", verdict, int(still)])
+    text = io.StringIO()
+    text.write("# a higher score means live; still: 1 if nothing moves in the clip\n")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["frame", "second", "score", "verdict", "still"])
+    for sample, score, still in zip(
+        scored.samples, scored.scores, scored.still, strict=True
+    ):
+        times = scored.times
+        second = "" if times is None else f"{times[sample.frame]:.3f}"
+        verdict = _word(score, scored.threshold)
+        writer.writerow([sample.frame, second, f"{score:.6f}", verdict, int(still)])
+    files.write_text(path, text.getvalue())
 
 
 def _word(score: float, threshold: float | None) -> str:
@@ -160,8 +160,12 @@ def _draw_all(stem: pathlib.Path, path: pathlib.Path, scored: Scored) -> pathlib
     if video.is_picture(path):
         out = stem.with_suffix(".png")
         drawn = annotate.draw(video.read_picture(path), mark_of(0))
-        if not cv2.imwrite(str(out), drawn):
-            raise InputError(f"{out} cannot be written; choose another --output.")
+        with files.whole(out) as part:
+            if not cv2.imwrite(str(part), drawn):
+                raise InputError(
+                    f"{out} cannot be written, or the disk is full; choose another "
+                    "--output."
+                )
         return out
     out = stem.with_suffix(".mp4")
     annotate.write_video(out, video.read_frames(path), scored.times, mark_of)

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from nasfas_jax import evaluation
+from nasfas_jax import evaluation, files
 from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
 from nasfas_jax.errors import InputError
 
@@ -99,13 +99,8 @@ class Run:
           InputError: it cannot be made.
         """
         folder = self.workdir.joinpath(*parts)
-        try:
+        with files.writing(folder, "Give another --workdir."):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"The folder {folder} cannot be written ({error.strerror}). Give "
-                "another --workdir."
-            ) from None
         return folder
 
     def output_folder(self, *parts: str, of_run: bool = False) -> pathlib.Path:
@@ -120,13 +115,8 @@ class Run:
         if not self.output and (of_run or self.workdir_given):
             return self.folder(*parts)
         folder = pathlib.Path(self.output or pathlib.Path(*parts))
-        try:
+        with files.writing(folder, "Give another --output."):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"The folder {folder} cannot be written ({error.strerror}). Give another "
-                "--output."
-            ) from None
         return folder
 
     @property

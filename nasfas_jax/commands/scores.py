@@ -245,15 +245,10 @@ def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
         curve = evaluation.metrics.det_curve(test.score, test.label)
         roc[name], det[name] = (curve.far, 1 - curve.frr), (curve.far, curve.frr)
         points[name] = (results[file].test.far, results[file].test.frr)
-    try:
+    with files.writing(folder, "Give another --output."):
         text = json.dumps(content, indent=2, allow_nan=False) + "\n"
         files.write_text(folder / "scores.json", text)
         accepted = {name: (far, 1 - frr) for name, (far, frr) in points.items()}
         figures.roc(roc, accepted).save(folder / "roc.svg")
         figures.det(det, points).save(folder / "det.svg")
-    except OSError as error:
-        raise InputError(
-            f"The folder {folder} cannot be written ({error.strerror}). Give another "
-            "--output."
-        ) from None
     print(f"wrote scores.json, roc.svg and det.svg in {folder}")

@@ -15,7 +15,6 @@ Every file appears under its name only when it is whole. When the sources have c
 """
 
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -270,7 +269,7 @@ def claim(
       InputError: the folder holds other data than are to be prepared there, or another
         process prepares there.
     """
-    with files.locked(data_dir), full_disk(data_dir):
+    with files.locked(data_dir), files.writing(data_dir):
         _require_same(data_dir, dataset, settings)
         yield
 
@@ -417,23 +416,3 @@ def _require_usable(rows: Sequence[dict], manifest) -> None:
 def _common(rows: Sequence[dict]) -> str:
     """The folder that holds all files."""
     return os.path.commonpath([os.path.dirname(row["path"]) for row in rows])
-
-
-@contextmanager
-def full_disk(data_dir: pathlib.Path) -> Iterator[None]:
-    """Turn a full disk into an InputError that names the folder."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # ArrayRecord's writer reports the system's error as a RuntimeError's text.
-        full = isinstance(error, OSError) and error.errno in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-        )
-        if not full and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise InputError(
-            f"The disk that holds {data_dir} is full while preparing. Expected room for"
-            " the extracted clips and the packed records; make room, or choose another"
-            " folder. What is finished is kept: the same command goes on from there."
-        ) from error

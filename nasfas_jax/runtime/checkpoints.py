@@ -1,16 +1,22 @@
 """Checkpoints: the training state and the position in the data, stored by Orbax."""
 
+import contextlib
 import json
 import pathlib
 import shutil
 import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 
 from nasfas_jax import files
 from nasfas_jax.errors import InputError
+
+#: Bytes of a checkpoint beside its arrays, rounded up.
+OVERHEAD = 500_000
 
 
 class DamagedCheckpoint(UserWarning):
@@ -50,20 +56,39 @@ class Checkpoints:
         return sorted(self._manager.all_steps(), reverse=True)
 
     def save(self, step: int, state: Any, iterator: dict) -> None:
-        """Saves a checkpoint; one of this step that is there already is kept."""
+        """Saves a checkpoint; one of this step that is there already is kept.
+
+        Raises:
+          InputError: the disk has no room for it.
+        """
         if step in self.steps:
             return
+        self._require_room(step, state)
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             iterator=ocp.args.JsonSave(iterator),
             shapes=ocp.args.JsonSave(_shapes(state)),
         )
-        self._manager.save(step, args=items)
+        with _quiet():
+            self._manager.save(step, args=items)
         self._checksums.mkdir(exist_ok=True)
         files.write_json(self._checksum_file(step), self._contents(step))
         for path in self._checksums.glob("*.json"):
             if int(path.stem) not in self.steps:
                 path.unlink()
+
+    def _require_room(self, step: int, state: Any) -> None:
+        """Refuses before Orbax begins: its threads do not end cleanly on a full disk."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            last = f"step {self.steps[0]}" if self.steps else "none yet"
+            raise InputError(
+                f"The disk that holds {self.folder} is full: the checkpoint of step {step}"
+                f" needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free. Free some"
+                " space, or choose another --workdir; the same command resumes from the"
+                f" last checkpoint ({last})."
+            )
 
     def restore(self, like: Any) -> Restored:
         """The last whole checkpoint.
@@ -183,6 +208,20 @@ class Checkpoints:
 
     def _restore(self, step: int, **items) -> Any:
         return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax from logging the tracebacks of its threads: it raises their error.
+
+    After an error it stays quiet, since the threads may end later than the block. Where
+    all messages are asked for (--verbosity=0) they are shown.
+    """
+    verbosity = logging.get_verbosity()
+    if verbosity < logging.INFO:
+        logging.set_verbosity(logging.FATAL)
+    yield
+    logging.set_verbosity(verbosity)
 
 
 def _shapes(state: Any) -> dict[str, str]:

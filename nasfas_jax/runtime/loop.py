@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax
 from jax.sharding import Mesh
 
-from nasfas_jax import limits
+from nasfas_jax import files, limits
 from nasfas_jax.errors import Diverged, Stopped
 from nasfas_jax.runtime import devices
 from nasfas_jax.runtime.checkpoints import Checkpoints
@@ -80,7 +80,8 @@ def fit(
         Until the first step of a start is done there is nothing to save, and the caller's
         handlers stay in place.
       Diverged: the loss is not finite; the text has the steps.
-      InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more.
+      InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more; the disk is
+        full, or the folder cannot be written.
     """
     limits.require(
         steps=(steps, limits.COUNT),
@@ -89,52 +90,47 @@ def fit(
     )
     mesh = devices.make_mesh() if mesh is None else mesh
     state = jax.device_put(state, devices.replicated(mesh))
-    checkpoints = Checkpoints(folder)
-    done = 0
-    if checkpoints.steps:
-        done, state, iterator_state = checkpoints.restore(state)
-        checkpoints.drop_after(done)
-        batches.set_state(iterator_state)
-    log = MetricsLog(folder, first_step=done)
-    compiled = jax.jit(step, donate_argnums=0)
-    seconds, logged, first = log.seconds, done, True
-    try:
-        with contextlib.ExitStack() as stack:
-            progress = stack.enter_context(Progress(name, steps, start=done))
-            noted: list[int] = []
-            while done < steps:
-                batch = devices.place(next(batches), batch_axes, mesh)
-                began = time.monotonic()
-                state, metrics = compiled(state, batch)
-                done += 1
-                if first:  # and compiled: from here on there is something to save
-                    noted = stack.enter_context(_noted_signals())
-                due = first or done % log_every == 0 or done == steps
-                if due:
-                    metrics = jax.device_get(metrics)
-                if not first:
-                    seconds += time.monotonic() - began
-                if due:
-                    _require_finite(metrics, name, logged, done)
-                    log.write(
-                        done, {**metrics, "seconds": seconds, **extra_metrics(state)}
-                    )
-                    logged = done
-                    progress(done, f"loss {metrics['loss']:.4f}")
-                first = False
-                stop = noted[-1] if noted else 0
-                if done % save_every == 0 or done == steps or stop:
-                    checkpoints.save(done, state, batches.get_state())
-                if stop:
-                    raise Stopped(
-                        f"{name} stopped by {signal.Signals(stop).name} after step {done} "
-                        f"of {steps}; its state is saved in {checkpoints.folder}. Start "
-                        "the same command again to resume.",
-                        stop,
-                    )
-    finally:
-        log.close()
-        checkpoints.close()
+    with files.writing(folder), contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
+        done = 0
+        if checkpoints.steps:
+            done, state, iterator_state = checkpoints.restore(state)
+            checkpoints.drop_after(done)
+            batches.set_state(iterator_state)
+        log = MetricsLog(folder, first_step=done)
+        stack.enter_context(contextlib.closing(log))
+        progress = stack.enter_context(Progress(name, steps, start=done))
+        compiled = jax.jit(step, donate_argnums=0)
+        seconds, logged, first = log.seconds, done, True
+        noted: list[int] = []
+        while done < steps:
+            batch = devices.place(next(batches), batch_axes, mesh)
+            began = time.monotonic()
+            state, metrics = compiled(state, batch)
+            done += 1
+            if first:  # and compiled: from here on there is something to save
+                noted = stack.enter_context(_noted_signals())
+            due = first or done % log_every == 0 or done == steps
+            if due:
+                metrics = jax.device_get(metrics)
+            if not first:
+                seconds += time.monotonic() - began
+            if due:
+                _require_finite(metrics, name, logged, done)
+                log.write(done, {**metrics, "seconds": seconds, **extra_metrics(state)})
+                logged = done
+                progress(done, f"loss {metrics['loss']:.4f}")
+            first = False
+            stop = noted[-1] if noted else 0
+            if done % save_every == 0 or done == steps or stop:
+                checkpoints.save(done, state, batches.get_state())
+            if stop:
+                raise Stopped(
+                    f"{name} stopped by {signal.Signals(stop).name} after step {done} of "
+                    f"{steps}; its state is saved in {checkpoints.folder}. Start the same "
+                    "command again to resume.",
+                    stop,
+                )
     return state, seconds
 
 

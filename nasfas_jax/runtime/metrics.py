@@ -84,8 +84,8 @@ class MetricsLog:
 
     def close(self) -> None:
         """Flushes and closes both files."""
-        self._file.close()
-        self._board.close()
+        with contextlib.closing(self._board):
+            self._file.close()
 
 
 def read_metrics(folder: pathlib.Path) -> list[dict]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import itertools
 import json
 import os
@@ -74,24 +73,16 @@ def write(
     settings = _Settings(layout, subjects, frames, face_size, distinct, seed, empty)
     if distinct is not None:
         limits.require(distinct=(distinct, limits.COUNT))
-    files = plan(layout, subjects=subjects, empty=empty)
-    _spec(files[0], settings)  # a wrong number shows before anything is written
+    planned = plan(layout, subjects=subjects, empty=empty)
+    _spec(planned[0], settings)  # a wrong number shows before anything is written
     root = pathlib.Path(root)
-    try:
+    with files.writing(root):
         _claim(root, settings)
-        _write_files(root, files, settings, progress)
-        for name, text in LISTS.get(layout, lambda _: {})(files).items():
+        _write_files(root, planned, settings, progress)
+        for name, text in LISTS.get(layout, lambda _: {})(planned).items():
             _write_text(root / name, text)
         _mark(root, settings, complete=True)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise InputError(
-            f"Cannot write the stand-in of {layout} at {root}: "
-            f"{'the disk is full' if full else error.strerror or error}. It must be a "
-            "folder that you may write to, with room; what is written is kept, and the "
-            "same command goes on from there."
-        ) from error
-    return [root / file.path for file in files]
+    return [root / file.path for file in planned]
 
 
 def plan(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import multiprocessing
 import os
@@ -105,7 +104,7 @@ def write_videos(
     }
     specs = plan(**settings)
     root = pathlib.Path(root)
-    with files.locked(root):
+    with files.locked(root), files.writing(root):
         return _write(root, settings, specs, workers, progress)
 
 
@@ -132,11 +131,9 @@ def _write_index(root, settings: dict, specs, paths) -> None:
         {"path": path.relative_to(root).as_posix(), **_entry(spec)}
         for spec, path in zip(specs, paths, strict=True)
     ]
-    try:
-        index = {**FORMAT, "settings": settings, "videos": entries}
-        _write_json(root / "index.json", index)
-    except OSError as error:
-        raise _disk_error(root / "index.json", error) from error
+    _write_json(
+        root / "index.json", {**FORMAT, "settings": settings, "videos": entries}
+    )
 
 
 def video_path(root: pathlib.Path, spec: VideoSpec) -> pathlib.Path:
@@ -192,22 +189,16 @@ _TEXT = ("video", "subject", "domain", "attack_type", "label", "split", "fps")
 
 
 def _claim(root: pathlib.Path, settings: dict) -> None:
-    """Make the folder and mark it with the settings, or refuse another set's folder."""
+    """Marks the folder with the settings, or refuses another set's folder."""
     plan_file = root / "plan.json"
     wanted = {**FORMAT, "settings": settings}
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if plan_file.exists():
-            found = json.loads(plan_file.read_text("utf-8"))
-            if found != wanted:
-                raise InputError(
-                    f"{root} holds a synthetic set with other settings: {found}, while "
-                    f"{wanted} is asked for. Choose another folder or delete this one."
-                )
-        else:
-            _write_json(plan_file, wanted)
-    except OSError as error:
-        raise _disk_error(root, error) from error
+    if not plan_file.exists():
+        _write_json(plan_file, wanted)
+    elif (found := json.loads(plan_file.read_text("utf-8"))) != wanted:
+        raise InputError(
+            f"{root} holds a synthetic set with other settings: {found}, while "
+            f"{wanted} is asked for. Choose another folder or delete this one."
+        )
 
 
 def _check_room(root: pathlib.Path, specs: list[VideoSpec]) -> None:
@@ -223,24 +214,6 @@ def _check_room(root: pathlib.Path, specs: list[VideoSpec]) -> None:
             f"videos need about {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free. "
             "Free some or choose another folder; what is already written is kept."
         )
-
-
-def _disk_error(path: pathlib.Path, error: OSError) -> InputError:
-    if error.errno == errno.ENOSPC:
-        free = shutil.disk_usage(_existing(path)).free
-        return InputError(
-            f"The disk is full while writing {path}: {free / 1e6:.1f} MB are free. "
-            "Free some space and run the same command again: finished videos are kept."
-        )
-    return InputError(
-        f"Cannot write the synthetic set at {path}: {error.strerror or error}. It must "
-        "be a folder that you may write to; choose another one."
-    )
-
-
-def _existing(path: pathlib.Path) -> pathlib.Path:
-    """The nearest folder above `path` that exists."""
-    return next(p for p in (path, *path.absolute().parents) if p.is_dir())
 
 
 def _complete(path: pathlib.Path) -> bool:
@@ -273,7 +246,7 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
       InputError: the disk is full, or the codec is missing.
     """
     clip, domain = render(spec), DOMAINS[spec.domain]
-    try:
+    with files.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.whole(path) as part:
             quality = _quality(part, clip, spec)
@@ -286,8 +259,6 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
                     depth_box=clip.depth_box,
                 )
             _write_json(path.with_suffix(".json"), _fields(spec, clip))
-    except OSError as error:
-        raise _disk_error(path, error) from error
     return path
 
 
