@@ -104,6 +104,7 @@ LINES = [",".join(map(str, row)) for row in ROWS]
         (4, LINES[0], "line 4: clip: expected .* again, as in .*csv, line 3"),
         (5, LINES[2].replace("test", "tets"), "line 5: split: expected train, dev"),
         (5, LINES[2][:12], "line 5: expected 7 fields"),
+        (2, ",".join((*COLUMNS, '"a\nb"')), r"line 4: expected 8 fields .*split,a\\nb"),
         (2, ",".join(COLUMNS[:5]), "line 2: .* no score, split"),
         (2, ",".join((*COLUMNS, "clip")), "line 2: .* clip twice"),
         (3, '"' + LINES[0], "expected comma-separated values"),
@@ -116,7 +117,7 @@ def test_faults_name_file_and_line(tmp_path, line, text, said):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match=said) as error:
         read_scores(path)
-    assert str(path) in str(error.value)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_other_faults_of_files(tmp_path):

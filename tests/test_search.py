@@ -443,6 +443,7 @@ def shapes(net, size=256):
 
 def test_cdcn_pp_has_the_parameters_of_the_paper():
     assert nets.parameters(shapes(nets.CDCNpp())) == 2_257_352
+    assert genotype.CDCN_PP.space.partial == 1  # no channel passes by
 
 
 def test_a_searched_network_holds_what_its_genotype_says():

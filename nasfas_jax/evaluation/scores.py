@@ -244,8 +244,8 @@ def _parse(
             elif len(row) != len(names):
                 raise InputError(
                     f"{path}, line {line}: expected {len(names)} fields "
-                    f"({','.join(names)}), got {len(row)}. Repair or remove the line; "
-                    "a last line cut short means the file was not written to its end."
+                    f"({','.join(names)[:200]!r}), got {len(row)}. Repair or remove the "
+                    "line; if it is the last one, the file was not written to its end."
                 )
             else:
                 rows.append(row)
