@@ -14,7 +14,7 @@ from nasfas_jax import commands
 from nasfas_jax.commands import fields, signals
 from nasfas_jax.errors import Diverged, InputError, Stopped, did_you_mean
 
-CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py:local"
+CONFIG = pathlib.Path(__file__).parent / "configs" / "synthetic.py:local"
 HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
 
 

@@ -2,9 +2,11 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -61,6 +63,24 @@ def test_metrics_do_not_import_pytorch(tmp_path):
     done = program(code="import nasfas_jax.runtime", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert "tensorboardX" in done.stderr and "'torch'" not in done.stderr
+
+
+def test_an_installed_program_has_its_default_config(tmp_path):
+    """From a wheel, outside the checkout."""
+    pytest.importorskip("setuptools", "77")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("nasfas_jax", "configs"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+    pip += ["--no-build-isolation", "--no-index", "-w", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    done = program("data", PYTHONPATH=str(tmp_path / "installed"))
+    assert "no command 'data'. Did you mean data" in done.stderr
 
 
 @pytest.mark.parametrize(

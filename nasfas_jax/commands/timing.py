@@ -45,8 +45,8 @@ def require_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         raise InputError(
             "The benchmarks compare with PyTorch, which is not installed. Install the "
-            "extra that brings it, in this environment: pip install 'nasfas_jax[bench]' "
-            "(in a checkout: pip install -e '.[bench]')."
+            "extra that brings it, in this environment and in the checkout: "
+            "pip install -e '.[bench]'."
         )
 
 

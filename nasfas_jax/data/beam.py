@@ -52,7 +52,7 @@ def run(
     except ImportError as error:
         raise InputError(
             f"Apache Beam cannot be imported ({error}). Install the extra that brings"
-            " it: pip install 'nasfas_jax[beam]'; or prepare without it, on this"
+            " it: pip install -e '.[beam]' in the checkout; or prepare without it, on this"
             " machine's cores."
         ) from error
     data_dir = pathlib.Path(data_dir)
