@@ -26,6 +26,8 @@ def run(run: Run) -> None:
 
 def train(run: Run, name: str) -> None:
     """Trains one network, or resumes its training."""
+    if name not in hand_crafted.NAMES:
+        systems.describe(run, name)  # a missing genotype is reported before any work
     data = run.open_data()
     record = make_record(run, name, data)
     if record.genotype:
