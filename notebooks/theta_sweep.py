@@ -1,18 +1,21 @@
-"""What theta does: a notebook in jupytext's percent format."""
 # ---
 # jupyter:
 #   jupytext:
 #     text_representation:
+#       extension: .py
 #       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
 # ---
 
 # %% [markdown]
 # # What theta does
 #
 # Central difference convolution mixes a plain convolution (theta 0) with differences to
-# the centre pixel (theta 1). theta is a traced number: one program serves a sweep, and
-# the derivative by it is there for the asking. Runs in seconds on a CPU; open it with
-# jupytext, or run `python notebooks/theta_sweep.py`.
+# the center pixel (theta 1). theta is traced: one compiled program serves a sweep, and
+# derivatives with respect to theta are available. Runs in seconds on a CPU.
 
 # %%
 import jax
@@ -22,7 +25,8 @@ import numpy as np
 from nasfas_jax import ops
 
 # %% [markdown]
-# A step edge under a blur kernel: the flat parts vanish as theta goes to 1, the edge stays.
+# A step edge under a blur kernel: flat regions vanish as theta approaches 1, the edge
+# remains.
 
 # %%
 image = jnp.zeros((1, 16, 16, 1)).at[:, :, 8:].set(1.0)
@@ -35,8 +39,8 @@ flat, edge = sweep[:, 0, 8, 12, 0], jnp.abs(sweep[:, 0, 8, 7, 0])
 np.testing.assert_allclose(flat, 1 - thetas, atol=1e-6)
 
 # %% [markdown]
-# The derivative of the response's energy by theta. The energy is quadratic in theta, so
-# central differences are exact, up to rounding.
+# The derivative of the response's energy with respect to theta. The energy is quadratic
+# in theta, so central differences are exact up to rounding.
 
 
 # %%

@@ -314,31 +314,6 @@ def test_the_example_of_the_documentation_runs(capsys):
 # The notebook.
 
 
-def cells_of_percent(text):
-    """(type, source) of the cells of jupytext's percent format."""
-    cells = []
-    for block in text.split("\n# %%")[1:]:
-        mark, _, source = block.partition("\n")
-        source = source.strip("\n")
-        if "[markdown]" in mark:
-            lines = [
-                line.removeprefix("#").removeprefix(" ") for line in source.split("\n")
-            ]
-            cells.append(("markdown", "\n".join(lines)))
-        else:
-            cells.append(("code", source))
-    return cells
-
-
-def test_the_notebook_is_in_step_with_its_source():
-    """Where this fails: jupytext --to ipynb notebooks/meta_gradients.py."""
-    notebook = json.loads(NOTEBOOK.with_suffix(".ipynb").read_text())
-    expected = cells_of_percent(NOTEBOOK.read_text())
-    found = [(c["cell_type"], "".join(c["source"])) for c in notebook["cells"]]
-    assert found == expected
-    assert not any(c.get("outputs") for c in notebook["cells"])
-
-
 def test_the_notebook_runs_in_small(monkeypatch, capsys):
     monkeypatch.setenv("NASFAS_NOTEBOOK", "small")
     exec(NOTEBOOK.read_text(), {"__name__": "notebook"})

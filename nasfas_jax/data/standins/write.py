@@ -50,18 +50,20 @@ def write(
     empty: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[pathlib.Path]:
-    """Write a synthetic dataset in a layout; an interrupted call goes on on repetition.
+    """Writes a synthetic dataset in a layout; safe to re-run after an interruption.
 
     Args:
       layout: a key of `LAYOUTS`.
-      root: the dataset's folder; made if missing.
-      subjects: people in each of the dataset's own splits (for siw_m: videos in each
-        group of names); None takes `Layout.few`, and all there are if `empty`.
-      frames, face_size, seed: as `synthetic.VideoSpec`.
-      distinct: clips rendered for a person and kind of attack, which that person's
-        files of the kind share in turn; None renders every file anew.
-      empty: files of no bytes under all names, without annotations: for listing.
-      progress: called with (files done, files in all).
+      root: the dataset's folder; created if missing.
+      subjects: number of people in each of the dataset's own splits (for siw_m: of
+        videos in each group of names); None: `Layout.few`, or all people if `empty`.
+      frames: as in `synthetic.VideoSpec`.
+      face_size: as in `synthetic.VideoSpec`.
+      distinct: number of clips rendered per person and attack type, which are repeated
+        over that person's files of the type; None renders every file.
+      seed: as in `synthetic.VideoSpec`.
+      empty: writes empty files under all names, without annotations, for listing.
+      progress: called with (files done, number of files).
 
     Returns:
       The video files in the layout's order.

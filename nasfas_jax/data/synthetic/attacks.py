@@ -281,7 +281,8 @@ def mosaic(display: Display, camera: Camera, x: Array, y: Array) -> Array:
     Args:
       display: the screen.
       camera: the last camera.
-      x, y: place on the screen in screen pixels [H, W].
+      x: horizontal position on the screen, in screen pixels [H, W].
+      y: vertical position on the screen, in screen pixels [H, W].
     """
     frequency = 1 / display.pitch
     turn = np.float32(2 * np.pi)

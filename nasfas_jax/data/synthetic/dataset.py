@@ -76,18 +76,23 @@ def write_videos(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[pathlib.Path]:
-    """Write the set under `root` and return the video files in the plan's order.
+    """Writes the set under `root` and returns the video files in the plan's order.
 
-    A video that is complete is never made again, so an interrupted call goes on where
-    it stopped. Frames do not depend on `workers`. With more than one worker new Python
-    processes are *spawned*: a script that calls this needs `if __name__ == "__main__"`.
+    Complete videos are kept, so an interrupted call can be repeated. Frames do not
+    depend on `workers`. With more than one worker new Python processes are *spawned*: a
+    script that calls this needs `if __name__ == "__main__"`.
 
     Args:
-      root: folder; made if missing.
-      subjects_per_domain, live_videos, attacks, frames, fps, face_size, seed: as `plan`
-        takes them.
-      workers: processes; 1 renders in this one.
-      progress: called with (videos done, videos in all) after each video.
+      root: folder; created if missing.
+      subjects_per_domain: as in `plan`.
+      live_videos: as in `plan`.
+      attacks: as in `plan`.
+      frames: as in `plan`.
+      fps: as in `plan`.
+      face_size: as in `plan`.
+      seed: as in `plan`.
+      workers: number of processes; 1 renders in the calling process.
+      progress: called with (videos done, number of videos) after each video.
 
     Raises:
       InputError: `root` cannot be written, holds a set of other settings, the disk is

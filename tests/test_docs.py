@@ -1,0 +1,201 @@
+"""The documentation site, built as the gate builds it, and what its pages state."""
+
+import ast
+import importlib
+import importlib.util
+import inspect
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import nasfas_jax
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+#: Elements that a browser loads without being asked.
+LOADED = re.compile(
+    r"<(?:script|img|iframe|source|video|audio|embed|object|link)\b[^>]*", re.I
+)
+REMOTE = re.compile(
+    r"\b(?:src|href|srcset|data)\s*=\s*[\"']?(?:https?:)?//[^\s\"'>]*", re.I
+)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The built site; warnings are errors, and no proxy or host can be reached."""
+    folder = tmp_path_factory.mktemp("site")
+    nowhere = "http://127.0.0.1:9"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", f"--site-dir={folder}"],
+        cwd=ROOT,
+        env=os.environ
+        | {"NO_MKDOCS_2_WARNING": "1", "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hooks():
+    """The module docs/hooks.py."""
+    spec = importlib.util.spec_from_file_location("docs_hooks", DOCS / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def remote_assets(html: str) -> list[str]:
+    """What a page loads from another host; links for the reader are not among them."""
+    return [found[0] for tag in LOADED.findall(html) if (found := REMOTE.search(tag))]
+
+
+def test_remote_assets_are_found():
+    links = '<a href="https://example.org">a</a> <link rel="icon" href="assets/x.png">'
+    assert remote_assets(links) == []
+    for asset in (
+        '<script async src="https://cdn.example/x.js"></script>',
+        "<link href='//fonts.example/css' rel=stylesheet>",
+        "<img alt='' src=http://example.org/x.png>",
+    ):
+        assert len(remote_assets(asset)) == 1
+
+
+def test_the_site_loads_nothing_from_elsewhere(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        assert remote_assets(page.read_text(encoding="utf-8")) == [], page
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert not re.search(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", text), sheet
+
+
+def test_formulas_need_no_script(site):
+    for name in ("nas_fas.html", "notebooks/meta_gradients.html"):
+        text = (site / name).read_text(encoding="utf-8")
+        assert text.count("<math ") > 1 and "arithmatex" not in text
+
+
+def test_everything_public_has_an_entry(site, hooks):
+    """Public functions and classes of all packages but the command line's."""
+    anchors = {
+        anchor
+        for page in (site / "api").glob("*.html")
+        for anchor in re.findall(r'id="(nasfas_jax[^"]*)"', page.read_text("utf-8"))
+    }
+    missing = []
+    for name in hooks.packages():
+        package = ROOT / "nasfas_jax" / name
+        paths = sorted(package.rglob("*.py")) or [package.with_suffix(".py")]
+        for path in paths:
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            if any(part.startswith("_") for part in parts[:-1]):
+                continue
+            if parts[-1].startswith("_") and parts[-1] != "__init__":
+                continue
+            module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+            for member, value in vars(module).items():
+                if member.startswith("_") or not (
+                    inspect.isfunction(value) or inspect.isclass(value)
+                ):
+                    continue
+                exported = member in getattr(module, "__all__", ())
+                if value.__module__ != module.__name__ and not exported:
+                    continue
+                # Where it is defined, and the packages that export it.
+                origin, here = value.__module__, module.__name__
+                places = [origin, here, *(x.rpartition(".")[0] for x in (origin, here))]
+                if not anchors & {f"{place}.{value.__name__}" for place in places}:
+                    missing.append(f"{module.__name__}.{member}")
+    assert missing == []
+
+
+def test_doctests_are_code(site):
+    text = (site / "api" / "bilevel.html").read_text(encoding="utf-8")
+    assert 'class="gp">&gt;&gt;&gt;' in text and "<blockquote>" not in text
+
+
+def names_in_the_index(pattern: str) -> list[str]:
+    found = re.findall(pattern, (DOCS / "equations.md").read_text(encoding="utf-8"))
+    return sorted(set(found))
+
+
+def test_every_function_of_the_equation_index_exists():
+    names = names_in_the_index(r"`(nasfas_jax\.[\w.]+)`")
+    assert len(names) > 20
+    for name in names:
+        assert callable(resolve(name)), name
+
+
+def resolve(name: str):
+    """The object of a dotted name."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:length])
+        if importlib.util.find_spec(parts[0]) and is_module(module):
+            value = importlib.import_module(module)
+            for part in parts[length:]:
+                value = getattr(value, part)
+            return value
+    raise LookupError(name)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def test_every_test_of_the_equation_index_exists():
+    names = names_in_the_index(r"`(tests/[\w.]+::\w+)`")
+    assert len(names) > 20
+    for name in names:
+        path, _, function = name.partition("::")
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        functions = [x.name for x in tree.body if isinstance(x, ast.FunctionDef)]
+        assert function in functions, name
+
+
+def test_every_row_of_the_equation_index_names_a_function_and_a_test():
+    rows = [
+        row
+        for row in (DOCS / "equations.md").read_text(encoding="utf-8").splitlines()
+        if row.startswith("| ") and not row.startswith(("| in ", "| source"))
+    ]
+    assert len(rows) > 25
+    for row in rows:
+        assert "`nasfas_jax." in row and "`tests/" in row, row
+
+
+@pytest.mark.parametrize("page", ["index", "extending"])
+def test_python_of_the_pages_runs(page):
+    blocks = re.findall(
+        r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.S
+    )
+    assert blocks
+    for block in blocks:
+        exec(block, {"__name__": page})
+
+
+def test_the_citation_has_the_version_and_the_four_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == nasfas_jax.__version__
+    years = [paper["year"] for paper in citation["references"]]
+    assert years == [2020, 2020, 2020, 2022]
+    assert all(paper["title"] and paper["authors"] for paper in citation["references"])
+
+
+def test_continuous_integration_runs_the_gate_on_python_3_11():
+    path = ROOT / ".github" / "workflows" / "ci.yml"
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (job,) = workflow["jobs"].values()
+    assert job["steps"][-1]["run"] == "bash .ci/run" and (ROOT / ".ci/run").exists()
+    assert job["steps"][1]["with"]["python-version"] == "3.11"
