@@ -4,6 +4,11 @@ import dataclasses
 import errno
 import json
 import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -447,6 +452,32 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch,
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
     assert left == {"plan.json", files.LOCK}
+
+
+def test_workers_end_when_their_parent_is_killed():
+    code = """
+import multiprocessing, os, time
+from concurrent import futures
+from nasfas_jax.data.synthetic import dataset
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    pool = futures.ProcessPoolExecutor(1, context, initializer=dataset._begin_worker)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(600)
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    stat = pathlib.Path(f"/proc/{worker}/stat")
+    for _ in range(100):
+        if not stat.exists() or ") Z " in stat.read_text():
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    raise AssertionError("the worker outlived its parent by 10 s")
 
 
 def test_a_missing_codec_is_named(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from concurrent import futures
 
@@ -233,15 +234,27 @@ def _run(work: list[tuple[VideoSpec, pathlib.Path]], workers: int):
             yield write_one(*job)
         return
     context = multiprocessing.get_context("spawn")  # the caller may run JAX threads
-    pool = futures.ProcessPoolExecutor(
-        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
-    )
+    pool = futures.ProcessPoolExecutor(workers, context, initializer=_begin_worker)
     try:
         jobs = [pool.submit(write_one, *job) for job in work]
         for job in futures.as_completed(jobs):
             yield job.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """Prepares a process of the pool: one thread, and no life after its parent's."""
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed, which leaves a pool's waiting."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
