@@ -166,7 +166,7 @@ def test_checkpoints_of_another_network_are_refused(road, tmp_path):
         ("prepare", {"dataset": "own_data"}, "--manual_dir is missing"),
         ("prepare", {"dataset": "own_data", "manual_dir": "nowhere"}, "nowhere"),
         ("search", {"data_dir": "nowhere"}, "nowhere"),
-        ("train", {"network": "searched"}, "No prepared data"),
+        ("train", {"network": "searched"}, "no genotype file"),
         ("train", {"network": "resnet"}, "--network: expected one of 'searched'"),
         ("train", {"network": "rfmeta"}, "config.meta: this section is missing"),
         ("evaluate", {"network": "depthnet"}, "no trained network"),
@@ -179,12 +179,6 @@ def test_wrong_input_is_said_in_one_paragraph(tmp_path, command, flags, says):
     with pytest.raises(InputError, match=re.escape(says)) as error:
         commands.execute(command, run(tmp_path, **flags))
     assert "\n" not in str(error.value)
-
-
-def test_a_missing_genotype_is_said(road, tmp_path):
-    none = run(tmp_path, data_dir=str(road / "data"), network="searched")
-    with pytest.raises(InputError, match="no genotype file"):
-        commands.execute("train", none)
 
 
 def test_an_unknown_target_domain_is_said(road, tmp_path):

@@ -146,7 +146,7 @@ def test_show_writes_a_contact_sheet(flags, collection, prepared, tmp_path, caps
 
 
 def test_wrong_input_is_said(collection, tmp_path):
-    with pytest.raises(InputError, match="no dataset 'nothing'"):
+    with pytest.raises(InputError, match=r"data.dataset .* got 'nothing'"):
         run("info", tmp_path, dataset="nothing")
     with pytest.raises(InputError, match="no protocol 'nothing@1'"):
         run("stats", tmp_path, protocol="nothing@1", manual_dir=str(collection))

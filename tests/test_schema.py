@@ -294,6 +294,9 @@ def test_fields_that_do_not_fit_each_other_are_named(name):
 
 def test_relations_hold_only_where_they_belong():
     config = whole()
+    folds = changed("protocol", "oulu_npu@3")
+    schema.check(folds, command="data list")
+    assert "config.protocol: " in refusal(folds, command="data stats")
     first = changed("search.arch_order", "first")
     first["search"]["eps_root"] = 0
     schema.check(first)

@@ -295,6 +295,8 @@ def check(config: Any, *, command: str = "", network: str | None = None) -> None
     problems = [*_missing_sections(settings, command), *_wrong_fields(settings)]
     if network is not None and network not in _NETWORKS():
         problems.append(f"--network: {limits.mismatch(network, _NETWORKS())}")
+    if command == "data list":  # its --protocol may be a family of folds
+        settings["protocol"] = ""
     if not problems:
         names = settings["networks"] if network is None else [network]
         problems = [one for rule in RELATIONS for one in rule(settings, names)]
