@@ -1,6 +1,7 @@
 """The documentation site, built as the gate builds it, and what its pages state."""
 
 import ast
+import fcntl
 import importlib
 import importlib.util
 import inspect
@@ -27,9 +28,19 @@ REMOTE = re.compile(
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The built site; warnings are errors, and no proxy or host can be reached."""
-    folder = tmp_path_factory.mktemp("site")
+def site(tmp_path_factory, worker_id):
+    """The built site, one for all workers of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "site"
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            build(folder.with_name("site.partial")).rename(folder)
+    return folder
+
+
+def build(folder: pathlib.Path) -> pathlib.Path:
+    """Builds the site; warnings are errors, and proxies lead nowhere."""
     nowhere = "http://127.0.0.1:9"
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", f"--site-dir={folder}"],
@@ -117,6 +128,12 @@ def test_everything_public_has_an_entry(site, hooks):
                 if not anchors & {f"{place}.{value.__name__}" for place in places}:
                     missing.append(f"{module.__name__}.{member}")
     assert missing == []
+
+
+def test_commands_are_code(site):
+    """An indented block below a list is a paragraph of it, not code."""
+    for page in site.glob("*.html"):
+        assert not re.search(r"<p>\s*nasfas \w+ --", page.read_text("utf-8")), page
 
 
 def test_doctests_are_code(site):
