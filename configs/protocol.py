@@ -34,7 +34,7 @@ def get_config(variant: str = "full") -> ml_collections.ConfigDict:
             "image_size": 256,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 8,
-            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "sampling": "even",  # of training videos; a rule in data/preparation/sampling.py
             "eval_sampling": "even",
             "margin": 1.3,  # side of the crop over the longer side of the face
             "align": False,  # turn the crop until the eyes are level
@@ -49,7 +49,7 @@ def get_config(variant: str = "full") -> ml_collections.ConfigDict:
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 60_000,
             "batch_size": 8,
-            "augment": "cdcn",  # a recipe in data/augment.py
+            "augment": "cdcn",  # a recipe in data/loading/augment.py
             "learning_rate": 1e-4,
             "decay": "halve",
             "weight_decay": 5e-5,

@@ -67,7 +67,7 @@ def base() -> ml_collections.ConfigDict:
             "image_size": 64,
             "frames": 7,  # K of rank pooling
             "clips_per_video": 4,
-            "sampling": "even",  # of training videos; a rule in data/sampling.py
+            "sampling": "even",  # of training videos; a rule in data/preparation/sampling.py
             "eval_sampling": "even",
             "margin": 1.3,  # side of the crop over the longer side of the face
             "align": False,  # turn the crop until the eyes are level
@@ -115,7 +115,7 @@ def base() -> ml_collections.ConfigDict:
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 1500,
             "batch_size": 8,
-            "augment": "flip",  # a recipe in data/augment.py; colour is a cue here
+            "augment": "flip",  # a recipe in data/loading/augment.py; colour is a cue here
             "learning_rate": 5e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,

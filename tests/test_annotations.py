@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nasfas_jax.data import annotations, labels
-from nasfas_jax.data.video import VideoError
+from nasfas_jax.data.datasets import annotations
+from nasfas_jax.data.media.video import VideoError
+from nasfas_jax.data.preparation import labels
 
 READERS = {
     "eyes": (annotations.read_eyes, 5),

@@ -5,7 +5,8 @@ import colorsys
 import numpy as np
 import pytest
 
-from nasfas_jax.data import augment, labels, pipeline
+from nasfas_jax.data.loading import augment, pipeline
+from nasfas_jax.data.preparation import labels
 from nasfas_jax.errors import InputError
 
 SIDE = 64

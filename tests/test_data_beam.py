@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from nasfas_jax.data import beam, builder, faces, pipeline, prepare
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.preparation import beam, builder, faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 RECIPE = Recipe(image_size=16, clips_per_video=2, method="harmonic")

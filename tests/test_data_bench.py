@@ -1,7 +1,7 @@
 """The benchmarks of data, on a few tiny videos."""
 
 from nasfas_jax.commands import bench_data
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.preparation.recipe import Recipe
 
 
 def test_preparing_is_measured_beside_decoding(tmp_path):

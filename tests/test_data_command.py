@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nasfas_jax import commands, main
-from nasfas_jax.data import faces, prepare, protocols
+from nasfas_jax.data import protocols
 from nasfas_jax.data.datasets import REGISTRY
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.preparation import faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]

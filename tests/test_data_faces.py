@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.data import faces, labels, video
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import faces, labels
 from nasfas_jax.errors import InputError
 
 

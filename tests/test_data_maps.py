@@ -6,19 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.data import (
-    extract,
-    faces,
-    labels,
-    landmarks,
-    maps,
-    prepare,
-    sources,
-    video,
-)
-from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.sources import VideoSource
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.datasets.annotations import Annotation
+from nasfas_jax.data.datasets.sources import VideoSource
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import extract, faces, labels, landmarks, maps, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 BOX = np.array([20.0, 10, 24, 30])

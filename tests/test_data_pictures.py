@@ -5,9 +5,10 @@ import media
 import numpy as np
 import pytest
 
-from nasfas_jax.data import extract, faces, pictures, video
-from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.sources import VideoSource
+from nasfas_jax.data.datasets.sources import VideoSource
+from nasfas_jax.data.media import pictures, video
+from nasfas_jax.data.preparation import extract, faces
+from nasfas_jax.data.preparation.recipe import Recipe
 
 
 def scene(height=48, width=64):

@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from nasfas_jax.data import pipeline
-from nasfas_jax.data.prepared import Prepared, Split
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.loading.prepared import Prepared, Split
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 DOMAINS = ("cave", "attic", "barn")
@@ -215,7 +215,7 @@ def test_small_sets_are_decoded_once_and_large_ones_when_needed(prepared, monkey
     first = split.load(np.array([3, 3, 8]), ["image", "depth"])
     split.load(np.array([1]), ["image"])
     assert split.source.decoded == len(split) + 1
-    monkeypatch.setattr("nasfas_jax.data.prepared.CACHE_BYTES", 0)
+    monkeypatch.setattr("nasfas_jax.data.loading.prepared.CACHE_BYTES", 0)
     large = make_split("train")
     assert_equal_trees(large.load(np.array([3, 3, 8]), ["image", "depth"]), first)
     assert large.source.decoded == 3 + 1

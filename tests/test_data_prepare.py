@@ -12,18 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax import commands, ops
-from nasfas_jax.data import (
-    builder,
-    extract,
-    extracted,
-    faces,
-    pipeline,
-    prepare,
-    sources,
-    synthetic,
-)
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax import commands, ops, synthetic
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.preparation import builder, extract, extracted, faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]

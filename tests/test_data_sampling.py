@@ -2,8 +2,8 @@
 
 import pytest
 
-from nasfas_jax.data import sampling
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.preparation import sampling
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 

@@ -13,10 +13,12 @@ import pytest
 from nasfas_jax import commands
 from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline, prepare, protocols, recipe, select
-from nasfas_jax.data.prepared import Prepared, Split
-from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.sources import SPLITS, VideoSource
+from nasfas_jax.data import protocols
+from nasfas_jax.data.datasets.sources import SPLITS, VideoSource
+from nasfas_jax.data.loading import pipeline, select
+from nasfas_jax.data.loading.prepared import Prepared, Split
+from nasfas_jax.data.preparation import prepare, recipe
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
 FRAMES = (6, 40, 90)

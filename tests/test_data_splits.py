@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from nasfas_jax import commands
-from nasfas_jax.data import faces, pipeline, prepare, sources, splits
-from nasfas_jax.data.datasets import base
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.datasets import base, sources, splits
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.preparation import faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from media import cut, level, write_video
 
-from nasfas_jax.data import sampling, video
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import sampling
 
 
 def rule(clips, name="even"):

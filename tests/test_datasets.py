@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from nasfas_jax.data import annotations, datasets
-from nasfas_jax.data.datasets import base, casia_mfsd, msu_mfsd, siw_m
-from nasfas_jax.data.sources import list_videos
+from nasfas_jax.data import datasets
+from nasfas_jax.data.datasets import annotations, base, casia_mfsd, msu_mfsd, siw_m
+from nasfas_jax.data.datasets.sources import list_videos
 from nasfas_jax.errors import InputError
 
 LICENSED = list(datasets.REGISTRY)[2:]

@@ -6,9 +6,9 @@ import unicodedata
 
 import pytest
 
-from nasfas_jax.data import video
 from nasfas_jax.data.datasets import base
-from nasfas_jax.data.sources import list_videos
+from nasfas_jax.data.datasets.sources import list_videos
+from nasfas_jax.data.media import video
 from nasfas_jax.errors import InputError
 
 

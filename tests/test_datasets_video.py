@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from nasfas_jax.data import builder, datasets, pipeline, prepare, video
-from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.sources import list_videos
+from nasfas_jax.data import datasets
+from nasfas_jax.data.datasets.sources import list_videos
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import builder, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 
 
 def frame(index, size=(48, 64)):

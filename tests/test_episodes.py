@@ -23,7 +23,7 @@ from test_meta_nas import draw_episode as draw_search_episode
 from test_rfmeta import draw_episode, tiny
 
 from nasfas_jax import losses, runtime
-from nasfas_jax.data import pipeline
+from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import metareg, mldg, multi_domain, reptile, rfmeta
 from nasfas_jax.methods.episodes import over_episodes

@@ -13,11 +13,11 @@ from test_data_pipeline import (  # noqa: F401
 )
 from test_data_select import of, settings, store, video  # noqa: F401
 
-from nasfas_jax import commands, runtime
-from nasfas_jax.data import macro_types, pipeline
+from nasfas_jax import attack_types, commands, runtime
 from nasfas_jax.data.datasets import REGISTRY
-from nasfas_jax.data.synthetic import ATTACKS, BY_MACRO_TYPE
+from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import ATTACKS, BY_MACRO_TYPE
 
 KINDS = np.array(["live", "print", "cut_photo", "replay", "paper_mask", "live"])
 LABELS = np.array([1, 0, 0, 0, 0, 1])
@@ -25,37 +25,39 @@ FIVE = {"replay", "print", "mask", "makeup", "partial"}
 
 
 def test_one_table_holds_every_attack_of_every_dataset():
-    known = macro_types.MACRO_TYPES
+    known = attack_types.MACRO_TYPES
     for dataset in REGISTRY.values():
         assert set(dataset.attack_types) <= known.keys(), dataset.name
-    assert tuple(ATTACKS) == macro_types.SIW_M_TYPES
+    assert tuple(ATTACKS) == attack_types.SIW_M_TYPES
     assert set(known.values()) == FIVE == BY_MACRO_TYPE.keys()
 
 
 def test_a_group_is_a_macro_type_and_all_live_clips():
-    found = macro_types.groups(KINDS, LABELS)
+    found = attack_types.groups(KINDS, LABELS)
     assert {name: rows.tolist() for name, rows in found.items()} == {
         "mask": [0, 4, 5],
         "print": [0, 1, 2, 5],
         "replay": [0, 3, 5],
     }
     # NAS-FAS: for the target silicone no mask takes part.
-    rest = macro_types.groups(KINDS, LABELS, unseen=["silicone_mask"])
+    rest = attack_types.groups(KINDS, LABELS, unseen=["silicone_mask"])
     assert list(rest) == ["print", "replay"]
     # Folders of a person's own may be named after live.
-    odd = macro_types.groups(np.array(["mask", "print", "replay"]), np.array([1, 0, 0]))
+    odd = attack_types.groups(
+        np.array(["mask", "print", "replay"]), np.array([1, 0, 0])
+    )
     assert odd["print"].tolist() == [0, 1]
 
 
 def test_what_groups_lack_is_said():
     with pytest.raises(InputError, match="attack types cube, sphere have no macro"):
-        macro_types.groups(np.array(["cube", "sphere", "print"]), np.zeros(3))
+        attack_types.groups(np.array(["cube", "sphere", "print"]), np.zeros(3))
     with pytest.raises(
         InputError, match=r"got print from .* cut_photo, print, without"
     ):
-        macro_types.groups(KINDS[:3], LABELS[:3], unseen=["video_replay"])
+        attack_types.groups(KINDS[:3], LABELS[:3], unseen=["video_replay"])
     with pytest.raises(InputError, match="attack types cube have no macro type"):
-        macro_types.groups(KINDS, LABELS, unseen=["cube"])
+        attack_types.groups(KINDS, LABELS, unseen=["cube"])
 
 
 def test_an_episode_has_one_query_type_and_the_others_as_support(prepared):  # noqa: F811
@@ -107,7 +109,7 @@ def siw_m():
     """Videos of the thirteen types and live, each of another person."""
     return [
         video("siw_m", f"{kind}_{i}.mov", kind, "train", f"{kind}_{i}", number=str(i))
-        for kind in ("live", *macro_types.SIW_M_TYPES)
+        for kind in ("live", *attack_types.SIW_M_TYPES)
         for i in range(5)
     ]
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from nasfas_jax.data import protocols, sources, standins
+from nasfas_jax.data import protocols
+from nasfas_jax.data.datasets import sources
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import standins
 
 REPLAY = "replay_attack"
 OWN = [name for name in protocols.names(REPLAY) if name.startswith(REPLAY)]

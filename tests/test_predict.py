@@ -11,7 +11,7 @@ import pytest
 
 from nasfas_jax import commands
 from nasfas_jax.commands import annotate, predict, train
-from nasfas_jax.data import faces
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]

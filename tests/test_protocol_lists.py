@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import pytest
 
+from nasfas_jax.data.datasets.sources import VideoSource
 from nasfas_jax.data.protocols import Lists, cuts
-from nasfas_jax.data.sources import VideoSource
 from nasfas_jax.errors import InputError
 
 

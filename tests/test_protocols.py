@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from nasfas_jax.data import protocols, sources
-from nasfas_jax.data.macro_types import MACRO_TYPES
+from nasfas_jax.attack_types import MACRO_TYPES
+from nasfas_jax.data import protocols
+from nasfas_jax.data.datasets import sources
 from nasfas_jax.errors import InputError
 
 EXPECTED = (

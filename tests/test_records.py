@@ -9,7 +9,7 @@ import pytest
 
 from nasfas_jax import commands, files, runtime
 from nasfas_jax.commands import evaluate, records, report
-from nasfas_jax.data.provenance import Provenance
+from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]

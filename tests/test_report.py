@@ -13,8 +13,8 @@ import pytest
 
 from nasfas_jax.commands import demo
 from nasfas_jax.commands.report import _stills
-from nasfas_jax.data import prepared
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.loading import prepared
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, meta_figures, page
 from nasfas_jax.report.picture import operation_colour

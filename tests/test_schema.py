@@ -16,8 +16,9 @@ import pytest
 
 from nasfas_jax import commands, limits, nets, runtime
 from nasfas_jax.commands import fields, schema, systems
-from nasfas_jax.data import pipeline, sampling
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.preparation import sampling
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
     instrument,

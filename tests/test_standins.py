@@ -9,21 +9,16 @@ import h5py
 import numpy as np
 import pytest
 
-from nasfas_jax import commands, evaluation
-from nasfas_jax.data import (
-    datasets,
-    faces,
-    prepare,
-    protocols,
-    select,
-    sources,
-    standins,
-    synthetic,
-    video,
-)
-from nasfas_jax.data.recipe import Recipe
-from nasfas_jax.data.standins import shot
+from nasfas_jax import commands, evaluation, synthetic
+from nasfas_jax.data import datasets, protocols
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.loading import select
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import standins
+from nasfas_jax.synthetic.standins import shot
 
 ROOT = pathlib.Path(__file__).parents[1]
 NINE = tuple(standins.LAYOUTS)

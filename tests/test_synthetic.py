@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax import files
-from nasfas_jax.data import synthetic
-from nasfas_jax.data.synthetic import (
+from nasfas_jax import files, synthetic
+from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import (
     attacks,
     dataset,
     disguise,
@@ -25,10 +25,9 @@ from nasfas_jax.data.synthetic import (
     live,
     scene,
 )
-from nasfas_jax.data.synthetic.camera import Camera
-from nasfas_jax.data.synthetic.head import build_head
-from nasfas_jax.data.synthetic.stage import person, set_stage
-from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic.camera import Camera
+from nasfas_jax.synthetic.head import build_head
+from nasfas_jax.synthetic.stage import person, set_stage
 
 TINY = {
     "subjects_per_domain": (1, 0, 0),
@@ -458,7 +457,7 @@ def test_workers_end_when_their_parent_is_killed():
     code = """
 import multiprocessing, os, time
 from concurrent import futures
-from nasfas_jax.data.synthetic import dataset
+from nasfas_jax.synthetic import dataset
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

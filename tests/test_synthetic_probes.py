@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nasfas_jax.data import synthetic
-from nasfas_jax.data.synthetic import probes
+from nasfas_jax import synthetic
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import probes
 
 pytest.importorskip("sklearn")
 SETTINGS = {

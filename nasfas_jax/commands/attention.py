@@ -6,7 +6,7 @@ import numpy as np
 
 from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline
+from nasfas_jax.data.loading import pipeline
 from nasfas_jax.report import meta_figures
 from nasfas_jax.report.picture import Picture
 

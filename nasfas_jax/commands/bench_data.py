@@ -24,12 +24,15 @@ import numpy as np
 import rich
 from rich.table import Table
 
-from nasfas_jax import nets
+from nasfas_jax import nets, synthetic
 from nasfas_jax.commands import systems
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import faces, pipeline, prepare, sources, synthetic, video
-from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.recipe import Recipe
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.datasets.annotations import Annotation
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import faces, prepare
+from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.files import write_json
 
 VGA, HD = (640, 480), (1920, 1080)

@@ -13,16 +13,11 @@ from rich.table import Table
 from nasfas_jax import files, names
 from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import (
-    datasets,
-    prepare,
-    prepared,
-    protocols,
-    recipe,
-    select,
-    sources,
-    video,
-)
+from nasfas_jax.data import datasets, protocols
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.loading import prepared, select
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import prepare, recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 

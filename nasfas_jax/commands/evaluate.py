@@ -9,7 +9,7 @@ import numpy as np
 from nasfas_jax import evaluation, files, nets
 from nasfas_jax.commands import records, train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline, prepared
+from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import InputError
 
 #: Clips of every attack type, and as many live ones, kept for the report's pictures.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import prepared
+from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import whole, write_json
 

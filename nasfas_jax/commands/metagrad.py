@@ -12,7 +12,7 @@ import numpy as np
 from nasfas_jax import files
 from nasfas_jax.commands import search, systems, tables
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline
+from nasfas_jax.data.loading import pipeline
 from nasfas_jax.methods import instrument, subjects
 from nasfas_jax.report import meta_figures
 

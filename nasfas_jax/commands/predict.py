@@ -12,7 +12,9 @@ import numpy as np
 from nasfas_jax import files, names, nets
 from nasfas_jax.commands import annotate, evaluate, train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import extract, faces, pipeline, video
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.media import video
+from nasfas_jax.data.preparation import extract, faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 

@@ -5,10 +5,13 @@ import pathlib
 import shlex
 from collections.abc import Iterator, Sequence
 
+from nasfas_jax import synthetic
 from nasfas_jax.commands import tables
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import beam, datasets, faces, prepare, sources, synthetic
-from nasfas_jax.data.landmarks import LandmarkModel
+from nasfas_jax.data import datasets
+from nasfas_jax.data.datasets import sources
+from nasfas_jax.data.preparation import beam, faces, prepare
+from nasfas_jax.data.preparation.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
 

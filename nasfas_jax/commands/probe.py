@@ -5,11 +5,11 @@ import pathlib
 from rich.console import Console
 from rich.table import Table
 
+from nasfas_jax import synthetic
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import synthetic
-from nasfas_jax.data.synthetic import probes
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
+from nasfas_jax.synthetic import probes
 
 
 def run(run: Run) -> None:

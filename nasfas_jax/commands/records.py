@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from nasfas_jax import files
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data.prepared import Prepared
-from nasfas_jax.data.provenance import Provenance
+from nasfas_jax.data.loading.prepared import Prepared
+from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 
 FILE = "record.json"

@@ -8,8 +8,9 @@ import numpy as np
 from nasfas_jax import evaluation, nets, runtime
 from nasfas_jax.commands import data, evaluate, records
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import prepare, select
-from nasfas_jax.data.prepared import Prepared
+from nasfas_jax.data.loading import select
+from nasfas_jax.data.loading.prepared import Prepared
+from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype

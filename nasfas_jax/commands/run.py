@@ -5,7 +5,9 @@ import pathlib
 from typing import Any
 
 from nasfas_jax import evaluation, files
-from nasfas_jax.data import pipeline, prepared, protocols, recipe, select
+from nasfas_jax.data import protocols
+from nasfas_jax.data.loading import pipeline, prepared, select
+from nasfas_jax.data.preparation import recipe
 from nasfas_jax.errors import InputError
 
 

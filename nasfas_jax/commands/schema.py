@@ -60,9 +60,9 @@ class Field:
 
 
 def _library(name: str) -> Callable[[], limits.Allowed]:
-    """Refers to limits or names of the library, as ``data.pipeline:COLORS``.
+    """Refers to limits or names of the library, as ``data.loading.pipeline:COLORS``.
 
-    After a dot stands a key of what has this name, as in ``data.recipe:LIMITS.frames``.
+    A name after a dot is a key: ``data.preparation.recipe:LIMITS.frames``.
     """
     module, _, path = name.partition(":")
     attribute, _, key = path.partition(".")
@@ -87,9 +87,9 @@ MAP_SIZES = limits.Range(3, 32, whole=True)
 _NETWORKS = _library("commands.systems:NAMES")
 _MODES = _library("bilevel:MODES")
 _ORDERS = _library("methods.meta_nas:ORDERS")
-_BATCH_SIZES = _library("data.pipeline:BATCH_SIZES")
-_FACE_SIZES = _library("data.synthetic.specs:FACE_SIZES")
-_IMAGE_SIZES = _library("data.recipe:LIMITS.image_size")
+_BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
+_FACE_SIZES = _library("synthetic.specs:FACE_SIZES")
+_IMAGE_SIZES = _library("data.preparation.recipe:LIMITS.image_size")
 _EPISODES = Field("meta-learning episodes per step; 1 if absent", COUNT, optional=True)
 
 #: Every field by its section; '' are the fields of the config itself.
@@ -114,25 +114,29 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "dataset": Field("dataset to prepare", _datasets),
         "image_size": Field("side of the face crop, pixels", _IMAGE_SIZES),
         "frames": Field(
-            "K of rank pooling, frames per clip", _library("data.recipe:LIMITS.frames")
+            "K of rank pooling, frames per clip",
+            _library("data.preparation.recipe:LIMITS.frames"),
         ),
         "clips_per_video": Field("clips per video", COUNT),
         "sampling": Field(
-            "rule for the clips of training videos", _library("data.sampling:RULES")
+            "rule for the clips of training videos",
+            _library("data.preparation.sampling:RULES"),
         ),
         "eval_sampling": Field(
             "rule for the clips of development and test videos",
-            _library("data.sampling:RULES"),
+            _library("data.preparation.sampling:RULES"),
         ),
         "margin": Field(
             "side of the crop over the longer side of the face",
-            _library("data.recipe:LIMITS.margin"),
+            _library("data.preparation.recipe:LIMITS.margin"),
         ),
         "align": Field("whether crops are turned until the eyes are level", FLAG),
-        "method": Field("rank pooling method", _library("data.recipe:METHODS")),
+        "method": Field(
+            "rank pooling method", _library("data.preparation.recipe:METHODS")
+        ),
         "peak": Field(
             "largest value of the dynamic image; 0 leaves it as eq. 7 gives it",
-            _library("data.recipe:LIMITS.peak"),
+            _library("data.preparation.recipe:LIMITS.peak"),
         ),
     },
     "synthetic": {
@@ -159,7 +163,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "search": {
         "space": Field("search space", _library("search.spaces:SPACES")),
-        "by": Field("groups that episodes draw from", _library("data.pipeline:BY")),
+        "by": Field(
+            "groups that episodes draw from", _library("data.loading.pipeline:BY")
+        ),
         "steps": Field("search steps", COUNT),
         "alphas_from": Field("first step that updates the alphas", COUNT_OR_NONE),
         "batch_size": Field("clips of each domain or macro type", _BATCH_SIZES),
@@ -207,7 +213,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
         "episodes": _EPISODES,
-        "augment": Field("augmentation recipe", _library("data.augment:RECIPES")),
+        "augment": Field(
+            "augmentation recipe", _library("data.loading.augment:RECIPES")
+        ),
         "learning_rate": Field("highest learning rate", POSITIVE),
         "decay": Field(
             "course of the learning rate", _library("methods.optimizers:DECAYS")
@@ -218,10 +226,14 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train.view": {
         "input": Field(
-            "image that networks are given", _library("data.pipeline:INPUTS")
+            "image that networks are given", _library("data.loading.pipeline:INPUTS")
         ),
-        "color": Field("color space of the image", _library("data.pipeline:COLORS")),
-        "target": Field("map to be predicted", _library("data.pipeline:TARGETS")),
+        "color": Field(
+            "color space of the image", _library("data.loading.pipeline:COLORS")
+        ),
+        "target": Field(
+            "map to be predicted", _library("data.loading.pipeline:TARGETS")
+        ),
     },
     "meta": {
         "inner_learning_rate": Field("inner rate of RFMeta and MLDG", NOT_NEGATIVE),
@@ -477,7 +489,7 @@ def _data_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
                 "config.synthetic.frames: expected config.data.frames or more, "
                 f"{least} for a clip, got {frames}."
             )
-    from nasfas_jax.data.synthetic import DOMAINS
+    from nasfas_jax.synthetic import DOMAINS
 
     targets = {"target_domain": [settings["target_domain"]]}
     targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())

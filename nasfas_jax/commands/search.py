@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import optax
 
-from nasfas_jax import files, report, runtime
+from nasfas_jax import attack_types, files, report, runtime
 from nasfas_jax.commands import records, train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import macro_types, pipeline, prepared, provenance
+from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import meta_nas, optimizers
 from nasfas_jax.search import genotype, spaces, supernet
 
@@ -113,7 +113,7 @@ def unseen(run: Run, data: prepared.Prepared) -> list[str]:
 def _left_out(parted: dict) -> str:
     if parted["by"] == "domain" or not parted["unseen"]:
         return ""
-    kinds = macro_types.macro_types(parted["unseen"])
+    kinds = attack_types.macro_types(parted["unseen"])
     return (
         f"; without {', '.join(kinds)}, since {', '.join(parted['unseen'])} is tested"
         " and not learned"

@@ -8,7 +8,7 @@ import numpy as np
 from nasfas_jax import evaluation, files, runtime
 from nasfas_jax.commands import attention, evaluate, prepare, systems, tables, train
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import recipe
+from nasfas_jax.data.preparation import recipe
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 

@@ -1,9 +1,9 @@
 """``nasfas synthesize``: a synthetic dataset on disk in a real one's layout."""
 
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import standins
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
+from nasfas_jax.synthetic import standins
 
 
 def run(run: Run) -> None:

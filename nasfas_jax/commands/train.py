@@ -13,7 +13,7 @@ import numpy as np
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.commands import hand_crafted, records, systems
 from nasfas_jax.commands.run import Run
-from nasfas_jax.data import pipeline, prepared, provenance
+from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import supervised
 

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from nasfas_jax import names
-from nasfas_jax.data.annotations import Annotation
-from nasfas_jax.data.video import PICTURES, VIDEOS
+from nasfas_jax.data.datasets.annotations import Annotation
+from nasfas_jax.data.media.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")

@@ -2,8 +2,7 @@
 
 import pathlib
 
-from nasfas_jax.data import annotations
-from nasfas_jax.data.datasets import base
+from nasfas_jax.data.datasets import annotations, base
 
 PATTERN = r"(?P<folder>train|test)_release/(?P<subject>\d+)/(?P<file>[1-8]|HR_[1-4])"
 KINDS = {

@@ -3,8 +3,7 @@
 import pathlib
 import re
 
-from nasfas_jax.data import annotations
-from nasfas_jax.data.datasets import base
+from nasfas_jax.data.datasets import annotations, base
 from nasfas_jax.errors import InputError
 
 PATTERN = (

@@ -2,8 +2,7 @@
 
 import pathlib
 
-from nasfas_jax.data import annotations
-from nasfas_jax.data.datasets import base
+from nasfas_jax.data.datasets import annotations, base
 
 # Phone_Session_User_File.
 PATTERN = (

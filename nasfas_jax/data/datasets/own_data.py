@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 
 from nasfas_jax.data.datasets import base
-from nasfas_jax.data.video import PICTURES, VIDEOS
+from nasfas_jax.data.media.video import PICTURES, VIDEOS
 from nasfas_jax.errors import InputError
 
 SUFFIXES = VIDEOS | PICTURES
@@ -30,7 +30,7 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
     differ only in letter case, white space or Unicode form are one (`base.identity`).
 
     Folders of `SPLIT_FOLDERS` above `live/` and `spoof/` give the splits; without them
-    `base.split_by_subject` does. Depth maps (`data.maps`) may lie beside the files and
+    `base.split_by_subject` does. Depth maps (`preparation.maps`) may lie beside the files and
     are not listed. Every other file is, with a `problem` where it is not used.
 
     Raises:

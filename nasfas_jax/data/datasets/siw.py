@@ -2,8 +2,7 @@
 
 import pathlib
 
-from nasfas_jax.data import annotations
-from nasfas_jax.data.datasets import base
+from nasfas_jax.data.datasets import annotations, base
 
 # Subject-Sensor-Type-Medium-Session, written with '_' on the project's page; some names
 # go on after it ('001-2-3-1-2.m.mov').

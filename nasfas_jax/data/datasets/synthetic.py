@@ -1,13 +1,13 @@
-"""Rendered heads and their recaptures, as `data.synthetic` writes them."""
+"""Rendered heads and their recaptures, as `synthetic` writes them."""
 
 import json
 import pathlib
 import zipfile
 
-from nasfas_jax.data import synthetic
-from nasfas_jax.data.annotations import Annotation
+from nasfas_jax import synthetic
 from nasfas_jax.data.datasets import base
-from nasfas_jax.data.video import VideoError
+from nasfas_jax.data.datasets.annotations import Annotation
+from nasfas_jax.data.media.video import VideoError
 from nasfas_jax.errors import InputError
 
 

@@ -2,9 +2,8 @@
 
 import pathlib
 
-from nasfas_jax.data import annotations
-from nasfas_jax.data.datasets import base
-from nasfas_jax.data.video import HDF5
+from nasfas_jax.data.datasets import annotations, base
+from nasfas_jax.data.media.video import HDF5
 
 # Client_Session_Shot, zeros before the numbers or not.
 PATTERN = r"(?:.*/)?(?P<client>\d\d?)_0?(?P<session>[123])_0?(?P<shot>[1-5])"

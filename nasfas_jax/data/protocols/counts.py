@@ -6,7 +6,7 @@ pairs are alternatives.  Not here: Idiap's two extra protocols of OULU-NPU, whos
 sessions are unknown, and STDN's list of SiW-M.
 """
 
-from nasfas_jax.data.macro_types import SIW_M_TYPES
+from nasfas_jax.attack_types import SIW_M_TYPES
 
 Pair = tuple[int, int]  # live, spoof
 Counts = dict[str, tuple[Pair, ...]]

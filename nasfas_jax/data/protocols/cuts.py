@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from nasfas_jax.data.datasets.base import name_hash
-from nasfas_jax.data.sources import VideoSource
+from nasfas_jax.data.datasets.sources import VideoSource
 
 #: Dataset to (share of all subjects held out for test, share for development); a test
 #: share of 0 keeps the official test part and cuts development from official training.

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from nasfas_jax.data.datasets import REGISTRY
+from nasfas_jax.data.datasets.sources import SPLITS as PARTS
+from nasfas_jax.data.datasets.sources import VideoSource
 from nasfas_jax.data.protocols.counts import OFFICIAL, Pair
-from nasfas_jax.data.sources import SPLITS as PARTS
-from nasfas_jax.data.sources import VideoSource
 from nasfas_jax.errors import InputError, some
 
 # Real and attack are taken for swapped where both are nearer to the other's count.

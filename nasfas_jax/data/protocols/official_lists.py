@@ -16,9 +16,9 @@ import pathlib
 import re
 from collections.abc import Callable, Sequence
 
+from nasfas_jax.data.datasets.sources import VideoSource
+from nasfas_jax.data.media.video import VIDEOS
 from nasfas_jax.data.protocols.lists import PARTS, Lists
-from nasfas_jax.data.sources import VideoSource
-from nasfas_jax.data.video import VIDEOS
 from nasfas_jax.errors import InputError
 
 

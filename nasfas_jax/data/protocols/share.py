@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from nasfas_jax.data.datasets.sources import VideoSource
 from nasfas_jax.data.protocols import cuts, official_lists
 from nasfas_jax.data.protocols.lists import PARTS, Lists
-from nasfas_jax.data.sources import VideoSource
 from nasfas_jax.errors import InputError
 
 SPOOF = "spoof."

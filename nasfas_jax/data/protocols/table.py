@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping
 
-from nasfas_jax.data.macro_types import SIW_M_TYPES
+from nasfas_jax.attack_types import SIW_M_TYPES
+from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.protocols import cuts
 from nasfas_jax.data.protocols.counts import WHOLE, ocim_name
 from nasfas_jax.data.protocols.share import Protocol, Share
-from nasfas_jax.data.sources import SPLITS
 
 TRAIN, DEV, TEST = (SPLITS[:1], SPLITS[1:2], SPLITS[2:])
 

@@ -1,0 +1,1 @@
+"""From records to batches: prepared folders, protocols' splits, episodes, augmentation."""

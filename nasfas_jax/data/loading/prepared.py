@@ -1,0 +1,145 @@
+"""Opening a prepared folder: tables without decoding, records by random access."""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from nasfas_jax.data.datasets.sources import SPLITS
+from nasfas_jax.data.preparation import builder, recipe
+from nasfas_jax.data.preparation.prepare import CLIPS
+from nasfas_jax.data.protocols import Lists
+from nasfas_jax.errors import InputError
+
+# Arrays asked for are kept decoded where a split's fit in this many bytes.
+CACHE_BYTES = 2**30
+
+
+class Split:
+    """Clips of one split.
+
+    Attributes:
+      table: column name to array [n]: clip, video, subject, domain, attack_type, split
+        (texts), label and frame (int32); row i describes record i.
+      source: random access to whole records, decoded on access.
+    """
+
+    def __init__(self, table: dict[str, np.ndarray], source):
+        self.table = table
+        self.source = source
+        self._cache: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.table["clip"])
+
+    def rows(self, domains: Sequence[str] | None = None) -> np.ndarray:
+        """Indices of the clips in these domains; of all clips if None."""
+        if domains is None:
+            return np.arange(len(self))
+        return np.flatnonzero(np.isin(self.table["domain"], list(domains)))
+
+    def load(self, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Stacked arrays [len(rows), ...] uint8 of the named images and maps.
+
+        The first call decodes the whole split and keeps the named arrays in memory if
+        they fit in `CACHE_BYTES`; else every call decodes its records.
+        """
+        missing = [name for name in names if name not in self._cache]
+        if missing and len(self):
+            first = self.source[0]
+            size = sum(first[name].nbytes for name in names) * len(self)
+            if size > CACHE_BYTES:
+                return self._decode(rows, names)
+            self._cache |= self._decode(range(len(self)), missing)
+        return {name: self._cache[name][rows] for name in names}
+
+    def _decode(self, rows, names) -> dict[str, np.ndarray]:
+        """Decode into arrays made beforehand, so that only they are held."""
+        arrays = {}
+        for i, row in enumerate(rows):
+            record = self.source[int(row)]
+            for name in names:
+                if not i:
+                    arrays[name] = np.empty((len(rows), *record[name].shape), np.uint8)
+                arrays[name][i] = record[name]
+        return arrays
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset, as its own splits or a protocol divide it.
+
+    Attributes:
+      data_dir: the folder, or the folder of several prepared datasets.
+      dataset: name of the dataset or of the protocol.
+      recipe: how its videos were prepared.
+      splits: train, development and test; some may be empty.
+      digest: SHA-256 of the packed records, as hexadecimal digits.
+      lists: the protocol's lists; None without a protocol.
+    """
+
+    data_dir: pathlib.Path
+    dataset: str
+    recipe: recipe.Recipe
+    splits: dict[str, Split]
+    digest: str = ""
+    lists: Lists | None = None
+
+    @property
+    def domains(self) -> list[str]:
+        """All domains, sorted."""
+        columns = [split.table["domain"] for split in self.splits.values()]
+        return sorted({str(name) for column in columns for name in column})
+
+
+def open_dataset(data_dir: str | pathlib.Path, **expected) -> Prepared:
+    """Open what `prepare` made; no record is decoded.
+
+    Args:
+      data_dir: the prepared folder.
+      **expected: fields of the recipe that must have these values, as
+        `image_size=128`.
+
+    Raises:
+      InputError: nothing prepared there, or prepared with another recipe; the message
+        names the fields that differ.
+    """
+    data_dir = pathlib.Path(data_dir)
+    about = recipe.read(data_dir)
+    recipe.require_same(about["recipe"], expected, data_dir)
+    tables = _read_tables(data_dir)
+    packed = tfds.builder_from_directory(str(data_dir / about["records"]))
+    records: Any = packed.as_data_source()  # by split; TFDS gives no useful type
+    splits = {}
+    for name in SPLITS:
+        table, source = tables[name], records.get(name, ())
+        if len(source) != len(table["clip"]):
+            raise InputError(
+                f"{data_dir / CLIPS} lists {len(table['clip'])} clips in '{name}', but"
+                f" {len(source)} records are there. Delete {data_dir / recipe.FILE} and"
+                " run 'nasfas prepare' again."
+            )
+        splits[name] = Split(table, source)
+    return Prepared(
+        data_dir, about["dataset"], about["recipe"], splits, about["digest"]
+    )
+
+
+def _read_tables(data_dir: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
+    with (data_dir / CLIPS).open(newline="") as file:
+        clips = list(csv.DictReader(file))
+    tables = {}
+    for name in SPLITS:
+        part = [clip for clip in clips if clip["split"] == name]
+        tables[name] = {
+            column: np.array([clip[column] for clip in part], dtype=str)
+            for column in builder.TEXTS
+        } | {
+            column: np.array([clip[column] for clip in part], dtype=np.int32)
+            for column in builder.NUMBERS
+        }
+    return tables

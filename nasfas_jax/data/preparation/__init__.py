@@ -1,0 +1,1 @@
+"""From video files to records: sampling, faces, rank pooling, label maps, packing."""

@@ -1,0 +1,176 @@
+"""A camera: lens, sensor under a Bayer mosaic, noise, colour, tone, sharpening."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import cv2
+import numpy as np
+
+from nasfas_jax.synthetic.fields import Array
+
+FILL = 0.85  # of a sensor pixel that gathers light, along each side
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """One device with its processing.
+
+    Attributes:
+      psf: deviation of the lens's blur, sensor pixels.
+      vignette: light lost in the corners, share.
+      target: mean green level that exposure aims at, linear.
+      shot, read: noise: variance a unit of signal, and deviation in the dark.
+      balance: remaining colour cast after white balance, RGB gains.
+      saturation: of colours, 1 is neutral.
+      gamma: exponent of the tone curve, 2.2 is usual.
+      contrast: weight of an S curve, 0 to 1.
+      sharpen: weight of unsharp masking.
+      smooth: deviation of the denoiser's blur, pixels; 0 is none.
+    """
+
+    psf: float
+    vignette: float
+    target: float
+    shot: float
+    read: float
+    balance: tuple[float, float, float]
+    saturation: float
+    gamma: float
+    contrast: float
+    sharpen: float
+    smooth: float
+
+    def lens(self, radiance: Array) -> Array:
+        """The radiance [H, W, 3] as the lens spreads it over the sensor."""
+        return cv2.GaussianBlur(radiance, (0, 0), self.psf)
+
+    def passes(self, frequency: float, defocus: float = 0.0) -> float:
+        """Contrast left of a pattern of so many cycles a pixel: lens, then aperture.
+
+        The pattern is then *sampled*: above half a cycle it aliases, for red and blue,
+        which have every second pixel, above a quarter.
+        """
+        blur = np.hypot(self.psf, defocus)
+        lens = np.exp(-2 * (np.pi * blur * frequency) ** 2)
+        return float(lens * np.sinc(FILL * frequency))
+
+    def exposure(self, optical: Array) -> float:
+        """The gain that brings the middle of the picture to the target."""
+        height, width = optical.shape[:2]
+        rows = slice(height // 5, height - height // 5)
+        middle = optical[rows, width // 4 : width - width // 4]
+        return self.target / max(1e-4, float(middle.mean()))
+
+    def develop(self, optical: Array, gain: float, rng: np.random.Generator) -> Array:
+        """What the camera makes of the light on its sensor.
+
+        Args:
+          optical: linear RGB [H, W, 3] behind the lens; H and W even.
+          gain: exposure.
+          rng: for the noise.
+
+        Returns:
+          uint8 RGB [H, W, 3].
+        """
+        height, width = optical.shape[:2]
+        shade = _vignette(height, width, self.vignette) * np.float32(gain)
+        mosaic = np.empty((height, width), np.float32)
+        mosaic[0::2, 0::2] = optical[0::2, 0::2, 0]
+        mosaic[0::2, 1::2] = optical[0::2, 1::2, 1]
+        mosaic[1::2, 0::2] = optical[1::2, 0::2, 1]
+        mosaic[1::2, 1::2] = optical[1::2, 1::2, 2]
+        mosaic *= shade
+        noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
+        mosaic += noise * np.sqrt(np.float32(self.shot) * mosaic + self.read**2)
+        counts = np.clip(mosaic * 65535, 0, 65535).astype(np.uint16)
+        colour = cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
+        return self._process(colour.astype(np.float32))
+
+    def _process(self, colour: Array) -> Array:
+        """Colour matrix, tone curve, denoising and sharpening; uint8 [H, W, 3]."""
+        luma = np.array([0.25, 0.6, 0.15])
+        matrix = self.saturation * np.eye(3) + (1 - self.saturation) * luma[None, :]
+        matrix = matrix * np.array(self.balance)[None, :] / 16.0
+        level = np.clip(cv2.transform(colour, matrix), 0, 4095).astype(np.uint16)
+        picture = _tone(self.gamma, self.contrast).take(level)
+        if self.smooth:
+            picture = cv2.GaussianBlur(picture, (0, 0), self.smooth)
+        if self.sharpen:
+            soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+            picture = cv2.addWeighted(picture, 1 + self.sharpen, soft, -self.sharpen, 0)
+        return picture
+
+
+def _vignette(height: int, width: int, strength: float) -> Array:
+    """Light share [H, W] of a lens that loses `strength` in the corners."""
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    return 1 - np.float32(strength) * (x * x + y * y) / 2
+
+
+@functools.cache
+def _tone(gamma: float, contrast: float) -> Array:
+    """Tone curve: uint8 for 4096 linear levels."""
+    linear = np.arange(4096) / 4095
+    curve = linear ** (1 / gamma)
+    curve = curve + contrast * (curve * curve * (3 - 2 * curve) - curve)
+    return np.round(255 * curve).astype(np.uint8)
+
+
+def linear(picture: Array) -> Array:
+    """Linear light [H, W, 3] float32 that an sRGB-like uint8 picture stands for."""
+    table = (np.arange(256) / 255.0) ** 2.2
+    return table.astype(np.float32).take(picture)
+
+
+def vary(camera: Camera, rng: np.random.Generator) -> Camera:
+    """The same camera on another day: exposure, focus, balance and ISO speed vary.
+
+    The ISO speed spreads the noise fourfold, and with it the size of the encoded file,
+    which then says little of what was filmed.
+    """
+    cast = np.exp(rng.normal(0, 0.025, 3))
+    balance = tuple(float(a * b) for a, b in zip(camera.balance, cast, strict=True))
+    speed = float(np.exp(rng.uniform(-1.1, 0.4)))
+    return dataclasses.replace(
+        camera,
+        psf=camera.psf * float(rng.uniform(0.9, 1.2)),
+        target=camera.target * float(np.exp(rng.normal(0, 0.12))),
+        shot=camera.shot * speed**2,
+        read=camera.read * speed,
+        balance=balance,
+    )
+
+
+def attackers_camera(rng: np.random.Generator, style: dict) -> Camera:
+    """The device that takes the source picture, at random.
+
+    Args:
+      rng: the attacker's generator.
+      style: ranges `psf`, `saturation`, `contrast`, `sharpen` and `warmth` (of what its
+        white balance leaves): a soft webcam or a crisp camera.
+    """
+    cast = np.exp(rng.normal(0, 0.03, 3))
+    warm = rng.uniform(*style["warmth"])
+    balance = cast * np.exp(np.array([warm, 0, -warm]))
+    return Camera(
+        psf=float(rng.uniform(*style["psf"])),
+        vignette=float(rng.uniform(0, 0.2)),
+        target=float(rng.uniform(0.19, 0.28)),
+        shot=float(rng.uniform(0.0002, 0.0006)),
+        read=float(rng.uniform(0.001, 0.003)),
+        balance=tuple(float(g) for g in balance),  # pyright: ignore[reportArgumentType]
+        saturation=float(rng.uniform(*style["saturation"])),
+        gamma=float(rng.uniform(2.0, 2.4)),
+        contrast=float(rng.uniform(*style["contrast"])),
+        sharpen=float(rng.uniform(*style["sharpen"])),
+        smooth=0.0,
+    )
+
+
+def jpeg(picture: Array, quality: int) -> Array:
+    """A picture [H, W, 3] through JPEG."""
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))

@@ -1,0 +1,372 @@
+"""What an attacker wears, paints or glues on a head: masks, makeup, pieces of paper.
+
+`WORN` and `PAINTED` are the attacks as data: where a material or a pigment lies, what it
+does to light, and how much of the living face still moves under it. The head below, its
+light and its camera are those of a live clip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from nasfas_jax.synthetic import parts
+from nasfas_jax.synthetic.attacks import draw_printer, ink, printed
+from nasfas_jax.synthetic.fields import Array, Chart, fractal
+from nasfas_jax.synthetic.head import Head, cavities, draw_eyes, normals_of, skin
+from nasfas_jax.synthetic.identity import draw_identity, skin_colour
+from nasfas_jax.synthetic.scene import Behaviour
+
+Range = tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Worn:
+    """A material on a part of the head. Ranges are drawn from.
+
+    Attributes:
+      part: which, of `parts.PARTS`.
+      picture: what is on it: the wearer's "face" as moulded and painted, the same
+        "print"ed on paper, one "plain" colour, joke eyeballs ("pupils"), or "none".
+      gloss, shine, wrap: of the material, as in `Head`; paper and plaster are dull,
+        plastic shines, silicone scatters light inside.
+      lift: how far it stands off the skin, head units.
+      smooth: width of the hollows it bridges, head units.
+      crease: side of the flat facets into which it folds, head units; 0 bends freely.
+      clear: share of the light that passes through it.
+      eyes: "live" where they are free or behind holes, else "painted".
+      flex: share of the expression that moves it.
+    """
+
+    part: str
+    picture: str
+    gloss: Range
+    shine: int
+    wrap: float
+    lift: Range
+    smooth: Range
+    crease: float = 0.0
+    clear: float = 0.0
+    eyes: str = "live"
+    flex: float = 0.0
+
+
+_RUBBER = ((0.03, 0.08), 16, 0.05, (0.04, 0.07), (0.03, 0.06))
+_PAPER = ((0.01, 0.04), 8, 0.02, (0.03, 0.06))
+
+WORN = {
+    "upper": Worn("upper", "face", *_RUBBER, flex=1.0),
+    "lower": Worn("lower", "face", *_RUBBER),
+    "silicone": Worn(
+        "face",
+        "face",
+        gloss=(0.06, 0.12),
+        shine=16,
+        wrap=0.14,
+        lift=(0.03, 0.06),
+        smooth=(0.02, 0.04),
+        flex=0.45,
+    ),
+    "transparent": Worn(
+        "face",
+        "face",
+        gloss=(0.12, 0.22),
+        shine=32,
+        wrap=0.1,
+        lift=(0.05, 0.08),
+        smooth=(0.05, 0.09),
+        clear=0.72,
+    ),
+    "holes": Worn("face", "print", *_PAPER, smooth=(0.06, 0.12), crease=0.42),
+    "whole": Worn(
+        "whole", "print", *_PAPER, smooth=(0.06, 0.12), crease=0.3, eyes="painted"
+    ),
+    "plastic": Worn(
+        "head",
+        "plain",
+        gloss=(0.08, 0.16),
+        shine=32,
+        wrap=0.03,
+        lift=(0.0, 0.02),
+        smooth=(0.03, 0.06),
+        eyes="painted",
+    ),
+    "resin": Worn(
+        "head",
+        "face",
+        gloss=(0.015, 0.06),
+        shine=16,
+        wrap=0.05,
+        lift=(0.0, 0.02),
+        smooth=(0.03, 0.05),
+        eyes="painted",
+    ),
+    "funny_eye": Worn(
+        "eyeballs",
+        "pupils",
+        gloss=(0.05, 0.15),
+        shine=32,
+        wrap=0.02,
+        lift=(0.14, 0.2),
+        smooth=(0.2, 0.2),
+        eyes="painted",
+        flex=1.0,
+    ),
+    "paper_glasses": Worn("frames", "plain", *_PAPER, smooth=(0.25, 0.25), flex=1.0),
+    "eyes": Worn(
+        "eye strip", "print", *_PAPER, smooth=(0.2, 0.3), eyes="painted", flex=1.0
+    ),
+    "mouth": Worn("mouth strip", "print", *_PAPER, smooth=(0.2, 0.3)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pigment:
+    """Paint on living skin.
+
+    Attributes:
+      zone: where, of `parts.ZONES`.
+      colours: linear RGB reflectances, of which one is drawn; () is the skin's own
+        colour, evened.
+      cover: range of opacity.
+      gloss: of the skin under it, share: powder dulls, lipstick shines.
+    """
+
+    zone: str
+    colours: tuple
+    cover: Range
+    gloss: float = 1.0
+
+
+_DARK = ((0.02, 0.015, 0.015), (0.05, 0.03, 0.02))
+_LIPSTICKS = ((0.45, 0.03, 0.05), (0.30, 0.02, 0.09), (0.55, 0.15, 0.15))
+_SHADOWS = ((0.05, 0.04, 0.10), (0.20, 0.08, 0.05), (0.05, 0.12, 0.18))
+_PAINTS = (
+    (0.02, 0.02, 0.02),
+    (0.75, 0.74, 0.70),
+    (0.55, 0.04, 0.04),
+    (0.04, 0.10, 0.45),
+    (0.06, 0.30, 0.08),
+    (0.70, 0.50, 0.04),
+)
+_BASE = Pigment("face", (), (0.35, 0.7), gloss=0.45)
+
+PAINTED = {
+    "cosmetic": (
+        _BASE,
+        Pigment("lips", _LIPSTICKS, (0.6, 0.9), gloss=2.0),
+        Pigment("lids", _SHADOWS, (0.35, 0.75)),
+        Pigment("cheeks", ((0.60, 0.16, 0.15),), (0.2, 0.45)),
+        Pigment("brows", _DARK, (0.3, 0.7)),
+    ),
+    "impersonation": (
+        Pigment("hollows", ((0.10, 0.05, 0.03),), (0.25, 0.5), gloss=0.4),
+        Pigment("ridges", ((0.80, 0.68, 0.58),), (0.2, 0.45)),
+        Pigment("lines", _DARK, (0.15, 0.4)),
+    ),
+    "paint": (
+        Pigment("patches", _PAINTS, (0.75, 0.95), gloss=1.3),
+        Pigment("patches", _PAINTS, (0.75, 0.95), gloss=1.3),
+        Pigment("bands", _PAINTS, (0.6, 0.95)),
+    ),
+    "beard": (
+        _BASE,
+        Pigment("jaw", _DARK, (0.6, 0.85), gloss=0.4),
+        Pigment("brows", _DARK, (0.7, 0.95)),
+        Pigment("lines", _DARK, (0.3, 0.6)),
+        Pigment("lids", _DARK, (0.2, 0.5)),
+    ),
+}
+
+
+PRINTER = {  # of what is cut out and worn
+    "pitch": (1.2, 1.9),
+    "gain": (0.85, 1.15),
+    "key": (0.7, 0.95),
+    "white": (-0.05, 0.08),
+    "gloss": (0.0, 0.0),  # `Worn` has it
+}
+
+
+def put_on(
+    way: str, head: Head, behaviour: Behaviour, rng: np.random.Generator
+) -> tuple[Head, Behaviour]:
+    """The head and its behaviour under an attack on it.
+
+    Args:
+      way: key of `WORN` or `PAINTED`.
+      head: the live one.
+      behaviour: as if live.
+      rng: for what is drawn.
+    """
+    if way in PAINTED:
+        return paint(head, way, rng), behaviour
+    worn = WORN[way]
+    behaviour = behaviour.stiffen(worn.flex)
+    if worn.eyes == "painted":
+        behaviour = behaviour.stare()
+    return wear(head, worn, rng), behaviour
+
+
+def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
+    """The head with a material over a part of it."""
+    chart = head.chart
+    part = parts.PARTS[worn.part](head.who, chart, rng) * head.cover
+    part = part.astype(np.float32)
+    albedo = _picture(head, worn, part, rng)
+    edge = np.clip(1 - np.abs(part - 0.5) * 2.2, 0, 1)[..., None]
+    albedo = albedo * (1 - 0.5 * edge * (1 - np.float32(worn.clear)))
+    solid = part * np.float32(1 - worn.clear)
+    height = _relief(head, worn, part, rng)
+    gloss = np.float32(rng.uniform(*worn.gloss))
+    mixed = head.albedo + solid[..., None] * (albedo - head.albedo)
+    over = np.dstack([albedo * solid[..., None], solid])
+    wrap = head.wrap + float(solid.max() > 0) * _share(part, head) * (
+        worn.wrap - head.wrap
+    )
+    return dataclasses.replace(
+        head,
+        height=height,
+        normals=normals_of(height, chart.density),
+        albedo=mixed.astype(np.float32),
+        gloss=(head.gloss + part * (gloss - head.gloss)).astype(np.float32),
+        cavity=cavities(chart, height),
+        wrap=wrap.astype(np.float32),
+        over=(over + head.over * (1 - solid[..., None])).astype(np.float32),
+        blood=head.blood * (1 - solid[..., None]),
+        shine=worn.shine if part.mean() > 0.1 else head.shine,
+    )
+
+
+def _share(part: Array, head: Head) -> float:
+    """Share of the head's surface that is covered."""
+    return float(part.sum() / max(1.0, float(head.cover.sum())))
+
+
+def _relief(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> Array:
+    """Heights [H, W] with the worn thing's own where it lies."""
+    chart = head.chart
+    smooth = chart.blur(head.height, rng.uniform(*worn.smooth))
+    if worn.crease:
+        smooth = _facets(chart, smooth, worn.crease)
+    rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
+    lifted = smooth + np.float32(rng.uniform(*worn.lift))
+    lifted = lifted + rough * np.float32(0.002 if worn.shine < 16 else 0.0006)
+    return (head.height + part * (lifted - head.height)).astype(np.float32)
+
+
+def _facets(chart: Chart, height: Array, side: float) -> Array:
+    """The relief [H, W] folded from flat pieces of about `side` head units."""
+    rows, columns = chart.shape
+    cells = max(2, round(side * chart.density))
+    small = (max(2, columns // cells), max(2, rows // cells))
+    coarse = cv2.resize(height, small, interpolation=cv2.INTER_AREA)
+    flat = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return 0.75 * flat + 0.25 * height
+
+
+def _picture(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> Array:
+    """Albedo [H, W, 3] of the worn thing."""
+    who, chart = head.who, head.chart
+    if worn.picture == "pupils":
+        return parts.joke_eyes(who, chart, rng)
+    if worn.picture == "plain":
+        if worn.part != "head":
+            colour = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32)
+            return np.broadcast_to(colour, (*chart.shape, 3))
+        return _doll(head, rng)
+    face = draw_eyes(head, 0.95, (0.0, 0.0)) if worn.eyes == "painted" else head.albedo
+    face = chart.blur(face, rng.uniform(0.015, 0.03))
+    if worn.picture == "print":
+        return _print(head, face, part, rng)
+    tint = skin_colour(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
+    return (0.85 * face + 0.15 * tint).astype(np.float32)
+
+
+def _doll(head: Head, rng: np.random.Generator) -> Array:
+    """A shop-window figure: one colour, painted features, a wig."""
+    who, chart = head.who, head.chart
+    skin_tone = skin_colour(who.melanin * 0.8, 0.15) * np.exp(rng.normal(0, 0.1, 3))
+    face = draw_eyes(head, 0.95, (0.0, 0.0))
+    face = chart.blur(face, 0.012)
+    features = parts.features(who, chart)[..., None]
+    hair = head.over[..., 3:]
+    keep = np.maximum(0.9 * features, hair)
+    return (skin_tone + keep * (face - skin_tone)).astype(np.float32)
+
+
+def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Array:
+    """The face [H, W, 3] as a photo on paper: its light is in it, its colours are ink."""
+    baked = 0.55 + 0.45 * head.normals[..., 2:] * head.cavity[..., None]
+    photo = face * baked
+    mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
+    photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
+    cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
+    printer = draw_printer(rng, PRINTER)
+    # Twice as fine while dots are drawn: they would alias with the chart's own grid.
+    fine = cv2.resize(photo * cast, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    paper = printed(ink(fine, printer), 2.7 * printer.pitch, printer.white, rng)
+    size = head.chart.shape[::-1]
+    return cv2.resize(paper.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
+
+def paint(head: Head, way: str, rng: np.random.Generator) -> Head:
+    """The living head under makeup."""
+    if way == "impersonation":
+        head = _as_another(head, rng)
+    for pigment in PAINTED[way]:
+        head = _apply(head, pigment, rng)
+    return head
+
+
+def _apply(head: Head, pigment: Pigment, rng: np.random.Generator) -> Head:
+    """One pigment on the skin; hair and glasses stay above it."""
+    who, chart = head.who, head.chart
+    zone = parts.ZONES[pigment.zone](who, chart, rng)
+    cover = np.float32(rng.uniform(*pigment.cover)) * zone
+    cover = np.clip(cover * head.cover * (1 - head.over[..., 3]), 0, 1)[..., None]
+    if pigment.colours:
+        colour = np.array(pigment.colours[rng.integers(len(pigment.colours))])
+        colour = colour * np.exp(rng.normal(0, 0.12))
+    else:
+        colour = skin_colour(who.melanin * 0.95, 0.2 + 0.3 * who.blood) * 0.95
+    albedo = head.albedo + cover * (colour.astype(np.float32) - head.albedo)
+    duller = 1 + cover[..., 0] * np.float32(pigment.gloss - 1)
+    return dataclasses.replace(
+        head,
+        albedo=albedo.astype(np.float32),
+        gloss=(head.gloss * duller).astype(np.float32),
+        blood=(head.blood * (1 - cover)).astype(np.float32),
+        wrap=(head.wrap * (1 - 0.4 * float(cover.mean()))).astype(np.float32),
+    )
+
+
+def _as_another(head: Head, rng: np.random.Generator) -> Head:
+    """Another person's skin, brows and lips, painted on the wearer's own relief."""
+    who, other = head.who, draw_identity(rng)
+    step = float(np.clip(other.melanin - who.melanin, -0.3, 0.3))
+    painted = dataclasses.replace(
+        who,
+        seed=other.seed,
+        melanin=who.melanin + step,
+        blood=other.blood,
+        brow_y=other.brow_y,
+        brow_weight=other.brow_weight * 1.3,
+        brow_tilt=other.brow_tilt,
+        lips=other.lips,
+        mouth_width=other.mouth_width,
+        beard=other.beard,
+        moustache=other.moustache,
+        freckles=other.freckles,
+    )
+    albedo, gloss = skin(painted, head.chart, rng)
+    cover = parts.ZONES["face"](who, head.chart, rng)
+    cover = np.float32(rng.uniform(0.65, 0.85)) * cover * (1 - head.over[..., 3])
+    return dataclasses.replace(
+        head,
+        albedo=head.albedo + cover[..., None] * (albedo - head.albedo),
+        gloss=head.gloss + cover * (0.5 * gloss - head.gloss),
+        blood=(head.blood * (1 - cover[..., None])).astype(np.float32),
+    )

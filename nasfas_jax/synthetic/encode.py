@@ -1,0 +1,108 @@
+"""Frames to video files, by the codecs that the OpenCV wheel carries."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from nasfas_jax import files
+from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic.stage import Clip
+
+Array = np.ndarray
+
+TAGS = {  # codec and file ending: the four letters that the container wants
+    ("MJPG", ".avi"): "MJPG",
+    ("MJPG", ".mov"): "jpeg",
+    ("mp4v", ".avi"): "XVID",
+    ("mp4v", ".mov"): "mp4v",
+    ("mp4v", ".mp4"): "mp4v",
+}
+
+
+def write_clip(
+    clip: Clip, path: str | os.PathLike, *, codec: str, quality: int = 90
+) -> pathlib.Path:
+    """Write one clip as a video file, whole or not at all.
+
+    Args:
+      clip: from `render`; its `fps` is the file's.
+      path: the file; .avi, .mov or .mp4 says the container.  Its folder must exist.
+      codec: "MJPG" (.avi, .mov) or "mp4v" (MPEG-4 part 2; .avi, .mov, .mp4).
+      quality: 1 to 100, of Motion-JPEG in .avi only: OpenCV's writers of the other
+        kinds have a fixed one.
+
+    Raises:
+      InputError: no such pair of codec and container, or this OpenCV cannot write it.
+      OSError: the file cannot be written, or the disk is full.
+    """
+    path = pathlib.Path(path)
+    with files.whole(path) as part:
+        encode(part, clip.frames, clip.fps, codec, quality)
+    return path
+
+
+def encode(
+    path: pathlib.Path, frames: Array, fps: float, codec: str, quality: int
+) -> None:
+    """Write RGB frames [T, H, W, 3], uint8, and count them again."""
+    suffix = path.suffix.lower()
+    if (codec, suffix) not in TAGS:
+        raise InputError(
+            f"Cannot write {path} with codec {codec!r}: a synthetic video is one of "
+            f"{', '.join(f'{c} in {s}' for c, s in TAGS)}. Choose another ending or "
+            "codec."
+        )
+    code = cv2.VideoWriter.fourcc(*TAGS[codec, suffix])
+    size = (frames.shape[2], frames.shape[1])
+    own = (codec, suffix) == ("MJPG", ".avi")  # OpenCV's own writer has a quality
+    api = cv2.CAP_OPENCV_MJPEG if own else cv2.CAP_FFMPEG
+    writer = cv2.VideoWriter(str(path), api, code, fps, size)
+    if not writer.isOpened():
+        raise InputError(
+            f"OpenCV {cv2.__version__} cannot open {path} for writing with codec "
+            f"{codec}, which the synthetic set needs. Install the pinned "
+            "opencv-python-headless, and check that the folder can be written to."
+        )
+    if own:
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, float(quality))
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    # VideoWriter reports no failed write: a full disk shows only when reading back.
+    if count_frames(path) != len(frames):
+        raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
+
+
+def quality_for(path: pathlib.Path, clip: Clip, rate: float) -> int:
+    """The quality, 5 to 97, at which Motion-JPEG in .avi comes nearest to a rate.
+
+    Args:
+      path: an .avi file to try with.
+      clip: what is to be written; every fourth frame is tried.
+      rate: bytes a pixel.
+    """
+    frames = clip.frames[::4]
+    low, high = 5, 97
+    while low < high:
+        middle = (low + high) // 2
+        encode(path, frames, clip.fps, "MJPG", middle)
+        if path.stat().st_size < rate * frames[..., 0].size:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def count_frames(path: pathlib.Path) -> int:
+    """Frames that OpenCV decodes from a video file."""
+    reader = cv2.VideoCapture(str(path))
+    count = 0
+    while reader.grab():
+        count += 1
+    reader.release()
+    return count

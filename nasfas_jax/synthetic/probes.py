@@ -1,0 +1,287 @@
+"""What a linear probe can tell of a written set, and from what.
+
+A set is worth training on if nothing but the pictures gives the label away: a probe on
+`making` (size of the file, its container, the way of the face box, black borders) must
+stay near chance. Colour and sharpness (`look`) do tell live from spoof, as recapture
+really changes them, but within the domain whose camera and light they were learnt in.
+
+Needs scikit-learn (the extra `test`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic.dataset import Annotation, read_annotation
+
+Array = np.ndarray
+
+DARK = 16  # a border whose every pixel is below this level is black
+LOOKED_AT = 3  # frames of a video that `look` averages
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A probe's AUC, as a fraction (chance is 0.5), and its standard error over subjects.
+
+    As text it is in percent.
+    """
+
+    auc: float
+    error: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.auc:.1f} ± {100 * self.error:.1f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Features of the videos of a set.
+
+    Attributes:
+      names: of the features.
+      values: float64 [N, F].
+      labels: 1 live, 0 spoof [N].
+      subjects, domains, attack_types: str [N].
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    labels: Array
+    subjects: Array
+    domains: Array
+    attack_types: Array
+
+    def where(self, rows: Array) -> Table:
+        """The rows that a mask or an index picks."""
+        kept = {
+            field.name: getattr(self, field.name)[rows]
+            for field in dataclasses.fields(self)[1:]
+        }
+        return dataclasses.replace(self, **kept)
+
+    def columns(self, *starts: str) -> Table:
+        """The features whose names begin with one of `starts`."""
+        kept = [i for i, name in enumerate(self.names) if name.startswith(starts)]
+        names = tuple(self.names[i] for i in kept)
+        return dataclasses.replace(self, names=names, values=self.values[:, kept])
+
+
+def tabulate(
+    videos: Sequence[pathlib.Path], features: Callable[[Annotation], dict[str, float]]
+) -> Table:
+    """The features of video files of a set.
+
+    Args:
+      videos: as `write_videos` returns them.
+      features: `making` or `look`.
+
+    Raises:
+      InputError: a video's annotation is missing.
+    """
+    notes = [read_annotation(video) for video in videos]
+    rows = [features(note) for note in notes]
+    return Table(
+        tuple(rows[0]),
+        np.array([list(row.values()) for row in rows], float),
+        np.array([note.label for note in notes]),
+        np.array([note.subject for note in notes]),
+        np.array([note.domain for note in notes]),
+        np.array([note.attack_type for note in notes]),
+    )
+
+
+def making(note: Annotation) -> dict[str, float]:
+    """What the making of a file can betray: nothing of it depends on the picture.
+
+    Boxes are in heights of the frame.
+    """
+    reader = cv2.VideoCapture(str(note.path))
+    good, first = reader.read()
+    if not good:
+        raise _damaged(note.path, "holds no frame that can be read")
+    fields = {
+        "frames": reader.get(cv2.CAP_PROP_FRAME_COUNT),
+        "fps": reader.get(cv2.CAP_PROP_FPS),
+        "columns": reader.get(cv2.CAP_PROP_FRAME_WIDTH),
+        "rows": reader.get(cv2.CAP_PROP_FRAME_HEIGHT),
+        "fourcc": reader.get(cv2.CAP_PROP_FOURCC) % 997,
+    }
+    reader.release()
+    fields["seconds"] = fields["frames"] / fields["fps"]
+    fields["size: log bytes"] = float(np.log(note.path.stat().st_size))
+    fields |= {f"border: {k}": v for k, v in _borders(first).items()}
+    return fields | _way(note.boxes / fields["rows"])
+
+
+def _damaged(path: pathlib.Path, came: str) -> InputError:
+    return InputError(
+        f"{path} {came}. Expected a whole video of the synthetic set; delete the file"
+        " and run 'nasfas prepare' again, which renders what is missing."
+    )
+
+
+def _borders(frame: Array) -> dict[str, float]:
+    """Black rows and columns along each edge of a frame."""
+    rows, columns = frame.max((1, 2)) >= DARK, frame.max((0, 2)) >= DARK
+    edges = {
+        "top": rows,
+        "bottom": rows[::-1],
+        "left": columns,
+        "right": columns[::-1],
+    }
+    return {k: float(np.argmax(v) if v.any() else len(v)) for k, v in edges.items()}
+
+
+def _way(boxes: Array) -> dict[str, float]:
+    """Size, place and motion of the face box [T, 4] through the clip."""
+    size = boxes[:, 2:]
+    centre = boxes[:, :2] + size / 2
+    path = np.column_stack([centre, size, size[:, :1] / size[:, 1:]])
+    speed = np.abs(np.diff(path, axis=0)) if len(path) > 1 else 0 * path
+    jerk = np.abs(np.diff(path, 2, axis=0)) if len(path) > 2 else 0 * path
+    table = {}
+    for i, name in enumerate(("x", "y", "width", "height", "aspect")):
+        table[f"box: {name}"] = path[:, i].mean()
+        for kind, values in (("range", path), ("speed", speed), ("jerk", jerk)):
+            spread = np.ptp(values[:, i]) if kind == "range" else values[:, i].mean()
+            table[f"box: {kind} of {name}"] = float(np.log(spread + 1e-5))
+    return table
+
+
+def look(note: Annotation) -> dict[str, float]:
+    """Global statistics of colour and sharpness of the face, as recapture changes them."""
+    frames = _faces(note)
+    rows = [_statistics(face) for face in frames]
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def _faces(note: Annotation) -> list[Array]:
+    """The face boxes of a few frames of a video, uint8 BGR."""
+    wanted = np.linspace(0, len(note.boxes) - 1, LOOKED_AT).astype(int)
+    reader = cv2.VideoCapture(str(note.path))
+    faces = []
+    for number in range(len(note.boxes)):
+        good, frame = reader.read()
+        if not good:
+            raise _damaged(
+                note.path, f"ends after {number} of its {len(note.boxes)} frames"
+            )
+        if number in wanted:
+            x, y, w, h = np.round(note.boxes[number]).astype(int)
+            faces.append(frame[max(y, 0) : y + h, max(x, 0) : x + w])
+    reader.release()
+    return faces
+
+
+def _statistics(face: Array) -> dict[str, float]:
+    """Moments of the colour channels, energies of octaves, noise."""
+    table = {}
+    spaces = {
+        "rgb": face[..., ::-1],
+        "hsv": cv2.cvtColor(face, cv2.COLOR_BGR2HSV),
+        "ycc": cv2.cvtColor(face, cv2.COLOR_BGR2YCrCb),
+    }
+    for space, picture in spaces.items():
+        for letter, channel in zip(space, cv2.split(picture), strict=True):
+            level = channel.astype(np.float32)
+            table[f"colour: mean {space} {letter}"] = level.mean()
+            table[f"colour: deviation {space} {letter}"] = level.std()
+    for letter, channel in zip("ycc", cv2.split(spaces["ycc"]), strict=True):
+        level = channel.astype(np.float32)
+        for octave in range(3):
+            lower = cv2.GaussianBlur(level, (0, 0), 1.0)
+            energy = float(np.log(np.mean((level - lower) ** 2) + 1e-3))
+            table[f"sharpness: {letter}{octave} of {len(table)}"] = energy
+            level = cv2.resize(lower, None, fx=0.5, fy=0.5)
+    return table
+
+
+def within(table: Table, *, folds: int = 5) -> Result:
+    """AUC of a linear probe, cross-validated with no subject in two parts.
+
+    The error is that of the tested videos alone; `chance` says how far learning on a
+    small set makes it scatter.
+
+    Raises:
+      InputError: fewer people than folds.
+    """
+    return _result(table, _held_out_scores(table, folds))
+
+
+def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
+    """What `within` finds where there is nothing: labels shuffled in every subject.
+
+    Its error is the deviation over the draws, by which a result near 0.5 is judged.
+    """
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        labels = table.labels.copy()
+        for subject in np.unique(table.subjects):
+            rows = np.flatnonzero(table.subjects == subject)
+            labels[rows] = rng.permutation(labels[rows])
+        blind = dataclasses.replace(table, labels=labels)
+        found.append(_auc(labels, _held_out_scores(blind, folds)))
+    return Result(float(np.mean(found)), float(np.std(found)))
+
+
+def _held_out_scores(table: Table, folds: int) -> Array:
+    """Scores [N] of every video by a probe that saw no video of its subject."""
+    from sklearn.model_selection import GroupKFold
+
+    people = len(set(table.subjects.tolist()))
+    if people < folds:
+        domains = ", ".join(sorted(set(table.domains.tolist())))
+        raise InputError(
+            f"The videos of {domains} show {people} people. Expected {folds} or more,"
+            f" for a probe in {folds} folds without a person in two; prepare a larger"
+            " set (config.synthetic.subjects_per_domain)."
+        )
+    scores = np.zeros(len(table.labels))
+    for train, test in GroupKFold(folds).split(table.values, groups=table.subjects):
+        model = _fit(table.where(train))
+        scores[test] = model.decision_function(table.values[test])
+    return scores
+
+
+def across(table: Table, domain: str) -> Result:
+    """AUC on one domain of a linear probe learnt on all the others."""
+    held = table.domains == domain
+    model = _fit(table.where(~held))
+    target = table.where(held)
+    return _result(target, model.decision_function(target.values))
+
+
+def _fit(table: Table):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
+    return make_pipeline(StandardScaler(), model).fit(table.values, table.labels)
+
+
+def _result(table: Table, scores: Array, draws: int = 200) -> Result:
+    """AUC and its standard error by drawing subjects anew."""
+    rng = np.random.default_rng(0)
+    rows_of = [np.flatnonzero(table.subjects == s) for s in np.unique(table.subjects)]
+    drawn = []
+    for _ in range(draws):
+        picked = rng.integers(len(rows_of), size=len(rows_of))
+        rows = np.concatenate([rows_of[i] for i in picked])
+        if 0 < table.labels[rows].mean() < 1:
+            drawn.append(_auc(table.labels[rows], scores[rows]))
+    return Result(_auc(table.labels, scores), float(np.std(drawn)))
+
+
+def _auc(labels: Array, scores: Array) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))

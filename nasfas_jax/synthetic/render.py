@@ -1,0 +1,59 @@
+"""Render one video: a live clip, or an attack filmed by the same camera."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nasfas_jax.synthetic import disguise, live, scene
+from nasfas_jax.synthetic.head import build_head
+from nasfas_jax.synthetic.recapture import render_recapture
+from nasfas_jax.synthetic.specs import VideoSpec
+from nasfas_jax.synthetic.stage import (
+    Clip,
+    density,
+    finish,
+    person,
+    set_stage,
+    sit,
+    variant,
+)
+
+
+def render(spec: VideoSpec) -> Clip:
+    """Render one video; a pure function of `spec`."""
+    if spec.attack_type in ("print", "replay"):
+        return render_recapture(spec)
+    return render_head(spec)
+
+
+def render_head(spec: VideoSpec) -> Clip:
+    """A live clip, or one of a head that wears a mask, paint or paper."""
+    stage = set_stage(spec)
+    rng = np.random.default_rng([spec.seed, 3])
+    head = bare = build_head(person(spec), density(float(stage.way.heights.mean())))
+    behaviour = scene.behave(rng, stage.times)
+    if not spec.label:
+        way = variant(spec)
+        head, behaviour = disguise.put_on(way, head, behaviour, rng)
+    sitter = sit(
+        head,
+        stage.domain,
+        stage.size,
+        stage.way,
+        behaviour,
+        rng,
+        bare,
+    )
+    seen = []
+
+    def optical(frame: int):
+        radiance, *found = sitter.film(frame)
+        seen.append(found)
+        return stage.camera.lens(radiance)
+
+    def depth(frame: int, region, mask):
+        grid, hits = seen[frame]
+        return live.depth_map(hits, grid, sitter.track, region, mask)
+
+    pictures = stage.film(optical, spec.frames)
+    return finish(spec, pictures, sitter.points, behaviour.open_, depth)

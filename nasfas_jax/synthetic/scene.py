@@ -1,0 +1,312 @@
+"""The room: its light, its background, the sitter's shoulders, and how people move."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from nasfas_jax.synthetic import geometry
+from nasfas_jax.synthetic.fields import Array, Chart, fractal, step, waves
+from nasfas_jax.synthetic.identity import Identity, skin_colour
+
+
+@dataclasses.dataclass(frozen=True)
+class Light:
+    """A soft key light and the light from all round, linear RGB.
+
+    `direction` is a unit vector from the face to the key light (x right, y down, z to
+    the camera); `back` is what shines on the background.
+    """
+
+    direction: Array
+    key: Array
+    ambient: Array
+    back: Array
+
+
+def colour_of(warmth: float) -> Array:
+    """Linear RGB of a light: 0 is neutral, 1 a bulb, -1 a blue sky; green stays 1."""
+    return np.array([1 + 0.35 * warmth, 1, 1 - 0.4 * warmth], np.float32)
+
+
+def draw_light(rng: np.random.Generator, style: dict) -> Light:
+    """A light as a domain has them.
+
+    Args:
+      rng: the session's generator.
+      style: ranges `azimuth` and `elevation` (degrees), `ambient` (share of light from
+        all round), `warmth`, `back` (brightness of the background).
+    """
+    azimuth = np.deg2rad(rng.uniform(*style["azimuth"]) * rng.choice([-1, 1]))
+    elevation = np.deg2rad(rng.uniform(*style["elevation"]))
+    direction = np.array(
+        [
+            np.sin(azimuth) * np.cos(elevation),
+            -np.sin(elevation),
+            np.cos(azimuth) * np.cos(elevation),
+        ],
+        np.float32,
+    )
+    ambient = np.float32(rng.uniform(*style["ambient"]))
+    tint = colour_of(rng.uniform(*style["warmth"]))
+    fill = colour_of(rng.uniform(*style["warmth"]))
+    back = np.float32(rng.uniform(*style["back"])) * fill
+    return Light(direction, (1 - 0.6 * ambient) * tint, ambient * fill, back)
+
+
+@dataclasses.dataclass(frozen=True)
+class Behaviour:
+    """What a sitter does over a clip: [T] each, and the head's rotation.
+
+    Attributes:
+      rotation: [T, 3, 3].
+      open_: openness of the eyes, 1 open.
+      gaze: [T, 2], right and down.
+      mouth: openness of the mouth, 0 shut.
+      smile: how far the mouth's corners are drawn up, about -1 to 1.
+      brow: how far the brows are raised, about -1 to 1.
+      pulse: blood in the skin beyond its mean, in `identity.skin_colour`'s unit.
+    """
+
+    rotation: Array
+    open_: Array
+    gaze: Array
+    mouth: Array
+    smile: Array
+    brow: Array
+    pulse: Array
+
+    def stiffen(self, flex: float) -> Behaviour:
+        """The same under a mask that lets through a share `flex` of the expression."""
+        return dataclasses.replace(
+            self,
+            mouth=self.mouth * np.float32(flex),
+            smile=self.smile * np.float32(flex),
+            brow=self.brow * np.float32(flex),
+        )
+
+    def stare(self) -> Behaviour:
+        """The same with painted eyes, which neither blink nor wander."""
+        return dataclasses.replace(
+            self, open_=np.full_like(self.open_, 0.95), gaze=0 * self.gaze
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How a face goes through the frame.
+
+    Attributes:
+      heights: of the face box, pixels [T].
+      centres: of the face box, pixels [T, 2].
+      shake: of the room behind, pixels [T, 2]: what the camera's motion makes of it.
+    """
+
+    heights: Array
+    centres: Array
+    shake: Array
+
+    def scaled(self, factor: float) -> Way:
+        """The same for a face of another size."""
+        return dataclasses.replace(self, heights=factor * self.heights)
+
+
+def wander(rng: np.random.Generator, times: Array, height: float, centre: Array) -> Way:
+    """The way of a face box through a clip.
+
+    A head that sways, a hand that holds a print, a tripod or a hand under the camera:
+    all draw from this one law, so that the box's motion tells none from another.
+
+    Args:
+      rng: the generator.
+      times: seconds [T].
+      height: mean height, pixels.
+      centre: mean centre [2].
+    """
+    size = height * 0.018 * np.exp(rng.normal(0, 0.6))
+    path = size * np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
+    zoom = 0.5 * size * waves(rng, times, 0.2, 0.8)
+    held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the rest stand on a tripod
+    return Way(height + zoom, centre + path, held * path)
+
+
+def moved(room: Array, shake: Array) -> Array:
+    """A room [H, W, C] as a camera sees it that has turned by `shake` pixels [2]."""
+    matrix = np.array([[1, 0, shake[0]], [0, 1, shake[1]]])
+    size = room.shape[1::-1]
+    return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
+
+
+def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
+    """Rotations [T, 3, 3] of something held or carried by a person.
+
+    Args:
+      rng: the generator.
+      times: seconds [T].
+      tilt: how far off the camera's axis it is held, beside a head. A plane that faces
+        the camera hardly changes its width when it turns, a head does; a plane that is
+        held askew does too, and its box then moves as a head's.
+    """
+    size = np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4))) * np.array([1.0, 0.6, 0.5])
+    start = np.deg2rad([5.0, 3.5, 2.5]) * rng.standard_normal(3)
+    start[:2] *= tilt
+    angles = [start[i] + size[i] * waves(rng, times, 0.25, 1.1) for i in range(3)]
+    return geometry.rotations(*angles)
+
+
+def behave(rng: np.random.Generator, times: Array) -> Behaviour:
+    """A natural clip: the head turns, eyes blink and wander, the mouth may speak."""
+    rotation = turn(rng, times)
+    mouth = np.zeros(len(times))
+    if rng.random() < 0.5:
+        mouth = np.clip(0.35 + 0.5 * waves(rng, times, 2.0, 4.5), 0, 1)
+    gaze = np.stack([waves(rng, times, 0.2, 0.8) for _ in range(2)], 1)
+    smile, brow = (waves(rng, times, 0.2, 0.7) for _ in range(2))
+    return Behaviour(
+        rotation,
+        blink(rng, times),
+        np.clip(0.4 * gaze, -0.8, 0.8),
+        mouth.astype(np.float32),
+        np.float32(rng.uniform(0.2, 1)) * np.clip(smile, -1, 1),
+        np.float32(rng.uniform(0.1, 0.7)) * np.clip(brow, -1, 1),
+        heartbeat(rng, times),
+    )
+
+
+def blink(rng: np.random.Generator, times: Array) -> Array:
+    """Openness of the eyes [T]; at least one blink, of 0.2 s or so."""
+    end = float(times[-1])
+    open_ = np.full(len(times), rng.uniform(0.85, 1.0))
+    blinks = [rng.uniform(0.15, max(0.2, end - 0.2))]
+    blinks += [rng.uniform(0, end)] if rng.random() < 0.15 * end else []
+    for moment in blinks:
+        span = rng.uniform(0.08, 0.13)
+        lid = np.clip(1.35 - ((times - moment) / span) ** 2, 0, 1)
+        open_ = np.minimum(open_, 1 - lid)
+    return open_.astype(np.float32)
+
+
+def heartbeat(rng: np.random.Generator, times: Array) -> Array:
+    """Blood in the skin beyond its mean [T]: 50 to 110 beats a minute.
+
+    It takes about a hundredth of the green light and a fifth of that of the red, as
+    remote photoplethysmography finds in faces.
+    """
+    phase = 2 * np.pi * (rng.uniform(50, 110) / 60 * times + rng.random())
+    wave = np.sin(phase) + 0.35 * np.sin(2 * phase - 0.8)
+    return (rng.uniform(0.01, 0.03) * wave).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Body:
+    """Neck, shoulders and clothes: premultiplied linear RGB and cover [H, W, 4]."""
+
+    chart: Chart
+    picture: Array
+
+
+def build_body(
+    who: Identity, light: Light, density: float, rng: np.random.Generator
+) -> Body:
+    """The sitter's body, lit, seen from the front."""
+    chart = Chart(-3.6, 0.7, 3.6, 3.4, density)
+    x, y = chart.x, chart.y
+    slim = 0.56 - 0.07 * who.feminine
+    neck_half = slim + 0.12 * step(y, 1.6, 2.3)
+    neck = chart.soft(np.abs(x) - neck_half)
+    slope = 1.95 + 0.3 * np.clip(np.abs(x) - 0.55, 0, None) ** 1.3
+    collar = slope + 0.45 * np.clip(1 - (np.abs(x) / 0.75) ** 2, 0, 1)
+    round_ = step(np.abs(x), 2.3 - 0.25 * who.feminine, 2.9)
+    trunk = chart.soft(np.maximum(slope - y, 0) + 1.5 * round_ - 0.001, 0.03)
+    cloth = chart.soft(collar - y, 0.03) * trunk
+    tone = rng.uniform(0.02, 0.7) * rng.dirichlet(np.ones(3) * 4) * 2
+    weave = fractal(rng, chart.shape, (0.5 * density, 0.1 * density), 3)
+    pattern = 1 + 0.1 * weave
+    if rng.random() < 0.35:
+        stripes = np.sin((x + y * rng.uniform(-1, 1)) * rng.uniform(6, 20))
+        pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
+    skin = skin_colour(who.melanin, np.full(chart.shape, who.blood * 0.9))
+    albedo = np.where(cloth[..., None] > 0.5, 0, skin)
+    albedo = (
+        skin * (1 - cloth)[..., None]
+        + (tone * cloth[..., None]) * np.clip(pattern, 0.2, 2)[..., None]
+    )
+    nx = np.where(cloth > 0.5, 0.3 * x, 0.9 * x / slim).clip(-0.95, 0.95)
+    fold = 0.2 * fractal(rng, chart.shape, 0.7 * density, 2) * cloth
+    nx = np.clip(nx + fold, -0.97, 0.97)
+    lit = nx * light.direction[0] - 0.25 * cloth * light.direction[1]
+    lit = lit + np.sqrt(1 - nx * nx) * light.direction[2]
+    under = np.exp(-0.5 * ((x / 0.8) ** 2 + ((y - 1.55) / 0.3) ** 2))
+    reach = (1 - 0.75 * under)[..., None]
+    shade = light.ambient + light.key * np.clip(lit, 0, 1)[..., None]
+    cover = np.maximum(neck * chart.soft(y - 2.6), trunk)
+    picture = albedo * shade * reach * cover[..., None]
+    return Body(chart, np.dstack([picture, cover]).astype(np.float32))
+
+
+def build_background(
+    rng: np.random.Generator,
+    style: dict,
+    size: tuple[int, int],
+    scale: float,
+    light: Light,
+) -> Array:
+    """A room behind the sitter, linear RGB [H, W, 3], out of focus.
+
+    Args:
+      rng: the session's generator.
+      style: `palette` (albedos), `clutter` (number of things), `defocus` (head units).
+      size: columns and rows.
+      scale: pixels a head unit.
+      light: for its `back` light.
+    """
+    width, height = size
+    palette = np.asarray(style["palette"], np.float32)
+    wall = palette[rng.integers(len(palette))] * rng.uniform(0.7, 1.2)
+    ramp_x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    ramp_y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    tilt = rng.uniform(-0.35, 0.35, 2)
+    room = wall * (1 + tilt[0] * ramp_x + tilt[1] * ramp_y)[..., None]
+    room = np.ascontiguousarray(room, np.float32)
+    for _ in range(int(rng.integers(*style["clutter"]))):
+        _put_thing(room, rng, palette, scale)
+    room = cv2.GaussianBlur(room, (0, 0), max(0.4, style["defocus"] * scale))
+    grain = fractal(rng, (height, width), 0.5 * scale, 4)
+    return np.maximum(room * (1 + 0.05 * grain)[..., None], 0.002) * light.back
+
+
+def _put_thing(room: Array, rng, palette: Array, scale: float) -> None:
+    """Draw one frame, shelf, curtain or lamp into the room, in place."""
+    height, width = room.shape[:2]
+    colour = palette[rng.integers(len(palette))] * rng.uniform(0.3, 1.5)
+    x, y = rng.uniform(-0.1, 0.9) * width, rng.uniform(-0.1, 0.8) * height
+    w, h = rng.uniform(0.4, 2.4, 2) * scale
+    kind = rng.random()
+    corner, other = (int(x), int(y)), (int(x + w), int(y + h))
+    if kind < 0.5:
+        cv2.rectangle(room, corner, other, (colour * 0.4).tolist(), -1)
+        edge = max(1, int(0.06 * scale))
+        inner = (corner[0] + edge, corner[1] + edge), (other[0] - edge, other[1] - edge)
+        cv2.rectangle(room, *inner, colour.tolist(), -1)
+    elif kind < 0.7:
+        bright = (2.5 * np.ones(3) * rng.uniform(0.6, 1.4)).tolist()
+        cv2.ellipse(room, (corner, (w * 0.5, h * 0.4), 0), bright, -1)
+    else:
+        for number in range(int(rng.integers(3, 9))):
+            left = int(x + number * 0.3 * scale)
+            book = colour * rng.uniform(0.4, 1.6, 3)
+            top = int(y + rng.uniform(0, 0.2) * scale)
+            cv2.rectangle(
+                room,
+                (left, top),
+                (left + int(0.26 * scale), other[1]),
+                book.tolist(),
+                -1,
+            )
+
+
+def paste(under: Array, over: Array) -> Array:
+    """A premultiplied picture [H, W, 4] over an opaque one [H, W, 3]."""
+    return under * (1 - over[..., 3:]) + over[..., :3]

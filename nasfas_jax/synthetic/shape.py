@@ -1,0 +1,118 @@
+"""The head as a height field: where skull, nose, lips and hair stand.
+
+Head units, x to the picture's right, y down, z towards the camera; the origin lies
+between the eyes in the plane of the ears. A face is about 2 wide, its chin at 1.6.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nasfas_jax.synthetic.fields import Array, Chart, bump, fractal, pair, step
+from nasfas_jax.synthetic.identity import Identity
+
+FLOOR = -0.6  # the height where there is no head
+
+
+def half_width(who: Identity, y: Array, grow: float = 0.0) -> Array:
+    """Half the skull's width at height y; `grow` widens it all round (hair)."""
+    top, middle = -1.62 - grow, 0.1
+    up = np.clip((y - middle) / (top - middle), 0, 1)
+    down = np.clip((y - middle) / (who.chin - middle), 0, 1)
+    upper = 1.0 + 0.05 * np.sin(np.pi * up) - (1 - (1 - up**3) ** 0.5)
+    lower = (1 - down**who.jaw) ** 0.62
+    return (who.width + grow) * np.where(y < middle, upper, lower)
+
+
+def dome(x: Array, y: Array, width: Array, low: float, high: float) -> Array:
+    """A rounded front: 1 in the middle, 0 at the rim `width` and at low and high."""
+    across = np.clip(np.abs(x) / np.maximum(width, 1e-3), 0, 1)
+    up = np.clip(y / low, 0, 1)
+    down = np.clip(y / high, 0, 1)
+    profile = np.sqrt(1 - up**3) * np.sqrt(1 - down**9)
+    return profile * (1 - across**2.4) ** (1 / 2.2)
+
+
+def features(who: Identity, x: Array, y: Array) -> Array:
+    """What stands out of the skull or sinks into it, in head units."""
+    base = who.eye_y + who.nose_length  # of the nose
+    up = np.clip((y - who.eye_y + 0.12) / (base - who.eye_y + 0.1), 0, 1.05)
+    ridge = who.nose_height * up**1.25 * step(-y, -(base + 0.12), -(base - 0.05))
+    half = 0.085 + 0.07 * up
+    nose = ridge * np.exp(-0.5 * (x / half) ** 2)
+    wing = 0.62 * who.nose_width
+    nose += 0.15 * pair(x, y, wing, base - 0.02, 0.085, 0.085)
+    nose += 0.06 * bump(x, y, 0, base - 0.06, 0.13, 0.1)
+    m, mw = who.mouth_y, who.mouth_width
+    mouth = 0.10 * bump(x, y, 0, m, mw, 0.22)
+    mouth += 0.6 * who.lips * bump(x, y, 0, m - 0.055, 0.75 * mw, 0.04)
+    mouth += 0.75 * who.lips * bump(x, y, 0, m + 0.075, 0.62 * mw, 0.045)
+    line = m - who.smile * (x / mw) ** 2
+    mouth -= 0.05 * bump(x, y - line, 0, 0, 0.8 * mw, 0.018)
+    mouth -= 0.04 * pair(x, y, mw + 0.03, m, 0.06, 0.07)
+    mouth -= 0.05 * bump(x, y, 0, m + 0.2, 0.22, 0.05)
+    mouth -= 0.02 * bump(x, y, 0, 0.5 * (base + m), 0.035, 0.09)
+    eyes = -0.17 * pair(x, y, who.eye_x - 0.02, who.eye_y, 0.2, 0.12)
+    eyes += 0.09 * pair(x, y, who.eye_x, who.eye_y, 0.13, 0.1)
+    brows = who.brow * pair(x, y, 0.36, who.brow_y + 0.02, 0.24, 0.08)
+    cheeks = who.cheek * pair(x, y, 0.6, 0.36, 0.22, 0.2)
+    cheeks += 0.03 * (1 - who.age) * pair(x, y, 0.45, 0.75, 0.2, 0.2)
+    fold = who.age * 0.035 + 0.012
+    track = np.abs(x) - (who.nose_width + 0.12 + 0.42 * np.clip(y - base, -0.2, 0.6))
+    cheeks -= fold * np.exp(-0.5 * (track / 0.035) ** 2) * bump(0, y, 0, 0.85, 1, 0.16)
+    bags = -0.03 * who.age * pair(x, y, who.eye_x, who.eye_y + 0.2, 0.15, 0.03)
+    chin = 0.1 * bump(x, y, 0, who.chin - 0.2, 0.22, 0.14)
+    return nose + mouth + eyes + brows + cheeks + bags + chin
+
+
+def wrinkles(who: Identity, x: Array, y: Array, rng: np.random.Generator) -> Array:
+    """Fine lines of age on forehead and beside the eyes, in head units."""
+    if who.age < 0.35:
+        return np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
+    lines = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
+    for number in range(3):
+        level = -0.48 - 0.14 * number + rng.normal(0, 0.015)
+        wave = level + 0.03 * np.cos(3 * x + rng.uniform(0, 6))
+        lines -= np.exp(-0.5 * ((y - wave) / 0.014) ** 2) * bump(x, 0, 0, 0, 0.4, 1)
+    crow = np.sin(40 * (y - who.eye_y) / (0.3 + np.abs(x)))
+    lines -= np.clip(crow, 0, 1) * pair(x, y, 0.74, who.eye_y + 0.02, 0.06, 0.08)
+    return 0.012 * (who.age - 0.25) * lines
+
+
+def hair_mask(
+    who: Identity, chart: Chart, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Coverage [H, W] of hair on the head, and its height [H, W]."""
+    x, y = chart.x, chart.y
+    rough = fractal(rng, chart.shape, 0.15 * chart.density, 4)
+    grow = who.hair_volume
+    if who.hair == "bald":
+        return np.zeros(chart.shape, np.float32), np.full(chart.shape, FLOOR)
+    side = step(np.abs(x), 0.5, 0.95)
+    line = who.hairline + 0.18 * bump(x, 0, 0.12, 0, 0.25, 1) * (who.hair != "tied")
+    line = line + side * (0.95 if who.hair == "short" else 1.15)
+    if who.hair == "receding":
+        line = line - 0.32 * pair(x, 0 * y, 0.45, 0, 0.25, 1) - 0.12
+    if who.hair == "long" and who.seed % 2:  # a fringe
+        line = line + 0.42 * (1 - side)
+    crown = half_width(who, y, grow)
+    over = np.maximum(np.abs(x) - crown - 0.02 * rough, -1.62 - grow - y)
+    edge = (y - line - 0.035 * rough) * 0.55
+    cap = chart.soft(np.maximum(edge, over), 0.05)
+    height = (who.depth + 0.25 * grow) * dome(x, y, crown, -1.63 - grow, who.chin)
+    if who.hair == "long":
+        inner = half_width(who, np.minimum(y, 1.0)) * 0.9 - 0.12 * step(y, 0.9, 1.7)
+        outer = 1.04 + grow + 0.12 * step(y, -0.2, 1.2) + 0.03 * rough
+        fall = np.maximum(inner - np.abs(x), np.abs(x) - outer)
+        curtain = chart.soft(np.maximum(fall, -0.7 - y), 0.05) * step(-y, -2.2, -1.8)
+        round_ = np.clip(1 - ((np.abs(x) - 1.0) / 0.35) ** 2, 0, 1)
+        height = np.maximum(height, np.where(curtain > 0, 0.1 + 0.2 * round_, FLOOR))
+        cap = np.maximum(cap, curtain)
+    return cap.astype(np.float32), height + 0.02 * rough
+
+
+def ears(who: Identity, chart: Chart) -> Array:
+    """Coverage [H, W] of the two ears."""
+    reach = np.abs(chart.x) - who.width * 1.02
+    oval = np.sqrt((reach / 0.12) ** 2 + ((chart.y - 0.2 + 0.3 * reach) / 0.3) ** 2)
+    return chart.soft((oval - 1) * 0.1, 0.03)

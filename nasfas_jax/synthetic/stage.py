@@ -1,0 +1,187 @@
+"""What live and spoof videos share: the camera, the face's way, the finished clip."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from nasfas_jax.synthetic import camera, geometry, live, scene
+from nasfas_jax.synthetic.domains import DOMAINS, Domain
+from nasfas_jax.synthetic.fields import Array
+from nasfas_jax.synthetic.head import Head
+from nasfas_jax.synthetic.identity import Identity, draw_identity
+from nasfas_jax.synthetic.specs import ATTACKS, VideoSpec
+
+MAP_CELLS = 64  # side of the depth and contour maps
+MAP_SPAN = 2.0  # side of the region they cover, in sides of the face box
+FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One rendered video with its truth.
+
+    Attributes:
+      frames: uint8 RGB [T, H, W, 3].
+      fps: frames a second.
+      boxes: face boxes x, y, width, height in pixels, float32 [T, 4].
+      eyes: the two eyes' centres, left in the picture first, float32 [T, 2, 2].
+      landmarks: `live.LANDMARKS` in pixels, float32 [T, 10, 2].
+      open_: openness of the eyes shown, 1 open, float32 [T].
+      depth: true depth over `depth_box`, uint8 [T, 64, 64]: 255 nearest, 26 the
+        farthest of the face, 0 off the face; all 0 for a spoof.
+      contour: the filled face contour over `depth_box`, uint8 [T, 64, 64], 0 or 255,
+        for live and spoof.
+      depth_box: x, y, width, height of the region the maps cover, float32 [T, 4]; it
+        may reach over the frame's edge.
+    """
+
+    frames: Array
+    fps: float
+    boxes: Array
+    eyes: Array
+    landmarks: Array
+    open_: Array
+    depth: Array
+    contour: Array
+    depth_box: Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What live and spoof videos of a domain draw alike.
+
+    Attributes:
+      domain: the capture condition.
+      camera: the last camera, as it is set today.
+      size: columns and rows of a frame.
+      times: seconds [T].
+      way: of the face through the frame.
+      noise: the sensor's generator.
+    """
+
+    domain: Domain
+    camera: camera.Camera
+    size: tuple[int, int]
+    times: Array
+    way: scene.Way
+    noise: np.random.Generator
+
+    def film(self, optical_at, frames: int) -> list[Array]:
+        """Pictures [H, W, 3] of what `optical_at(frame)` lets fall on the sensor."""
+        pictures, gain = [], 0.0
+        for frame in range(frames):
+            optical = optical_at(frame)
+            gain = gain or self.camera.exposure(optical)
+            pictures.append(self.camera.develop(optical, gain, self.noise))
+        return pictures
+
+
+def person(spec: VideoSpec) -> Identity:
+    """The subject of a video: the same in all videos of the same `subject_seed`."""
+    return draw_identity(np.random.default_rng(spec.subject_seed))
+
+
+def variant(spec: VideoSpec) -> str:
+    """The attack's way: as asked, else drawn."""
+    rng = np.random.default_rng([spec.seed, 5])
+    return spec.variant or str(rng.choice(ATTACKS[spec.attack_type]))
+
+
+def set_stage(spec: VideoSpec) -> Stage:
+    """Camera and way of the face; they follow the seeds, whatever is filmed."""
+    rng = np.random.default_rng([spec.seed, 1])
+    device = spec.seed if spec.camera_seed is None else spec.camera_seed
+    domain = DOMAINS[spec.domain]
+    size = domain.size(spec.face_size)
+    height = spec.face_size * domain.zoom * rng.uniform(0.92, 1.08)
+    centre = (np.array(size) - 1) / 2 + rng.uniform(-0.06, 0.06, 2) * height
+    times = np.arange(spec.frames) / spec.fps
+    return Stage(
+        domain,
+        camera.vary(domain.camera, np.random.default_rng([device, 6])),
+        size,
+        times,
+        scene.wander(rng, times, height, centre),
+        np.random.default_rng([spec.seed, 2]),
+    )
+
+
+def density(height: float) -> float:
+    """Texels a head unit of a head whose face is so many pixels high."""
+    return 1.35 * height / FACE_HEIGHT
+
+
+def sit(
+    head: Head,
+    domain: Domain,
+    size: tuple[int, int],
+    way: scene.Way,
+    behaviour: scene.Behaviour,
+    rng: np.random.Generator,
+    bare: Head | None = None,
+) -> live.Sitter:
+    """Put a head into a room so that its face box goes the asked way.
+
+    Where it wears something, `bare` is the head below, whose contour is the face's.
+    """
+    light = scene.draw_light(rng, domain.light)
+    points = live.face_points(head.who, head.chart, (bare or head).height)
+    track = geometry.at_rest(behaviour.rotation, size)
+    track = track.place(points[: live.CONTOUR], way.heights, way.centres)
+    room = scene.build_background(rng, domain.room, size, track.scale, light)
+    return live.Sitter(
+        head,
+        light,
+        scene.build_body(head.who, light, track.scale * 1.2, rng),
+        room,
+        way.shake,
+        behaviour,
+        track,
+        live.cast_shadow(head, track.rotation[0].T @ light.direction),
+        track.project(points),
+    )
+
+
+def map_regions(boxes: Array) -> Array:
+    """The squares [T, 4] that the maps cover, about the face boxes [T, 4]."""
+    side = MAP_SPAN * boxes[:, 2:].max(1)
+    corner = boxes[:, :2] + boxes[:, 2:] / 2 - side[:, None] / 2
+    return np.column_stack([corner, side, side]).astype(np.float32)
+
+
+def finish(
+    spec: VideoSpec, frames: list[Array], points: Array, open_: Array, depth_at
+) -> Clip:
+    """The clip with its annotations.
+
+    Args:
+      spec: what was asked for.
+      frames: the pictures.
+      points: pixels [T, P, 2] of `live.face_points`.
+      open_: openness of the eyes shown [T].
+      depth_at: the function (frame, region, mask) -> depth map, for a live clip.
+    """
+    contour = points[:, : live.CONTOUR]
+    boxes = geometry.bounding(contour)
+    regions = map_regions(boxes)
+    masks = [
+        live.contour_mask(outline, region, MAP_CELLS)
+        for outline, region in zip(contour, regions, strict=True)
+    ]
+    depth = np.zeros((len(masks), MAP_CELLS, MAP_CELLS), np.uint8)
+    if spec.label:
+        depth = np.stack([depth_at(t, regions[t], m) for t, m in enumerate(masks)])
+    marks = points[:, live.CONTOUR :].astype(np.float32)
+    return Clip(
+        np.stack(frames),
+        spec.fps,
+        boxes,
+        marks[:, :2],
+        marks,
+        np.asarray(open_, np.float32),
+        depth,
+        np.stack(masks),
+        regions,
+    )
