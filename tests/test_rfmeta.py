@@ -1,5 +1,8 @@
 """RFMeta's gradient against Algorithm 1 written out and differentiated by jax.grad."""
 
+import dataclasses
+
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,23 +22,33 @@ RATE = 0.3
 class TinyExtractor(nn.Module):
     """Same interface as F, one convolution."""
 
+    bn_momentum: float = 0.1
+
     @nn.compact
     def __call__(self, x, *, train):
-        x = ConvBlock(3, bias=True)(x, theta=0.0, train=train)
+        x = ConvBlock(3, bias=True, bn_momentum=self.bn_momentum)(
+            x, theta=0.0, train=train
+        )
         return x, x
 
 
 class TinyLearner(nn.Module):
+    bn_momentum: float = 0.1
+
     @nn.compact
     def __call__(self, x, *, train):
-        x = ConvBlock(2)(x, theta=0.0, train=train)
+        x = ConvBlock(2, bn_momentum=self.bn_momentum)(x, theta=0.0, train=train)
         return nn.Dense(1, param_dtype=x.dtype)(x.mean((1, 2)))[..., 0]
 
 
 class TinyEstimator(nn.Module):
+    bn_momentum: float = 0.1
+
     @nn.compact
     def __call__(self, x, *, train):
-        return ConvBlock(1)(x, theta=0.0, train=train)[..., 0]
+        return ConvBlock(1, bn_momentum=self.bn_momentum)(x, theta=0.0, train=train)[
+            ..., 0
+        ]
 
 
 def tiny(**options):
@@ -276,3 +289,47 @@ def test_wrong_choices_are_said():
         InputError, match="order: expected one of 'first', 'exact', got 'second'"
     ):
         rfmeta.RFMeta(tiny(), optax.sgd(1.0), order="second")
+
+
+def averages_after_each(nets, params, stats, batches):
+    """BatchNorm's own updates, one batch after the other, as PyTorch makes them."""
+    for batch in batches:
+        z, _, new = nets.features(params, stats, batch)
+        _, new["M"] = nets.classification(params["M"], stats["M"], z, batch["label"])
+        stats = {**stats, **new}
+    return stats
+
+
+def test_sequential_averages_follow_the_domains_in_turn(problem):
+    nets, stats, episode, params = problem
+    method = rfmeta.RFMeta(nets, optax.sgd(RATE), RATE, averages="sequential")
+    _, (found, _) = jax.jit(method.objective)(params, stats, episode)
+    support = batches(episode)
+    after_all = averages_after_each(nets, params, stats, [*support, episode["query"]])
+    after_support = averages_after_each(nets, params, stats, support)
+    expected = {"F": after_all["F"], "D": after_all["D"], "M": after_support["M"]}
+    chex.assert_trees_all_close(found, expected, rtol=1e-9)
+
+
+def test_mean_averages_weigh_the_query_domain_by_a_half(problem):
+    nets, stats, episode, params = problem
+    method = rfmeta.RFMeta(nets, optax.sgd(RATE), RATE)
+    _, (found, _) = jax.jit(method.objective)(params, stats, episode)
+    first, second, query = (
+        averages_after_each(nets, params, stats, [batch])
+        for batch in [*batches(episode), episode["query"]]
+    )
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, first, second)
+    half = jax.tree.map(lambda a, b: (a + b) / 2, mean, query)
+    expected = {"F": half["F"], "D": half["D"], "M": mean["M"]}
+    chex.assert_trees_all_close(found, expected, rtol=1e-9)
+
+
+def test_the_learner_of_the_code_keeps_the_last_batch_alone(problem):
+    nets, stats, episode, params = problem
+    learner = dataclasses.replace(nets.learner, bn_momentum=1.0)
+    nets = dataclasses.replace(nets, learner=learner)
+    method = rfmeta.RFMeta(nets, optax.sgd(RATE), RATE, averages="sequential")
+    _, (found, _) = jax.jit(method.objective)(params, stats, episode)
+    last = averages_after_each(nets, params, stats, batches(episode)[-1:])
+    chex.assert_trees_all_close(found["M"], last["M"], rtol=1e-9)

@@ -384,6 +384,7 @@ LIBRARY = {
     **{f"data.{name}": (Recipe, name) for name in schema.SCHEMA["data"]},
     **{f"train.view.{name}": (pipeline.View, name) for name in ("input", "color")},
     "train.view.target": (pipeline.View, "target"),
+    "train.view.pixels": (pipeline.View, "pixels"),
     **{
         f"search.space_options.{name}": (functools.partial(spaces.get, "nas_fas"), name)
         for name in schema.SCHEMA["search.space_options"]
@@ -427,6 +428,7 @@ LIBRARY = {
     "meta.depth_weight": (feature_nets, "depth_weight"),
     "meta.loss_reduction": (feature_nets, "loss_reduction"),
     "meta.learner_bn_momentum": (logits, "bn_momentum"),
+    "meta.averages": (with_nets(rfmeta.RFMeta), "averages"),
     "meta.inner_steps": (with_nets(reptile.Reptile), "inner_steps"),
     "meta.task_learning_rate": (
         with_nets(metareg.MetaReg, 3),

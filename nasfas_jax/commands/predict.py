@@ -66,7 +66,7 @@ def run(run: Run) -> None:
     view = pipeline.View(**run.view)
     _require_motion(path, view, still)
     inputs = {"image": image, "static": crops[:, -1], "dynamic": dynamic}
-    seen = pipeline.recolored(pipeline.scale(inputs[view.columns[0]]), view.color)
+    seen = pipeline.shown(pipeline.scale(inputs[view.columns[0]]), view)
     maps = np.concatenate([predict(one[None]) for one in seen])
     scores = np.asarray(nets.score(maps))
     scored = Scored(

@@ -234,6 +234,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "target": Field(
             "map to be predicted", _library("data.loading.pipeline:TARGETS")
         ),
+        "pixels": Field(
+            "range of the image: 'signed' (if absent) [-1, 1], 'unit' [0, 1]",
+            _library("data.loading.pipeline:PIXELS"),
+            optional=True,
+        ),
     },
     "meta": {
         "inner_learning_rate": Field("inner rate of RFMeta and MLDG", NOT_NEGATIVE),
@@ -244,6 +249,10 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "learner_bn_momentum": Field(
             "weight of the new batch in the learner's running averages",
             _library("nets.rfmeta:MOMENTA"),
+        ),
+        "averages": Field(
+            "rule for RFMeta's running averages of BatchNorm",
+            _library("methods.rfmeta:AVERAGES"),
         ),
         "inner_steps": Field("inner updates of Reptile and MetaReg", COUNT),
         "task_learning_rate": Field("inner rate of Reptile and MetaReg", POSITIVE),
@@ -417,12 +426,14 @@ def _network_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
             yield from _feature_relations(settings, name)
         view = settings.get("train", {}).get("view")
         if name in hand_crafted.NAMES and view:
+            pixels = view.get("pixels", "signed")
             seen = view["input"] == "static" and view["color"].startswith("rgb")
-            if not seen:
+            if not seen or pixels != "signed":
                 yield (
                     f"config.train.view: {name} describes the face as it was filmed; "
-                    "expected input 'static' and color 'rgb' or 'rgb_hsv', got input "
-                    f"{view['input']!r} and color {view['color']!r}."
+                    "expected input 'static', color 'rgb' or 'rgb_hsv' and pixels "
+                    f"'signed', got input {view['input']!r}, color {view['color']!r} and "
+                    f"pixels {pixels!r}."
                 )
 
 

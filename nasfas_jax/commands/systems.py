@@ -24,16 +24,20 @@ from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 #: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
 FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
     "rfmeta": lambda net, optimizer, d: rfmeta.RFMeta(
-        net, optimizer, d["inner_learning_rate"]
+        net, optimizer, d["inner_learning_rate"], averages=d["averages"]
     ),
     "rfmeta_first_order": lambda net, optimizer, d: rfmeta.RFMeta(
-        net, optimizer, d["inner_learning_rate"], order="first"
+        net, optimizer, d["inner_learning_rate"], order="first", averages=d["averages"]
     ),
     "rfmeta_aggregation": lambda net, optimizer, d: rfmeta.RFMeta(
-        net, optimizer, d["inner_learning_rate"], fine_grained=False
+        net,
+        optimizer,
+        d["inner_learning_rate"],
+        fine_grained=False,
+        averages=d["averages"],
     ),
     "rfmeta_no_depth": lambda net, optimizer, d: rfmeta.RFMeta(
-        net, optimizer, d["inner_learning_rate"]
+        net, optimizer, d["inner_learning_rate"], averages=d["averages"]
     ),
     "mldg": lambda net, optimizer, d: mldg.MLDG(
         net, optimizer, d["inner_learning_rate"]

@@ -12,6 +12,7 @@ features of domain i stand in dCls_i. `RFMeta.objective` below is these lines.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -29,6 +30,12 @@ from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.supervised import TrainState
 
 ORDERS = ("first", "exact")
+#: How the running averages of BatchNorm follow the domains of a step. 'mean': one update
+#: per step, by the mean of the query domain (weight 1/2) and of the support domains (1/2
+#: in total) for F and D, and by the mean of the support domains for M. 'sequential', as
+#: the authors' code: one update per domain, the support domains first, then, for F and D,
+#: the query domain. Adapted learners and the query domain never enter those of M.
+AVERAGES = ("mean", "sequential")
 REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 
 
@@ -36,8 +43,8 @@ REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 class FeatureNets:
     """F, M and D: what RFMeta and the methods it is compared with train.
 
-    BatchNorm takes each domain's batch; its running averages are those of F and D over
-    the domains of a step, and of M over the support domains, before they adapt it.
+    BatchNorm uses the statistics of each batch. Which batches enter its running averages
+    is up to the method (`AVERAGES` of RFMeta).
 
     Attributes:
       extractor: F, images to (features for M, features for D).
@@ -158,6 +165,8 @@ class RFMeta:
         `bilevel.MODES`.
       fine_grained: False joins the support domains to one ('aggregation').
       inner_steps: of each learner; 1 in the paper.
+      averages: rule for the running averages of BatchNorm, one of `AVERAGES`;
+        'sequential' reads the attribute ``bn_momentum`` of F, M and D.
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
@@ -168,6 +177,7 @@ class RFMeta:
     mode: str = "forward_over_reverse"
     fine_grained: bool = True
     inner_steps: int = 1
+    averages: str = "mean"
     mesh: Mesh | None = None
 
     batches = "episodes"
@@ -176,6 +186,7 @@ class RFMeta:
         limits.require(
             inner_learning_rate=(self.inner_learning_rate, limits.NOT_NEGATIVE),
             order=(self.order, limits.OneOf(ORDERS)),
+            averages=(self.averages, limits.OneOf(AVERAGES)),
             inner_steps=(self.inner_steps, limits.COUNT),
         )
 
@@ -217,11 +228,40 @@ class RFMeta:
         loss = with_derivative(loss, grads, (params, z_q)) + dep_q
         metrics = {name: part.mean() for name, part in parts.items()}
         metrics["depth_test"] = dep_q
-        mean = jax.tree.map(lambda x: x.mean(0), new)
-        both = jax.tree.map(
-            lambda a, b: (a + b) / 2, new_q, {k: mean[k] for k in new_q}
-        )
-        return loss, ({**both, "M": mean["M"]}, metrics)
+        return loss, (self._running_averages(stats, new, new_q), metrics)
+
+    def _running_averages(self, stats: dict, support: dict, query: dict) -> dict:
+        """The averages after a step, by the rule ``averages``.
+
+        Args:
+          stats: the averages before the step.
+          support: the averages after each support domain alone, on a leading axis.
+          query: those of F and D after the query domain alone.
+        """
+        if self.averages == "mean":
+            mean = jax.tree.map(lambda x: x.mean(0), support)
+            both = jax.tree.map(
+                lambda a, b: (a + b) / 2, query, {k: mean[k] for k in query}
+            )
+            return {**both, "M": mean["M"]}
+        domains = {
+            name: jax.tree.map(
+                lambda s, q: jnp.concatenate([s, q[None]]), s, query[name]
+            )
+            if name in query
+            else s
+            for name, s in support.items()
+        }
+        nets = {"F": self.nets.extractor, "D": self.nets.estimator}
+        keep = {
+            name: 1 - nets.get(name, self.nets.learner).bn_momentum for name in domains
+        }
+        return {
+            name: jax.tree.map(
+                partial(_sequential_average, keep=keep[name]), stats[name], after
+            )
+            for name, after in domains.items()
+        }
 
     def _meta_test(self, learner, stats, support, query) -> tuple[Array, Array]:
         """``Cls_q(F, M_i)`` with its exact derivative, and the directions' cosine.
@@ -278,6 +318,20 @@ class RFMeta:
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
         """As `FeatureNets.predict`."""
         return self.nets.predict(params, batch_stats, image)
+
+
+def _sequential_average(before: Array, after: Array, *, keep: float) -> Array:
+    """The running average after one update ``r <- keep r + (1 - keep) b`` per domain.
+
+    Args:
+      before: r before the step.
+      after: r after each domain alone, ``keep r + (1 - keep) b_i``, on a leading axis.
+      keep: weight of the old average.
+    """
+    average = before
+    for alone in after:
+        average = alone + keep * (average - before)
+    return average
 
 
 def with_derivative(value: Array, derivative: Any, at: Any) -> Array:

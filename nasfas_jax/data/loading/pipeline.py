@@ -40,6 +40,7 @@ Batch = dict[str, np.ndarray]
 TARGETS = ("depth", "mask")
 INPUTS = {"static_dynamic": "image", "static": "static", "dynamic": "dynamic"}
 COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # and their channels
+PIXELS = ("signed", "unit")  # [-1, 1], or [0, 1] as in RFMeta's code
 BY = ("domain", "macro_type")  # what an episode's groups are
 BATCH_SIZES = limits.Range(2, whole=True)  # one live and one spoof clip, or more
 MAP_SIZES = limits.Range(1, labels.MAP_SIZE, whole=True)
@@ -60,6 +61,7 @@ class View:
       map_size: side of the target, 1 to 32, the size that is prepared (the papers' are 8,
         14 and 32); cells are averaged over area, and a mask's cell is set where half of
         it or more is.
+      pixels: range of the image, 'signed' for [-1, 1] or 'unit' for [0, 1].
 
     Raises:
       InputError: another value.
@@ -69,6 +71,7 @@ class View:
     input: str = "static_dynamic"
     color: str = "rgb"
     map_size: int = labels.MAP_SIZE
+    pixels: str = "signed"
 
     def __post_init__(self):
         limits.require(
@@ -76,6 +79,7 @@ class View:
             input=(self.input, limits.OneOf(INPUTS)),
             color=(self.color, limits.OneOf(COLORS)),
             map_size=(self.map_size, MAP_SIZES),
+            pixels=(self.pixels, limits.OneOf(PIXELS)),
         )
 
     @property
@@ -103,6 +107,12 @@ def recolored(image: np.ndarray, color: str) -> np.ndarray:
     hsv = hsv * np.array([2 / 360, 2, 2], np.float32) - np.float32(1)
     hsv = hsv.reshape(image.shape)
     return hsv if color == "hsv" else np.concatenate([image, hsv], -1)
+
+
+def shown(image: np.ndarray, view: View) -> np.ndarray:
+    """RGB images [B, S, S, 3] in [-1, 1] as networks see them: color space and range."""
+    image = recolored(image, view.color)
+    return image if view.pixels == "signed" else (image + 1) / 2
 
 
 def to_batch(records: Mapping[str, np.ndarray], **view) -> Batch:
@@ -323,7 +333,7 @@ def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
         "label": np.asarray(records["label"], np.int32),
     }
     batch = augmentation.augmented(batch, augment, random)
-    return batch | {"image": recolored(batch["image"], view.color)}
+    return batch | {"image": shown(batch["image"], view)}
 
 
 class Balanced:
