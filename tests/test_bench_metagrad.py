@@ -52,7 +52,7 @@ def test_the_default_sizes_are_the_configs():
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'nasfas_jax\[bench\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
         bench_metagrad.bench()
 
 

@@ -83,5 +83,5 @@ def test_beam_makes_the_same_records(collection, tmp_path, monkeypatch):
 
 def test_a_missing_beam_is_told(collection, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "apache_beam", None)
-    with pytest.raises(InputError, match=r"pip install 'nasfas_jax\[beam\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[beam\]'"):
         beam.run("own_data", collection, tmp_path / "b", RECIPE)

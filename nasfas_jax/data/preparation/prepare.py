@@ -227,7 +227,7 @@ def finish(
             "recipe": dataclasses.asdict(settings),
             "hash": settings.hash,
             "content": content,
-            "digest": files.digest(sorted(p for p in records.iterdir() if p.is_file())),
+            "digest": files.digest(sorted(records.glob("*.array_record*"))),
         }
         files.write_json(complete, about)
     _remove_others(found, folder)
