@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from nasfas_jax import evaluation
 from nasfas_jax.errors import InputError
 from nasfas_jax.evaluation import compare, evaluate, folds, merge
+from nasfas_jax.evaluation.evaluate import _of_learning
+from nasfas_jax.evaluation.intervals import Interval
 from nasfas_jax.evaluation.scores import COLUMNS, ScoreTable
 
 
@@ -142,6 +144,12 @@ def test_warnings_start_under_five_people_and_an_auc_of_two_fifths():
             zip(COLUMNS, map(np.array, zip(*rows, strict=True)), strict=True)
         )
         assert len(evaluate(ScoreTable(**columns), samples=0).warnings) == warned
+
+
+def test_five_people_can_show_that_a_network_learned():
+    interval = Interval(0.8, 0.95, 1000)
+    assert list(_of_learning(0.9, 5, interval)) == []
+    assert "from 4 people" in next(_of_learning(0.9, 4, interval))
 
 
 @pytest.mark.parametrize("both", [("train", "development"), ("train", "test")])

@@ -62,6 +62,13 @@ def test_derivatives_to_second_order(x64, mode):
     check_grads(jax.jit(f), (predicted, target), 2, [mode], atol=1e-5, rtol=1e-5)
 
 
+def test_the_smallest_map_in_the_smallest_dtype():
+    """The squared differences of 0 to 8 from the 4 in the middle."""
+    image = jnp.arange(9, dtype=jnp.bfloat16).reshape(1, 3, 3)
+    loss = losses.contrastive_depth(image, jnp.zeros_like(image))
+    assert loss == 2 * (16 + 9 + 4 + 1) / 8 and loss.dtype == jnp.bfloat16
+
+
 def test_wrong_shapes_are_both_named():
     message = r"\(2, 4, 4\).*\(2, 4, 5\)"
     for loss in (losses.pixel_mse, losses.contrastive_depth, losses.depth_loss):
