@@ -6,12 +6,13 @@ that belong to the library are referred to by name and imported when a config is
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import config_dict
 
 from nasfas_jax import limits
+from nasfas_jax.commands import relations
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE, TEXT
 
@@ -320,7 +321,7 @@ def check(config: Any, *, command: str = "", network: str | None = None) -> None
         settings["protocol"] = ""
     if not problems:
         names = settings["networks"] if network is None else [network]
-        problems = [one for rule in RELATIONS for one in rule(settings, names)]
+        problems = [one for rule in relations.RULES for one in rule(settings, names)]
     if problems:
         raise InputError(" ".join(problems))
 
@@ -340,7 +341,7 @@ def _plain(config: Any) -> dict[str, Any]:
 
 def _missing_sections(settings: dict[str, Any], command: str) -> Iterator[str]:
     needed = list(NEEDS.get(command, ()))
-    if command in RENDERING and _dataset(settings) == "synthetic":
+    if command in RENDERING and relations.dataset(settings) == "synthetic":
         needed.append("synthetic")
     for name in needed:
         if name not in settings:
@@ -348,11 +349,6 @@ def _missing_sections(settings: dict[str, Any], command: str) -> Iterator[str]:
                 f"config.{name}: this section is missing, and `nasfas {command}` needs it;"
                 " configs/synthetic.py has one to copy."
             )
-
-
-def _dataset(settings: dict[str, Any]) -> Any:
-    data = settings.get("data")
-    return data.get("dataset") if isinstance(data, dict) else None
 
 
 def _wrong_fields(
@@ -392,128 +388,3 @@ def _mismatch(field: Field, value: Any) -> str:
     values = value if isinstance(value, tuple | list) else [value]
     near = [did_you_mean(str(one), names) for one in values if one not in names]
     return f"expected {field.expected}, got {value!r}.{''.join(near)}"
-
-
-def _search_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
-    """Relations of the section ``search``."""
-    del names
-    if (search := settings.get("search")) is None:
-        return
-    if search["alphas_from"] >= search["steps"]:
-        yield (
-            "config.search.alphas_from: expected less than config.search.steps, "
-            f"{search['steps']}, or the alphas stay random, got {search['alphas_from']}."
-        )
-    if search["arch_order"] == "exact" and not search["eps_root"]:
-        yield (
-            "config.search.eps_root: expected a number above 0 where arch_order is "
-            "'exact', since Adam's root has no derivative at 0, got 0; 1e-8 is usual."
-        )
-    from nasfas_jax.search import spaces
-
-    try:
-        spaces.get(search["space"], **search["space_options"])
-    except InputError as error:
-        yield f"config.search.space_options.{error}"
-
-
-def _network_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
-    """What the networks need of other sections."""
-    from nasfas_jax.commands import hand_crafted, systems
-
-    for name in names:
-        if name in systems.FEATURE_METHODS:
-            yield from _feature_relations(settings, name)
-        view = settings.get("train", {}).get("view")
-        if name in hand_crafted.NAMES and view:
-            pixels = view.get("pixels", "signed")
-            seen = view["input"] == "static" and view["color"].startswith("rgb")
-            if not seen or pixels != "signed":
-                yield (
-                    f"config.train.view: {name} describes the face as it was filmed; "
-                    "expected input 'static', color 'rgb' or 'rgb_hsv' and pixels "
-                    f"'signed', got input {view['input']!r}, color {view['color']!r} and "
-                    f"pixels {pixels!r}."
-                )
-
-
-def _feature_relations(settings: dict, name: str) -> Iterator[str]:
-    """What a method that trains RFMeta's networks needs of other sections."""
-    if "meta" not in settings:
-        yield (
-            f"config.meta: this section is missing, and {name} needs its rates and "
-            "weights; --config=configs/rfmeta.py has it."
-        )
-    if {"data", "train"} <= set(settings):
-        size = settings["data"]["image_size"]
-        yield from _feature_sizes(settings, name, "data", size)
-
-
-def _feature_sizes(settings: dict, name: str, section: str, size: int) -> Iterator[str]:
-    map_size = settings["train"]["map_size"]
-    if size % 32:
-        yield (
-            f"config.{section}.image_size: expected a multiple of 32, since {name} halves "
-            f"images five times, got {size}."
-        )
-    elif map_size % (size // 8):
-        yield (
-            f"config.train.map_size: expected a multiple of {size // 8}, an eighth of "
-            f"config.{section}.image_size, for {name}, got {map_size}."
-        )
-
-
-def _metagrad_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
-    """Relations of the section ``metagrad``, which measures RFMeta without ``search``."""
-    del names
-    if (metagrad := settings.get("metagrad")) is None:
-        return
-    from nasfas_jax.methods import instrument
-
-    for field in ("modes", "sweep_modes"):
-        if instrument.REFERENCE not in metagrad[field]:
-            yield (
-                f"config.metagrad.{field}: expected {instrument.REFERENCE!r} among them, "
-                f"the mode that others are compared with, got {metagrad[field]}."
-            )
-    if "search" not in settings and "train" in settings:
-        size = metagrad["image_size"]
-        yield from _feature_sizes(settings, "rfmeta", "metagrad", size)
-
-
-def _data_relations(settings: dict, names: Iterable[str]) -> Iterator[str]:
-    """Names of protocols and domains, and the length of synthetic videos."""
-    del names
-    if protocol := settings.get("protocol"):
-        from nasfas_jax.data import protocols
-
-        try:
-            protocols.get(protocol)
-        except InputError as error:
-            yield f"config.protocol: {error}"
-    if _dataset(settings) != "synthetic":
-        return
-    if "synthetic" in settings:
-        frames, least = settings["synthetic"]["frames"], settings["data"]["frames"]
-        if frames < least:
-            yield (
-                "config.synthetic.frames: expected config.data.frames or more, "
-                f"{least} for a clip, got {frames}."
-            )
-    from nasfas_jax.synthetic import DOMAINS
-
-    targets = {"target_domain": [settings["target_domain"]]}
-    targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())
-    for field, found in targets.items():
-        for domain in found:
-            if not protocol and domain not in ("", *DOMAINS):
-                yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
-
-
-#: Rules that relate fields, each from the settings and the networks to sentences.
-RELATIONS = (
-    _data_relations,
-    _search_relations,
-    _network_relations,
-    _metagrad_relations,
-)

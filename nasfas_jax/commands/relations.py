@@ -1,0 +1,141 @@
+"""Relations between the fields of a config, whose values alone are right.
+
+A config is given as dicts; a rule applies where the sections that it relates are present.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from nasfas_jax import limits
+from nasfas_jax.errors import InputError
+
+
+def dataset(settings: dict[str, Any]) -> Any:
+    """The value of config.data.dataset; None if there is none."""
+    data = settings.get("data")
+    return data.get("dataset") if isinstance(data, dict) else None
+
+
+def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Relations of the section ``search``."""
+    del names
+    if (search := settings.get("search")) is None:
+        return
+    if search["alphas_from"] >= search["steps"]:
+        yield (
+            "config.search.alphas_from: expected less than config.search.steps, "
+            f"{search['steps']}, or the alphas stay random, got {search['alphas_from']}."
+        )
+    if search["arch_order"] == "exact" and not search["eps_root"]:
+        yield (
+            "config.search.eps_root: expected a number above 0 where arch_order is "
+            "'exact', since Adam's root has no derivative at 0, got 0; 1e-8 is usual."
+        )
+    from nasfas_jax.search import spaces
+
+    try:
+        spaces.get(search["space"], **search["space_options"])
+    except InputError as error:
+        yield f"config.search.space_options.{error}"
+
+
+def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """What the networks need of other sections."""
+    from nasfas_jax.commands import hand_crafted, systems
+
+    for name in names:
+        if name in systems.FEATURE_METHODS:
+            yield from _feature_rules(settings, name)
+        view = settings.get("train", {}).get("view")
+        if name in hand_crafted.NAMES and view:
+            pixels = view.get("pixels", "signed")
+            seen = view["input"] == "static" and view["color"].startswith("rgb")
+            if not seen or pixels != "signed":
+                yield (
+                    f"config.train.view: {name} describes the face as it was filmed; "
+                    "expected input 'static', color 'rgb' or 'rgb_hsv' and pixels "
+                    f"'signed', got input {view['input']!r}, color {view['color']!r} and "
+                    f"pixels {pixels!r}."
+                )
+
+
+def _feature_rules(settings: dict, name: str) -> Iterator[str]:
+    """What a method that trains RFMeta's networks needs of other sections."""
+    if "meta" not in settings:
+        yield (
+            f"config.meta: this section is missing, and {name} needs its rates and "
+            "weights; --config=configs/rfmeta.py has it."
+        )
+    if {"data", "train"} <= set(settings):
+        size = settings["data"]["image_size"]
+        yield from _feature_sizes(settings, name, "data", size)
+
+
+def _feature_sizes(settings: dict, name: str, section: str, size: int) -> Iterator[str]:
+    map_size = settings["train"]["map_size"]
+    if size % 32:
+        yield (
+            f"config.{section}.image_size: expected a multiple of 32, since {name} halves "
+            f"images five times, got {size}."
+        )
+    elif map_size % (size // 8):
+        yield (
+            f"config.train.map_size: expected a multiple of {size // 8}, an eighth of "
+            f"config.{section}.image_size, for {name}, got {map_size}."
+        )
+
+
+def metagrad_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Relations of the section ``metagrad``, which measures RFMeta without ``search``."""
+    del names
+    if (metagrad := settings.get("metagrad")) is None:
+        return
+    from nasfas_jax.methods import instrument
+
+    for field in ("modes", "sweep_modes"):
+        if instrument.REFERENCE not in metagrad[field]:
+            yield (
+                f"config.metagrad.{field}: expected {instrument.REFERENCE!r} among them, "
+                f"the mode that others are compared with, got {metagrad[field]}."
+            )
+    if "search" not in settings and "train" in settings:
+        size = metagrad["image_size"]
+        yield from _feature_sizes(settings, "rfmeta", "metagrad", size)
+
+
+def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
+    """Names of protocols and domains, and the length of synthetic videos."""
+    del names
+    if protocol := settings.get("protocol"):
+        from nasfas_jax.data import protocols
+
+        try:
+            protocols.get(protocol)
+        except InputError as error:
+            yield f"config.protocol: {error}"
+    if dataset(settings) != "synthetic":
+        return
+    if "synthetic" in settings:
+        frames, least = settings["synthetic"]["frames"], settings["data"]["frames"]
+        if frames < least:
+            yield (
+                "config.synthetic.frames: expected config.data.frames or more, "
+                f"{least} for a clip, got {frames}."
+            )
+    from nasfas_jax.synthetic import DOMAINS
+
+    targets = {"target_domain": [settings["target_domain"]]}
+    targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())
+    for field, found in targets.items():
+        for domain in found:
+            if not protocol and domain not in ("", *DOMAINS):
+                yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
+
+
+#: Each takes the settings and the networks and gives a sentence for each violation.
+RULES = (
+    data_rules,
+    search_rules,
+    network_rules,
+    metagrad_rules,
+)
