@@ -80,7 +80,8 @@ def test_sizes(name, side):
 @pytest.mark.parametrize("name", FEATURES)
 @pytest.mark.parametrize("value", [0, 90, 255])
 def test_a_flat_face_is_no_accident(name, value):
-    assert np.isfinite(FEATURES[name](np.full((64, 64, 3), value, np.uint8))).all()
+    vector = FEATURES[name](np.full((64, 64, 3), value, np.uint8))
+    assert vector.shape == (SIZES[name],) and np.isfinite(vector).all()
 
 
 @pytest.mark.parametrize("name", ["ms_lbp", "colour_texture"])
@@ -103,6 +104,10 @@ def test_blocks_are_those_of_the_face():
             share = [np.mean(block == code) for code in range(59)]
             np.testing.assert_allclose(vector[row, column], share)
     assert top + 30 == left + 30 == len(codes)
+    whole = hand_crafted.ms_lbp(image)[9 * 59 :]
+    for points, part in ((8, whole[:59]), (16, whole[59:])):
+        codes = hand_crafted.lbp(image[..., 0], points, 2)
+        np.testing.assert_allclose(part, hand_crafted.lbp_histogram(codes, points))
 
 
 def test_ms_lbp_ignores_brightness_and_contrast():
