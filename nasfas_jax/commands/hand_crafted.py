@@ -13,8 +13,9 @@ from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import whole, write_json
+from nasfas_jax.workflows.registry import HAND_CRAFTED
 
-NAMES = ("ms_lbp", "colour_texture", "ida")
+NAMES = HAND_CRAFTED
 MODEL = "model.joblib"
 
 

@@ -85,7 +85,7 @@ def _datasets() -> limits.OneOf:
 #: The loss compares neighboring pixels, so a map has 3 x 3 or more; 32 x 32 are prepared.
 MAP_SIZES = limits.Range(3, 32, whole=True)
 
-_NETWORKS = _library("commands.systems:NAMES")
+_NETWORKS = _library("workflows.registry:NAMES")
 _MODES = _library("bilevel:MODES")
 _ORDERS = _library("methods.meta_nas:ORDERS")
 _BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")

@@ -26,8 +26,7 @@ def run(run: Run) -> None:
 
 def train(run: Run, name: str) -> None:
     """Trains one network, or resumes its training."""
-    if name not in hand_crafted.NAMES:
-        systems.describe(run, name)  # a missing genotype is reported before any work
+    systems.describe(run, name)  # a missing genotype is reported before any work
     data = run.open_data()
     record = make_record(run, name, data)
     if record.genotype:
@@ -45,7 +44,7 @@ def train(run: Run, name: str) -> None:
 def make_record(run: Run, name: str, data: prepared.Prepared) -> records.Record:
     """The record of training a network with the settings and data of a run."""
     sources, _ = run.domains(data)
-    description = describe(run, name, len(sources))
+    description = systems.describe(run, name, len(sources))
     return records.Record(
         settings=records.settings_of(run.config, "train", network=description),
         learned=provenance.Provenance.of(data, sources),
@@ -56,14 +55,6 @@ def make_record(run: Run, name: str, data: prepared.Prepared) -> records.Record:
             else None
         ),
     )
-
-
-def describe(run: Run, name: str, domains: int) -> dict:
-    """The JSON description of a network trained on a number of domains."""
-    if name in hand_crafted.NAMES:
-        return {"features": name}
-    description = systems.describe(run, name)
-    return description | ({"domains": domains} if "method" in description else {})
 
 
 def require_unseen(
@@ -85,7 +76,7 @@ def _train_network(
 ) -> None:
     config = run.config.train
     sources, _ = run.domains(data)
-    description = describe(run, name, len(sources))
+    description = systems.describe(run, name, len(sources))
     files.write_json(folder / "network.json", description)
     method = systems.make_method(config, description)
     episodes = 1 if method.batches == "pooled" else config.get("episodes", 1)

@@ -1,0 +1,139 @@
+"""Networks and methods by name: JSON descriptions, and what is built from them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+from nasfas_jax import limits, nets
+from nasfas_jax.errors import InputError
+from nasfas_jax.methods import (
+    metareg,
+    mldg,
+    multi_domain,
+    reptile,
+    rfmeta,
+    supervised,
+)
+from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
+
+#: Methods that train RFMeta's nets, from (nets, optimizer, description): RFMeta and its
+#: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
+FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
+    "rfmeta": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"], averages=d["averages"]
+    ),
+    "rfmeta_first_order": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"], order="first", averages=d["averages"]
+    ),
+    "rfmeta_aggregation": lambda net, optimizer, d: rfmeta.RFMeta(
+        net,
+        optimizer,
+        d["inner_learning_rate"],
+        fine_grained=False,
+        averages=d["averages"],
+    ),
+    "rfmeta_no_depth": lambda net, optimizer, d: rfmeta.RFMeta(
+        net, optimizer, d["inner_learning_rate"], averages=d["averages"]
+    ),
+    "mldg": lambda net, optimizer, d: mldg.MLDG(
+        net, optimizer, d["inner_learning_rate"]
+    ),
+    "reptile": lambda net, optimizer, d: reptile.Reptile(
+        net, optimizer, d["task_learning_rate"], d["inner_steps"]
+    ),
+    "metareg": lambda net, optimizer, d: metareg.MetaReg(
+        net,
+        optimizer,
+        d["domains"],
+        task_learning_rate=d["task_learning_rate"],
+        regularizer_learning_rate=d["regularizer_learning_rate"],
+        inner_steps=d["inner_steps"],
+    ),
+    "multi_domain": lambda net, optimizer, d: multi_domain.MultiDomain(net, optimizer),
+    "multi_domain_pooled": lambda net, optimizer, d: multi_domain.MultiDomain(
+        net, optimizer, "pooled"
+    ),
+    "binary_cnn": lambda net, optimizer, d: multi_domain.MultiDomain(
+        net, optimizer, "pooled"
+    ),
+}
+#: Those that learn from labels alone.
+WITHOUT_DEPTH = ("rfmeta_no_depth", "mldg", "reptile", "metareg", "binary_cnn")
+
+
+#: Features with a support vector machine (extra ``baselines``); they have no steps.
+HAND_CRAFTED = ("ms_lbp", "colour_texture", "ida")
+#: All names that can be trained.
+NAMES = (*nets.NAMES, *FEATURE_METHODS, *HAND_CRAFTED)
+
+
+def describe(
+    name: str,
+    *,
+    width: float = 1.0,
+    map_size: int = 32,
+    genotype_file: Any = None,
+    domains: int | None = None,
+    rates: Mapping[str, Any] | None = None,
+) -> dict:
+    """A JSON description of a network or method, from which `make_method` makes it.
+
+    Args:
+      name: one of `NAMES`.
+      width: multiplier of the channels.
+      map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
+      genotype_file: genotype of the network 'searched'.
+      domains: number of source domains, for the methods of `FEATURE_METHODS`.
+      rates: their other settings, by the names of the config's section ``meta``.
+
+    Raises:
+      InputError: an unknown name, or a genotype file that does not fit.
+    """
+    limits.require(network=(name, limits.OneOf(NAMES)))
+    if name in HAND_CRAFTED:
+        return {"features": name}
+    if name in FEATURE_METHODS:
+        own = {} if domains is None else {"domains": domains}
+        return {"method": name, "width": width, **(rates or {}), **own}
+    return nets.describe(
+        name, width=width, map_size=map_size, genotype_file=genotype_file
+    )
+
+
+def make_method(
+    description: Mapping[str, Any], optimizer: optax.GradientTransformation
+):
+    """The method of a description: ``init``, ``step``, ``predict`` and ``batches``.
+
+    Raises:
+      InputError: a description that does not fit.
+    """
+    if "method" not in description:
+        return supervised.Supervised(nets.build(dict(description)), optimizer)
+    name, width = description["method"], description["width"]
+    net = rfmeta.FeatureNets(
+        FeatureExtractor(width),
+        MetaLearner(width, description["learner_bn_momentum"]),
+        DepthEstimator(width),
+        depth_weight=0.0 if name in WITHOUT_DEPTH else description["depth_weight"],
+        loss_reduction=description["loss_reduction"],
+    )
+    return FEATURE_METHODS[name](net, optimizer, dict(description))
+
+
+def clips_per_domain(batch_size: int, domains: int) -> int:
+    """Number of clips of each domain in an episode of ``batch_size`` clips.
+
+    Raises:
+      InputError: not the same number of clips of each domain, or fewer than two.
+    """
+    size, rest = divmod(batch_size, domains)
+    if rest or size < 2:
+        near = max(size, 2) * domains
+        raise InputError(
+            f"batch_size: expected a multiple of {domains}, the number of "
+            f"domains to learn from, with two clips or more of each, got {batch_size}. "
+            f"The nearest are {near} and {near + domains}."
+        )
+    return size
