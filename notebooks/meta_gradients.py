@@ -119,6 +119,49 @@ mode_curves(
 )
 
 # %% [markdown]
+# ## Where symmetry fails
+#
+# `forward_over_reverse` uses that second derivatives are symmetric. Gradient reversal, a
+# hand-written derivative that is not that of its function, breaks this: the mode is
+# refused, `check_symmetry` measures by how much it would be wrong, and the reverse modes
+# stay exact.
+
+
+# %%
+@jax.custom_vjp
+def reverse(x):
+    """The identity, whose derivative is written as -1."""
+    return x
+
+
+reverse.defvjp(lambda x: (x, None), lambda _, g: (-g,))
+
+
+def two_players(w, h, batch):
+    """One term that the steps minimize, and one that they maximize."""
+    return jnp.sum(jnp.cos(w * h)) + jnp.sum(jnp.sin(reverse(w) * h * w[::-1]))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def through_reversal(w, h, mode):
+    """The derivative through two steps."""
+    gradient, sgd = jax.grad(two_players, (0, 1)), optax.sgd(0.5)
+    return bilevel.hypergradient(
+        toy_outer, gradient, w, h, None, None, sgd, steps=2, mode=mode
+    )
+
+
+for mode in bilevel.EXACT:
+    try:
+        print(f"{mode}: {through_reversal(w, h, mode).hyper}")
+    except TypeError as error:
+        print(f"{mode}: {str(error)[:64]}...")
+try:
+    bilevel.check_symmetry(jax.grad(two_players, (0, 1)), w, h, None)
+except ValueError as error:
+    print(f"check_symmetry: {str(error)[:132]}...")
+
+# %% [markdown]
 # ## A small network
 #
 # As in MAML: adapt a network to one task by $k$ inner steps on its support set, test it on
@@ -215,9 +258,11 @@ mode_curves(
 # ## What forward-over-reverse saves
 #
 # Plain `jax.grad` through $k$ steps ("unrolled") keeps the activations of all steps and
-# of their gradients. The recursion of `bilevel` keeps only weights and gradients of each
-# step, and visits the second derivative of one step at a time; in forward-over-reverse
-# mode that visit stores nothing for a second backward pass.
+# of their gradients. The recursion of `bilevel` keeps what each step starts from (the
+# weights for SGD, four times as much for Adam), and takes the second derivative of one
+# step at a time; in forward-over-reverse mode that stores nothing for a second backward
+# pass. The batch is large here: activations are most of the memory. With a small batch it
+# grows with $k$ in every mode (`docs/meta_gradients.md` has numbers).
 
 # %%
 by_steps = instrument.sweep(
@@ -244,11 +289,12 @@ mode_curves(
 # %% [markdown]
 # ## Adam inside
 #
-# Any optax transformation may make the inner steps; derivatives pass through its state.
-# One trap: Adam divides by a root, whose derivative is infinite at a zero gradient, and
-# one weight whose inner gradient is zero (of an input that is always dark, say) makes the
-# derivative NaN. `eps_root` inside of the root cures it (`eps` stands outside), and
-# `check_finite` tells.
+# Any optax transformation of gradients can make the inner steps; derivatives pass through
+# its state. One trap: Adam divides by a root, whose derivative is infinite at a zero
+# gradient, so one weight without inner gradient (of an input that is always dark, say)
+# makes the derivative NaN. `eps_root`, added inside of the root (`eps` is added outside),
+# avoids it, and `check_finite` reports it. Everything runs under `jax.jit`: outside, each
+# call would compile its loops anew.
 
 # %%
 params, (x, y), query = task(16)
@@ -312,8 +358,8 @@ mode_curves(
 # implicit function theorem gives the derivative by `h` with no step at all. Here: ridge
 # regression, `h` the logarithm of its penalty, and a closed form to compare with. The more
 # steps, the nearer both the steps' derivative and the implicit one (taken where the steps
-# end) come to the derivative of the optimum; the implicit one is nearer and needs no
-# memory of the way.
+# end) come to the derivative of the optimum; the implicit one is nearer and stores
+# nothing of the steps.
 
 # %%
 x = jax.random.normal(KEY, (20, 5)) * jnp.array([[2.0, 1.0, 1.0, 0.5, 0.3]])

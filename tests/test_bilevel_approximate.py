@@ -1,4 +1,4 @@
-"""Derivatives that are not exact: finite differences, and those of an inner optimum."""
+"""Finite differences, and derivatives of an inner optimum."""
 
 import jax
 import jax.numpy as jnp
@@ -82,6 +82,70 @@ def test_no_direction_no_difference():
     )
     np.testing.assert_array_equal(result.params, [0, 0])
     np.testing.assert_array_equal(result.hyper, [2, 2])
+
+
+def magnified(phi, h, batch):
+    """Adam moves ``z``, which has no gradient here, as far as any other parameter.
+
+    By a central difference along ``z`` the fourth power of it leaks into ``a``.
+    """
+    residual = jnp.tanh(batch @ phi["a"]) * h - 1
+    return jnp.mean(residual**2) + phi["a"].sum() * (phi["z"] ** 4).sum()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_difference_that_adam_magnifies_is_nan(x64, dtype, steps):
+    """Where its error exceeds a tenth of the derivative; exact modes do not mind."""
+    rng = np.random.default_rng(0)
+    batch = jnp.asarray(rng.normal(size=(8, 3)), dtype)
+    phi = {"a": jnp.asarray([0.3, -0.2, 0.5], dtype), "z": jnp.zeros(2, dtype)}
+    h = jnp.asarray(0.7, dtype)
+
+    def outer(phi, h, batch):
+        return (phi["a"] ** 2).sum() + jnp.sin(phi["z"] + 1).sum() * h
+
+    def compute(eps_root, mode):
+        return jax.jit(
+            lambda phi, h: bilevel.hypergradient(
+                *(outer, jax.grad(magnified, (0, 1)), phi, h, batch, batch),
+                optax.adam(0.1, eps_root=eps_root),
+                steps=steps,
+                mode=mode,
+            )
+        )(phi, h)
+
+    for eps_root in (1e-6, 1e-16):
+        exact = compute(eps_root, "reverse_over_reverse")
+        forward = compute(eps_root, "forward_over_reverse")
+        np.testing.assert_allclose(forward.hyper, exact.hyper, rtol=1e-4)
+        assert abs(exact.hyper) < 10 and np.isfinite(forward.params["a"]).all()
+        # Without the guard the error is as large as the magnification.
+        difference = bilevel.MODES["finite_difference"].derivative
+        unguarded = gap(compute(eps_root, difference), exact)
+        guarded = compute(eps_root, "finite_difference")
+        if eps_root == 1e-6:
+            assert unguarded < 0.1
+            np.testing.assert_allclose(guarded.hyper, exact.hyper, rtol=0.02)
+            bilevel.check_finite(guarded)
+        else:
+            assert unguarded > 100
+            assert np.isfinite(guarded.value)
+            leaves = jax.tree.leaves(guarded[1:])
+            assert all(np.isnan(leaf).all() for leaf in leaves)
+            with pytest.raises(ValueError, match=r"'finite_difference'.*eps_root"):
+                bilevel.check_finite(guarded)
+
+
+def test_the_error_of_a_difference(x64):
+    """Rounding and truncation: with the optimum of epsilon between them."""
+    grads, v = {"a": jnp.asarray([3.0, 4.0])}, {"a": jnp.asarray([0.0, 2.0])}
+    mode = bilevel.finite_difference(0.01)
+    expected = (2.0**-52 / 0.02 + 1e-4 / 6) * 5 * 2
+    np.testing.assert_allclose(mode.error(grads, v), expected, rtol=1e-12)
+    single = jax.tree.map(lambda x: x.astype("float32"), (grads, v))
+    expected = (2.0**-23 / 0.02 + 1e-4 / 6) * 5 * 2
+    np.testing.assert_allclose(mode.error(*single), expected, rtol=1e-6)
 
 
 def ridge():

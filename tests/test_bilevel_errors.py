@@ -1,4 +1,4 @@
-"""Each mistake is told what was expected, what came, and the likely fix."""
+"""Errors name what was expected, what was found, and the likely fix."""
 
 import jax
 import jax.numpy as jnp
@@ -138,12 +138,51 @@ def test_an_optimizer_is_a_transformation(optimizer):
         call(optimizer=optimizer)
 
 
+NEED_MORE = {
+    "lbfgs": optax.lbfgs(),
+    "line search": optax.scale_by_backtracking_linesearch(5),
+    "polyak_sgd": optax.polyak_sgd(),
+    "reduce_on_plateau": optax.contrib.reduce_on_plateau(),
+    "in a chain": optax.chain(SGD, optax.contrib.reduce_on_plateau()),
+    "momo": optax.contrib.momo(),
+    "sophia": optax.contrib.sophia(0.1),
+    "lookahead": optax.lookahead(SGD, 3, 0.5),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", NEED_MORE)
+def test_optimizers_that_need_more_than_gradients_are_refused(name):
+    """Each with one explanation, whoever makes the steps."""
+    expected = r"cannot make inner steps.*optax\.lbfgs.*lookahead.*The error was"
+    for mode in ("forward_over_reverse", "unrolled"):
+        with pytest.raises(TypeError, match=expected):
+            call(optimizer=NEED_MORE[name], mode=mode, steps=3)
+    with pytest.raises(TypeError, match=expected):
+        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, None, NEED_MORE[name])
+
+
+@pytest.mark.parametrize("maker", [optax.sgd, optax.adam, optax.contrib.muon])
+@pytest.mark.parametrize("h", [0.1, {"rate": 0.1}])
+def test_a_function_of_optax_must_be_called(maker, h):
+    """With a scalar hyper it would take that for its rate, without a message."""
+    expected = rf"is the function optax\.{maker.__name__}, .*not called"
+    gradient = jax.grad(lambda phi, h, batch: jnp.sum(phi["w"] ** 2), (0, 1))
+    for mode in bilevel.MODES:
+        with pytest.raises(TypeError, match=expected):
+            call(gradient=gradient, h=h, optimizer=maker, mode=mode)
+    with pytest.raises(TypeError, match=expected):
+        bilevel.inner_update(gradient, W, h, None, maker)
+    made = call(h=0.1, optimizer=lambda h: optax.sgd(h))
+    assert np.isfinite(made.hyper)
+
+
 def test_the_number_of_steps():
     with pytest.raises(TypeError, match=r"whole number.* got a Python float"):
         call(steps=1.5)
     with pytest.raises(ValueError, match="0 or more, got -1"):
         call(steps=-1)
-    with pytest.raises(ValueError, match=r"one step is made for each slice.*None"):
+    with pytest.raises(ValueError, match=r"there is one step for each slice.*None"):
         call(steps=None)
     ragged = {"x": jnp.ones((3, 2)), "y": jnp.ones(2)}
     with pytest.raises(ValueError, match=r"'x': \(3, 2\), 'y': \(2,\).*jnp\.stack"):
@@ -175,16 +214,21 @@ double.defvjp(lambda x: (2 * x, None), lambda _, g: (2 * g,))
 square.defvjp(lambda x: (x**2, x), lambda x, g: (double(x) * g,))
 
 
-def test_custom_vjp_under_forward_mode():
+def test_a_rule_without_a_forward_derivative():
+    """Also where the caller states that the rules are true derivatives."""
+
     def inner(phi, h, batch):
         return jnp.sum(square(phi["w"] * h))
 
-    with pytest.raises(TypeError, match=r"custom_vjp.*mode='reverse_over_reverse'"):
-        call(inner=inner)
-    with pytest.raises(TypeError, match=r"custom_vjp.*mode='reverse_over_reverse'"):
-        bilevel.implicit_hypergradient(
-            loss, jax.grad(inner, (0, 1)), W, 1.0, None, None
-        )
+    mode = bilevel.forward_over_reverse(assume_symmetric=True)
+    message = r"no forward-mode derivative.*mode='reverse_over_reverse'"
+    with pytest.raises(TypeError, match=message):
+        call(inner=inner, mode=mode)
+    gradient = jax.grad(inner, (0, 1))
+    with pytest.raises(TypeError, match=message):
+        bilevel.implicit_hypergradient(loss, gradient, W, 1.0, None, None, mode=mode)
+    with pytest.raises(TypeError, match=message):
+        bilevel.check_symmetry(gradient, W, 1.0, None)
     expected = call()
     for mode in ("reverse_over_reverse", "unrolled"):
         np.testing.assert_allclose(

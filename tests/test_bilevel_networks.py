@@ -167,40 +167,66 @@ def test_policies_of_running_averages(x64, policy):
     assert (max(jax.tree.leaves(gap)) < 1e-12) == same
 
 
-def test_memory_is_flat_in_the_number_of_steps():
-    """Wide batches, narrow layers: activations are what memory is made of."""
-    depth, width = 6, 16
-    batch = jnp.ones((512, width))
+def temporary_bytes(function, *arguments):
+    """Memory besides arguments and results, as XLA plans it."""
+    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    return analysis.temp_size_in_bytes
+
+
+def planned(width, batch, depth, optimizer, mode, steps):
+    """Memory of a hypergradient of a narrow or wide perceptron, over its parameters'.
+
+    The mode 'remat' is ``jax.grad`` through ``inner_update(remat=True)``.
+    """
+    params = [jnp.ones((width, width))] * depth
+    arguments = params, jnp.asarray(1.0), jnp.ones((batch, width))
 
     def loss(phi, h, x):
         for w in phi:
             x = jnp.tanh(x @ w) * h
         return jnp.mean(x**2)
 
-    gradient = jax.grad(loss, (0, 1))
-
-    def peak(mode, steps):
-        def call(phi, h, x):
-            return bilevel.hypergradient(
-                loss, gradient, phi, h, x, x, optax.sgd(0.1), steps=steps, mode=mode
-            )
-
-        arguments = [jnp.ones((width, width))] * depth, jnp.asarray(1.0), batch
-        memory = jax.jit(call).lower(*arguments).compile().memory_analysis()
-        return memory.temp_size_in_bytes
-
-    forward = peak("forward_over_reverse", 8)
-    assert forward <= 1.25 * peak("forward_over_reverse", 2)
-    assert forward <= 0.8 * peak("reverse_over_reverse", 8)
-    unrolled = peak("unrolled", 8)
-    assert forward <= 0.15 * unrolled
+    def recursion(phi, h, x):
+        return bilevel.hypergradient(
+            *(loss, jax.grad(loss, (0, 1)), phi, h, x, x, optimizer),
+            steps=steps,
+            mode=mode,
+        )
 
     def rematerialized(phi, h, x):
         phi = bilevel.inner_update(
-            gradient, phi, h, x, optax.sgd(0.1), steps=8, remat=True
+            *(jax.grad(loss, (0, 1)), phi, h, x, optimizer), steps=steps, remat=True
         )
         return loss(phi, h, x)
 
-    arguments = [jnp.ones((width, width))] * depth, jnp.asarray(1.0), batch
-    compiled = jax.jit(jax.grad(rematerialized)).lower(*arguments).compile()
-    assert compiled.memory_analysis().temp_size_in_bytes <= 0.25 * unrolled
+    function = jax.grad(rematerialized) if mode == "remat" else recursion
+    return temporary_bytes(function, *arguments) / (4 * depth * width**2)
+
+
+def test_activations_are_those_of_one_step():
+    """Wide batches, narrow layers: memory consists of activations."""
+    plan = functools.partial(planned, 16, 512, 6, optax.sgd(0.1))
+    forward = plan("forward_over_reverse", 8)
+    assert forward <= 1.25 * plan("forward_over_reverse", 2)
+    assert forward <= 0.8 * plan("reverse_over_reverse", 8)
+    unrolled = plan("unrolled", 8)
+    assert forward <= 0.15 * unrolled
+    assert plan("remat", 8) <= 0.25 * unrolled
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "mode", "per_step"),
+    [
+        (optax.sgd(0.1), "forward_over_reverse", 1),
+        (optax.sgd(0.1, momentum=0.9), "forward_over_reverse", 1),
+        (optax.adam(0.1, eps_root=1e-6), "forward_over_reverse", 4),
+        (optax.adam(0.1, eps_root=1e-6), "reverse_over_reverse", 4),
+        (optax.adam(0.1, eps_root=1e-6), "remat", 3),
+        (optax.adam(0.1, eps_root=1e-6), "first_order", 0),
+    ],
+)
+def test_each_step_stores_what_it_starts_from(optimizer, mode, per_step):
+    """A small batch: in units of the parameters, as `hypergradient` documents."""
+    plan = functools.partial(planned, 64, 2, 4, optimizer, mode)
+    few, many = plan(4), plan(12)
+    np.testing.assert_allclose((many - few) / 8, per_step, atol=0.15)

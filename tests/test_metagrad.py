@@ -298,11 +298,25 @@ def test_a_notebook_shows_pictures():
     assert png._repr_mimebundle_()["image/png"].startswith("iVBOR")
 
 
-def test_the_example_of_the_documentation_runs(capsys):
+def test_the_examples_of_the_documentation_run(capsys):
     text = (ROOT / "docs" / "meta_gradients.md").read_text()
-    panel, learned = (
+    episodes, panel, learned = (
         part.partition("```")[0] for part in text.split("```python\n")[1:]
     )
+    names = {}
+    exec(episodes, names)
+    alone = jax.jit(
+        lambda task: bilevel.hypergradient(
+            *(names["loss"], jax.grad(names["loss"], (0, 1))),
+            *(jnp.array(0.5), jnp.array(0.2), task, task, optax.sgd(0.1)),
+            steps=3,
+        )
+    )
+    expected = jax.tree.map(
+        lambda *x: np.mean(x), *[alone(task) for task in names["tasks"]]
+    )
+    for found, value in zip(names["mean"], expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-5)
     exec(panel, {})
     assert capsys.readouterr().out.count("Agreement(mode=") == 4 * 5 * 2
     names = {}
@@ -319,5 +333,7 @@ def test_the_notebook_runs_in_small(monkeypatch, capsys):
     exec(NOTEBOOK.read_text(), {"__name__": "notebook"})
     printed = capsys.readouterr().out
     assert printed.count("equal to the closed form") == 3
+    assert "forward_over_reverse: A `jax.custom_vjp` function is used" in printed
+    assert "check_symmetry: The second derivatives of the inner loss are not" in printed
     assert "eps_root 0.0: The value" in printed and "eps_root 1e-08: finite" in printed
     assert "exact" in printed.splitlines()[-1]

@@ -1,32 +1,40 @@
 """Derivatives through inner updates, for any loss over pytrees.
 
-The objective is ``F(phi, h) = sum_i L_out(phi_i(phi, h), h)`` where ``phi_i`` is what ``k``
-steps of an optimizer on an inner loss make of ``phi``: DARTS, MAML, RFMeta and Meta-NAS
-are instances. `hypergradient` gives ``dF/dphi`` and ``dF/dh``; its modes differ in one
-line only, how the second derivative of the inner loss meets a vector:
+The objective is ``F(phi, h) = sum_i L_out(phi_i(phi, h), h)``, where ``phi_i`` is ``phi``
+after ``k`` steps of an optimizer on an inner loss; DARTS, MAML, RFMeta and Meta-NAS are
+instances. `hypergradient` returns ``dF/dphi`` and ``dF/dh``. Its modes differ in how the
+second derivative of the inner loss is multiplied with a vector:
 
-    mode                  second derivative          memory        exact  third derivative
-    forward_over_reverse  one jvp of the gradient    one gradient  yes    yes
-    reverse_over_reverse  one vjp of the gradient    its graph     yes    yes
-    unrolled              jax.grad of all steps      k graphs      yes    yes
-    finite_difference     two more gradients         one gradient  no     no
-    first_order           none                       one gradient  no     no
+    mode                  second derivative          memory               exact
+    forward_over_reverse  one jvp of the gradient    one gradient + k s   if symmetric
+    reverse_over_reverse  one vjp of the gradient    its graph + k s      yes
+    unrolled              jax.grad of all steps      k graphs             yes
+    finite_difference     two more gradients         one gradient + k s   no
+    first_order           none                       one gradient         no
 
-The first and the fourth rest on the symmetry of second derivatives. Where a hand-written
-derivative under the loss is another function's (gradient reversal), take the reverse modes.
-`implicit_hypergradient` is the derivative of the inner *optimum* instead of the steps.
+Memory is in activations, and in ``s``, what one step starts from: the parameters for
+SGD, four times that for Adam (parameters, two moments, gradient). All modes but the last
+two have exact third derivatives as well, so levels nest.
+
+'forward_over_reverse', the default, and 'finite_difference' assume that second
+derivatives are symmetric, as those of a function are. A hand-written derivative under the
+loss can break that (gradient reversal): a `jax.custom_vjp` function there is an error
+unless the caller states that it is a true derivative (`forward_over_reverse`), and
+`check_symmetry` tests any gradient function. `implicit_hypergradient` is the derivative
+of the inner *optimum* instead of the steps.
 
 How methods read, with ``grad = jax.grad(loss, (0, 1))``:
 
     DARTS    hypergradient(loss, grad, weights, alphas, train, valid, optax.sgd(rate)).hyper
     MAML     hypergradient(loss, grad, params, (), support, query, sgd, steps=5).params
     MLDG     the same with one step, plus jax.value_and_grad(loss) on the support domains
-    RFMeta   hypergradient(..., {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}): M moves,
-             and F gets its derivative through the query features and the inner gradient
+    RFMeta   hypergradient(..., {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}): only M
+             is updated, and F gets its derivative through the query features and through
+             the inner gradient
     learned rates   optimizer=lambda h: optax.sgd(h['rate'])
 
-A toy: five steps fit a slope to training points under a penalty, and the penalty learns
-from validation points, whose slope is 2, how much of the training's 3 to believe.
+A toy: five steps fit a slope to training points, whose slope is 3, under a penalty; the
+penalty is learned from validation points, whose slope is 2.
 
 >>> import jax, optax
 >>> from nasfas_jax import bilevel
@@ -48,6 +56,25 @@ from validation points, whose slope is 2, how much of the training's 3 to believ
 ...     value, penalty = learn(penalty)
 >>> print(f"error {value:.3f} at penalty {penalty:.2f}")
 error 0.000 at penalty 1.25
+
+Call these functions under `jax.jit`, as above: outside, their loops are compiled anew at
+every call (about half a second for a small loss), and JAX keeps each program (some
+megabytes).
+
+Many devices: under `jax.jit`, batches may be split over a mesh with automatic or explicit
+axes. Inside `jax.shard_map` with its default check, gradients by what the devices share
+are *summed over the devices*, inner gradients among them, without a message: each inner
+step would follow the sum of all devices' losses. For episodes of their own, make the
+shared arrays differ first, and average the result:
+
+    def episode(params, hyper, batch):  # with the mesh axis 'episode'
+        params, hyper = jax.lax.pcast((params, hyper), 'episode', to='varying')
+        result = bilevel.hypergradient(loss, grad, params, hyper, *batch, optimizer)
+        return jax.lax.pmean(result, 'episode')
+
+or pass ``check_vma=False`` to `jax.shard_map`. For one inner problem over all devices keep
+the default check and end both losses in ``jax.lax.pmean(..., 'data')``: all derivatives
+are then those of the mean (with ``check_vma=False`` they are not).
 """
 
 from nasfas_jax.bilevel._checks import check_finite
@@ -66,8 +93,10 @@ from nasfas_jax.bilevel._modes import (
     EXACT,
     MODES,
     finite_difference,
+    forward_over_reverse,
     second_derivative_product,
 )
+from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
 from nasfas_jax.bilevel._update import POLICIES, apply_update, inner_update
 
 __all__ = [
@@ -78,12 +107,15 @@ __all__ = [
     "ImplicitHypergradient",
     "apply_update",
     "check_finite",
+    "check_symmetry",
     "conjugate_gradient",
     "finite_difference",
+    "forward_over_reverse",
     "hypergradient",
     "implicit_hypergradient",
     "inner_update",
     "neumann",
     "pull_back_update",
     "second_derivative_product",
+    "symmetry_error",
 ]

@@ -1,7 +1,8 @@
-"""What users get wrong, and what to tell them; all of it seen while tracing."""
+"""Checks of the arguments of the public functions, made while tracing."""
 
 import contextlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,65 +12,126 @@ from jax.extend import core
 from nasfas_jax.bilevel import _trees
 
 NOT_SCALAR = (
-    "An inner loss must return one float and nothing else. The likely fix is to end it "
-    "in `.mean()` or `.sum()`; a loss that returns a state or extras as well is one of "
-    "`jax.grad(loss, (0, 1), has_aux=True)`, with `state` given."
+    "An inner loss must return one float and nothing else. Likely fix: end it in "
+    "`.mean()` or `.sum()`. For a loss that also returns a state or extras, use "
+    "`jax.grad(loss, (0, 1), has_aux=True)` and pass `state`."
 )
 NO_PAIR = (
-    "Where `state` is given, a loss must return the pair (value, new state); without "
-    "`state` it returns the value alone, and `jax.grad` has no `has_aux`."
+    "With `state`, a loss must return the pair (value, new state); without `state` it "
+    "returns the value alone, and `jax.grad` takes no `has_aux`."
 )
-CUSTOM_VJP = (
-    "Forward mode met a function with a `jax.custom_vjp` under the inner loss; such "
-    "functions have no forward-mode derivative, and mode='forward_over_reverse' takes "
-    "one. Either choose mode='reverse_over_reverse' or 'unrolled', which are as exact "
-    "and need more memory, or write that function's derivative with `jax.custom_jvp`."
+NO_FORWARD_MODE = (
+    "The derivative rule of a `jax.custom_vjp` function under the inner loss calls "
+    "another `jax.custom_vjp` function, which has no forward-mode derivative. Either "
+    "choose mode='reverse_over_reverse' or 'unrolled', which are as exact, or write "
+    "that function's derivative with `jax.custom_jvp`."
 )
-#: What JAX says, in part, in a TypeError: what it means here.
-EXPLANATIONS = {
+ASYMMETRIC = (
+    "A `jax.custom_vjp` function is used under the inner loss. This mode assumes that "
+    "second derivatives are symmetric, which holds only if the hand-written rule is the "
+    "derivative of the function itself (it does not hold for gradient reversal, for "
+    "example). Either choose mode='reverse_over_reverse' or 'unrolled', which are exact "
+    "in both cases, or, if the rule is the true derivative (`bilevel.check_symmetry` "
+    "tests it), say so: mode=bilevel.{name}(assume_symmetric=True)."
+)
+MORE_THAN_GRADIENTS = (
+    "This optimizer cannot make inner steps: its `update` needs more than gradients, its "
+    "state and the parameters, for example the value of the loss. That is so of "
+    "optax.lbfgs, of line searches, polyak_sgd, contrib.reduce_on_plateau, contrib.momo "
+    "and contrib.sophia, and of lookahead, which keeps two copies of the parameters. "
+    "Choose a transformation of the gradients alone; `optax.scale_by_lbfgs()` is L-BFGS "
+    "without its line search."
+)
+#: Parts of JAX's messages, and what they mean here.
+GRADIENT_ERRORS = {
     "only defined for scalar-output": NOT_SCALAR,
     "requires real-valued outputs": NOT_SCALAR,
     "expected function with aux output": NO_PAIR,
-    "to a custom_vjp": CUSTOM_VJP,
+    "to a custom_vjp": NO_FORWARD_MODE,
+}
+#: Parts of optax's messages, and what they mean here.
+OPTIMIZER_ERRORS = {
+    "required keyword-only argument": MORE_THAN_GRADIENTS,
+    "obj_fn must be provided": MORE_THAN_GRADIENTS,
+    "no attribute 'fast'": MORE_THAN_GRADIENTS,
 }
 
 
 @contextlib.contextmanager
-def explained():
-    """Says in the library's terms what JAX says in its own."""
+def explained(meanings: dict[str, str] = GRADIENT_ERRORS) -> Iterator[None]:
+    """Re-raises errors of JAX or optax as TypeErrors with an explanation.
+
+    Args:
+      meanings: part of the original message to explanation; other errors pass through.
+    """
     try:
         yield
-    except TypeError as error:
-        for sign, meaning in EXPLANATIONS.items():
-            if sign in str(error):
-                raise TypeError(f"{meaning} (JAX says: {error})") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        for part, meaning in meanings.items():
+            if part in str(error):
+                raise TypeError(f"{meaning} (The error was: {error})") from error
         raise
 
 
 def has_forward_mode(function: Callable) -> Callable:
-    """``function``, a forward-mode derivative, which must not meet a ``custom_vjp``.
+    """``function``, a forward-mode derivative, checked for `jax.custom_vjp` functions.
 
-    JAX finds that out when it compiles, away from here, so the program is looked at.
+    JAX itself would find them only when it compiles, outside of this package.
     """
 
     def checked(*args):
         program, out = jax.make_jaxpr(function, return_shape=True)(*args)
-        if _meets_custom_vjp(program.jaxpr):
-            raise TypeError(CUSTOM_VJP)
+        if _contains(program.jaxpr, "custom_lin"):
+            raise TypeError(NO_FORWARD_MODE)
         leaves = core.jaxpr_as_fun(program)(*jax.tree.leaves(args))
         return jax.tree.unflatten(jax.tree.structure(out), leaves)
 
     return checked
 
 
-def _meets_custom_vjp(program: core.Jaxpr) -> bool:
+def has_no_custom_vjp(gradient: Callable, arguments: tuple, name: str) -> None:
+    """No function that ``gradient`` wraps uses a `jax.custom_vjp` function.
+
+    Once `jax.grad` has differentiated a loss, its hand-written rules can no longer be
+    told from other code, so the loss itself is traced. `jax.grad` and `jax.jit` store
+    it as ``__wrapped__``. A gradient function that wraps nothing (a lambda, another
+    hypergradient) is not looked into; `check_symmetry` tests it by its numbers.
+
+    Args:
+      gradient: the gradient function of an inner loss.
+      arguments: what it is called with.
+      name: name of the mode, for the message.
+
+    Raises:
+      TypeError: such a function is used.
+    """
+    for function in _wrapped_by(gradient):
+        try:
+            program = jax.make_jaxpr(function)(*arguments)
+        except (TypeError, ValueError):
+            # A wrapper that changes the arguments, as jax.vmap does. Faults of the loss
+            # itself are reported where the gradient is computed.
+            return
+        if _contains(program.jaxpr, "custom_vjp_call"):
+            raise TypeError(ASYMMETRIC.format(name=name))
+
+
+def _wrapped_by(function: Callable) -> Iterator[Callable]:
+    """The function that ``function`` wraps, the one that this wraps, and so on."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+        yield function
+
+
+def _contains(program: core.Jaxpr, primitive: str) -> bool:
+    """Whether a program or one within it uses a primitive."""
     return any(
-        equation.primitive.name == "custom_lin" for equation in program.eqns
-    ) or any(map(_meets_custom_vjp, core.subjaxprs(program)))
+        equation.primitive.name.startswith(primitive) for equation in program.eqns
+    ) or any(_contains(inner, primitive) for inner in core.subjaxprs(program))
 
 
 def are_floats(**trees: Any) -> None:
-    """Params and hyper must have derivatives.
+    """All leaves are floats, so that derivatives by them exist.
 
     Raises:
       TypeError: names the first leaf that is not a float.
@@ -86,10 +148,10 @@ def are_floats(**trees: Any) -> None:
 
 
 def is_scalar(loss: Any, name: str) -> None:
-    """A loss must be one float.
+    """A loss is one float.
 
     Raises:
-      TypeError: says what came instead.
+      TypeError: states what was returned instead.
     """
     if isinstance(loss, tuple):
         raise TypeError(
@@ -102,16 +164,16 @@ def is_scalar(loss: Any, name: str) -> None:
         if not _trees.is_float(loss):
             fix = "return the loss itself, and as a float"
         raise TypeError(
-            f"The {name} loss must return one float and returned {_kind(loss)}. The "
-            f"likely fix is to {fix}."
+            f"The {name} loss must return one float and returned {_kind(loss)}. "
+            f"Likely fix: {fix}."
         )
 
 
 def is_pair(result: Any, name: str) -> None:
-    """With state, a loss returns ``(value, new state)``.
+    """A loss with state returns ``(value, new state)``.
 
     Raises:
-      TypeError: says what came instead.
+      TypeError: states what was returned instead.
     """
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"{NO_PAIR} The {name} loss returned {_kind(result)}.")
@@ -121,24 +183,39 @@ def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
     """An inner gradient function returns ``(dL/dparams, dL/dhyper)``.
 
     Raises:
-      TypeError: says what came instead.
+      TypeError: states what was returned instead.
     """
     wanted = jax.tree.structure((params, hyper))
     if jax.tree.structure(grads) != wanted:
         raise TypeError(
             "The inner gradient function must return the pair (dL/dparams, dL/dhyper) "
-            "with their trees, as `jax.grad(loss, (0, 1))` does (with `state` given, "
+            "with their trees, as `jax.grad(loss, (0, 1))` does (with `state`, "
             "`jax.grad(loss, (0, 1), has_aux=True)`). Expected "
-            f"{wanted}, got {jax.tree.structure(grads)}. The likely mistakes: a loss was "
-            "passed for its gradient, or `jax.grad(loss)` without the `(0, 1)`."
+            f"{wanted}, got {jax.tree.structure(grads)}. Likely mistakes: a loss was "
+            "passed instead of its gradient, or `jax.grad(loss)` without the `(0, 1)`."
+        )
+
+
+def is_made(optimizer: Any) -> None:
+    """``optimizer`` is not one of optax's functions that make optimizers.
+
+    Raises:
+      TypeError: it is; names it.
+    """
+    module = getattr(optimizer, "__module__", None) or ""
+    if inspect.isfunction(optimizer) and module.partition(".")[0] == "optax":
+        raise TypeError(
+            f"`optimizer` is the function optax.{optimizer.__name__}, which makes an "
+            f"optimizer and was not called. Write `optax.{optimizer.__name__}(0.1)`, or "
+            f"`lambda h: optax.{optimizer.__name__}(h)` if hyper is its first argument."
         )
 
 
 def is_optimizer(made: Any) -> None:
-    """An optimizer, or what a function made of hyper, has an ``init`` and an ``update``.
+    """An optimizer has an ``init`` and an ``update``.
 
     Raises:
-      TypeError: says what came instead.
+      TypeError: states what was given or made instead.
     """
     if not (hasattr(made, "init") and hasattr(made, "update")):
         raise TypeError(
@@ -149,17 +226,17 @@ def is_optimizer(made: Any) -> None:
 
 
 def is_number_of_steps(steps: Any, batch: Any) -> None:
-    """``steps`` is a whole number, or None for one step a slice of ``batch``.
+    """``steps`` is a whole number, or None for one step per slice of ``batch``.
 
     Raises:
-      TypeError: something else than a whole number.
-      ValueError: a negative number; None, and a batch that does not say how many.
+      TypeError: not a whole number.
+      ValueError: a negative number; None with a batch that has no common first axis.
     """
     if steps is not None:
         if not isinstance(steps, int):
             raise TypeError(
                 "`steps` must be a whole number that is known while tracing, or None "
-                f"for one step a slice of the inner batch; got {_kind(steps)}."
+                f"for one step per slice of the inner batch; got {_kind(steps)}."
             )
         if steps < 0:
             raise ValueError(f"`steps` must be 0 or more, got {steps}.")
@@ -167,33 +244,33 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
     lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(batch)}
     if len(lengths) != 1 or lengths == {()}:
         raise ValueError(
-            "`steps` is None: one step is made for each slice of the inner batch along "
-            "the first axis, which all its leaves must have in common. Their shapes are "
+            "With `steps=None` there is one step for each slice of the inner batch along "
+            "the first axis, which all its leaves must have in common; their shapes are "
             f"{jax.tree.map(jnp.shape, batch)}. Stack the batches with `jnp.stack`, or "
             "give `steps`."
         )
 
 
 def has_same_tree(before: Any, after: Any, name: str) -> None:
-    """An update must return the tree that it was given.
+    """An update keeps the tree of what it updates.
 
     Raises:
-      TypeError: says both.
+      TypeError: states both trees.
     """
     if jax.tree.structure(before) != jax.tree.structure(after):
         raise TypeError(
             f"An update must keep the tree of the {name}, which was "
-            f"{jax.tree.structure(before)} and became {jax.tree.structure(after)}. Look "
-            f"at {CHANGED_BY[name][0]}."
+            f"{jax.tree.structure(before)} and became {jax.tree.structure(after)}. Check "
+            f"{CHANGED_BY[name][0]}."
         )
 
 
-#: Who may have changed what, and how.
 BY_OPTIMIZER = (
     "the optimizer's `update`",
     "Shapes change by broadcasting in the optimizer (a learning rate with axes that the "
     "parameter lacks), dtypes by hyper or a rate in another precision than params.",
 )
+#: What can change each part of an update, and how.
 CHANGED_BY = {
     "params": BY_OPTIMIZER,
     "optimizer's state": BY_OPTIMIZER,
@@ -205,7 +282,7 @@ CHANGED_BY = {
 
 
 def is_unchanged(before: Any, after: Any, name: str) -> None:
-    """An update must return what it was given: same tree, shapes and dtypes.
+    """An update keeps tree, shapes and dtypes.
 
     Raises:
       TypeError: names the first leaf that differs.
@@ -222,32 +299,35 @@ def is_unchanged(before: Any, after: Any, name: str) -> None:
 
 
 def check_finite(result: Any) -> Any:
-    """``result`` itself, if all of it is finite. Call it outside of ``jax.jit``.
+    """Returns ``result`` if all of it is finite; for use outside of `jax.jit`.
 
-    `hypergradient` makes its value NaN where the inner steps left the finite numbers,
-    so looking at values alone is enough to notice that, inside a compiled loop too. It
-    sees what moves parameters: the gradients, not the inner loss's value (they part
-    company at the logarithm of a negative number, say: NaN, and a finite slope).
+    The value of a `hypergradient` is NaN if the parameters became non-finite during the
+    inner steps, so checking values is enough to notice that, also in a compiled loop.
+    Only what changes parameters is seen: the inner gradients, not the value of the inner
+    loss (value and gradient can differ, e.g. at the log of a negative number).
 
     Raises:
-      ValueError: the value or a derivative is infinite or NaN; says which, and the
-        likely cause.
+      ValueError: the value or a derivative is infinite or NaN; names it and the likely
+        cause.
     """
     if not _trees.all_finite(result.value):
         raise ValueError(
-            f"The value of the hypergradient is {result.value}, so an inner loss, its "
-            "gradient or the outer loss left the finite numbers. The likely fixes: a "
-            "lower inner learning rate, fewer inner steps, gradient clipping in the "
-            "inner optimizer; or the batch itself holds NaN."
+            f"The value of the hypergradient is {result.value}: an inner loss, its "
+            "gradient or the outer loss became non-finite. Likely fixes: a lower inner "
+            "learning rate, fewer inner steps, gradient clipping in the inner optimizer; "
+            "or the batch itself contains NaN."
         )
     for name in result._fields:
         if not _trees.all_finite(getattr(result, name)):
             raise ValueError(
                 f"The value {result.value} is finite, but `{name}` of the hypergradient "
-                "is not: a function on the way has an infinite derivative. The likely "
-                "cause is a square root at zero: inside `optax.adam`, at a parameter "
-                "without inner gradient (give eps_root > 0; eps alone stands outside "
-                "of the root), or a norm in a loss."
+                "is not: a function in the inner steps has an infinite derivative. The "
+                "likely cause is a square root at zero: inside `optax.adam`, at a "
+                "parameter without inner gradient (give eps_root > 0; eps alone is added "
+                "outside of the root), or a norm in a loss. With the mode "
+                "'finite_difference' it is also NaN where the estimated error of the "
+                "difference exceeds a tenth of the outer derivative, as through Adam with "
+                "a very small eps_root: give a larger one, or choose an exact mode."
             )
     return result
 

@@ -1,6 +1,6 @@
 """Hypergradients by a backward recursion over the inner steps.
 
-Notation: ``phi`` are parameters, ``h`` hyperparameters (alphas, theta, ...), and an inner
+Notation: ``phi`` are parameters, ``h`` hyperparameters (alphas, theta, ...), and a
 *gradient function* maps ``(phi, h, batch)`` to ``(dL/dphi, dL/dh)`` of a scalar ``L``. It is
 ``jax.grad(loss, (0, 1))`` of an ordinary loss, or another hypergradient: levels nest.
 """
@@ -15,10 +15,18 @@ from nasfas_jax.bilevel import _checks, _modes, _trees
 from nasfas_jax.bilevel._update import Optimizer, Steps, apply_update, build
 
 PyTree = Any
+#: Largest estimated error of a finite difference, as a share of the outer derivative.
+ERROR_SHARE = 0.1
 
 
 class Hypergradient(NamedTuple):
-    """``value`` of the objective and its derivatives by ``params`` and by ``hyper``."""
+    """Result of `hypergradient`.
+
+    Attributes:
+      value: of the objective.
+      params: its derivative by ``phi``, the parameters before the inner steps.
+      hyper: its derivative by ``h``.
+    """
 
     value: jax.Array
     params: PyTree
@@ -42,54 +50,77 @@ def hypergradient(
 ) -> Any:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
-    ``phi_k`` is `inner_update`, and derivatives are to its *start* ``phi`` and to ``h``.
-    The inner steps run once and are saved (parameters, optimizer state and gradient of
-    each, no activations); then a recursion runs back over them, and each step meets the
-    second derivative of the inner loss once. Peak memory is one inner gradient's, however
-    many steps there are (with a single step XLA may keep the activations of its gradient
-    for its second derivative: more memory, less time). The mode 'unrolled' instead is
-    plain ``jax.grad`` of the whole program and keeps all activations of all steps.
+    ``phi_k`` is `inner_update`, and derivatives are by its *start* ``phi`` and by ``h``.
+    The inner steps run once; then a recursion runs back over them, in which each step
+    takes one second-derivative product of the inner loss. The mode 'unrolled' is plain
+    ``jax.grad`` of all steps instead.
+
+    Memory, besides the batches: the activations of *one* inner gradient and its
+    derivative, plus what each of the ``k`` steps starts from, which is stored for the
+    recursion. In units of the parameters that is ``k`` for plain or momentum SGD (the
+    parameters) and ``4 k`` for Adam (parameters, two moments, gradient): with few
+    activations it is most of the memory. 'unrolled' stores the activations of all steps.
+    (With a single step XLA may keep the activations of the gradient for its derivative:
+    more memory, less time.)
+
+    Call it under `jax.jit`: outside, the loops over the steps are compiled anew at every
+    call (about half a second for a small loss), and JAX keeps each of these programs
+    (some megabytes).
+
+    On a mesh of devices: under `jax.jit` batches may be split over automatic or explicit
+    axes. Inside `jax.shard_map` see the package's docstring.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``.
       params: pytree of float arrays, ``phi``.
-      hyper: pytree of float arrays, ``h``; ``()`` where there are none.
-      inner_batch: what ``inner_gradient`` is given.
-      outer_batch: what ``outer_loss`` is given.
-      optimizer: any optax transformation, or a function that makes one of ``hyper``.
-      steps: number of steps on the one ``inner_batch``; None: one for each slice of it.
-      mode: a key of ``MODES``, or a function like `finite_difference(epsilon)`.
+      hyper: pytree of float arrays, ``h``; ``()`` for none.
+      inner_batch: passed to ``inner_gradient``.
+      outer_batch: passed to ``outer_loss``.
+      optimizer: as in `inner_update`.
+      steps: number of steps on the one ``inner_batch``; None: one per slice of it.
+      mode: a key of ``MODES``, or a mode made by `forward_over_reverse` or
+        `finite_difference`.
       mask: what the inner steps update; see `inner_update`.
       state: auxiliary state (BatchNorm's running averages), if the losses have any.
         They are then called with it as fourth argument and return ``(value, new
         state)``; ``inner_gradient`` is ``jax.grad(loss, (0, 1), has_aux=True)``.
-      policy: what becomes of ``state``. 'batch': every pass sees it as given, and the
-        outer pass's new state is kept. 'carry': every pass sees what the pass before
-        it left, and the last is kept. 'inner': as 'carry', but the outer pass's is
-        dropped (RFMeta's released code). No derivative passes through state.
+      policy: how ``state`` is updated. 'batch': every pass uses it as given, and the
+        outer pass's new state is returned. 'carry': every pass uses the new state of the
+        pass before, and the last is returned. 'inner': as 'carry', without the outer
+        pass's. No derivative passes through state.
 
     Returns:
-      A `Hypergradient`; with ``state``, the pair of it and the state that is kept. Its
-      value is NaN where ``phi_k`` is not finite, see `check_finite`.
+      A `Hypergradient`; with ``state``, the pair of it and the new state. Its value is
+      NaN where ``phi_k`` is not finite, see `check_finite`.
 
     Raises:
       TypeError: leaves that are not float, losses that are not scalar, an update that
-        changes tree, shape or dtype, an ``optimizer`` that is none, a ``custom_vjp``
-        under forward mode.
+        changes tree, shape or dtype, an ``optimizer`` that is no transformation of
+        gradients, a `jax.custom_vjp` function under the inner loss in the modes
+        'forward_over_reverse' and 'finite_difference'.
       ValueError: unknown ``mode`` or ``policy``, a mask or a number of steps that does
         not fit.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
     >>> outer = lambda w, h, x: 0.5 * jax.numpy.sum(w**2)
-    >>> w, h, sgd = jax.numpy.array([2.0]), jax.numpy.array([1.0]), optax.sgd(0.5)
-    >>> hypergradient(outer, jax.grad(inner, (0, 1)), w, h, None, None, sgd).hyper
+    >>> @jax.jit
+    ... def meta(w, h):
+    ...     grad, sgd = jax.grad(inner, (0, 1)), optax.sgd(0.5)
+    ...     return hypergradient(outer, grad, w, h, None, None, sgd)
+    >>> meta(jax.numpy.array([2.0]), jax.numpy.array([1.0])).hyper
     Array([0.75], dtype=float32)
     """
     _checks.are_floats(params=params, hyper=hyper)
+    params, hyper, inner_batch, outer_batch, state = _trees.on_one_mesh(
+        params, hyper, inner_batch, outer_batch, state
+    )
     product = _modes.get(mode)
     inner = Steps.of(inner_gradient, inner_batch, optimizer, mask, steps, state, policy)
+    if isinstance(product, _modes.SymmetricMode):
+        with_state = () if state is None else (state,)
+        product.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
     chosen, rest = _trees.split(mask, params)
 
     def outer(chosen, rest_and_hyper, state_k):
@@ -103,7 +134,7 @@ def hypergradient(
             _checks.is_pair(result, "outer")
             value, new_state = result
         _checks.is_scalar(value, "outer")
-        # A loss that does not look at a parameter would hide what became of it.
+        # The outer loss may not depend on a parameter that became non-finite.
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
         return value, state_k if policy == "inner" else new_state
 
@@ -116,7 +147,7 @@ def hypergradient(
 
 
 def _unrolled(outer, inner: Steps, params, hyper, state, product):
-    """Reverse mode over the whole program, nothing said about memory."""
+    """Plain reverse mode through all steps."""
     del product
 
     def objective(params, hyper):
@@ -130,7 +161,7 @@ def _unrolled(outer, inner: Steps, params, hyper, state, product):
 
 
 def _recursion(outer, inner: Steps, params, hyper, state, product):
-    """The same, one step of the backward pass at a time."""
+    """Recursion over the steps, one second-derivative product at a time."""
     constant = product is _modes.MODES["first_order"]
     (phi_k, opt_state_k, state_k), saved = inner.run(
         params, hyper, state, save=True, constant=constant
@@ -138,6 +169,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
     (value, new_state), (d_phi, d_hyper) = jax.value_and_grad(
         outer, (0, 1), has_aux=True
     )(phi_k, hyper, state_k)
+    scale = _trees.norm(d_phi)
 
     def backward(carry, step):
         d_phi, d_opt_state, d_hyper = carry
@@ -154,6 +186,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
             d_phi,
             d_opt_state,
             mode=product,
+            scale=scale,
         )
         return (d_phi, d_opt_state, _trees.add(d_hyper, d_hyper_step)), None
 
@@ -186,8 +219,9 @@ def pull_back_update(
     d_opt_state: list[jax.Array] | None = None,
     *,
     mode: str | _modes.Mode,
+    scale: jax.Array | None = None,
 ) -> tuple[PyTree, list[jax.Array], PyTree]:
-    """The transposed derivative of one update ``phi' = U(phi, s, g(phi, h), h)``.
+    """Transposed derivative of one update ``phi' = U(phi, s, g(phi, h), h)``.
 
     Args:
       inner_gradient: gradient function whose first part is ``g``.
@@ -195,12 +229,14 @@ def pull_back_update(
       opt_state: ``s`` before the update.
       grads: ``g(phi, h)``, saved.
       hyper: ``h``.
-      batch: what ``inner_gradient`` is given.
+      batch: passed to ``inner_gradient``.
       optimizer: ``U``, an optax transformation, or a function that makes one of ``h``.
       d_params: cotangent of ``phi'``.
-      d_opt_state: cotangents of the float leaves of the new optimizer state; zeros if
-        None, where nothing looks at that state.
-      mode: a key of ``MODES``, or a function like them.
+      d_opt_state: cotangents of the float leaves of the new optimizer state; None:
+        zeros.
+      mode: a key of ``MODES``, or a function with the signature of a mode.
+      scale: norm with which the error of a `finite_difference` is compared: above a
+        tenth of it the result is NaN. None: the norm of ``d_params``.
 
     Returns:
       The cotangents of ``phi``, of the float leaves of ``s``, and of ``h``.
@@ -216,8 +252,13 @@ def pull_back_update(
         d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state))
     _, pull_back = jax.vjp(update, params, _trees.floats(opt_state), grads, hyper)
     d_phi, d_before, v, d_hyper = pull_back((d_params, d_opt_state))
+    product = _modes.get(mode)
     products = _modes.second_derivative_product(
-        inner_gradient, params, hyper, batch, v, mode=mode
+        inner_gradient, params, hyper, batch, v, mode=product
     )
+    if isinstance(product, _modes.FiniteDifference):
+        scale = _trees.norm(d_params) if scale is None else scale
+        trusted = product.error(grads, v) <= ERROR_SHARE * scale
+        products = jax.tree.map(lambda p: jnp.where(trusted, p, jnp.nan), products)
     d_phi, d_hyper = _trees.add((d_phi, d_hyper), products)
     return d_phi, d_before, d_hyper

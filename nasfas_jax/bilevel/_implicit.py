@@ -1,4 +1,4 @@
-"""The hypergradient at an inner optimum, whichever way it was reached."""
+"""Hypergradients at an inner optimum, independent of the steps that led to it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +14,12 @@ Solver = Callable[[Callable[[PyTree], PyTree], PyTree], PyTree]
 
 
 class ImplicitHypergradient(NamedTuple):
-    """What `implicit_hypergradient` returns.
+    """Result of `implicit_hypergradient`.
 
     Attributes:
-      value: of the outer loss at the optimum.
+      value: outer loss at the optimum.
       hyper: its derivative by ``h``.
-      residual: ``|H x - v| / |v|``, what the solver left of its linear system.
+      residual: ``|H x - v| / |v|``, relative residual of the solver's linear system.
       gradient_norm: ``|dL_in/dphi|``, zero at an optimum.
     """
 
@@ -32,12 +32,12 @@ class ImplicitHypergradient(NamedTuple):
 def conjugate_gradient(
     iterations: int = 20, damping: float = 0.0, tolerance: float = 1e-6
 ) -> Solver:
-    """Solves ``(H + damping I) x = v`` for a positive definite matrix, as iMAML does.
+    """Solves ``(H + damping I) x = v`` for a positive definite ``H``, as iMAML does.
 
     Args:
-      iterations: the most; each costs one product with ``H``.
+      iterations: largest number; each costs one product with ``H``.
       damping: makes a semidefinite ``H``, as networks have, definite; biases ``x``.
-      tolerance: stops where ``|H x - v| <= tolerance |v|``.
+      tolerance: relative residual ``|H x - v| / |v|`` at which to stop.
     """
 
     def solve(product, v):
@@ -50,10 +50,10 @@ def conjugate_gradient(
 
 
 def neumann(rate: float, iterations: int = 20) -> Solver:
-    """``x = rate sum_j (I - rate H)^j v``, ``iterations`` terms of the Neumann series.
+    """First ``iterations`` terms of the series ``x = rate sum_j (I - rate H)^j v``.
 
-    It converges where ``rate`` is below ``2 / max eigenvalue`` of ``H``, and equals
-    what the last ``iterations`` steps of SGD at this rate contribute (Lorraine et al.,
+    It converges for ``rate`` below ``2 / max eigenvalue`` of ``H``, and equals the
+    contribution of the last ``iterations`` steps of SGD at this rate (Lorraine et al.,
     arXiv 1911.02590).
     """
 
@@ -85,39 +85,48 @@ def implicit_hypergradient(
     """Derivative of ``L_out(phi*(h), h)`` where ``phi*(h)`` minimizes the inner loss.
 
     By the implicit function theorem ``dL_out/dh - (d2L_in/dh dphi) H^-1 dL_out/dphi``,
-    with ``H = d2L_in/dphi2``, all at ``phi*``. It replaces the recursion over steps of
-    `hypergradient`, and means something else: no step, no learning rate and no start
-    takes part, since an optimum forgets them (a derivative by the start would be zero;
-    as in iMAML, put the start in ``h`` and a proximal term in the inner loss). It is as
-    good as ``optimum`` is one and as the solver is: the result says both.
+    with ``H = d2L_in/dphi2``, all at ``phi*``. It differs from `hypergradient` in
+    meaning: steps, learning rate and start have no influence, since an optimum does not
+    depend on them (the derivative by the start would be zero; as in iMAML, put the start
+    in ``h`` and a proximal term in the inner loss). Its accuracy is limited by that of
+    ``optimum`` and of the solver; the result reports both.
+
+    Call it under `jax.jit`; outside, the solver's loop is compiled anew at every call.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``.
-      optimum: ``phi*``, say from `inner_update` with many steps.
+      optimum: ``phi*``, for example from `inner_update` with many steps.
       hyper: pytree of float arrays, ``h``.
-      inner_batch: what ``inner_gradient`` is given.
-      outer_batch: what ``outer_loss`` is given.
-      solver: `conjugate_gradient` if None, or `neumann`; or a function of ``x -> H x``
-        and ``v``.
-      mode: how a product with ``H`` is computed, a key of ``MODES``.
+      inner_batch: passed to ``inner_gradient``.
+      outer_batch: passed to ``outer_loss``.
+      solver: `conjugate_gradient` (None), which needs a symmetric ``H``, `neumann`, or a
+        function of ``x -> H x`` and ``v``.
+      mode: how products with ``H`` are computed, as in `hypergradient`.
 
     Raises:
-      TypeError: leaves that are not float, or losses that are not scalar.
+      TypeError: leaves that are not float, losses that are not scalar, or a
+        `jax.custom_vjp` function under the inner loss, see `forward_over_reverse`.
       ValueError: unknown ``mode``, or 'first_order', which has no ``H``.
 
+    >>> import jax
     >>> inner = lambda w, h, x: ((w - h) ** 2).sum()  # its optimum is h
     >>> outer = lambda w, h, x: (w**3).sum()
-    >>> h = jax.numpy.array([1.0, 2.0])
-    >>> grad = jax.grad(inner, (0, 1))
-    >>> implicit_hypergradient(outer, grad, h, h, None, None).hyper
+    >>> @jax.jit
+    ... def at_optimum(h):
+    ...     grad = jax.grad(inner, (0, 1))
+    ...     return implicit_hypergradient(outer, grad, h, h, None, None)
+    >>> at_optimum(jax.numpy.array([1.0, 2.0])).hyper
     Array([ 3., 12.], dtype=float32)
     """
     _checks.are_floats(optimum=optimum, hyper=hyper)
+    optimum, hyper, inner_batch, outer_batch = _trees.on_one_mesh(
+        optimum, hyper, inner_batch, outer_batch
+    )
     if mode == "first_order":
         raise ValueError(
-            "The implicit hypergradient is made of second derivatives, which the mode "
-            "'first_order' leaves out; choose another."
+            "The implicit hypergradient consists of second derivatives, which the mode "
+            "'first_order' omits; choose another mode."
         )
 
     def checked(phi, h):

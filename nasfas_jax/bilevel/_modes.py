@@ -1,5 +1,6 @@
-"""How the second derivative of an inner loss meets a vector."""
+"""Second-derivative-vector products, one per differentiation mode."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +25,19 @@ def second_derivative_product(
     *,
     mode: str | Mode,
 ) -> tuple[PyTree, PyTree]:
-    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` for the ``L`` that ``gradient`` belongs to.
+    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` of the ``L`` that ``gradient`` belongs to.
+
+    Args:
+      gradient: gradient function of ``L``, ``jax.grad(loss, (0, 1))``.
+      params: ``phi``.
+      hyper: ``h``.
+      batch: passed to ``gradient``.
+      v: tree like ``params``.
+      mode: a key of ``MODES``, or a function with the signature of a mode.
 
     Raises:
-      TypeError: a ``custom_vjp`` under the loss met forward mode.
-      ValueError: ``mode`` is neither a key of ``MODES`` nor a function like them.
+      TypeError: a `jax.custom_vjp` function under the loss, see `forward_over_reverse`.
+      ValueError: unknown ``mode``.
     """
     product = get(mode)
     with _checks.explained():
@@ -36,35 +45,120 @@ def second_derivative_product(
 
 
 def get(mode: str | Mode) -> Mode:
-    """The function behind a mode's name.
+    """The function of a mode.
 
     Raises:
-      ValueError: nothing has this name.
+      ValueError: unknown name.
     """
     if callable(mode):
         return mode
     if mode not in MODES:
         raise ValueError(
-            f"Unknown mode {mode!r} of differentiation; choose one of {sorted(MODES)}, "
-            "or a function like `finite_difference(epsilon)`. The implicit derivative "
-            "is no mode but a function, `implicit_hypergradient`: it belongs to the "
-            "inner optimum, not to the steps."
+            f"Unknown mode of differentiation {mode!r}; choose one of {sorted(MODES)}, "
+            "or a function, e.g. `finite_difference(epsilon)`. The implicit derivative "
+            "is a function of its own, `implicit_hypergradient`: it is a derivative of "
+            "the inner optimum, not of the steps."
         )
     return MODES[mode]
 
 
-def finite_difference(epsilon: float = 0.01) -> Mode:
-    """Central difference of the gradient along ``v``, as DARTS eq. 8: a mode.
+@dataclasses.dataclass(frozen=True)
+class SymmetricMode:
+    """A mode that differentiates the gradient along ``v``, which assumes symmetry.
 
-    ``(g(phi + e v) - g(phi - e v)) / 2e`` with ``e = epsilon / |v|``, for both parts of
-    ``g``: two more gradients and no second derivative, which are taken to commute. The
-    error falls with
-    ``epsilon^2`` until rounding, which grows with ``1 / epsilon``, passes it.
+    Attributes:
+      name: name of the function that makes it, for messages.
+      derivative: ``(gradient, params, hyper, batch, v)`` to the derivative along ``v``.
+      assume_symmetric: whether `jax.custom_vjp` functions under the loss are accepted.
     """
 
-    def product(gradient, params, hyper, batch, v):
+    name: str
+    derivative: Mode
+    assume_symmetric: bool
+
+    def check(self, gradient: Callable, *arguments: PyTree) -> None:
+        """Raises TypeError where the loss of ``gradient`` uses a `jax.custom_vjp`."""
+        if not self.assume_symmetric:
+            _checks.has_no_custom_vjp(gradient, arguments, self.name)
+
+    def __call__(self, gradient, params, hyper, batch, v):
+        """The product."""
+        self.check(gradient, params, hyper, batch)
+        return self.derivative(gradient, params, hyper, batch, v)
+
+
+@dataclasses.dataclass(frozen=True)
+class FiniteDifference(SymmetricMode):
+    """A `finite_difference`, which can estimate its error.
+
+    Attributes:
+      epsilon: length of the step.
+    """
+
+    epsilon: float
+
+    def error(self, grads: PyTree, v: PyTree) -> jax.Array:
+        """Estimated norm of the error of the product with ``v``, a scalar."""
         size = _trees.norm(v)
-        # At v = 0 the quotient is 0 for any step that is finite.
+        rounding = float(jnp.finfo(size.dtype).eps) / (2 * self.epsilon)
+        return (rounding + self.epsilon**2 / 6) * _trees.norm(grads) * size
+
+
+def forward_over_reverse(*, assume_symmetric: bool = False) -> Mode:
+    """Forward-mode derivative of the gradient along ``v``; exact for symmetric ones.
+
+    Second derivatives of a loss commute, so ``v^T d(dL/dphi)`` is the derivative of
+    ``(dL/dphi, dL/dh)`` along ``v``: one forward-mode pass that stores nothing for a
+    second backward pass (MixFlow-MG, arXiv 2505.00793, here without a ``custom_vjp``, so
+    that levels nest).
+
+    They do not commute where a hand-written derivative under the loss is not that of the
+    function itself, as in gradient reversal; then this mode is wrong and the reverse
+    modes are exact. A `jax.custom_vjp` function is found and refused if ``gradient`` is
+    ``jax.grad(loss, ...)``, also under `jax.jit`, and at any depth of the loss; it is not
+    found inside a gradient function of another kind (a lambda, another hypergradient).
+    A `jax.custom_jvp` function is never refused, since JAX's own functions are such;
+    `check_symmetry` finds a wrong one. `jax.lax.stop_gradient` keeps second derivatives
+    symmetric, so nothing is found: JAX takes what it stops for a constant in every
+    derivative, in all modes as in ``jax.grad`` of the steps written out.
+
+    Args:
+      assume_symmetric: True: hand-written rules under the loss are true derivatives, so
+        a `jax.custom_vjp` is accepted.
+    """
+
+    def derivative(gradient, params, hyper, batch, v):
+        def along(phi, v):
+            return jax.jvp(lambda phi: gradient(phi, hyper, batch), (phi,), (v,))[1]
+
+        return _checks.has_forward_mode(along)(params, v)
+
+    return SymmetricMode("forward_over_reverse", derivative, assume_symmetric)
+
+
+def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) -> Mode:
+    """Central difference of the gradient along ``v`` (DARTS eq. 8).
+
+    ``(g(phi + e v) - g(phi - e v)) / 2e`` with ``e = epsilon / |v|``, for both parts of
+    ``g``: two more gradients and no second derivative. Symmetry is assumed as in
+    `forward_over_reverse`.
+
+    Its error is about ``|v| |g| (eps / (2 epsilon) + epsilon^2 / 6)``: rounding in a
+    dtype of precision ``eps``, and truncation for parameters of order 1 (where the third
+    derivative of ``g`` along a unit vector is of the size of ``g``). It grows with
+    ``v``, which an optimizer may magnify: Adam by ``rate / sqrt(eps_root)`` at a
+    parameter without gradient, while ``H v`` need not grow at all. Where this error
+    exceeds a tenth of the outer loss's derivative by ``phi_k``, `hypergradient` returns
+    NaN derivatives.
+
+    Args:
+      epsilon: length of the step.
+      assume_symmetric: as in `forward_over_reverse`.
+    """
+
+    def derivative(gradient, params, hyper, batch, v):
+        size = _trees.norm(v)
+        # At v = 0 the quotient is 0 for any finite step.
         step = jax.lax.stop_gradient(
             epsilon / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
         )
@@ -81,44 +175,30 @@ def finite_difference(epsilon: float = 0.01) -> Mode:
             shifted(-1),
         )
 
-    return product
-
-
-def _forward_over_reverse(gradient, params, hyper, batch, v):
-    """Second derivatives commute: the row ``v^T d(dL/dphi)`` is a derivative along ``v``.
-
-    One forward-mode pass over the gradient, nothing stored for a second backward pass
-    (MixFlow-MG, arXiv 2505.00793, without its ``custom_vjp``: this nests further). They
-    commute where ``gradient`` is the gradient of something: not if a hand-written
-    derivative under the loss is another function's, as gradient reversal is.
-    """
-
-    def along(phi, v):
-        return jax.jvp(lambda phi: gradient(phi, hyper, batch), (phi,), (v,))[1]
-
-    return _checks.has_forward_mode(along)(params, v)
+    return FiniteDifference("finite_difference", derivative, assume_symmetric, epsilon)
 
 
 def _reverse_over_reverse(gradient, params, hyper, batch, v):
-    """As automatic differentiation of the unrolled program does it: transpose."""
+    """Transposed derivative of the gradient, as autodiff of the written-out steps."""
     _, pull_back = jax.vjp(lambda phi, h: gradient(phi, h, batch)[0], params, hyper)
     return pull_back(v)
 
 
 def _first_order(gradient, params, hyper, batch, v):
-    """The inner gradient is a constant: no second derivative."""
+    """Zero: the inner gradient is taken for a constant."""
     del gradient, batch, v
     return jax.tree.map(jnp.zeros_like, (params, hyper))
 
 
-#: The modes of `hypergradient`. 'unrolled' differs from 'reverse_over_reverse' in what
-#: is kept in memory only, so of a single product they are the same.
+#: Modes of `hypergradient`. As a single product 'unrolled' equals
+#: 'reverse_over_reverse'; the two differ only in what `hypergradient` stores.
 MODES: dict[str, Mode] = {
     "first_order": _first_order,
     "finite_difference": finite_difference(),
-    "forward_over_reverse": _forward_over_reverse,
+    "forward_over_reverse": forward_over_reverse(),
     "reverse_over_reverse": _reverse_over_reverse,
     "unrolled": _reverse_over_reverse,
 }
-#: Those without approximation.
+#: Modes without approximation, 'forward_over_reverse' where second derivatives are
+#: symmetric (see `check_symmetry`), the others always.
 EXACT = ("forward_over_reverse", "reverse_over_reverse", "unrolled")

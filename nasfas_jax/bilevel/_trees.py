@@ -1,25 +1,43 @@
-"""Parts of pytrees: the float leaves, and the part that an inner update moves."""
+"""Pytree helpers: arithmetic, float leaves, masks, and placement on a mesh."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 PyTree = Any
 
 
 def add(a: PyTree, b: PyTree) -> PyTree:
-    """The sum of two trees."""
+    """Sum of two trees."""
     return jax.tree.map(jnp.add, a, b)
 
 
+def dot(a: PyTree, b: PyTree) -> jax.Array:
+    """Inner product of two trees, a scalar."""
+    return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))
+
+
 def norm(tree: PyTree) -> jax.Array:
-    """The Euclidean norm of all leaves together."""
+    """Euclidean norm of all leaves together."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
+def normal_like(key: jax.Array, tree: PyTree) -> PyTree:
+    """Standard normal numbers in the shapes and dtypes of a tree of float arrays."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [
+        jax.random.normal(k, jnp.shape(leaf), jnp.result_type(leaf))
+        for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, drawn)
+
+
 def all_finite(tree: PyTree) -> jax.Array:
-    """Whether no element of any leaf is infinite or NaN, a scalar bool."""
+    """Whether every element of every leaf is finite, a scalar bool."""
     finite = jnp.array(True)
     for leaf in jax.tree.leaves(tree):
         finite &= jnp.isfinite(leaf).all()
@@ -27,13 +45,13 @@ def all_finite(tree: PyTree) -> jax.Array:
 
 
 def is_float(leaf: Any) -> bool:
-    """Whether a derivative by ``leaf`` exists."""
+    """Whether ``leaf`` is a float array or a Python float."""
     dtype = getattr(leaf, "dtype", jnp.bool_)
     return isinstance(leaf, float) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def floats(tree: PyTree) -> list[jax.Array]:
-    """The float leaves of an optimizer state; step counts have no derivative."""
+    """Float leaves of an optimizer state; step counts have no derivative."""
     return [leaf for leaf in jax.tree.leaves(tree) if is_float(leaf)]
 
 
@@ -44,26 +62,25 @@ def with_floats(tree: PyTree, new: list[jax.Array]) -> PyTree:
 
 
 def split(mask: PyTree, tree: PyTree) -> tuple[PyTree, PyTree]:
-    """``tree`` where the prefix ``mask`` is True, and where it is not.
+    """The parts of ``tree`` where the prefix ``mask`` is True and where it is False.
 
-    Each has None, a tree without leaves, in the other's places.
+    Each part has None, a tree without leaves, in place of the other.
 
     Raises:
-      ValueError: ``mask`` is no prefix of ``tree``, or a leaf of it is no bool.
+      ValueError: ``mask`` is not a prefix of ``tree``, or one of its leaves is no bool.
     """
     if not all(isinstance(leaf, bool) for leaf in jax.tree.leaves(mask)):
         raise ValueError(
-            f"`mask` says with True and False which params the inner update moves; it "
-            f"must be known while tracing, so its leaves are Python bools, not {mask}."
+            "`mask` selects the params that the inner update changes. It must be known "
+            f"while tracing, so its leaves must be Python bools; got {mask}."
         )
     try:
         chosen = jax.tree.map(lambda m, part: part if m else None, mask, tree)
     except ValueError as error:
         raise ValueError(
-            "`mask` must be a bool for all params, or a tree of bools that begins like "
+            "`mask` must be one bool for all params, or a tree of bools that begins like "
             "params, e.g. {'features': False, 'head': True} for params with these two "
-            f"keys. Here the mask is {mask} and params are "
-            f"{jax.tree.structure(tree)}."
+            f"keys; got the mask {mask} for params {jax.tree.structure(tree)}."
         ) from error
     return chosen, jax.tree.map(lambda m, part: None if m else part, mask, tree)
 
@@ -71,3 +88,30 @@ def split(mask: PyTree, tree: PyTree) -> tuple[PyTree, PyTree]:
 def join(mask: PyTree, chosen: PyTree, rest: PyTree) -> PyTree:
     """The inverse of `split`."""
     return jax.tree.map(lambda m, a, b: a if m else b, mask, chosen, rest)
+
+
+def on_one_mesh(*trees: PyTree) -> tuple[PyTree, ...]:
+    """``trees`` with every array on the mesh that some of them are on, inside `jax.jit`.
+
+    The type of an array that was created without a mesh holds an empty one. Beside an
+    array on a mesh with explicit axes, `jax.vmap` over one of these axes fails for it
+    ("Resource axis: t of P('t',) is not found in mesh: ()"), so it is replicated over
+    that mesh here. Without such a mesh nothing changes.
+    """
+    meshes = {
+        jax.typeof(leaf).sharding.mesh
+        for leaf in jax.tree.leaves(trees)
+        if isinstance(leaf, Tracer)
+    }
+    explicit = [m for m in meshes if AxisType.Explicit in m.axis_types]
+    if len(explicit) != 1:  # none; or several, which JAX refuses itself
+        return trees
+    replicated = NamedSharding(explicit[0], PartitionSpec())
+
+    def place(leaf):
+        is_array = hasattr(leaf, "dtype") or isinstance(leaf, float)
+        if is_array and jax.typeof(leaf).sharding.mesh.empty:
+            return jax.sharding.reshard(leaf, replicated)
+        return leaf
+
+    return jax.tree.map(place, trees)

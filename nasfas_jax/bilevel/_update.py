@@ -1,4 +1,4 @@
-"""Inner updates: ``k`` steps of an optimizer, as a program that can be differentiated."""
+"""Inner updates: ``k`` steps of an optimizer, written so that JAX differentiates them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Optimizer = (
     optax.GradientTransformation | Callable[[PyTree], optax.GradientTransformation]
 )
 
-#: What becomes of auxiliary state, such as BatchNorm's running averages.
+#: How auxiliary state, such as BatchNorm's running averages, is updated.
 POLICIES = ("batch", "carry", "inner")
 
 
@@ -31,47 +31,58 @@ def inner_update(
     state: PyTree = None,
     policy: str = "batch",
 ) -> Any:
-    """``phi_k``: ``params`` after ``steps`` updates by ``optimizer``.
+    """Parameters ``phi_k`` after ``steps`` updates of ``params`` by ``optimizer``.
 
-    Written as the equation stands (NAS-FAS eq. 12 for one step of ``optax.sgd``), so it
-    can be differentiated by ``jax`` in any mode and to any order.
+    Written as the equation reads (NAS-FAS eq. 12 for one step of ``optax.sgd``), so that
+    `jax` can differentiate it in any mode and to any order.
+
+    Call it under `jax.jit`, as everything in this package: outside, the loop over the
+    steps is compiled anew at every call (about half a second for a small loss), and JAX
+    keeps each of these programs (some megabytes).
 
     Args:
       gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``.
       params: pytree of float arrays, ``phi``.
-      hyper: pytree of float arrays, ``h``; ``()`` where there are none.
-      batch: what ``gradient`` is given, in every step.
-      optimizer: any optax transformation, or a function that makes one of ``hyper``,
-        ``lambda h: optax.sgd(h['rate'])``; its state starts fresh. For derivatives
-        through ``optax.adam`` give ``eps_root > 0``.
+      hyper: pytree of float arrays, ``h``; ``()`` for none.
+      batch: passed to ``gradient`` in every step.
+      optimizer: an optax transformation of the gradients alone, or a function that makes
+        one of ``hyper``, ``lambda h: optax.sgd(h['rate'])``; its state starts fresh. Not
+        supported are transformations that also need the value of the loss or the loss
+        itself (optax.lbfgs, line searches, polyak_sgd, contrib.reduce_on_plateau,
+        contrib.momo, contrib.sophia), and lookahead. For derivatives through
+        ``optax.adam`` set ``eps_root > 0``.
       steps: number of steps on the one ``batch``. None: one step for each slice of
         ``batch`` along the first axis of its leaves.
       mask: True, or a tree of bools that begins like ``params``: what is updated. The
-        rest stays and still takes part in the derivatives. (``optax.masked`` is not
-        that: it *adds* the plain gradient where its mask is False.)
-      remat: keep no activations of a step, but compute them again when a derivative
-        passes back through it.
+        rest is constant and still takes part in the derivatives. (``optax.masked`` is
+        something else: it *adds* the plain gradient where its mask is False.)
+      remat: store what each step starts from (parameters and optimizer state) instead of
+        its activations, which are computed again in a backward pass.
       state: auxiliary state, if the loss has any. ``gradient`` is then called with it
         as fourth argument and returns ``(gradients, new state)``, as
         ``jax.grad(loss, (0, 1), has_aux=True)`` does.
-      policy: 'batch': every step sees ``state`` as given. 'carry' and 'inner': every
-        step sees what the step before made of it. No derivative passes through state.
+      policy: 'batch': every step uses ``state`` as given. 'carry' and 'inner': every
+        step uses the new state of the step before. No derivative passes through state.
 
     Returns:
-      ``phi_k``; with ``state``, the pair of ``phi_k`` and the state it is to be used with.
+      ``phi_k``; with ``state``, the pair of ``phi_k`` and the state to be used with it.
 
     Raises:
       TypeError: leaves that are not float, a loss that is not scalar, an update that
-        changes tree, shape or dtype, an ``optimizer`` that is none.
+        changes tree, shape or dtype, an ``optimizer`` that is no transformation of
+        gradients.
       ValueError: unknown ``policy``, a mask or a number of steps that does not fit.
 
     >>> import jax, optax
     >>> loss = lambda w, h, x: ((w * x - h) ** 2).sum()
-    >>> x = jax.numpy.array([1.0, 2.0])
-    >>> inner_update(jax.grad(loss, (0, 1)), 0.0, 1.0, x, optax.sgd(0.1), steps=20)
+    >>> @jax.jit
+    ... def fit(w, h, x):
+    ...     return inner_update(jax.grad(loss, (0, 1)), w, h, x, optax.sgd(0.1), steps=20)
+    >>> fit(0.0, 1.0, jax.numpy.array([1.0, 2.0]))
     Array(0.6, dtype=float32)
     """
     _checks.are_floats(params=params, hyper=hyper)
+    params, hyper, batch, state = _trees.on_one_mesh(params, hyper, batch, state)
     inner = Steps.of(gradient, batch, optimizer, mask, steps, state, policy)
     chosen, rest = _trees.split(mask, params)
     (chosen, _, new_state), _ = inner.run(chosen, (rest, hyper), state, remat=remat)
@@ -80,16 +91,18 @@ def inner_update(
 
 
 def apply_update(optimizer, params, opt_state, grads):
-    """``U(phi, s, g)``: the new parameters and the new optimizer state."""
+    """New parameters and new optimizer state, ``U(phi, s, g)``."""
     # Optax multiplies floats with its integer step counts.
-    with jax.numpy_dtype_promotion("standard"):
+    promotion = jax.numpy_dtype_promotion("standard")
+    with promotion, _checks.explained(_checks.OPTIMIZER_ERRORS):
         updates, opt_state = optimizer.update(grads, opt_state, params)
     _checks.has_same_tree(params, updates, "params")
     return optax.apply_updates(params, updates), opt_state
 
 
 def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
-    """The optimizer, where it depends on ``hyper``."""
+    """The optimizer, made of ``hyper`` if it is a function."""
+    _checks.is_made(optimizer)
     made = optimizer(hyper) if callable(optimizer) else optimizer
     _checks.is_optimizer(made)
     return made
@@ -97,13 +110,13 @@ def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """The inner steps on the parameters that move; the others count as ``hyper``.
+    """Inner steps on the parameters that are updated; the others count as ``hyper``.
 
     Attributes:
       gradient: ``(phi, (rest, h), batch, state) -> ((g_phi, (g_rest, g_h)), state)``.
       batch: one batch for all steps, or stacked.
       optimizer: ``(rest, h) -> transformation``.
-      steps: their number; None: one a slice of ``batch``.
+      steps: number of steps; None: one per slice of ``batch``.
       policy: one of `POLICIES`.
     """
 
@@ -115,7 +128,7 @@ class Steps:
 
     @classmethod
     def of(cls, gradient, batch, optimizer, mask, steps, state, policy) -> "Steps":
-        """From what the public functions are given."""
+        """Made of the arguments of the public functions."""
         if policy not in POLICIES:
             raise ValueError(f"Unknown policy {policy!r}; choose one of {POLICIES}.")
         _checks.is_number_of_steps(steps, batch)
@@ -137,34 +150,40 @@ class Steps:
         )
 
     def at(self, one: PyTree) -> PyTree:
-        """The batch of a step that scans over ``slices``."""
+        """Batch of the step that is at the slice ``one``."""
         return self.batch if self.steps is not None else one
 
     @property
     def slices(self) -> PyTree:
-        """What to scan over besides the steps."""
+        """Stacked batches to scan over; None if all steps use the same one."""
         return None if self.steps is not None else self.batch
 
     @property
+    def first_batch(self) -> PyTree:
+        """Batch of the first step."""
+        return self.at(jax.tree.map(lambda leaf: leaf[0], self.slices))
+
+    @property
     def unroll(self) -> bool:
-        """No loop for one step: on CPU XLA compiles convolutions in loops badly."""
+        """Whether to do without a loop; XLA's CPU convolutions are slow inside loops."""
         return self.steps == 1
 
     def init(self, params: PyTree, hyper: PyTree) -> PyTree:
-        """A fresh state of the optimizer."""
+        """Fresh state of the optimizer."""
         return self.optimizer(hyper).init(params)
 
     def run(
         self, params, hyper, state, *, save=False, constant=False, remat=False
     ) -> tuple[Any, Any]:
-        """All steps: ``((phi_k, optimizer state, state), what each step started from)``.
+        """Runs all steps; returns ``((phi_k, optimizer state, state), saved)``.
 
         Args:
           params: ``phi`` before the first step.
           hyper: ``(rest, h)``.
           state: auxiliary state or None.
-          save: return parameters, optimizer state, gradient and state of each step.
-          constant: inner gradients are constants for whoever differentiates.
+          save: whether ``saved`` has the parameters, optimizer state, gradient and state
+            of each step; otherwise it is None.
+          constant: take inner gradients for constants in derivatives.
           remat: compute each step again in a backward pass.
         """
 
