@@ -168,6 +168,14 @@ def loop_pool(x, window, stride, reduce):
     return y
 
 
+def test_lam_is_cast_to_the_images_dtype():
+    x = jnp.asarray(draw(1, 4, 4, 2), jnp.bfloat16)
+    y = ops.cdp(x, jnp.float32(0.5), stride=1)
+    assert y.dtype == jnp.bfloat16
+    expected = np.float64(x)[0, :3, :3].mean((0, 1)) - 0.5 * np.float64(x)[0, 1, 1]
+    np.testing.assert_allclose(np.float64(y)[0, 1, 1], expected, atol=0.05)
+
+
 POOLS = [(3, 2, (6, 5)), (3, 1, (4, 5)), (5, 2, (5, 7)), (3, 3, (7, 8))]
 
 

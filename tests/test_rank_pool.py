@@ -156,6 +156,18 @@ def test_closed_forms_from_their_definitions(x64):
     np.testing.assert_allclose(ops.rank_pool(frames, "linear"), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["ranksvm", "harmonic", "linear"])
+def test_weights_from_inner_products_pool_as_the_frames_do(x64, method):
+    frames = walk(np.random.default_rng(10), (3, 3, 2))
+    differences = (frames - frames[-1:]).reshape(LENGTH, -1)
+    weights = ops.rank_weights(jnp.asarray(differences @ differences.T), method)
+    np.testing.assert_allclose(weights.sum(), 0, atol=1e-9)
+    expected = ops.rank_pool(jnp.asarray(frames), method)
+    actual = np.tensordot(weights, frames, 1)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, atol=1e-9 * scale)
+
+
 def test_batch_axes_pool_apart():
     rng = np.random.default_rng(3)
     clips = np.stack([clip(rng, (3, 3, 1)) for clip in CLIPS]).astype(np.float32)
