@@ -239,6 +239,19 @@ def test_pooling_names_wrong_input():
         ops.cdp(x, jnp.zeros(3))
 
 
+def test_halve_and_average_to_work_on_blocks():
+    x = draw(2, 4, 6, 3).astype(np.float32)
+    blocks = x.reshape(2, 2, 2, 3, 2, 3)
+    np.testing.assert_array_equal(ops.halve(jnp.asarray(x)), blocks.max((2, 4)))
+    np.testing.assert_allclose(
+        ops.average_to(jnp.asarray(x), (2, 3)), blocks.mean((2, 4)), rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="even sides"):
+        ops.halve(jnp.zeros((1, 4, 5, 1)))
+    with pytest.raises(ValueError, match=r"\(3, 2\) does not divide"):
+        ops.average_to(jnp.asarray(x), (3, 2))
+
+
 def loop_resize(image, height, width):
     """Bilinear, half-pixel centres, edges repeated; [H, W, C]."""
     out = np.zeros((height, width, image.shape[2]))
