@@ -1,0 +1,489 @@
+"""The trained model as one artefact: a folder that needs no config to be used.
+
+The folder holds ``model.json`` (everything but the arrays, and the SHA-256 checksums of
+all files), ``weights.safetensors`` and ``README.md``, a model card. Loading executes
+nothing that a file holds.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import flax
+import jax
+import jax.numpy as jnp
+import jaxlib.version
+import numpy as np
+import optax
+import safetensors
+import safetensors.numpy
+
+from nasfas_jax import __version__, files, limits, nets
+from nasfas_jax.data.loading.pipeline import View
+from nasfas_jax.data.loading.provenance import Provenance
+from nasfas_jax.data.preparation import faces
+from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.errors import InputError, some
+from nasfas_jax.workflows import model_card, predict, registry
+
+FORMAT = "nasfas_jax.model"
+#: Raised when a reader of the old format cannot read the new one.
+FORMAT_VERSION = 1
+DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that decide what training gives, by their names."""
+    return {
+        "nasfas_jax": __version__,
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.version.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """A threshold and where it comes from; a score of ``value`` or more means live.
+
+    Attributes:
+      value: the threshold.
+      rule: name of the rule that chose it, see `evaluation.thresholds.find`.
+      domains: domains of the videos that it was chosen on.
+      split: their split.
+      videos: number of these videos.
+
+    Raises:
+      InputError: a value that is not finite.
+    """
+
+    value: float
+    rule: str
+    domains: list[str]
+    split: str
+    videos: int
+
+    def __post_init__(self):
+        if not math.isfinite(self.value):
+            raise InputError(f"threshold: expected a finite number, got {self.value}.")
+        limits.require(videos=(self.videos, limits.COUNT))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Model:
+    """A trained network with all that its use needs.
+
+    Attributes:
+      network: description of the network or method, as `registry.describe` makes it.
+      params: parameters, a pytree of arrays.
+      batch_stats: running averages of BatchNorm, a pytree of arrays.
+      recipe: how videos become records.
+      view: what the network sees of the records.
+      learned: the training data.
+      settings: training settings, JSON values by their names.
+      steps: number of training steps.
+      threshold: threshold of the verdicts; None before an evaluation.
+      results: error rates as `evaluation.Result.columns` has them (JSON values), by the
+        name of the protocol or of the target domain.
+      versions: versions of the packages that trained it.
+      searched: training data of the search that found the architecture; None without
+        a search.
+    """
+
+    network: dict[str, Any]
+    params: Any
+    batch_stats: Any
+    recipe: Recipe
+    view: View
+    learned: Provenance
+    settings: dict[str, Any]
+    steps: int
+    threshold: Threshold | None = None
+    results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    versions: dict[str, str] = dataclasses.field(default_factory=installed_versions)
+    searched: Provenance | None = None
+
+    def __post_init__(self):
+        limits.require(steps=(self.steps, limits.COUNT))
+
+    @property
+    def name(self) -> str:
+        """Name of the network or method."""
+        return self.network.get("method") or self.network["network"]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape (S, S, C) of one input image."""
+        size = self.recipe.image_size
+        return size, size, self.view.channels
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, without MetaReg's task copies and regularizer."""
+        trained = {k: v for k, v in self.params.items() if k not in ("tasks", "phi")}
+        return nets.parameters({"params": trained})
+
+    def maps(self, images: np.ndarray) -> np.ndarray:
+        """Predicted maps [N, h, w] of images [N, S, S, C] as the view shows them.
+
+        Each N is compiled once.
+
+        Raises:
+          InputError: images of another shape.
+        """
+        if images.ndim != 4 or images.shape[1:] != self.image_shape:
+            raise InputError(
+                f"images: expected [N, {', '.join(map(str, self.image_shape))}] as the"
+                f" model was trained on, got {list(images.shape)}."
+            )
+        network = _predictor(_canonical(self.network))
+        return np.asarray(network(self.params, self.batch_stats, images))
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """Scores [N] of images as in `maps`; a higher score means live."""
+        return np.asarray(nets.score(self.maps(images)))
+
+    def preprocess(self, frames: np.ndarray) -> np.ndarray:
+        """The network's input [..., S, S, C] from face crops; see `predict.preprocess`."""
+        return predict.preprocess(frames, self.recipe, self.view)
+
+    def predict(
+        self,
+        source: str | os.PathLike | np.ndarray,
+        *,
+        detector: faces.Detector | None = None,
+        clips: int = predict.CLIPS,
+    ) -> predict.Prediction:
+        """Scores a video, a picture, or clips of face crops.
+
+        Args:
+          source: path of a video or picture, or clips as in `preprocess`.
+          detector: finds the faces in a file. Haar if None, provided that the training
+            data were prepared with it.
+          clips: number of clips of a file, evenly spaced.
+
+        Raises:
+          InputError: as `predict.predict_file` and `predict.predict_clips`, or the
+            detector of the training data is another one and has to be given.
+        """
+        threshold = None if self.threshold is None else self.threshold.value
+        if isinstance(source, np.ndarray):
+            return predict.predict_clips(
+                source, self.maps, self.recipe, self.view, threshold=threshold
+            )
+        limits.require(clips=(clips, limits.COUNT))
+        return predict.predict_file(
+            source,
+            self.maps,
+            self.recipe,
+            self.view,
+            detector or _detector(self.recipe),
+            clips=clips,
+            threshold=threshold,
+        )
+
+    def with_evaluation(
+        self, threshold: Threshold, results: Mapping[str, Mapping[str, Any]]
+    ) -> "Model":
+        """This model with a threshold, and with results added to those that it has."""
+        added = {name: dict(columns) for name, columns in results.items()}
+        return dataclasses.replace(
+            self, threshold=threshold, results={**self.results, **added}
+        )
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes the model; one that is there already is replaced.
+
+        All files are complete before the first of them replaces an older one, and other
+        files in the folder stay. A folder in which only some were replaced, as after a
+        power cut, is refused by `load`.
+
+        Raises:
+          InputError: weights that do not fit the network, values that JSON does not
+            have, a folder with files of these names that are not a model's, or a folder
+            that cannot be written.
+        """
+        folder = pathlib.Path(folder)
+        weights = _named({"params": self.params, "batch_stats": self.batch_stats})
+        problem = _misfit(self._expected(), weights)
+        if problem:
+            raise InputError(f"The weights do not fit the network: {problem}.")
+        arrays = {k: np.asarray(v, order="C") for k, v in weights.items()}
+        contents = {
+            WEIGHTS: safetensors.numpy.save(arrays),
+            CARD: model_card.render(self).encode(),
+        }
+        contents[DESCRIPTION] = _description(self, contents).encode()
+        with files.writing(folder):
+            _require_own(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as stack:
+                # Entered first, renamed last.
+                for name in (DESCRIPTION, WEIGHTS, CARD):
+                    part = stack.enter_context(files.whole(folder / name))
+                    part.write_bytes(contents[name])
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> "Model":
+        """Reads a model that `save` wrote.
+
+        Raises:
+          InputError: no such folder, no model, one of a newer format or of another
+            version of the preparation, unknown fields, a missing or changed file, or
+            weights that do not fit the network.
+        """
+        folder = pathlib.Path(folder)
+        with files.writing(folder):
+            content = _read_description(folder)
+            data = _read_files(folder, content.pop("files"))
+        model, expected = _without_weights(folder, content)
+        try:
+            weights = safetensors.numpy.load(data[WEIGHTS])
+        except safetensors.SafetensorError as error:
+            raise InputError(
+                f"{folder / WEIGHTS} is no safetensors file ({error})."
+            ) from None
+        if problem := _misfit(expected, weights):
+            raise InputError(
+                f"The weights in {folder} do not fit the network in {DESCRIPTION}:"
+                f" {problem}."
+            )
+        trees = jax.tree_util.tree_map_with_path(
+            lambda path, _: jnp.asarray(weights[_name(path)]), expected
+        )
+        return dataclasses.replace(model, **trees)
+
+    def _expected(self) -> dict[str, Any]:
+        """Shapes and types of ``params`` and ``batch_stats`` by the description."""
+        method = _method(_canonical(self.network))
+        image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
+        state = jax.eval_shape(method.init, jax.random.key(0), image)
+        return {"params": state.params, "batch_stats": state.batch_stats}
+
+    def __repr__(self) -> str:
+        return f"<Model {model_card.summary(self)}>"
+
+
+@functools.lru_cache(maxsize=16)
+def _method(network: str) -> Any:
+    """The method of a description, as JSON, with an optimizer that changes nothing.
+
+    Raises:
+      InputError: the description fits no network.
+    """
+    description = json.loads(network)
+    if description.get("features") in registry.HAND_CRAFTED:
+        raise InputError(
+            f"network: expected a network or a method that trains one, got the"
+            f" hand-crafted features {description['features']!r}, which have no weights."
+        )
+    try:
+        return registry.make_method(description, optax.identity())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"network: expected a description by registry.describe, got {network}"
+            f" ({error!r})."
+        ) from None
+
+
+@functools.lru_cache(maxsize=16)
+def _predictor(network: str) -> Callable:
+    """Compiled (params, batch_stats, images) to maps; shared by equal descriptions."""
+    return jax.jit(_method(network).predict)
+
+
+def _detector(recipe: Recipe) -> faces.Detector:
+    haar = faces.Haar()
+    if recipe.detector != haar.name:
+        raise InputError(
+            f"detector: the model's training data were prepared with the face detector"
+            f" {recipe.detector!r}, which needs its file; expected"
+            " detector=faces.YuNet(FILE), got none."
+        )
+    return haar
+
+
+def _optional(kind: type, content: dict | None) -> Any:
+    return None if content is None else kind(**content)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """The arrays of a pytree by their paths, as ``params.conv.kernel``."""
+    return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _misfit(expected: Any, weights: Mapping[str, Any]) -> str:
+    """The first array that differs in name, shape or type from the expected, in words."""
+    shapes, found = (
+        {k: f"{v.dtype}{list(v.shape)}" for k, v in arrays.items()}
+        for arrays in (_named(expected), weights)
+    )
+    for name in {**shapes, **found}:
+        if shapes.get(name) != found.get(name):
+            return (
+                f"{name} is {found.get(name, 'absent')}, where"
+                f" {shapes.get(name, 'nothing')} is expected"
+            )
+    return ""
+
+
+def _canonical(content: Any) -> str:
+    """The one JSON text of a value.
+
+    Raises:
+      InputError: a value that JSON does not have.
+    """
+    try:
+        return json.dumps(content, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"model: expected JSON values (finite numbers, texts, lists, dicts) beside"
+            f" the arrays, got {error}."
+        ) from None
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+#: Fields of `Model` that ``model.json`` holds.
+FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Model)
+    if field.name not in ("params", "batch_stats")
+)
+
+
+def _description(model: Model, contents: Mapping[str, bytes]) -> str:
+    """The text of ``model.json``; ``sha256`` is of its other fields' `_canonical`."""
+    values = {name: getattr(model, name) for name in FIELDS}
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **{
+            name: dataclasses.asdict(value)
+            if dataclasses.is_dataclass(value) and not isinstance(value, type)
+            else value
+            for name, value in values.items()
+        },
+        "files": {name: _sha256(data) for name, data in contents.items()},
+    }
+    content["sha256"] = _sha256(_canonical(content).encode())
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _read_json(folder: pathlib.Path) -> dict[str, Any] | None:
+    """What ``model.json`` holds; None if it is not a model's."""
+    try:
+        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    known = isinstance(content, dict) and content.get("format") == FORMAT
+    return content if known else None
+
+
+def _read_description(folder: pathlib.Path) -> dict[str, Any]:
+    """The checked fields of ``model.json`` and ``files``, the checksums of the others."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; expected a saved model there.")
+    content = _read_json(folder)
+    if content is None:
+        raise InputError(
+            f"{folder} is not a model: expected a whole {DESCRIPTION} of format"
+            f" {FORMAT!r} in it, as Model.save writes it."
+        )
+    version = content.get("format_version")
+    if version not in limits.Range(1, FORMAT_VERSION, whole=True):
+        raise InputError(
+            f"The model in {folder} has format version {version!r}, and this version of"
+            f" nasfas_jax, {__version__}, reads up to {FORMAT_VERSION}: install a newer"
+            " one."
+        )
+    digest = content.pop("sha256", None)
+    if digest != _sha256(_canonical(content).encode()):
+        raise InputError(
+            f"{folder / DESCRIPTION} was changed since it was written (its checksum"
+            " differs): restore it from a copy, or save the model again."
+        )
+    del content["format"], content["format_version"]
+    expected = {*FIELDS, "files"}
+    for phrase, names in (
+        ("unknown fields", sorted(set(content) - expected)),
+        ("no fields", sorted(expected - set(content))),
+    ):
+        if names:
+            raise InputError(
+                f"{folder / DESCRIPTION} has {phrase} {some(names)}: it was not written"
+                " by Model.save of this format."
+            )
+    return content
+
+
+def _without_weights(
+    folder: pathlib.Path, content: dict[str, Any]
+) -> tuple[Model, dict[str, Any]]:
+    """The model of ``model.json`` without its arrays, and their shapes and types."""
+    try:
+        content |= {
+            "recipe": Recipe(**content["recipe"]),
+            "view": View(**content["view"]),
+            "learned": Provenance(**content["learned"]),
+            "searched": _optional(Provenance, content["searched"]),
+            "threshold": _optional(Threshold, content["threshold"]),
+        }
+        model = Model(params=None, batch_stats=None, **content)
+        expected = model._expected()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder / DESCRIPTION} does not describe a model of this version of"
+            f" nasfas_jax, {__version__} ({error})."
+        ) from None
+    if (version := Recipe().version) != model.recipe.version:
+        raise InputError(
+            f"The model in {folder} was trained on records of version"
+            f" {model.recipe.version} of the preparation, and this version of nasfas_jax"
+            f" makes version {version}: train it again."
+        )
+    return model, expected
+
+
+def _read_files(folder: pathlib.Path, digests: Any) -> dict[str, bytes]:
+    """The other files' contents, which have these checksums."""
+    contents = {}
+    for name in (WEIGHTS, CARD):
+        path = folder / name
+        problem = "is missing"
+        if path.is_file():
+            contents[name] = path.read_bytes()
+            problem = "was cut or changed since it was written (its checksum differs)"
+            if digests.get(name) == _sha256(contents[name]):
+                continue
+        raise InputError(
+            f"{path} {problem}: restore it from a copy, or save the model again."
+        )
+    return contents
+
+
+def _require_own(folder: pathlib.Path) -> None:
+    """Refuses to overwrite files that are not a model's."""
+    there = [n for n in (DESCRIPTION, WEIGHTS, CARD) if (folder / n).exists()]
+    if there and _read_json(folder) is None:
+        raise InputError(
+            f"{folder} holds {', '.join(there)} but no model, and saving would replace"
+            " them: choose another folder."
+        )

@@ -1,0 +1,185 @@
+"""The model card: a README in the form of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nasfas_jax import evaluation
+from nasfas_jax.errors import some
+
+if TYPE_CHECKING:
+    from nasfas_jax.workflows.model import Model
+
+#: Rates in the table of a card, by their headings.
+RATES = {"HTER": "hter", "ACER": "acer", "APCER": "apcer", "BPCER": "bpcer"}
+
+
+def summary(model: Model) -> str:
+    """Network, size, training and threshold on one line."""
+    learned = ", ".join(model.learned.domains)
+    threshold = "not evaluated"
+    if model.threshold is not None:
+        threshold = f"threshold {model.threshold.value:.4f} ({model.threshold.rule})"
+    size = "x".join(map(str, model.image_shape))
+    return (
+        f"{model.name}: {model.parameters:,} parameters, images {size}, {model.steps:,}"
+        f" steps on {learned}, {threshold}"
+    )
+
+
+def render(model: Model) -> str:
+    """The text of the card."""
+    sections = (_front_matter, _overview, _training, _evaluation, _limits, _use)
+    return "\n".join("\n".join(section(model)) for section in sections) + "\n"
+
+
+def _front_matter(model: Model) -> Iterator[str]:
+    """YAML; JSON texts are valid in it."""
+    yield "---"
+    yield "library_name: nasfas_jax"
+    yield "pipeline_tag: image-classification"
+    yield "tags: [face-anti-spoofing, presentation-attack-detection, jax, flax]"
+    yield "datasets:"
+    yield f"- {json.dumps(model.learned.dataset)}"
+    if model.results:
+        yield "model-index:"
+        yield f"- name: {json.dumps(model.name)}"
+        yield "  results:"
+    for name, columns in model.results.items():
+        yield "  - task: {type: image-classification, name: Face anti-spoofing}"
+        dataset = json.dumps(name)
+        yield f"    dataset: {{type: {dataset}, name: {dataset}}}"
+        yield "    metrics:"
+        # Numbers of a model that was selected on test data are no estimates.
+        oracle = "oracle " if columns["selected_on"] == "test" else ""
+        for heading, value in _rates(columns).items():
+            kind = f"{oracle}{heading}".lower().replace(" ", "_")
+            yield f"    - {{type: {kind}, name: {oracle}{heading}, value: {value!r}}}"
+    yield "---"
+    yield ""
+
+
+def _overview(model: Model) -> Iterator[str]:
+    yield f"# {model.name}"
+    yield ""
+    yield (
+        "A face anti-spoofing network: it maps a face image to a map whose mean is the"
+        " score. A higher score means live, a lower one a presentation attack (print,"
+        " replay, mask)."
+    )
+    yield ""
+    yield f"- Network: `{json.dumps(model.network)}`"
+    yield f"- Parameters: {model.parameters:,}"
+    size, _, channels = model.image_shape
+    yield (
+        f"- Input: {size} x {size} pixels, {channels} channels; input"
+        f" `{model.view.input}`, color `{model.view.color}`, pixels"
+        f" `{model.view.pixels}`"
+    )
+    if model.recipe.frames > 1:
+        yield f"- Clip: {model.recipe.frames} consecutive frames"
+    yield ""
+
+
+def _training(model: Model) -> Iterator[str]:
+    learned = model.learned
+    yield "## Training"
+    yield ""
+    yield (
+        f"{model.steps:,} steps on {learned.clips:,} clips of {len(learned.subjects):,}"
+        f" subjects in the training split of {', '.join(learned.domains)}"
+        f" (`{learned.dataset}`, records `{learned.digest[:16]}`)."
+    )
+    if model.searched is not None:
+        yield (
+            f"The architecture was searched on {', '.join(model.searched.domains)} of"
+            f" `{model.searched.dataset}`."
+        )
+    yield ""
+    rows = [[name, f"`{value}`"] for name, value in model.settings.items()]
+    yield from _table(rows, ("Setting", "Value"))
+    yield ""
+    versions = ", ".join(f"{name} {value}" for name, value in model.versions.items())
+    yield f"Versions: {versions}."
+    yield ""
+
+
+def _evaluation(model: Model) -> Iterator[str]:
+    yield "## Evaluation"
+    yield ""
+    threshold = model.threshold
+    if threshold is None:
+        yield "Not evaluated: the model has no threshold, and its verdict is empty."
+    else:
+        yield (
+            f"Threshold {threshold.value:.6g} by the rule `{threshold.rule}`, chosen on"
+            f" {threshold.videos:,} videos in the {threshold.split} split of"
+            f" {', '.join(threshold.domains)}."
+        )
+    yield ""
+    if not model.results:
+        return
+    headings = ("Test", "Videos", "Threshold", "Rule", *RATES, "AUC")
+    rows = []
+    for name, columns in model.results.items():
+        fields = evaluation.fields_of(columns)
+        rates = [f"{100 * value:.2f} %" for value in _rates(columns).values()]
+        threshold, videos = fields["threshold"], fields["test_counts"]["videos"]
+        rows.append(
+            [name, str(videos), f"{threshold:.6g}", f"`{fields['rule']}`", *rates]
+        )
+    yield from _table(rows, headings)
+    yield ""
+    for name, columns in model.results.items():
+        for warning in columns["warnings"]:
+            yield f"- {name}: {warning}."
+    yield ""
+
+
+def _limits(model: Model) -> Iterator[str]:
+    yield "## Limits"
+    yield ""
+    yield (
+        "- The error rates hold for the videos, cameras and attack types of the test"
+        " named beside them. On other cameras, light and attacks they can be much higher."
+    )
+    yield (
+        "- The threshold was chosen on development data of the training domains; choose"
+        " one on own data before any use."
+    )
+    yield (
+        f"- The subjects of training ({some(model.learned.subjects)}) must not appear in"
+        " a test."
+    )
+    if model.view.input != "static":
+        yield (
+            "- The input contains motion: for a still picture or frozen frames the"
+            " dynamic image is black, and scores may have no meaning."
+        )
+    yield ""
+
+
+def _use(model: Model) -> Iterator[str]:
+    yield "## Use"
+    yield ""
+    yield "```python"
+    yield "from nasfas_jax.workflows.model import Model"
+    yield ""
+    yield 'Model.load("FOLDER").predict("video.mp4")'
+    yield "```"
+
+
+def _rates(columns: dict[str, Any]) -> dict[str, float]:
+    """Rates and AUC of a result by their headings, as fractions."""
+    fields = evaluation.fields_of(columns)
+    rates = {heading: fields["test"][name] for heading, name in RATES.items()}
+    return {**rates, "AUC": fields["auc"]}
+
+
+def _table(rows: list[list[str]], headings: tuple[str, ...]) -> Iterator[str]:
+    """A Markdown table; bars in cells are escaped."""
+    for row in (headings, ["---"] * len(headings), *rows):
+        cells = [cell.replace("|", "\\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
