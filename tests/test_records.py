@@ -8,9 +8,10 @@ import warnings
 import pytest
 
 from nasfas_jax import commands, files, runtime
-from nasfas_jax.commands import evaluate, records, report
+from nasfas_jax.commands import evaluate, report
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import records
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -32,6 +32,7 @@ from nasfas_jax.methods import (
 )
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import spaces, supernet
+from nasfas_jax.workflows import registry
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -339,9 +340,9 @@ def test_a_flag_does_not_hide_that_a_section_is_missing(tmp_path):
     ("size", "near"), [(5, "6 and 9"), (20, "18 and 21"), (3, "6")]
 )
 def test_episodes_have_as_many_clips_of_each_domain(size, near):
-    assert systems.clips_per_domain(18, 3) == 6
-    with pytest.raises(InputError, match=rf"train\.batch_size: .* of 3, .*are {near}"):
-        systems.clips_per_domain(size, 3)
+    assert registry.clips_per_domain(18, 3) == 6
+    with pytest.raises(InputError, match=rf"batch_size: .* of 3, .*are {near}"):
+        registry.clips_per_domain(size, 3)
 
 
 def feature_nets(**options):

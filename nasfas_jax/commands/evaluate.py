@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from nasfas_jax import evaluation, files, nets
-from nasfas_jax.commands import records, train
+from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import records
 
 #: Clips of every attack type, and as many live ones, kept for the report's pictures.
 EXAMPLES = 2
@@ -45,9 +46,9 @@ def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     data = run.open_data()
     record = require_same(run, name, data)
     sources, targets = run.domains(data)
-    tested = records.tested(run, data)
+    tested = run.tested(data)
     parts = [("development", "development", sources)]
-    parts += [(split, "test", targets) for split in tested["splits"]]
+    parts += [(split, "test", targets) for split in tested.splits]
     _require_disjoint(data, [("train", "train", sources), *parts])
     columns, maps = [], {}
     for part, split, domains in parts:
@@ -76,7 +77,7 @@ def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     notes = _notes(run, name, data, record)
     # The result is removed first: it never stands beside the record of another one.
     (folder / "result.json").unlink(missing_ok=True)
-    about = records.Evaluation(**vars(record), tested=tested, notes=notes)
+    about = records.Evaluation(**vars(record), tested=tested._asdict(), notes=notes)
     files.write_json(folder / records.FILE, dataclasses.asdict(about))
     evaluation.write_scores(folder / "scores.csv", table)
     result = evaluation.evaluate(table, seed=run.config.seed, **rating)

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import data, evaluate, records
+from nasfas_jax.commands import data, evaluate
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import select
 from nasfas_jax.data.loading.prepared import Prepared
@@ -14,6 +14,7 @@ from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
+from nasfas_jax.workflows import records
 
 #: Meta-NAS by config.search.by, as NAS-FAS calls it.
 AWARE = {"domain": "Domain-aware", "macro_type": "Type-aware"}

@@ -5,10 +5,9 @@ import pathlib
 from typing import Any
 
 from nasfas_jax import evaluation, files
-from nasfas_jax.data import protocols
-from nasfas_jax.data.loading import pipeline, prepared, select
+from nasfas_jax.data.loading import prepared
 from nasfas_jax.data.preparation import recipe
-from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import data as workflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,27 +129,13 @@ class Run:
         """The prepared data, in the splits of config.protocol if there is one."""
         names = ("image_size", "frames", "peak")
         expected = {name: self.config.data[name] for name in names}
-        if not self.config.get("protocol"):
-            return pipeline.open_dataset(self.prepared_dir, **expected)
-        protocol = protocols.get(self.config.protocol)
-        return select.open_protocol(self.prepared_dir, protocol, **expected)
+        protocol = self.config.get("protocol") or ""
+        return workflow.open_data(self.prepared_dir, protocol, **expected)
 
     def domains(self, data: prepared.Prepared) -> tuple[list[str], list[str]]:
         """Source domains, to learn and take the threshold from, and the tested ones."""
-        if self.config.get("protocol"):
-            learned, tested = (data.splits[part].table for part in ("train", "test"))
-            return _domains(learned), _domains(tested)
-        target = self.target_domain
-        if not target:
-            return data.domains, data.domains
-        if target not in data.domains:
-            raise InputError(
-                f"config.target_domain is {target!r}, but the prepared data in "
-                f"{self.prepared_dir} have the domains {data.domains}. Choose one of "
-                "them, or '' to test within all of them."
-            )
-        return [domain for domain in data.domains if domain != target], [target]
+        return workflow.domains(data, self.target_domain)
 
-
-def _domains(table: dict) -> list[str]:
-    return sorted(set(table["domain"].tolist()))
+    def tested(self, data: prepared.Prepared) -> workflow.Tested:
+        """What the run tests."""
+        return workflow.tested(data, self.target_domain)

@@ -11,11 +11,13 @@ import numpy as np
 import optax
 
 from nasfas_jax import attack_types, files, report, runtime
-from nasfas_jax.commands import records, train
+from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import meta_nas, optimizers
 from nasfas_jax.search import genotype, spaces, supernet
+from nasfas_jax.workflows import records
+from nasfas_jax.workflows import train as workflow
 
 
 def run(run: Run) -> None:
@@ -30,12 +32,14 @@ def run(run: Run) -> None:
     sources, _ = run.domains(data)
     folder = run.folder("search")
     record = records.Record(
-        settings=records.settings_of(run.config, "search"),
+        settings=records.decisive(
+            {"seed": run.config.seed, "search": config.to_dict()}
+        ),
         learned=provenance.Provenance.of(data, sources),
         steps=[config.steps],
     )
     with files.locked(folder):
-        records.begin(run, folder, record)
+        records.begin(folder, record, run.config_text)
         _search(run, config, data, folder)
 
 
@@ -68,7 +72,8 @@ def _search(
     )
     found = genotype.derive(method.net.space, jax.device_get(state.alphas))
     _save(folder, found)
-    train.summarize(folder, {}, config.steps, seconds, time.monotonic() - began)
+    wall = time.monotonic() - began
+    workflow.summarize(folder, {}, config.steps, seconds, wall)
 
 
 def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:

@@ -4,13 +4,15 @@ import json
 import pathlib
 from typing import Any
 
+import optax
+
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import optimizers
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.registry import FEATURE_METHODS, NAMES
 
-__all__ = ["FEATURE_METHODS", "NAMES", "clips_per_domain", "describe", "make_method"]
+__all__ = ["FEATURE_METHODS", "NAMES", "describe", "make_method", "make_optimizer"]
 
 
 def describe(run: Run, name: str, domains: int | None = None) -> dict:
@@ -30,32 +32,28 @@ def describe(run: Run, name: str, domains: int | None = None) -> dict:
     )
 
 
-def make_method(config: Any, description: dict) -> Any:
-    """The method of a description, with the rates of ``config.train``."""
+def make_optimizer(config: Any) -> optax.GradientTransformation:
+    """The optimizer of ``config.train``."""
     schedule = optimizers.schedule(
         config.decay, config.learning_rate, steps=config.steps
     )
-    optimizer = optimizers.adam(schedule, weight_decay=config.weight_decay)
-    return registry.make_method(description, optimizer)
+    return optimizers.adam(schedule, weight_decay=config.weight_decay)
 
 
-def clips_per_domain(batch_size: int, domains: int) -> int:
-    """As `registry.clips_per_domain`, for ``config.train.batch_size``."""
-    try:
-        return registry.clips_per_domain(batch_size, domains)
-    except InputError as error:
-        raise InputError(f"config.train.{error}") from None
+def make_method(config: Any, description: dict) -> Any:
+    """The method of a description, with the optimizer of ``config.train``."""
+    return registry.make_method(description, make_optimizer(config))
 
 
-def read(path: pathlib.Path, config: Any) -> Any:
-    """The method of the description in a ``network.json`` that `nasfas train` wrote.
+def read(path: pathlib.Path) -> dict:
+    """The description in a ``network.json`` that `nasfas train` wrote.
 
     Raises:
       InputError: no such file, or not one that `nasfas train` wrote.
     """
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        return make_method(config, description)
+        registry.make_method(description, optax.identity())
     except FileNotFoundError:
         raise InputError(
             f"There is no trained network at {path.parent}: {path} is "
@@ -65,3 +63,4 @@ def read(path: pathlib.Path, config: Any) -> Any:
         raise InputError(
             f"{path} does not describe a network ({error!r}); `nasfas train` writes it."
         ) from None
+    return description

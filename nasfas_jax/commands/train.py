@@ -1,21 +1,20 @@
 """``nasfas train``: networks trained alike on the source domains."""
 
 import dataclasses
-import json
 import pathlib
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from nasfas_jax import files, nets, runtime
-from nasfas_jax.commands import hand_crafted, records, systems
+from nasfas_jax import files, runtime
+from nasfas_jax.commands import hand_crafted, systems
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import supervised
+from nasfas_jax.workflows import records
+from nasfas_jax.workflows import train as workflow
 
 
 def run(run: Run) -> None:
@@ -33,7 +32,7 @@ def train(run: Run, name: str) -> None:
         require_unseen(run, data, record.genotype, f"The search of {run.genotype_file}")
     folder = run.folder("train", name)
     with files.locked(folder):
-        records.begin(run, folder, record)
+        records.begin(folder, record, run.config_text)
         print_notes(data)
         if name in hand_crafted.NAMES:
             hand_crafted.train(run, name, data, folder)
@@ -45,10 +44,17 @@ def make_record(run: Run, name: str, data: prepared.Prepared) -> records.Record:
     """The record of training a network with the settings and data of a run."""
     sources, _ = run.domains(data)
     description = systems.describe(run, name, len(sources))
+    config = run.config
     return records.Record(
-        settings=records.settings_of(run.config, "train", network=description),
+        settings=records.decisive(
+            {
+                "seed": config.seed,
+                "train": config.train.to_dict(),
+                "network": description,
+            }
+        ),
         learned=provenance.Provenance.of(data, sources),
-        steps=[] if name in hand_crafted.NAMES else [run.config.train.steps],
+        steps=[] if name in hand_crafted.NAMES else [config.train.steps],
         genotype=(
             records.genotype_provenance(run.genotype_file)
             if name == "searched"
@@ -61,8 +67,8 @@ def require_unseen(
     run: Run, data: prepared.Prepared, learned: provenance.Provenance, what: str
 ) -> None:
     """Requires that what a run tests was not learned from."""
-    tested = records.tested(run, data)
-    provenance.require_unseen(learned, data, tested, what=what)
+    tested = run.tested(data)
+    provenance.require_unseen(learned, data, tested._asdict(), what=what)
 
 
 def print_notes(data: prepared.Prepared) -> None:
@@ -78,78 +84,35 @@ def _train_network(
     sources, _ = run.domains(data)
     description = systems.describe(run, name, len(sources))
     files.write_json(folder / "network.json", description)
-    method = systems.make_method(config, description)
-    episodes = 1 if method.batches == "pooled" else config.get("episodes", 1)
-    mesh = runtime.make_mesh(episodes=episodes)
-    if episodes > 1:
-        method = dataclasses.replace(method, mesh=mesh)
-    batches, batch_axes = _batches(run, method, data, sources)
-    image = _image(run)
-    state = jax.jit(method.init)(jax.random.key(run.config.seed), image)
-    trained = {k: v for k, v in state.params.items() if k not in ("tasks", "phi")}
-    cost = {
-        "parameters": nets.parameters({"params": trained}),
-        "macs": nets.macs_of(method.predict, state.params, state.batch_stats, image),
-    }
-    began = time.monotonic()
-    _, seconds = runtime.fit(
-        f"train {name}",
-        method.step,
-        state,
-        batches,
-        steps=config.steps,
-        folder=folder,
-        log_every=config.log_every,
-        save_every=config.save_every,
-        batch_axes=batch_axes,
-        mesh=mesh,
-    )
-    if not summarize(folder, cost, config.steps, seconds, time.monotonic() - began):
+    try:
+        trained = workflow.train_method(
+            f"train {name}",
+            data,
+            description,
+            systems.make_optimizer(config),
+            domains=sources,
+            folder=folder,
+            steps=config.steps,
+            batch_size=config.batch_size,
+            view=pipeline.View(**run.view),
+            augment=config.augment,
+            episodes=config.get("episodes", 1),
+            seed=run.config.seed,
+            log_every=config.log_every,
+            save_every=config.save_every,
+        )
+    except InputError as error:
+        if str(error).startswith("batch_size"):
+            raise InputError(f"config.train.{error}") from None
+        raise
+    if trained.resumed_whole:
         print(f"{name} was trained before, for {config.steps} steps: {folder}")
         return
+    summary = trained.summary
     print(
-        f"trained {name} for {config.steps} steps: {cost['parameters']:,} parameters,"
-        f" {time.monotonic() - began:.0f} s, {folder}"
+        f"trained {name} for {config.steps} steps: {summary['parameters']:,} parameters,"
+        f" {summary['wall_seconds']:.0f} s, {folder}"
     )
-
-
-def summarize(
-    folder: pathlib.Path, cost: dict, steps: int, seconds: float, wall: float
-) -> bool:
-    """Writes ``summary.json``, unless an earlier start finished the same steps."""
-    path = folder / "summary.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    if before.get("steps") == steps:
-        return False
-    wall += before.get("wall_seconds", 0.0)
-    times = {"steps": steps, "seconds": seconds, "wall_seconds": wall}
-    files.write_json(path, {**cost, **times})
-    return True
-
-
-def _batches(run: Run, method: Any, data: prepared.Prepared, sources: list[str]):
-    """What the method learns from, and the axes of its arrays that devices share.
-
-    ``config.train.batch_size`` clips an episode, as many of each domain, and
-    ``config.train.episodes`` a step; what is pooled has as many clips in one batch.
-    """
-    config = run.config.train
-    together = config.get("episodes", 1)
-    options = {
-        "domains": sources,
-        "seed": run.config.seed,
-        "augment": config.augment,
-        **run.view,
-    }
-    if isinstance(method, supervised.Supervised):
-        options["map_size"] = method.net.map_size  # a genotype has its own
-    if method.batches == "pooled":
-        size = config.batch_size * together
-        batches = pipeline.train_batches(data, batch_size=size, **options)
-        return batches, runtime.BATCH_AXES
-    size = systems.clips_per_domain(config.batch_size, len(sources))
-    batches = pipeline.episodes(data, batch_size=size, episodes=together, **options)
-    return batches, runtime.episode_axes(together)
 
 
 def load(run: Run, name: str) -> Callable[[np.ndarray], np.ndarray]:
@@ -223,20 +186,10 @@ def _flat_view(run: Run) -> dict[str, Any]:
 def _restore(run: Run, name: str) -> tuple[Any, Any]:
     """A trained network's method and its last state."""
     folder = run.workdir / "train" / name
-    method = systems.read(folder / "network.json", run.config.train)
-    like = jax.eval_shape(lambda: method.init(jax.random.key(0), _image(run)))
-    sharding = runtime.replicated(runtime.make_mesh())
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
+    method, restored = workflow.restore(
+        folder,
+        systems.read(folder / "network.json"),
+        systems.make_optimizer(run.config.train),
+        workflow.example_image(run.config.data.image_size, pipeline.View(**run.view)),
     )
-    checkpoints = runtime.Checkpoints(folder)
-    try:
-        return method, checkpoints.restore(like).state
-    finally:
-        checkpoints.close()
-
-
-def _image(run: Run) -> np.ndarray:
-    size = run.config.data.image_size
-    channels = pipeline.View(**run.view).channels
-    return np.zeros((1, size, size, channels), np.float32)
+    return method, restored.state

@@ -1,7 +1,7 @@
 """Train state on disk, logging, progress, and the loop around a step."""
 
 from nasfas_jax.errors import Diverged, Stopped
-from nasfas_jax.runtime.checkpoints import Checkpoints, DamagedCheckpoint
+from nasfas_jax.runtime.checkpoints import Checkpoints, DamagedCheckpoint, Restored
 from nasfas_jax.runtime.devices import (
     BATCH_AXES,
     cache_compiles,
@@ -21,6 +21,7 @@ __all__ = [
     "Diverged",
     "MetricsLog",
     "Progress",
+    "Restored",
     "Stopped",
     "cache_compiles",
     "describe_machine",

@@ -11,8 +11,6 @@ import pathlib
 from typing import Any, TypeVar
 
 from nasfas_jax import files
-from nasfas_jax.commands.run import Run
-from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 
@@ -40,11 +38,14 @@ class Record:
     genotype: Provenance | None = None
 
 
-def settings_of(config: Any, section: str, **more: Any) -> dict[str, Any]:
-    """Fields of a config section that decide a result, and ``seed``, by full names."""
-    values = config[section].to_dict()
-    kept = {name: value for name, value in values.items() if name not in FREE}
-    return _flat({"seed": config.seed, section: kept, **more})
+def decisive(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by their full names, without those that change no result.
+
+    >>> decisive({"seed": 0, "train": {"decay": "cosine", "log_every": 10}})
+    {'seed': 0, 'train.decay': 'cosine'}
+    """
+    flat = _flat(settings)
+    return {k: v for k, v in flat.items() if k.rpartition(".")[2] not in FREE}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Evaluation(Record):
     """The record of an evaluated network.
 
     Attributes:
-      tested: see `tested`.
+      tested: fields of `data.Tested`.
       notes: what qualifies the numbers, one sentence each.
     """
 
@@ -100,8 +101,14 @@ def _read(folder: pathlib.Path, kind: type[R]) -> R:
         ) from None
 
 
-def begin(run: Run, folder: pathlib.Path, record: Record) -> None:
-    """Writes the record and the config of work that starts; compares where it resumes.
+def begin(folder: pathlib.Path, record: Record, config: str = "") -> None:
+    """Writes the record of work that starts; compares with it where the work resumes.
+
+    Args:
+      folder: folder of the search or training.
+      record: what is requested.
+      config: resolved config as JSON, written as ``config.json`` when the work starts;
+        '' for none.
 
     Raises:
       InputError: the folder holds work with other settings, other data, or more steps.
@@ -110,7 +117,8 @@ def begin(run: Run, folder: pathlib.Path, record: Record) -> None:
         if any(folder.glob("checkpoints/*")):
             read(folder)  # the checkpoints of unknown data
         files.write_json(folder / FILE, dataclasses.asdict(record))
-        files.write_text(folder / "config.json", run.config_text)
+        if config:
+            files.write_text(folder / "config.json", config)
         return
     recorded = read(folder)
     require_same(folder, recorded, record)
@@ -151,15 +159,6 @@ def genotype_provenance(genotype_file: pathlib.Path) -> Provenance | None:
     """Training data of the search that wrote a genotype file; None if unknown."""
     folder = genotype_file.parent
     return read(folder).learned if (folder / FILE).exists() else None
-
-
-def tested(run: Run, data: Prepared) -> dict[str, Any]:
-    """Splits and domains that a run tests, and whether these domains must be unseen."""
-    sources, targets = run.domains(data)
-    # No split of an unseen domain was learned from: all of it is the test set.
-    splits = list(data.splits) if run.target_domain else ["test"]
-    unseen = set(sources).isdisjoint(targets)
-    return {"splits": splits, "domains": targets, "unseen": unseen}
 
 
 def _differences(recorded: dict[str, Any], asked: dict[str, Any]) -> list[str]:

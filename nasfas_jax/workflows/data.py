@@ -1,0 +1,80 @@
+"""Opening prepared data, and which of its domains and splits are learned and tested."""
+
+import pathlib
+from typing import NamedTuple
+
+from nasfas_jax.data import protocols
+from nasfas_jax.data.loading import pipeline, prepared, select
+from nasfas_jax.errors import InputError, did_you_mean
+
+
+class Tested(NamedTuple):
+    """What is tested.
+
+    Attributes:
+      splits: splits whose clips are tested.
+      domains: domains whose clips are tested.
+      unseen: whether no clip of these domains may have been learned from.
+    """
+
+    splits: list[str]
+    domains: list[str]
+    unseen: bool
+
+
+def open_data(
+    path: str | pathlib.Path, protocol: str = "", **expected
+) -> prepared.Prepared:
+    """Opens a prepared folder; no record is decoded.
+
+    Args:
+      path: the folder that `nasfas prepare` wrote, or, for a protocol of several
+        datasets, a folder that holds one of each dataset's name.
+      protocol: name of the protocol that makes the splits, as 'oulu_npu@1'; '' for the
+        dataset's own splits.
+      **expected: fields of the recipe that must have these values, as
+        ``image_size=128``.
+
+    Raises:
+      InputError: nothing prepared there, prepared with another recipe, an unknown
+        protocol, or lists that fail.
+    """
+    if not protocol:
+        return pipeline.open_dataset(path, **expected)
+    return select.open_protocol(path, protocols.get(protocol), **expected)
+
+
+def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[str]]:
+    """The source domains, for training and the threshold, and the tested domains.
+
+    Args:
+      data: prepared data; a protocol's splits decide for themselves.
+      target: domain held out for testing; '' trains and tests on all domains.
+
+    Raises:
+      InputError: the data have no such domain.
+    """
+    if data.lists is not None:
+        learned, tested = (data.splits[split].table for split in ("train", "test"))
+        return _domains(learned), _domains(tested)
+    if not target:
+        return data.domains, data.domains
+    if target not in data.domains:
+        raise InputError(
+            f"target_domain: expected one of the domains of {data.data_dir},"
+            f" {', '.join(data.domains)}, or '' to test within all of them, got"
+            f" {target!r}.{did_you_mean(target, data.domains)}"
+        )
+    return [domain for domain in data.domains if domain != target], [target]
+
+
+def tested(data: prepared.Prepared, target: str = "") -> Tested:
+    """What is tested when ``target`` is held out; arguments as `domains`."""
+    sources, targets = domains(data, target)
+    # No split of an unseen domain was learned from: all of it is the test set.
+    splits = list(data.splits) if target and data.lists is None else ["test"]
+    return Tested(splits, targets, unseen=set(sources).isdisjoint(targets))
+
+
+def _domains(table: dict) -> list[str]:
+    return sorted(set(table["domain"].tolist()))
