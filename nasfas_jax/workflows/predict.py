@@ -70,7 +70,7 @@ class Prediction:
     @property
     def verdict(self) -> str | None:
         """'live' or 'spoof' by the mean score; None without a threshold."""
-        return self._word(self.scores.mean())
+        return self._word(self.score)
 
     @property
     def verdicts(self) -> list[str | None]:
@@ -80,7 +80,7 @@ class Prediction:
     def _word(self, score: float) -> str | None:
         if self.threshold is None:
             return None
-        return "live" if score >= self.threshold else "spoof"
+        return "live" if float(score) >= self.threshold else "spoof"
 
     def picture(self) -> Picture:
         """Current frame, dynamic image, static-dynamic image and map of `SHOWN` clips."""

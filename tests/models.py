@@ -1,0 +1,44 @@
+"""Untrained models for tests."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.loading.provenance import Provenance
+from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.workflows import registry
+from nasfas_jax.workflows.model import Model, Threshold
+
+RECIPE = Recipe(image_size=16, clips_per_video=3)
+CDN = registry.describe("cdn", width=0.05, map_size=4)
+LEARNED = Provenance(
+    dataset="synthetic",
+    recipe=dataclasses.asdict(RECIPE),
+    digest="ab" * 32,
+    lists="",
+    domains=["dom_c", "dom_o"],
+    subjects=["c1", "o1"],
+    clips=12,
+)
+THRESHOLD = Threshold(0.1 + 0.2, "eer", ["dom_c", "dom_o"], "development", 8)
+
+
+def make_model(network=CDN, view=None, recipe=RECIPE, **fields):
+    """A model with random weights and running averages."""
+    view = view or pipeline.View(map_size=4)
+    method = registry.make_method(network, optax.identity())
+    size = recipe.image_size
+    image = np.zeros((1, size, size, view.channels), np.float32)
+    state = jax.eval_shape(method.init, jax.random.key(0), image)
+    random = np.random.default_rng(0)
+    params, stats = jax.tree.map(
+        lambda x: jnp.asarray(random.uniform(0.1, 1, x.shape), x.dtype),
+        (state.params, state.batch_stats),
+    )
+    settings = {"seed": 0, "learning_rate": 1e-3, "decay": "cosine"}
+    given = {"settings": settings, "steps": 40, "learned": LEARNED, **fields}
+    return Model(network, params, stats, recipe, view, **given)
