@@ -1,9 +1,83 @@
 """Face anti-spoofing by searched networks and meta-learning, in JAX.
 
-The rooms: ``ops`` (operators), ``losses``, ``layers``, ``search`` (spaces, supernet,
-genotype), ``nets``, ``bilevel`` (derivatives through inner updates), ``methods``
-(training and search steps), ``data``, ``evaluation``, ``report``, ``runtime`` and
+    import nasfas_jax as nf
+
+    data = nf.open_data("runs/local/data")
+    found = nf.search_architecture(data, nf.spaces.get("nas_fas"), target="dom_m")
+    model = nf.train(data, found.net, target="dom_m", searched=found.learned)
+    evaluated = nf.evaluate(model, data, target="dom_m")
+    evaluated.model.save("model")
+    nf.load("model").predict("video.mp4")
+
+These names are imported when they are first used. The packages: ``ops`` (operators),
+``losses``, ``layers``, ``search`` (spaces, supernet, genotype), ``nets``, ``bilevel``
+(derivatives through inner updates), ``methods`` (training and search steps),
+``synthetic``, ``data``, ``evaluation``, ``report``, ``runtime``, ``workflows`` and
 ``commands`` (the ``nasfas`` command line).
 """
 
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nasfas_jax import bilevel, losses, nets, ops
+    from nasfas_jax.search import spaces
+    from nasfas_jax.workflows.data import open_data
+    from nasfas_jax.workflows.evaluate import evaluate
+    from nasfas_jax.workflows.model import Model
+    from nasfas_jax.workflows.search import search_architecture
+    from nasfas_jax.workflows.train import train
+
+#: Module of each name; '' for a package of its own.
+_MODULES = {
+    "bilevel": "",
+    "losses": "",
+    "nets": "",
+    "ops": "",
+    "spaces": "search.spaces",
+    "open_data": "workflows.data",
+    "search_architecture": "workflows.search",
+    "train": "workflows.train",
+    "evaluate": "workflows.evaluate",
+    "Model": "workflows.model",
+}
+
+__all__ = [
+    "Model",
+    "bilevel",
+    "evaluate",
+    "load",
+    "losses",
+    "nets",
+    "open_data",
+    "ops",
+    "search_architecture",
+    "spaces",
+    "train",
+]
+
+
+def load(folder: str | os.PathLike) -> "Model":
+    """Loads a model that `Model.save` wrote.
+
+    Raises:
+      InputError: no model there, or one that is changed, truncated or of a newer format.
+    """
+    return importlib.import_module(f"{__name__}.workflows.model").Model.load(folder)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name on first use."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    where = _MODULES[name]
+    if not where.startswith("workflows."):
+        return importlib.import_module(f"{__name__}.{where or name}")
+    return getattr(importlib.import_module(f"{__name__}.{where}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

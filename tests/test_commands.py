@@ -82,7 +82,7 @@ def test_untrained_networks_are_named_at_chance(road, capsys):
 def test_network_is_rebuilt_from_its_file_alone(road):
     found = genotype.load(road / "search" / "genotype.json")
     described = json.loads((road / "train" / "searched" / "network.json").read_text())
-    assert nets.build(described) == nets.SearchedNet(found)
+    assert nets.from_description(described) == nets.SearchedNet(found)
     cost = json.loads((road / "train" / "searched" / "summary.json").read_text())
     assert cost["parameters"] > 0 and cost["macs"] > 0
 

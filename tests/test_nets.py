@@ -188,7 +188,7 @@ def test_a_wrong_network_is_named(options, message):
     description = {"network": "cdn", "width": 1.0, "map_size": 32} | options
     if "pool" not in options:
         with pytest.raises(ValueError, match=message):
-            nets.build(description)
+            nets.from_description(description)
 
 
 def test_the_narrowest_network_has_a_channel_in_every_layer():
@@ -315,9 +315,9 @@ def test_which_feeds_which_in_rfmeta(x64):
 
 @pytest.mark.parametrize("name", nets.VARIANTS)
 def test_a_variant_is_rebuilt_with_its_width_and_map(name):
-    built = nets.build(nets.describe(name, width=0.5, map_size=14))
+    built = nets.from_description(nets.describe(name, width=0.5, map_size=14))
     assert built == nets.CDN(**nets.VARIANTS[name], width=0.5, map_size=14)
-    assert nets.build(nets.describe(name)) == nets.CDN(**nets.VARIANTS[name])
+    assert nets.from_description(nets.describe(name)) == nets.CDN(**nets.VARIANTS[name])
 
 
 def test_kernels_start_as_their_docstrings_say():

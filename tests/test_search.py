@@ -466,8 +466,8 @@ def test_a_network_is_rebuilt_from_its_description(tmp_path):
     genotype.save(tmp_path / "genotype.json", saved)
     description = nets.describe("searched", genotype_file=tmp_path / "genotype.json")
     stored = json.loads(json.dumps(description))
-    assert nets.build(stored) == nets.SearchedNet(saved)
-    assert nets.build(nets.describe("cdcn_pp")) == nets.CDCNpp()
+    assert nets.from_description(stored) == nets.SearchedNet(saved)
+    assert nets.from_description(nets.describe("cdcn_pp")) == nets.CDCNpp()
     stored["genotype"]["version"] = 7
     with pytest.raises(InputError, match='"version" is 7'):
-        nets.build(stored)
+        nets.from_description(stored)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasfas_jax import evaluation, files, nets
+from nasfas_jax import evaluation, files
 from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import evaluate as workflow
 from nasfas_jax.workflows import records
 
 #: Clips of every attack type, and as many live ones, kept for the report's pictures.
@@ -47,30 +48,13 @@ def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     record = require_same(run, name, data)
     sources, targets = run.domains(data)
     tested = run.tested(data)
-    parts = [("development", "development", sources)]
-    parts += [(split, "test", targets) for split in tested.splits]
-    _require_disjoint(data, [("train", "train", sources), *parts])
-    columns, maps = [], {}
-    for part, split, domains in parts:
-        batches = pipeline.eval_batches(
-            data,
-            domains=domains,
-            split=part,
-            batch_size=run.config.train.batch_size,
-            **run.view,
-        )
-        for batch, about in batches:
-            predicted = predict(batch["image"])[batch["valid"]]
-            score = np.asarray(nets.score(predicted))
-            named = np.full(len(score), split)
-            columns.append({**about, "score": score, "split": named})
-            if part == "test":
-                maps |= dict(zip(about["clip"], predicted, strict=True))
-    table = evaluation.ScoreTable(
-        **{
-            name: np.concatenate([part[name] for part in columns])
-            for name in evaluation.COLUMNS
-        },
+    scored = workflow.score(
+        predict,
+        data,
+        sources=sources,
+        tested=tested,
+        view=pipeline.View(**run.view),
+        batch_size=run.config.train.batch_size,
         selected_on=run.config.selected_on,
     )
     folder = run.folder("evaluate", name)
@@ -79,10 +63,10 @@ def _evaluate(run: Run, name: str, rating: dict, predict: Callable) -> None:
     (folder / "result.json").unlink(missing_ok=True)
     about = records.Evaluation(**vars(record), tested=tested._asdict(), notes=notes)
     files.write_json(folder / records.FILE, dataclasses.asdict(about))
-    evaluation.write_scores(folder / "scores.csv", table)
-    result = evaluation.evaluate(table, seed=run.config.seed, **rating)
+    evaluation.write_scores(folder / "scores.csv", scored.table)
+    result = evaluation.evaluate(scored.table, seed=run.config.seed, **rating)
     files.write_text(folder / "result.json", result.to_json())
-    _save_examples(folder / "examples.npz", data, targets, maps)
+    _save_examples(folder / "examples.npz", data, targets, scored.maps)
     print(
         f"{name}: HTER {100 * result.test.hter:.1f} %, AUC {100 * result.auc:.1f} % on "
         f"{', '.join(targets)} ({result.test_counts.videos} videos; threshold "
@@ -164,18 +148,6 @@ def _notes(
             " tested subjects (no record beside the genotype file)"
         )
     return notes
-
-
-def _require_disjoint(data, parts) -> None:
-    """Refuse to test people or videos that were learned from."""
-    columns = {"video": [], "subject": [], "split": []}
-    for part, split, domains in parts:
-        table = data.splits[part].table
-        rows = data.splits[part].rows(domains)
-        columns["video"].append(table["video"][rows])
-        columns["subject"].append(table["subject"][rows])
-        columns["split"].append(np.full(len(rows), split))
-    evaluation.check_leakage({k: np.concatenate(v) for k, v in columns.items()})
 
 
 def _save_examples(path, data, targets, maps) -> None:

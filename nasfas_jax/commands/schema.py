@@ -213,6 +213,17 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
+        "theta": Field(
+            "central difference weight of DepthNet's and the CDNs' convolutions; the"
+            " network's own if absent",
+            _library("nets.build:WEIGHTS"),
+            optional=True,
+        ),
+        "lam": Field(
+            "central difference weight of their pooling; 0.7 if absent",
+            _library("nets.build:WEIGHTS"),
+            optional=True,
+        ),
         "episodes": _EPISODES,
         "augment": Field(
             "augmentation recipe", _library("data.loading.augment:RECIPES")

@@ -26,6 +26,8 @@ def describe(run: Run, name: str, domains: int | None = None) -> dict:
         name,
         width=config.width,
         map_size=config.map_size,
+        theta=config.get("theta"),
+        lam=config.get("lam"),
         genotype_file=run.genotype_file,
         domains=domains,
         rates=run.config.meta.to_dict() if name in FEATURE_METHODS else None,

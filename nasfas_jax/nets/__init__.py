@@ -1,6 +1,12 @@
 """Networks that map an image [N, H, W, C] to a map [N, h, w] of liveness."""
 
-from nasfas_jax.nets.build import NAMES, build, describe
+from nasfas_jax.nets.build import (
+    NAMES,
+    build,
+    describe,
+    description_of,
+    from_description,
+)
 from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
@@ -14,6 +20,8 @@ __all__ = [
     "SearchedNet",
     "build",
     "describe",
+    "description_of",
+    "from_description",
     "macs",
     "macs_of",
     "parameters",

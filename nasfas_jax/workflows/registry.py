@@ -73,6 +73,8 @@ def describe(
     *,
     width: float = 1.0,
     map_size: int = 32,
+    theta: float | None = None,
+    lam: float | None = None,
     genotype_file: Any = None,
     domains: int | None = None,
     rates: Mapping[str, Any] | None = None,
@@ -83,6 +85,9 @@ def describe(
       name: one of `NAMES`.
       width: multiplier of the channels.
       map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
+      theta: central difference weight of the convolutions of DepthNet and the CDNs;
+        None for the one of NAS-FAS Table 1.
+      lam: central difference weight of their pooling; None for 0.7.
       genotype_file: genotype of the network 'searched'.
       domains: number of source domains, for the methods of `FEATURE_METHODS`.
       rates: their other settings, by the names of the config's section ``meta``.
@@ -97,7 +102,12 @@ def describe(
         own = {} if domains is None else {"domains": domains}
         return {"method": name, "width": width, **(rates or {}), **own}
     return nets.describe(
-        name, width=width, map_size=map_size, genotype_file=genotype_file
+        name,
+        width=width,
+        map_size=map_size,
+        theta=theta if name in nets.VARIANTS else None,
+        lam=lam if name in nets.VARIANTS else None,
+        genotype_file=genotype_file,
     )
 
 
@@ -110,7 +120,7 @@ def make_method(
       InputError: a description that does not fit.
     """
     if "method" not in description:
-        return supervised.Supervised(nets.build(dict(description)), optimizer)
+        return supervised.Supervised(nets.from_description(description), optimizer)
     name, width = description["method"], description["width"]
     net = rfmeta.FeatureNets(
         FeatureExtractor(width),

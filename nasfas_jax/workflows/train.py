@@ -1,20 +1,25 @@
 """Training one network or method on the source domains of prepared data."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import numpy as np
 import optax
 
 from nasfas_jax import files, nets, runtime
-from nasfas_jax.data.loading import pipeline, prepared
-from nasfas_jax.methods import supervised
-from nasfas_jax.workflows import registry
+from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.methods import optimizers, supervised
+from nasfas_jax.workflows import records, registry
+from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.model import Model
 
 
 class Trained(NamedTuple):
@@ -115,6 +120,107 @@ def train_method(
     )
     summary, resumed = summarize(folder, cost, steps, seconds, time.monotonic() - began)
     return Trained(method, state, summary, resumed)
+
+
+def train(
+    data: prepared.Prepared,
+    net: nn.Module | str,
+    *,
+    target: str = "",
+    steps: int = 1500,
+    batch_size: int = 8,
+    learning_rate: float = 5e-3,
+    decay: str = "cosine",
+    weight_decay: float = 5e-5,
+    augment: str = "flip",
+    view: pipeline.View | None = None,
+    seed: int = 0,
+    searched: provenance.Provenance | None = None,
+    folder: str | pathlib.Path | None = None,
+    log_every: int = 10,
+    save_every: int = 100,
+) -> Model:
+    """Trains a network with depth supervision on the source domains.
+
+    Args:
+      data: prepared data, see `data.open_data`.
+      net: a network of `nets.build` or of a genotype, or a name for `nets.build`.
+      target: domain held out for testing; '' learns from all domains, or from the
+        training split of the protocol that the data were opened with.
+      steps: number of steps.
+      batch_size: clips of a batch, half of them live.
+      learning_rate: highest learning rate of Adam.
+      decay: course of the learning rate, see `optimizers.schedule`.
+      weight_decay: L2 coefficient of the weights.
+      augment: recipe in `data.loading.augment`.
+      view: input and target of the batches; a genotype and CDN have their own map size.
+      seed: seed of weights, order and augmentation.
+      searched: training data of the search that found the architecture.
+      folder: folder for checkpoints and metrics, from which an interrupted training
+        resumes; a temporary one if None.
+      log_every: steps between lines of metrics.
+      save_every: steps between checkpoints.
+
+    Raises:
+      InputError: a setting out of range, an unknown target, or a ``folder`` with other
+        settings or data.
+      Stopped: by a signal, after a checkpoint.
+      Diverged: the loss is not finite.
+    """
+    net = nets.build(net) if isinstance(net, str) else net
+    sources, _ = domains(data, target)
+    description = nets.description_of(net)
+    view = dataclasses.replace(view or pipeline.View(), map_size=net.map_size)
+    settings = {
+        "seed": seed,
+        "train": {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "decay": decay,
+            "weight_decay": weight_decay,
+            "augment": augment,
+            "view": dataclasses.asdict(view),
+        },
+        "network": description,
+    }
+    learned = provenance.Provenance.of(data, sources)
+    record = records.Record(records.decisive(settings), learned, [steps], searched)
+    schedule = optimizers.schedule(decay, learning_rate, steps=steps)
+    with contextlib.ExitStack() as stack:
+        path = pathlib.Path(
+            folder or stack.enter_context(tempfile.TemporaryDirectory())
+        )
+        stack.enter_context(files.locked(path))
+        records.begin(path, record)
+        trained = train_method(
+            f"train {description['network']}",
+            data,
+            description,
+            optimizers.adam(schedule, weight_decay=weight_decay),
+            domains=sources,
+            folder=path,
+            steps=steps,
+            batch_size=batch_size,
+            view=view,
+            augment=augment,
+            seed=seed,
+            log_every=log_every,
+            save_every=save_every,
+        )
+    params, batch_stats = jax.device_get(
+        (trained.state.params, trained.state.batch_stats)
+    )
+    return Model(
+        network=description,
+        params=params,
+        batch_stats=batch_stats,
+        recipe=data.recipe,
+        view=view,
+        learned=learned,
+        settings=record.settings,
+        steps=steps,
+        searched=searched,
+    )
 
 
 def example_image(image_size: int, view: pipeline.View) -> np.ndarray:

@@ -1,0 +1,195 @@
+"""Scoring prepared clips, and the error rates of a model on held-out data."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nasfas_jax import evaluation, nets
+from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.data.preparation import recipe
+from nasfas_jax.report import figures
+from nasfas_jax.workflows.data import Tested, domains, tested
+from nasfas_jax.workflows.model import Model, Threshold
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Scores of development and test clips.
+
+    Attributes:
+      table: a row for each clip.
+      maps: predicted map of each clip of the test split, by the clip's name.
+    """
+
+    table: evaluation.ScoreTable
+    maps: dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Evaluated:
+    """Error rates of a model.
+
+    Attributes:
+      result: threshold, error rates, AUC, intervals and warnings.
+      model: the model with this threshold and these results.
+      scores: a row for each clip.
+    """
+
+    result: evaluation.Result
+    model: Model
+    scores: evaluation.ScoreTable
+
+    def __repr__(self) -> str:
+        test, counts = self.result.test, self.result.test_counts
+        lines = [
+            f"{self.model.name}: HTER {100 * test.hter:.1f} %, AUC"
+            f" {100 * self.result.auc:.1f} % on {counts.videos} videos of"
+            f" {counts.subjects} subjects; threshold {self.result.threshold:.4f} by"
+            f" {self.result.rule}",
+            *(f"warning: {warning}" for warning in self.result.warnings),
+        ]
+        return "\n".join(lines)
+
+    def roc(self) -> figures.Picture:
+        """ROC curve of the tested videos, with the operating point."""
+        table = self.scores.take(self.scores.split == "test")
+        test = evaluation.by_video(table)
+        curve = evaluation.metrics.roc_curve(test.score, test.label)
+        point = self.result.test.far, 1 - self.result.test.frr
+        name = self.model.name
+        return figures.roc({name: (curve.far, curve.tpr)}, {name: point})
+
+
+def score(
+    predict: Callable[[np.ndarray], np.ndarray],
+    data: prepared.Prepared,
+    *,
+    sources: Sequence[str],
+    tested: Tested,
+    view: pipeline.View,
+    batch_size: int = 16,
+    selected_on: str | None = None,
+) -> Scored:
+    """Scores the development clips of the sources and the tested clips.
+
+    Args:
+      predict: images [B, S, S, C] to maps [B, h, w], whose means are the scores.
+      data: prepared data.
+      sources: source domains.
+      tested: what is tested.
+      view: input of the network.
+      batch_size: clips per prediction.
+      selected_on: what the network was selected by, see `evaluation.ScoreTable`.
+
+    Raises:
+      InputError: a subject or a video is in two of training, development and test.
+    """
+    parts = [("development", "development", sources)]
+    parts += [(split, "test", tested.domains) for split in tested.splits]
+    require_disjoint(data, [("train", "train", sources), *parts])
+    columns, maps = [], {}
+    for part, split, names in parts:
+        batches = pipeline.eval_batches(
+            data,
+            domains=names,
+            split=part,
+            batch_size=batch_size,
+            **dataclasses.asdict(view),
+        )
+        for batch, about in batches:
+            predicted = predict(batch["image"])[batch["valid"]]
+            scores = np.asarray(nets.score(predicted))
+            named = np.full(len(scores), split)
+            columns.append({**about, "score": scores, "split": named})
+            if part == "test":
+                maps |= dict(zip(about["clip"], predicted, strict=True))
+    table = evaluation.ScoreTable(
+        **{
+            name: np.concatenate([part[name] for part in columns])
+            for name in evaluation.COLUMNS
+        },
+        selected_on=selected_on,
+    )
+    return Scored(table, maps)
+
+
+def require_disjoint(
+    data: prepared.Prepared, parts: Sequence[tuple[str, str, Sequence[str]]]
+) -> None:
+    """Requires that no subject or video is in two splits.
+
+    Args:
+      data: prepared data.
+      parts: split of the data, name of the split it belongs to, and its domains.
+
+    Raises:
+      InputError: one is.
+    """
+    columns = {"video": [], "subject": [], "split": []}
+    for part, split, names in parts:
+        table = data.splits[part].table
+        rows = data.splits[part].rows(names)
+        columns["video"].append(table["video"][rows])
+        columns["subject"].append(table["subject"][rows])
+        columns["split"].append(np.full(len(rows), split))
+    evaluation.check_leakage({k: np.concatenate(v) for k, v in columns.items()})
+
+
+def evaluate(
+    model: Model,
+    data: prepared.Prepared,
+    *,
+    target: str = "",
+    rule: str = "eer",
+    batch_size: int = 16,
+    seed: int = 0,
+    selected_on: str | None = None,
+) -> Evaluated:
+    """Error rates on the target, at the threshold from source development data.
+
+    Args:
+      model: a trained model.
+      data: prepared data, by the model's recipe.
+      target: domain held out; '' tests the test split of all domains, or of the
+        protocol that the data were opened with.
+      rule: threshold rule, see `evaluation.thresholds.find`.
+      batch_size: clips per prediction.
+      seed: seed of the bootstrap intervals.
+      selected_on: what the network was selected by, see `evaluation.ScoreTable`.
+
+    Raises:
+      InputError: data of another recipe, or a tested subject or domain was learned from.
+    """
+    names = ("image_size", "frames", "method", "peak", "margin", "align", "version")
+    prepared_by = {name: getattr(model.recipe, name) for name in names}
+    recipe.require_same(data.recipe, prepared_by, data.data_dir)
+    sources, _ = domains(data, target)
+    plan = tested(data, target)
+    for learned, what in (
+        (model.learned, f"The model {model.name}"),
+        (model.searched, f"The search that found the architecture of {model.name}"),
+    ):
+        if learned is not None:
+            provenance.require_unseen(learned, data, plan._asdict(), what=what)
+    scored = score(
+        model.maps,
+        data,
+        sources=sources,
+        tested=plan,
+        view=model.view,
+        batch_size=batch_size,
+        selected_on=selected_on,
+    )
+    result = evaluation.evaluate(scored.table, rule=rule, seed=seed)
+    development = scored.table.take(scored.table.split == "development")
+    threshold = Threshold(
+        value=result.threshold,
+        rule=result.rule,
+        domains=list(sources),
+        split="development",
+        videos=len(set(development.video.tolist())),
+    )
+    name = data.dataset if data.lists is not None else target or data.dataset
+    evaluated = model.with_evaluation(threshold, {name: result.columns()})
+    return Evaluated(result, evaluated, scored.table)
