@@ -5,10 +5,8 @@ all files), ``weights.safetensors`` and ``README.md``, a model card. Loading exe
 nothing that a file holds.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import os
@@ -23,21 +21,14 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 import optax
-import safetensors
-import safetensors.numpy
 
-from nasfas_jax import __version__, files, limits, nets
+from nasfas_jax import __version__, limits, nets
 from nasfas_jax.data.loading.pipeline import View
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
-from nasfas_jax.errors import InputError, some
-from nasfas_jax.workflows import model_card, predict, registry
-
-FORMAT = "nasfas_jax.model"
-#: Raised when a reader of the old format cannot read the new one.
-FORMAT_VERSION = 1
-DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
+from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import model_card, model_files, predict, registry
 
 
 def installed_versions() -> dict[str, str]:
@@ -147,7 +138,7 @@ class Model:
                 f"images: expected [N, {', '.join(map(str, self.image_shape))}] as the"
                 f" model was trained on, got {list(images.shape)}."
             )
-        network = _predictor(_canonical(self.network))
+        network = _predictor(model_files.canonical(self.network))
         return np.asarray(network(self.params, self.batch_stats, images))
 
     def scores(self, images: np.ndarray) -> np.ndarray:
@@ -214,25 +205,20 @@ class Model:
             have, a folder with files of these names that are not a model's, or a folder
             that cannot be written.
         """
-        folder = pathlib.Path(folder)
-        weights = _named({"params": self.params, "batch_stats": self.batch_stats})
-        problem = _misfit(self._expected(), weights)
-        if problem:
+        weights = model_files.named(
+            {"params": self.params, "batch_stats": self.batch_stats}
+        )
+        if problem := model_files.misfit(self._expected(), weights):
             raise InputError(f"The weights do not fit the network: {problem}.")
-        arrays = {k: np.asarray(v, order="C") for k, v in weights.items()}
-        contents = {
-            WEIGHTS: safetensors.numpy.save(arrays),
-            CARD: model_card.render(self).encode(),
+        values = {name: getattr(self, name) for name in FIELDS}
+        fields = {
+            name: dataclasses.asdict(value)
+            if isinstance(value, Recipe | View | Provenance | Threshold)
+            else value
+            for name, value in values.items()
         }
-        contents[DESCRIPTION] = _description(self, contents).encode()
-        with files.writing(folder):
-            _require_own(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.ExitStack() as stack:
-                # Entered first, renamed last.
-                for name in (DESCRIPTION, WEIGHTS, CARD):
-                    part = stack.enter_context(files.whole(folder / name))
-                    part.write_bytes(contents[name])
+        card = model_card.render(self)
+        model_files.write(pathlib.Path(folder), fields, weights, card)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Model":
@@ -244,29 +230,21 @@ class Model:
             weights that do not fit the network.
         """
         folder = pathlib.Path(folder)
-        with files.writing(folder):
-            content = _read_description(folder)
-            data = _read_files(folder, content.pop("files"))
+        content, weights = model_files.read(folder, FIELDS)
         model, expected = _without_weights(folder, content)
-        try:
-            weights = safetensors.numpy.load(data[WEIGHTS])
-        except safetensors.SafetensorError as error:
+        if problem := model_files.misfit(expected, weights):
             raise InputError(
-                f"{folder / WEIGHTS} is no safetensors file ({error})."
-            ) from None
-        if problem := _misfit(expected, weights):
-            raise InputError(
-                f"The weights in {folder} do not fit the network in {DESCRIPTION}:"
-                f" {problem}."
+                f"The weights in {folder} do not fit the network in"
+                f" {model_files.DESCRIPTION}: {problem}."
             )
         trees = jax.tree_util.tree_map_with_path(
-            lambda path, _: jnp.asarray(weights[_name(path)]), expected
+            lambda path, _: jnp.asarray(weights[model_files.leaf_name(path)]), expected
         )
         return dataclasses.replace(model, **trees)
 
     def _expected(self) -> dict[str, Any]:
         """Shapes and types of ``params`` and ``batch_stats`` by the description."""
-        method = _method(_canonical(self.network))
+        method = _method(model_files.canonical(self.network))
         image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         state = jax.eval_shape(method.init, jax.random.key(0), image)
         return {"params": state.params, "batch_stats": state.batch_stats}
@@ -318,120 +296,12 @@ def _optional(kind: type, content: dict | None) -> Any:
     return None if content is None else kind(**content)
 
 
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    """The arrays of a pytree by their paths, as ``params.conv.kernel``."""
-    return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
-
-
-def _misfit(expected: Any, weights: Mapping[str, Any]) -> str:
-    """The first array that differs in name, shape or type from the expected, in words."""
-    shapes, found = (
-        {k: f"{v.dtype}{list(v.shape)}" for k, v in arrays.items()}
-        for arrays in (_named(expected), weights)
-    )
-    for name in {**shapes, **found}:
-        if shapes.get(name) != found.get(name):
-            return (
-                f"{name} is {found.get(name, 'absent')}, where"
-                f" {shapes.get(name, 'nothing')} is expected"
-            )
-    return ""
-
-
-def _canonical(content: Any) -> str:
-    """The one JSON text of a value.
-
-    Raises:
-      InputError: a value that JSON does not have.
-    """
-    try:
-        return json.dumps(content, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"model: expected JSON values (finite numbers, texts, lists, dicts) beside"
-            f" the arrays, got {error}."
-        ) from None
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 #: Fields of `Model` that ``model.json`` holds.
 FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Model)
     if field.name not in ("params", "batch_stats")
 )
-
-
-def _description(model: Model, contents: Mapping[str, bytes]) -> str:
-    """The text of ``model.json``; ``sha256`` is of its other fields' `_canonical`."""
-    values = {name: getattr(model, name) for name in FIELDS}
-    content = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **{
-            name: dataclasses.asdict(value)
-            if dataclasses.is_dataclass(value) and not isinstance(value, type)
-            else value
-            for name, value in values.items()
-        },
-        "files": {name: _sha256(data) for name, data in contents.items()},
-    }
-    content["sha256"] = _sha256(_canonical(content).encode())
-    return json.dumps(content, indent=2) + "\n"
-
-
-def _read_json(folder: pathlib.Path) -> dict[str, Any] | None:
-    """What ``model.json`` holds; None if it is not a model's."""
-    try:
-        content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    known = isinstance(content, dict) and content.get("format") == FORMAT
-    return content if known else None
-
-
-def _read_description(folder: pathlib.Path) -> dict[str, Any]:
-    """The checked fields of ``model.json`` and ``files``, the checksums of the others."""
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}; expected a saved model there.")
-    content = _read_json(folder)
-    if content is None:
-        raise InputError(
-            f"{folder} is not a model: expected a whole {DESCRIPTION} of format"
-            f" {FORMAT!r} in it, as Model.save writes it."
-        )
-    version = content.get("format_version")
-    if version not in limits.Range(1, FORMAT_VERSION, whole=True):
-        raise InputError(
-            f"The model in {folder} has format version {version!r}, and this version of"
-            f" nasfas_jax, {__version__}, reads up to {FORMAT_VERSION}: install a newer"
-            " one."
-        )
-    digest = content.pop("sha256", None)
-    if digest != _sha256(_canonical(content).encode()):
-        raise InputError(
-            f"{folder / DESCRIPTION} was changed since it was written (its checksum"
-            " differs): restore it from a copy, or save the model again."
-        )
-    del content["format"], content["format_version"]
-    expected = {*FIELDS, "files"}
-    for phrase, names in (
-        ("unknown fields", sorted(set(content) - expected)),
-        ("no fields", sorted(expected - set(content))),
-    ):
-        if names:
-            raise InputError(
-                f"{folder / DESCRIPTION} has {phrase} {some(names)}: it was not written"
-                " by Model.save of this format."
-            )
-    return content
 
 
 def _without_weights(
@@ -450,7 +320,7 @@ def _without_weights(
         expected = model._expected()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{folder / DESCRIPTION} does not describe a model of this version of"
+            f"{folder / model_files.DESCRIPTION} does not describe a model of this version of"
             f" nasfas_jax, {__version__} ({error})."
         ) from None
     if (version := Recipe().version) != model.recipe.version:
@@ -460,30 +330,3 @@ def _without_weights(
             f" makes version {version}: train it again."
         )
     return model, expected
-
-
-def _read_files(folder: pathlib.Path, digests: Any) -> dict[str, bytes]:
-    """The other files' contents, which have these checksums."""
-    contents = {}
-    for name in (WEIGHTS, CARD):
-        path = folder / name
-        problem = "is missing"
-        if path.is_file():
-            contents[name] = path.read_bytes()
-            problem = "was cut or changed since it was written (its checksum differs)"
-            if digests.get(name) == _sha256(contents[name]):
-                continue
-        raise InputError(
-            f"{path} {problem}: restore it from a copy, or save the model again."
-        )
-    return contents
-
-
-def _require_own(folder: pathlib.Path) -> None:
-    """Refuses to overwrite files that are not a model's."""
-    there = [n for n in (DESCRIPTION, WEIGHTS, CARD) if (folder / n).exists()]
-    if there and _read_json(folder) is None:
-        raise InputError(
-            f"{folder} holds {', '.join(there)} but no model, and saving would replace"
-            " them: choose another folder."
-        )
