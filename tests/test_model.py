@@ -185,6 +185,7 @@ REFUSALS = {
     "truncated": (lambda f: cut(f / "model.json"), "is not a model"),
     "other JSON": (lambda f: (f / "model.json").write_text("[]"), "is not a model"),
     "other format": (lambda f: rewritten(f, format="other"), "is not a model"),
+    "no checksums": (lambda f: rewritten(f, files=[]), "was cut or changed"),
     "newer": (lambda f: rewritten(f, format_version=2), "version 2.*install a newer"),
     "edited": (
         lambda f: edited(f / "model.json", '"steps": 40', '"steps": 41'),

@@ -174,6 +174,7 @@ def _read_description(folder: pathlib.Path, fields: Sequence[str]) -> dict[str, 
 
 def _read_files(folder: pathlib.Path, digests: Any) -> dict[str, bytes]:
     """The other files' contents, which have these checksums."""
+    digests = digests if isinstance(digests, dict) else {}
     contents = {}
     for name in (WEIGHTS, CARD):
         path = folder / name
