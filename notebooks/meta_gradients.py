@@ -32,7 +32,7 @@ import numpy as np
 import optax
 
 from nasfas_jax import bilevel
-from nasfas_jax.methods import instrument
+from nasfas_jax.benchmarks import instrument
 from nasfas_jax.report.meta_figures import Curves, mode_curves
 
 #: Tests run the notebook in small.
@@ -67,7 +67,7 @@ def toy_outer(w, h, batch):
 
 
 def toy(mode, steps):
-    """The toy as a subject of the instrument panel: all that it needs."""
+    """The toy as a case of the instrument panel."""
 
     def step(rate, w, h):
         result = bilevel.hypergradient(
@@ -98,8 +98,8 @@ for mode in bilevel.EXACT:
 
 # %%
 rates = [0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5]
-subject = instrument.Subject("toy", toy, lambda batch_size: (w, h))
-panel = instrument.measure(subject, rates=rates, steps=1, repeats=1)
+case = instrument.Case("toy", toy, lambda batch_size: (w, h))
+panel = instrument.measure(case, rates=rates, steps=1, repeats=1)
 
 
 def agreement(panel, by, value):
@@ -232,9 +232,9 @@ few = (
     "forward_over_reverse",
     "reverse_over_reverse",
 )
-subject = instrument.Subject("network", maml, task)
+case = instrument.Case("network", maml, task)
 by_rate = instrument.measure(
-    subject, rates=[0.003, 0.01, 0.03, 0.1, 0.2], steps=STEPS[-1] if SMALL else 4,
+    case, rates=[0.003, 0.01, 0.03, 0.1, 0.2], steps=STEPS[-1] if SMALL else 4,
     batch_size=BATCH, modes=few, repeats=1,
 )  # fmt: skip
 mode_curves(
@@ -266,7 +266,7 @@ mode_curves(
 
 # %%
 by_steps = instrument.sweep(
-    subject, [(BATCH, k, bilevel.MODES) for k in STEPS], rates=[0.03], repeats=3
+    case, [(BATCH, k, bilevel.MODES) for k in STEPS], rates=[0.03], repeats=3
 )
 
 
@@ -331,7 +331,7 @@ def maml_adam(mode, steps):
 
 
 by_rate_adam = instrument.measure(
-    instrument.Subject("Adam", maml_adam, task), rates=[0.003, 0.01, 0.03, 0.1],
+    instrument.Case("Adam", maml_adam, task), rates=[0.003, 0.01, 0.03, 0.1],
     steps=STEPS[-1] if SMALL else 4, batch_size=BATCH, modes=few, repeats=1,
 )  # fmt: skip
 mode_curves(

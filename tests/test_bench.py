@@ -1,45 +1,132 @@
-"""The benchmark command, as far as it goes without PyTorch and on a tiny case with it."""
+"""Benchmarks of the search step and of CDN, and what all benchmarks share."""
 
+import dataclasses
 import importlib.util
 import json
+import pathlib
+import runpy
+import types
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from nasfas_jax.commands import bench
+from nasfas_jax.benchmarks import cases, cdn, data, metagrad, search_step, timing
+from nasfas_jax.commands import Run, bench, search
 from nasfas_jax.errors import InputError
-
-
-def test_an_unknown_benchmark_is_named():
-    with pytest.raises(InputError, match=r"'cdm'.*cdn"):
-        bench.bench(("cdm",))
 
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
-        bench.bench()
-
-
-def test_both_sides_take_turns_after_a_warm_up():
-    calls = []
-    ours, peer = bench.by_turns(lambda: calls.append("a"), lambda: calls.append("b"), 2)
-    assert calls == ["a", "b"] * 3 and ours >= 0 and peer >= 0
+    for rows in (cdn.rows(), metagrad.rows(metagrad.RFMetaCase())):
+        with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
+            next(rows)
 
 
 def test_disagreement_stops_a_benchmark():
     with pytest.raises(AssertionError, match="map: ours and the peer's differ by 5"):
-        bench.check("map", [1.5], [1.0], 0.1)
+        timing.check("map", [1.5], [1.0], 0.1)
 
 
-def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
+def test_peak_bytes_include_arguments_and_results():
+    x = np.ones(1000, np.float32)
+    double = timing.compiled(lambda x: jnp.concatenate([x, x]), x)
+    assert double.peak_bytes == double.temporary_bytes + 3 * x.nbytes
+    assert double.seconds > 0 and double(x).shape == (2000,)
+
+
+def test_noise_has_the_shape_of_an_episode_of_three_domains():
+    episode = cases.noise_episode(4, image_size=6, map_size=3, channels=6, seed=1)
+    support, query = episode["support"], episode["query"]
+    assert support["image"].shape == (2, 4, 6, 6, 6)
+    assert support["target"].shape == (2, 4, 3, 3) and query["label"].shape == (4,)
+    assert all(x.dtype == np.float32 for x in (query["image"], query["target"]))
+    for split in (support, query):
+        assert -1 <= split["image"].min() < -0.9 and 0.9 < split["image"].max() <= 1
+        assert np.array_equal(split["target"].any((-2, -1)), split["label"] == 1)
+    # The numbers of docs/meta_gradients.md were measured on these.
+    expected = np.random.default_rng(1).uniform(-1, 1, (2, 4, 6, 6, 6))
+    assert np.array_equal(support["image"], expected.astype(np.float32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """A search method whose step scales the query images by the number of orders."""
+
+    net = types.SimpleNamespace(space=types.SimpleNamespace(map_size=3))
+    weight_order: str = ""
+    arch_order: str = ""
+    mode: str = ""
+    alphas_from: int = 9
+
+    def init(self, key, image):
+        return image.sum()
+
+    def step(self, state, episode):
+        assert self.alphas_from == 0 and episode["query"]["target"].shape == (2, 3, 3)
+        exact = (self.weight_order, self.arch_order).count("exact")
+        return jnp.concatenate([episode["query"]["image"] * state] * (1 + exact))
+
+
+def test_a_search_step_is_measured_in_every_order_and_mode():
+    costs = list(
+        search_step.step_costs(Search(), batch_size=2, image_size=6, repeats=1)
+    )
+    found = [(cost.weights, cost.architecture, cost.mode) for cost in costs]
+    assert found == list(search_step.SETTINGS)
+    assert all(cost.seconds > 0 and cost.compile > 0 for cost in costs)
+    # The arguments are the same, the results one, two and three times the images.
+    sizes = [cost.peak_bytes for cost in costs]
+    assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
+
+
+def test_the_command_writes_tables_and_json(tmp_path, monkeypatch, capsys):
+    """Measured values are replaced: their functions have tests of their own."""
+    monkeypatch.setenv("COLUMNS", "200")
+    path = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py"
+    smoke = runpy.run_path(str(path))["get_config"]("smoke")
+    step = search_step.StepCost("exact", "first", "unrolled", 0.25, 3.0, 5_000_000)
+    costs = data.Costs(
+        [data.Preparing("tiny", 2, 20, 8, 4.0, 2.0, 6.0, 3.0)],
+        data.Loading(0.5, 2.0),
+        {"few": 10.0, "many": 11.0},
+    )
+    given = {}
+
+    def step_costs(method, **sizes):
+        given.update(sizes, method=method)
+        return iter([step])
+
+    def data_costs(method, **settings):
+        given.update(settings, classifier=method)
+        return costs
+
+    monkeypatch.setattr(search_step, "step_costs", step_costs)
+    monkeypatch.setattr(data, "costs", data_costs)
+    row = cdn.Row("CDN forward", "16 x 16, batch 2", 1.0, 4.0, 7.0)
+    monkeypatch.setattr(cdn, "rows", lambda repeats: iter([row]))
+    monkeypatch.setattr(timing, "machine", lambda *packages: {"packages": packages})
+    bench.run(Run(config=smoke, workdir=tmp_path, output=str(tmp_path)))
+    assert given["image_size"] == smoke.data.image_size
+    assert given["augment"] == smoke.train.augment
+    assert given["method"].net.space == search.make_method(smoke.search).net.space
+    names = ("search_step", "data", "peers")
+    steps, prepared, peers = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in names
+    )
+    assert steps == {"steps": [dataclasses.asdict(step)]}
+    assert prepared["loading"] == {"load": 0.5, "step": 2.0, "ratio": 4.0}
+    assert prepared["preparing"][0]["frames"] == 20
+    assert prepared["memory"] == costs.memory
+    assert peers["rows"] == [dataclasses.asdict(row) | {"ratio": 0.25}]
+    assert peers["machine"] == {"packages": ["jax", "torch"]}
+    printed = capsys.readouterr().out
+    for text in ("unrolled", "2.00 (2.00)", "4 times as long", "PyTorch", "0.25"):
+        assert text in printed
+
+
+def test_cdn_is_compared_with_its_peer(monkeypatch):
     pytest.importorskip("torch")
-    cases = {"cdn": lambda repeats: bench.cdn(repeats, ((16, 2),))}
-    monkeypatch.setattr(bench, "BENCHMARKS", cases)
-    rows = bench.bench(repeats=1, output=tmp_path / "bench.json")
-    written = json.loads((tmp_path / "bench.json").read_text())
-    assert [row["benchmark"] for row in written["rows"]] == [
-        "CDN forward",
-        "CDN forward + backward",
-    ]
-    assert written["rows"][0]["ratio"] == rows[0].ours / rows[0].peer
-    assert "PyTorch" in capsys.readouterr().out
+    rows = list(cdn.rows(1, ((16, 2),)))
+    assert [row.benchmark for row in rows] == ["CDN forward", "CDN forward + backward"]
+    assert all(row.ratio == row.ours / row.peer > 0 for row in rows)

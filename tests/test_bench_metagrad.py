@@ -1,7 +1,6 @@
 """The meta-gradient benchmark: its sizes, its memory, and equality with the peers."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import runpy
@@ -10,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from nasfas_jax.commands import bench, bench_metagrad
-from nasfas_jax.errors import InputError
+from nasfas_jax.benchmarks import metagrad, timing
+from nasfas_jax.commands import Run, bench
 from nasfas_jax.methods import rfmeta
 from nasfas_jax.search import spaces
 
-RFMETA = bench_metagrad.RFMetaCase(32, 1 / 32, 4, inner_rate=0.3)
-META_NAS = bench_metagrad.MetaNASCase(
+RFMETA = metagrad.RFMetaCase(32, 1 / 32, 4, inner_rate=0.3)
+META_NAS = metagrad.MetaNASCase(
     8, 2, spaces.FASSpace(stem_channels=2, channels=2, head_channels=2, partial=2)
 )
 
@@ -28,12 +27,12 @@ def read_config(name, variant):
 
 def test_the_default_sizes_are_the_configs():
     config = read_config("rfmeta", "small")
-    case = bench_metagrad.RFMetaCase()
+    case = metagrad.RFMetaCase()
     assert case.size == config.data.image_size
     assert case.inner_rate == config.meta.inner_learning_rate
     assert case.depth_weight == config.meta.depth_weight
     config = read_config("synthetic", "local")
-    case = bench_metagrad.MetaNASCase()
+    case = metagrad.MetaNASCase()
     assert case.size == config.data.image_size
     assert case.batch == config.search.batch_size
     assert case.inner_rate == config.search.inner_learning_rate
@@ -50,12 +49,6 @@ def test_the_default_sizes_are_the_configs():
         assert getattr(case, name) == config.search[name]
 
 
-def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
-        bench_metagrad.bench()
-
-
 def test_growth_is_what_the_function_took_at_most():
     """Measured on pages, which other threads of the session move a little."""
     size = 50 << 20
@@ -64,8 +57,8 @@ def test_growth_is_what_the_function_took_at_most():
         np.ones(size, np.uint8)
         np.ones(size // 2, np.uint8)
 
-    assert bench_metagrad.growth(take) == pytest.approx(size, rel=0.2)
-    assert bench_metagrad.growth(lambda: None) < size / 10
+    assert metagrad.growth(take) == pytest.approx(size, rel=0.2)
+    assert metagrad.growth(lambda: None) < size / 10
 
 
 def in_float64(tree):
@@ -76,18 +69,18 @@ def in_float64(tree):
 
 def compare(case, state, episode, new, loss):
     """Both sides after one step, in float64: no kink is crossed, sums agree."""
-    from nasfas_jax.commands import peers_metagrad
+    from nasfas_jax.benchmarks.peers import metagrad as peers
 
     for style in case.styles:
         peer = case.peer(style)
         peer.load(jax.device_get(case.start(state)))
-        losses = loss, peer.step(peers_metagrad.tensors(episode))
-        bench_metagrad.compare(case, style, peer, new, losses, (1e-10, 1e-9))
+        losses = loss, peer.step(peers.tensors(episode))
+        metagrad.compare(case, style, peer, new, losses, (1e-10, 1e-9))
 
 
 def test_rfmeta_is_the_peers(x64):
     pytest.importorskip("torch")
-    episode = in_float64(bench_metagrad.draw_episode(RFMETA))
+    episode = in_float64(metagrad.draw_episode(RFMETA))
     method = RFMETA.method()
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
     new, metrics = jax.jit(method.step)(state, episode)
@@ -103,21 +96,31 @@ def test_rfmeta_is_the_peers(x64):
 def test_meta_nas_is_the_peers(x64):
     """The alphas' gradient, a third derivative, only where BatchNorm is not fused."""
     pytest.importorskip("torch")
-    episode = in_float64(bench_metagrad.draw_episode(META_NAS))
+    episode = in_float64(metagrad.draw_episode(META_NAS))
     method = META_NAS.method()
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
     new, metrics = jax.jit(method.step)(state, episode)
     compare(META_NAS, state, episode, new, metrics["loss"])
 
 
-def test_the_table_and_the_file(tmp_path, monkeypatch, capsys):
-    pytest.importorskip("torch")
-    monkeypatch.setattr(bench_metagrad, "TOLERANCES", (1e-3, 1.0))
-    case = bench_metagrad.RFMetaCase(32, 1 / 64, 2)
-    rows = bench_metagrad.bench((case,), repeats=1, output=tmp_path / "metagrad.json")
+def test_the_command_writes_a_table_and_json(tmp_path, monkeypatch, capsys):
+    times = {"ours_seconds": 1.0, "peer_seconds": 2.0, "compile": 3.0}
+    memory = {"ours_bytes": 10**6, "peer_bytes": 4 * 10**6, "program_bytes": 10**6}
+    row = metagrad.Row("RFMeta", "32 px", "higher", **times, **memory)
+    monkeypatch.setattr(metagrad, "rows", lambda case, repeats: iter([row]))
+    monkeypatch.setattr(metagrad, "CASES", (RFMETA,))
+    monkeypatch.setattr(timing, "machine", lambda *packages: {})
+    config = read_config("synthetic", "smoke")
+    bench.run_metagrad(Run(config=config, workdir=tmp_path, output=str(tmp_path)))
     written = json.loads((tmp_path / "metagrad.json").read_text())
-    assert [row["peer"] for row in written["rows"]] == ["functional", "higher"]
-    assert written["rows"][0]["ratios"]["time"] == rows[0].ratios["time"]
-    assert all(row.peer_bytes > 0 and row.program_bytes > 0 for row in rows)
+    ratios = {"time": 0.5, "memory": 0.25}
+    assert written["rows"] == [dataclasses.asdict(row) | {"ratios": ratios}]
     assert "PyTorch" in capsys.readouterr().out
-    assert bench.run_metagrad.__doc__
+
+
+def test_a_case_is_compared_with_every_style(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(metagrad, "TOLERANCES", (1e-3, 1.0))
+    rows = list(metagrad.rows(metagrad.RFMetaCase(32, 1 / 64, 2), 1))
+    assert [row.peer for row in rows] == ["functional", "higher"]
+    assert all(row.peer_bytes > 0 and row.program_bytes > 0 for row in rows)

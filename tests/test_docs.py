@@ -113,6 +113,8 @@ def test_everything_public_has_an_entry(site, hooks):
                 continue
             if parts[-1].startswith("_") and parts[-1] != "__init__":
                 continue
+            if "peers" in parts:  # they import PyTorch, which is an extra
+                continue
             module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
             for member, value in vars(module).items():
                 if member.startswith("_") or not (

@@ -15,10 +15,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from test_meta_nas import OneEdge
 
 from nasfas_jax import bilevel, losses
+from nasfas_jax.benchmarks import cases, instrument, timing
 from nasfas_jax.commands import Run, metagrad
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock
-from nasfas_jax.methods import instrument, meta_nas, rfmeta, subjects
+from nasfas_jax.methods import meta_nas, rfmeta
 from nasfas_jax.report import meta_figures
 from nasfas_jax.search import spaces
 
@@ -28,13 +29,13 @@ CURVATURE = np.array([0.5, 2.0], np.float32)
 W, H = np.array([1.0, 2.0], np.float32), np.array([0.5, -1.0], np.float32)
 
 
-without_cache = instrument._without_cache
+without_cache = timing._without_cache
 
 
 @pytest.fixture(autouse=True)
 def warm(monkeypatch):
     """Programs come from the session's cache; nobody reads their compile times."""
-    monkeypatch.setattr(instrument, "_without_cache", contextlib.nullcontext)
+    monkeypatch.setattr(timing, "_without_cache", contextlib.nullcontext)
 
 
 def inner(w, h, _):
@@ -56,7 +57,7 @@ def quadratic(mode, steps):
     return step
 
 
-TOY = instrument.Subject("toy", quadratic, lambda batch_size: (W, H))
+TOY = instrument.Case("toy", quadratic, lambda batch_size: (W, H))
 
 
 def test_agreement_is_that_of_the_closed_form():
@@ -96,7 +97,7 @@ def test_the_reference_must_be_exact_and_measured():
 
 def test_calls_take_turns_after_one_to_warm_up():
     calls = []
-    times = instrument.medians([lambda: calls.append(0), lambda: calls.append(1)], 2)
+    times = timing.medians([lambda: calls.append(0), lambda: calls.append(1)], 2)
     assert calls == [0, 1] * 3 and len(times) == 2 and min(times) >= 0
 
 
@@ -108,12 +109,12 @@ def test_temporary_bytes_grow_with_what_is_kept():
         return jax.grad(lambda x: jax.lax.scan(step, x, length=k)[0].sum())(x)
 
     x = np.ones(10_000, np.float32)
-    few, many = (instrument.compiled(lambda x, k=k: kept(k, x), x)[2] for k in (2, 20))
-    assert many - few >= 18 * x.nbytes
+    few, many = (timing.compiled(lambda x, k=k: kept(k, x), x) for k in (2, 20))
+    assert many.temporary_bytes - few.temporary_bytes >= 18 * x.nbytes
 
 
 def test_compiling_is_cold_though_the_cache_was_in_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(instrument, "_without_cache", without_cache)
+    monkeypatch.setattr(timing, "_without_cache", without_cache)
     flags = {
         "jax_compilation_cache_dir": str(tmp_path),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -126,7 +127,7 @@ def test_compiling_is_cold_though_the_cache_was_in_use(tmp_path, monkeypatch):
         compilation_cache.reset_cache()
         jax.jit(lambda x: x + 2)(x)
         kept = set(tmp_path.iterdir())
-        instrument.compiled(lambda x: x * 3, x)
+        timing.compiled(lambda x: x * 3, x)
         assert kept and set(tmp_path.iterdir()) == kept
         jax.jit(lambda x: x - 4)(x)
         assert set(tmp_path.iterdir()) > kept
@@ -175,10 +176,10 @@ def episode(channels, size, map_size):
     return draw
 
 
-def agreements(subject, rates, modes, steps=1):
+def agreements(case, rates, modes, steps=1):
     """``{(mode, rate, by): (cosine, norm ratio)}``."""
     panel = instrument.measure(
-        subject,
+        case,
         rates=rates,
         batch_size=4,
         steps=steps,
@@ -191,9 +192,9 @@ def agreements(subject, rates, modes, steps=1):
 def test_rfmeta_is_measured_by_f_and_m():
     nets = rfmeta.FeatureNets(Extractor(), Learner(), Estimator(), depth_weight=0.0)
     method = rfmeta.RFMeta(nets, optax.adam(1e-3))
-    subject = subjects.of_rfmeta(method, episode(3, 6, 6))
+    case = cases.of_rfmeta(method, episode(3, 6, 6))
     modes = ("first_order", "forward_over_reverse")
-    found = agreements(subject, (1e-6, 1.0), modes, steps=2)
+    found = agreements(case, (1e-6, 1.0), modes, steps=2)
     for by in "FM":
         assert found["forward_over_reverse", 1.0, by] == pytest.approx((1, 1), abs=1e-4)
         assert found["first_order", 1e-6, by] == pytest.approx((1, 1), abs=1e-5)
@@ -212,9 +213,9 @@ def test_meta_nas_is_measured_by_weights_and_alphas(one_direction):
     method = meta_nas.MetaNAS(
         net, optax.sgd(0.1), optax.sgd(0.1), optax.sgd(0.1), cost_weight=1.0
     )
-    subject = subjects.of_meta_nas(method, episode(4, 6, 3))
+    case = cases.of_meta_nas(method, episode(4, 6, 3))
     modes = ("first_order", "finite_difference", "forward_over_reverse")
-    found = agreements(subject, (0.1,), modes)
+    found = agreements(case, (0.1,), modes)
     for by in ("weights", "alphas"):
         # float32, through three levels of derivatives.
         assert found["forward_over_reverse", 0.1, by] == pytest.approx((1, 1), abs=1e-3)
@@ -225,7 +226,7 @@ def test_meta_nas_is_measured_by_weights_and_alphas(one_direction):
 
 def test_recording_changes_nothing_and_keeps_the_gradient():
     grads, plain = {"a": jnp.array([3.0])}, optax.sgd(0.1, momentum=0.9)
-    recorded = subjects.recorded(plain)
+    recorded = cases.recorded(plain)
     expected, _ = plain.update(grads, plain.init(grads))
     found, state = recorded.update(grads, recorded.init(grads))
     assert found["a"] == expected["a"] and state[0]["a"] == grads["a"]
@@ -242,14 +243,14 @@ def config(name, variant="smoke"):
 
 
 def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(metagrad, "_subject", lambda run: (TOY, "a quadratic"))
+    monkeypatch.setattr(metagrad, "_case", lambda run: (TOY, "a quadratic"))
     monkeypatch.setenv("COLUMNS", "200")
     one = config("rfmeta")
     one.metagrad.update(batch_sizes=(1, 2), steps=(1, 2), rates=(0.1, 1.0, 1e30))
     metagrad.run(Run(config=one, workdir=tmp_path, output=str(tmp_path / "out")))
     assert (tmp_path / "out" / "metagrad.svg").read_text().startswith("<?xml")
     written = json.loads((tmp_path / "out" / "metagrad.json").read_text())
-    assert written["subject"] == "toy" and written["machine"]["cores"] > 0
+    assert written["case"] == "toy" and written["machine"]["cores"] > 0
     measured = [(c["batch_size"], c["steps"], c["mode"]) for c in written["costs"]]
     assert measured == [
         (batch, k, mode)
@@ -266,14 +267,14 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    ("name", "subject", "channels"),
+    ("name", "case", "channels"),
     [("synthetic", "Meta-NAS", 3), ("rfmeta", "RFMeta", 3)],
 )
-def test_configs_name_their_subject_and_its_noise(tmp_path, name, subject, channels):
+def test_configs_name_their_case_and_its_noise(tmp_path, name, case, channels):
     """The step is traced, not compiled: that takes half a minute."""
     run = Run(config=config(name), workdir=tmp_path)
-    found, about = metagrad._subject(run)
-    assert found.name == subject and "noise" in about
+    found, about = metagrad._case(run)
+    assert found.name == case and "noise" in about
     _, episode = jax.eval_shape(lambda: found.arguments(2))
     assert episode["support"]["image"].shape[:2] == (2, 2)
     assert episode["query"]["image"].shape[-1] == channels

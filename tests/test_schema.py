@@ -15,13 +15,13 @@ import optax
 import pytest
 
 from nasfas_jax import commands, limits, nets, runtime
+from nasfas_jax.benchmarks import instrument
 from nasfas_jax.commands import fields, schema, systems
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation import sampling
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
-    instrument,
     meta_nas,
     metareg,
     mldg,
@@ -368,8 +368,8 @@ def fit(**options):
 
 
 def measure(**options):
-    subject = instrument.Subject("x", lambda *_: None, lambda _: ())
-    instrument.measure(subject, **options)
+    case = instrument.Case("x", lambda *_: None, lambda _: ())
+    instrument.measure(case, **options)
 
 
 def logits(**options):

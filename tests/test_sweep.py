@@ -59,7 +59,9 @@ def test_a_wrong_name_shows_before_the_work(tmp_path, swept):
     config.data.dataset = ""  # only the prepared data know their domains
     config.sweep.targets = ("dom_m", "dom_x")
     run = commands.Run(config=config, workdir=tmp_path, data_dir=str(swept / "data"))
-    with pytest.raises(InputError, match=r"dom_m, or '' to test within all of them, got 'dom_x'"):
+    with pytest.raises(
+        InputError, match=r"dom_m, or '' to test within all of them, got 'dom_x'"
+    ):
         commands.execute("sweep", run)
     assert not (tmp_path / "dom_m" / "seed0" / "train").exists()
 
@@ -67,12 +69,12 @@ def test_a_wrong_name_shows_before_the_work(tmp_path, swept):
 def test_metagrad_takes_an_episode_of_prepared_data(tmp_path, swept):
     """The step is traced, not compiled."""
     run = commands.Run(config=smoke(), workdir=tmp_path, data_dir=str(swept / "data"))
-    subject, about = metagrad._subject(run)
+    case, about = metagrad._case(run)
     assert about == "an episode of dom_c, dom_i, dom_o"  # dom_m is held out
-    state, episode = subject.arguments(2)
+    state, episode = case.arguments(2)
     assert episode["support"]["image"].shape == (2, 2, 32, 32, 3)
     assert sorted(episode["query"]["label"]) == [0, 1]
-    step = subject.make("forward_over_reverse", 1)
+    step = case.make("forward_over_reverse", 1)
     by, _ = jax.eval_shape(step, np.float32(0.1), state, episode)
     shapes = jax.tree.map(lambda x: x.shape, by)
     assert shapes == {k: jax.tree.map(np.shape, state.params[k]) for k in "FM"}

@@ -1,47 +1,99 @@
-"""``nasfas bench``: our operations beside their PyTorch peers, in one run.
+"""``nasfas bench``: costs of search and data, and our steps compared with PyTorch's.
 
-Each benchmark checks first that both sides compute the same, then times them by turns
-and reports medians and their ratio: load and heat of the machine fall on both alike.
+Both sides of a comparison are timed in turn, so that load and heat of the machine affect
+both alike.
 """
 
 import dataclasses
-import os
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import rich
-from jax import Array
+from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.commands import bench_data, bench_metagrad, bench_search
+from nasfas_jax.benchmarks import cdn, data, metagrad, search_step, timing
+from nasfas_jax.commands import search, systems
 from nasfas_jax.commands.run import Run
-from nasfas_jax.commands.timing import by_turns, check, machine, require_torch
-from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
 
-#: Sizes of the CDN benchmark: side of the image and batch.
-CDN_CASES = ((256, 1), (64, 8))
+REPEATS = 7  # timed runs of each side
 
 
 def run(run: Run) -> None:
-    """Costs of the config's search step, of data, then all benchmarks beside PyTorch.
+    """Measures the config's search step and data, then compares CDN with PyTorch's.
 
     Writes ``search_step.json``, ``data.json`` and ``peers.json`` to ``--output``, or to
     ``bench/`` in ``--workdir`` or in the current folder.
     """
     folder = run.output_folder("bench")
+    steps = []
+    for cost in search_step.step_costs(
+        search.make_method(run.config.search),
+        batch_size=run.config.search.batch_size,
+        image_size=run.config.data.image_size,
+    ):
+        rich.print(cost)
+        steps.append(cost)
+    rich.print(step_table(steps))
+    entries = [dataclasses.asdict(cost) for cost in steps]
+    write_json(folder / "search_step.json", {"steps": entries})
+
+    costs = _data_costs(run.config.train)
+    rich.print(preparing_table(costs.preparing))
+    rich.print(data_summary(costs))
+    loading = dataclasses.asdict(costs.loading) | {"ratio": costs.loading.ratio}
+    preparing = [dataclasses.asdict(row) for row in costs.preparing]
+    found = {"loading": loading, "memory": costs.memory, "preparing": preparing}
+    write_json(folder / "data.json", found)
+
+    rows = []
+    for row in cdn.rows(REPEATS):
+        rich.print(f"{row.benchmark}, {row.case}: ratio {row.ratio:.2f}")
+        rows.append(row)
+    rich.print(cdn_table(rows))
+    entries = [dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows]
+    write_json(folder / "peers.json", _result(entries))
+    print(f"wrote search_step.json, data.json and peers.json in {folder}")
+
+
+def run_metagrad(run: Run) -> None:
+    """Compares exact steps of RFMeta and Meta-NAS with PyTorch's, in time and memory.
+
+    Writes ``metagrad.json`` to the same folder as `run`.
+    """
+    folder = run.output_folder("bench")
+    rows = []
+    for case in metagrad.CASES:
+        for row in metagrad.rows(case, REPEATS):
+            rich.print(row)
+            rows.append(row)
+    Console(width=140).print(metagrad_table(rows))
+    entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
+    write_json(folder / "metagrad.json", _result(entries))
+    print(f"wrote {folder / 'metagrad.json'}")
+
+
+def _data_costs(config) -> data.Costs:
+    description = nets.describe("cdn", width=config.width, map_size=config.map_size)
+    return data.costs(
+        systems.make_method(config, description),
+        batch_size=config.batch_size,
+        augment=config.augment,
+        map_size=config.map_size,
+    )
+
+
+def _result(rows: list[dict]) -> dict:
+    machine = timing.machine("jax", "torch")
+    return {"machine": machine, "repeats": REPEATS, "rows": rows}
+
+
+def step_table(costs: list[search_step.StepCost]) -> Table:
+    """Cost of a search step for each setting."""
     table = Table(title="One Meta-NAS step")
     for name in ("weights", "architecture", "mode", "s", "compile, s", "peak, MB"):
         table.add_column(name)
-    costs = []
-    for cost in bench_search.step_costs(run.config.search, run.config.data.image_size):
-        rich.print(cost)
-        costs.append(dataclasses.asdict(cost))
+    for cost in costs:
         table.add_row(
             cost.weights,
             cost.architecture,
@@ -50,137 +102,40 @@ def run(run: Run) -> None:
             f"{cost.compile:.1f}",
             f"{cost.peak_bytes / 1e6:.0f}",
         )
-    rich.print(table)
-    write_json(folder / "search_step.json", {"steps": costs})
-    bench_data.report(run, folder)
-    bench(output=folder / "peers.json")
-    print(f"wrote search_step.json, data.json and peers.json in {folder}")
+    return table
 
 
-def run_metagrad(run: Run) -> None:
-    """RFMeta's and Meta-NAS's exact steps beside PyTorch: seconds and peak memory.
-
-    Writes ``metagrad.json`` to the same folder as `run`.
-    """
-    folder = run.output_folder("bench")
-    bench_metagrad.bench(output=folder / "metagrad.json")
-    print(f"wrote {folder / 'metagrad.json'}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the table; times in seconds, medians over the runs."""
-
-    benchmark: str
-    case: str
-    ours: float
-    peer: float
-    compile: float  # tracing and compiling our side
-
-    @property
-    def ratio(self) -> float:
-        """Our time over the peer's: below 1 is faster."""
-        return self.ours / self.peer
+def preparing_table(rows: list[data.Preparing]) -> Table:
+    """Times of preparing and decoding, with processor time in brackets."""
+    title = "Preparing and decoding: medians, processor time in brackets"
+    table = Table(title=title)
+    for column in ("videos", "clips/s", "prepare s", "decode s", "ratio"):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(
+            row.case,
+            f"{row.clips_per_second:.0f}",
+            f"{row.prepare:.2f} ({row.prepare_cpu:.2f})",
+            f"{row.decode:.2f} ({row.decode_cpu:.2f})",
+            f"{row.prepare / row.decode:.2f} ({row.ratio:.2f})",
+        )
+    return table
 
 
-def compiled(function: Callable, *arguments: Any) -> tuple[Callable, float]:
-    """The program, which returns when its results are there, and its compile time."""
-    start = time.perf_counter()
-    program = jax.jit(function).lower(*arguments).compile()
-    seconds = time.perf_counter() - start
-    return lambda *arguments: jax.block_until_ready(program(*arguments)), seconds
-
-
-def cdn(repeats: int, cases: tuple[tuple[int, int], ...] = CDN_CASES) -> Iterator[Row]:
-    """CDN with CDC and max pooling, against two-convolution CDC in PyTorch.
-
-    Forward in evaluation, and the gradient of a loss by all parameters in training.
-    """
-    for size, batch in cases:
-        yield from _cdn_case(repeats, size, batch)
-
-
-def _cdn_case(repeats: int, size: int, batch: int) -> Iterator[Row]:
-    from nasfas_jax.commands.peers import TorchCDN
-
-    case = f"{size} x {size}, batch {batch}"
-    net = nets.CDN(pool="max")
-    pixels = np.random.default_rng(0).normal(size=(batch, size, size, 3))
-    x = jnp.asarray(pixels, jnp.float32)
-    variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(x)
-    peer = TorchCDN()
-    peer.load(variables["params"])
-    images = peer.images(pixels)
-
-    def predict(variables: Any, x: Array) -> Any:
-        return net.apply(variables, x, train=False)
-
-    def loss(params: Any, stats: Any, x: Array) -> Array:
-        variables = {"params": params, "batch_stats": stats}
-        maps, _ = net.apply(variables, x, train=True, mutable=["batch_stats"])
-        return jnp.square(maps).mean()
-
-    forward, seconds = compiled(predict, variables, x)
-    check(f"CDN at {case}", forward(variables, x), peer.predict(images), 1e-4)
-    times = by_turns(
-        lambda: forward(variables, x), lambda: peer.predict(images), repeats
+def data_summary(costs: data.Costs) -> str:
+    """Times of loading and training, and peak memory, in two sentences."""
+    loading, memory = costs.loading, costs.memory
+    few, many = data.MANY
+    return (
+        f"a batch is loaded in {1e3 * loading.load:.1f} ms; a training step of the CDN"
+        f" takes {1e3 * loading.step:.0f} ms, {loading.ratio:.0f} times as long\n"
+        f"peak memory with {few} videos {memory['few']:.0f} MB, with {many:,}"
+        f" {memory['many']:.0f} MB"
     )
-    yield Row("CDN forward", case, *times, seconds)
-
-    state = variables["params"], variables["batch_stats"], x
-    gradient, seconds = compiled(jax.grad(loss), *state)
-    kernels = gradient(*state)
-    for i, theirs in enumerate(peer.gradients(images)):
-        # In float32 rounding moves pixels over the kinks of ReLU and maximum, on both
-        # sides alike; in float64 the two agree to 1e-13.
-        ours = kernels[f"ConvBlock_{i}"]["kernel"]
-        check(f"gradient of kernel {i} at {case}", ours, theirs, 0.1)
-    times = by_turns(lambda: gradient(*state), lambda: peer.gradients(images), repeats)
-    yield Row("CDN forward + backward", case, *times, seconds)
 
 
-#: Every benchmark by name: a function of the number of runs that yields rows.
-BENCHMARKS: dict[str, Callable[[int], Iterator[Row]]] = {"cdn": cdn}
-
-
-def bench(
-    names: tuple[str, ...] = (),
-    *,
-    repeats: int = 7,
-    output: str | os.PathLike[str] | None = None,
-) -> list[Row]:
-    """Runs benchmarks, prints a table and writes the numbers as JSON.
-
-    Args:
-      names: of `BENCHMARKS`; all of them if empty.
-      repeats: timed runs of each side.
-      output: path of the JSON file; none is written without it.
-
-    Raises:
-      InputError: an unknown name, or PyTorch is not installed.
-    """
-    for name in names:
-        if name not in BENCHMARKS:
-            raise InputError(
-                f"There is no benchmark {name!r}. Choose from: {', '.join(BENCHMARKS)}."
-            )
-    require_torch()
-    rows = []
-    for name in names or BENCHMARKS:
-        for row in BENCHMARKS[name](repeats):
-            rich.print(f"{row.benchmark}, {row.case}: ratio {row.ratio:.2f}")
-            rows.append(row)
-    _print(rows)
-    if output is not None:
-        result = {"machine": machine(), "repeats": repeats}
-        result["rows"] = [
-            dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows
-        ]
-        write_json(output, result)
-    return rows
-
-
-def _print(rows: list[Row]) -> None:
+def cdn_table(rows: list[cdn.Row]) -> Table:
+    """Times of CDN and its peer."""
     table = Table(title="Medians of alternated runs; ratio = ours / PyTorch")
     for name in ("benchmark", "case"):
         table.add_column(name)
@@ -189,4 +144,26 @@ def _print(rows: list[Row]) -> None:
     for row in rows:
         numbers = [row.ours, row.peer, row.ratio, row.compile]
         table.add_row(row.benchmark, row.case, *(f"{n:.2f}" for n in numbers))
-    rich.print(table)
+    return table
+
+
+def metagrad_table(rows: list[metagrad.Row]) -> Table:
+    """Time and memory of exact steps and their peers."""
+    table = Table(title="An exact step: ours, PyTorch, ours over PyTorch")
+    table.add_column("step")
+    table.add_column("peer")
+    for name in ("s", "s", "ratio", "MB", "MB", "ratio", "XLA MB", "compile s"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        seconds = [row.ours_seconds, row.peer_seconds, row.ratios["time"]]
+        megabytes = [f"{x / 1e6:.0f}" for x in (row.ours_bytes, row.peer_bytes)]
+        table.add_row(
+            f"{row.benchmark}, {row.case}",
+            row.peer,
+            *(f"{n:.2f}" for n in seconds),
+            *megabytes,
+            f"{row.ratios['memory']:.2f}",
+            f"{row.program_bytes / 1e6:.0f}",
+            f"{row.compile:.0f}",
+        )
+    return table

@@ -1,69 +1,59 @@
-"""``nasfas metagrad``: what each mode of `bilevel` costs a method, and throws away."""
+"""``nasfas metagrad``: cost and accuracy of each meta-gradient mode of `bilevel`."""
 
 import dataclasses
+import functools
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import numpy as np
-
 from nasfas_jax import files
+from nasfas_jax.benchmarks import cases, curves, instrument, timing
 from nasfas_jax.commands import search, systems, tables
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline
-from nasfas_jax.methods import instrument, subjects
 from nasfas_jax.report import meta_figures
-
-DOMAINS = 3  # of an episode of noise
 
 
 def run(run: Run) -> None:
-    """Measures the config's method, Meta-NAS where it searches, RFMeta where it has `meta`.
+    """Measures the config's method: Meta-NAS if it has ``search``, otherwise RFMeta.
 
-    Writes ``metagrad.json``, ``metagrad.md`` and ``metagrad.svg`` to ``--output``, or to
-    ``metagrad/`` in ``--workdir`` or in the current folder. With ``--data_dir`` on an
-    episode of these data (at their image size), otherwise on noise.
+    The episode is drawn from the data of ``--data_dir``, at their image size; without it,
+    from noise. Writes ``metagrad.json``, ``metagrad.md`` and ``metagrad.svg`` to
+    ``--output``, or to ``metagrad/`` in ``--workdir`` or in the current folder.
     """
     config = run.config.metagrad
     folder = run.output_folder("metagrad")
-    subject, episodes = _subject(run)
-    load = os.getloadavg()[0]
+    case, episodes = _case(run)
+    machine = timing.machine("jax")
     panel = instrument.sweep(
-        subject,
+        case,
         settings(config),
         lambda done: print(*done.costs, sep="\n"),
         rates=config.rates,
         repeats=config.repeats,
     )
     about = {
-        "subject": subject.name,
+        "case": case.name,
         "episodes": episodes,
-        "machine": {
-            "device": jax.devices()[0].device_kind,
-            "cores": os.cpu_count(),
-            "jax": jax.__version__,
-            "load before": round(load, 1),
-        },
+        "machine": machine,
         "repeats": config.repeats,
         "costs": [dataclasses.asdict(cost) for cost in panel.costs],
         "agreements": [_finite(dataclasses.asdict(a)) for a in panel.agreements],
     }
     files.write_json(folder / "metagrad.json", about)
     found = {
-        f"{subject.name}: costs": cost_rows(panel),
-        f"{subject.name}: agreement with the exact derivative": agreement_rows(panel),
+        f"{case.name}: costs": cost_rows(panel),
+        f"{case.name}: agreement with the exact derivative": agreement_rows(panel),
     }
     for title, rows in found.items():
         tables.show(title, rows)
     files.write_text(folder / "metagrad.md", _markdown(found, about))
-    meta_figures.mode_curves(curves(panel)).save(folder / "metagrad.svg")
+    meta_figures.mode_curves(curves.of_panel(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
 
 
 def settings(config: Any) -> list[instrument.Setting]:
-    """The first batch size and number of steps in all modes; then each varied alone."""
+    """The first batch size and steps in all modes, followed by the other values of each."""
     batch, steps = config.batch_sizes[0], config.steps[0]
     return [
         (batch, steps, config.modes),
@@ -72,16 +62,16 @@ def settings(config: Any) -> list[instrument.Setting]:
     ]
 
 
-def _subject(run: Run) -> tuple[instrument.Subject, str]:
-    """What is measured, and on what."""
+def _case(run: Run) -> tuple[instrument.Case, str]:
+    """The measured step, and a description of its episodes."""
     if "search" in run.config:
         method = search.make_method(run.config.search)
         episode, about = _episodes(run, {"map_size": method.net.space.map_size})
-        return subjects.of_meta_nas(method, episode, run.config.seed), about
+        return cases.of_meta_nas(method, episode, run.config.seed), about
     episode, about = _episodes(run, run.view)
-    description = {**systems.describe(run, "rfmeta"), "domains": DOMAINS}
+    description = {**systems.describe(run, "rfmeta"), "domains": cases.DOMAINS}
     method = systems.make_method(run.config.train, description)
-    return subjects.of_rfmeta(method, episode, run.config.seed), about
+    return cases.of_rfmeta(method, episode, run.config.seed), about
 
 
 def _episodes(run: Run, view: dict) -> tuple[Callable, str]:
@@ -96,27 +86,18 @@ def _episodes(run: Run, view: dict) -> tuple[Callable, str]:
 
         return drawn, f"an episode of {', '.join(sources)}"
     side, shown = run.config.metagrad.image_size, pipeline.View(**view)
-
-    def noise(batch_size: int) -> dict:
-        random = np.random.default_rng(run.config.seed)
-
-        def batch(*shape: int) -> dict:
-            live = np.arange(batch_size) % 2
-            image = random.uniform(-1, 1, (*shape, side, side, shown.channels))
-            target = random.random((*shape, *[shown.map_size] * 2), np.float32)
-            return {
-                "image": image.astype(np.float32),
-                "target": target * live[:, None, None].astype(np.float32),
-                "label": np.broadcast_to(live.astype(np.int32), shape).copy(),
-            }
-
-        return {"support": batch(DOMAINS - 1, batch_size), "query": batch(batch_size)}
-
+    noise = functools.partial(
+        cases.noise_episode,
+        image_size=side,
+        map_size=shown.map_size,
+        channels=shown.channels,
+        seed=run.config.seed,
+    )
     return noise, f"noise of {side} x {side}, in the shape of three domains"
 
 
 def cost_rows(panel: instrument.Panel) -> list[list[str]]:
-    """Head and rows of the table of costs."""
+    """The table of costs, header row first."""
     rows = [["batch", "k", "mode", "seconds", "compile s", "temporary MB"]]
     for cost in panel.costs:
         rows.append(
@@ -133,7 +114,7 @@ def cost_rows(panel: instrument.Panel) -> list[list[str]]:
 
 
 def agreement_rows(panel: instrument.Panel) -> list[list[str]]:
-    """Head and rows: cosine and norm ratio by each derivative, a column a rate."""
+    """The table of cosines and norm ratios, header row first, with a column per rate."""
     rates = list(dict.fromkeys(a.rate for a in panel.agreements))
     found: dict[tuple, dict[float, str]] = {}
     for a in panel.agreements:
@@ -145,35 +126,6 @@ def agreement_rows(panel: instrument.Panel) -> list[list[str]]:
     ]
 
 
-def curves(panel: instrument.Panel) -> list[meta_figures.Curves]:
-    """Cosines against the rate, costs against inner steps and batch, by mode."""
-    first = panel.costs[0]
-    base = (first.batch_size, first.steps)
-    drawn = []
-    for by in dict.fromkeys(a.by for a in panel.agreements):
-        points = [
-            (a.mode, a.rate, a.cosine)
-            for a in panel.agreements
-            if (a.batch_size, a.steps) == base and a.by == by
-        ]
-        title = f"cosine to the exact derivative by {by}"
-        drawn.append(meta_figures.Curves(title, "inner learning rate", points, "log"))
-    for x, name, other in (
-        ("steps", "inner steps k", "batch_size"),
-        ("batch_size", "batch size", "steps"),
-    ):
-        line = [c for c in panel.costs if getattr(c, other) == getattr(first, other)]
-        if len({getattr(c, x) for c in line}) < 2:
-            continue
-        for y, title, unit in (
-            ("temporary_bytes", "temporary MB", 1e6),
-            ("seconds", "seconds a step", 1.0),
-        ):
-            points = [(c.mode, getattr(c, x), getattr(c, y) / unit) for c in line]
-            drawn.append(meta_figures.Curves(title, name, points))
-    return drawn
-
-
 def _markdown(found: dict[str, list[list[str]]], about: dict) -> str:
     machine = ", ".join(f"{k} {v}" for k, v in about["machine"].items())
     lines = [f"On {about['episodes']}; {machine}; medians of {about['repeats']}.", ""]
@@ -183,7 +135,7 @@ def _markdown(found: dict[str, list[list[str]]], about: dict) -> str:
 
 
 def _finite(row: dict) -> dict:
-    """JSON has no NaN: null instead."""
+    """Replaces non-finite numbers by None, since JSON has no NaN."""
     return {
         key: None if isinstance(x, float) and not math.isfinite(x) else x
         for key, x in row.items()

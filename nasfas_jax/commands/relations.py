@@ -90,7 +90,7 @@ def metagrad_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     del names
     if (metagrad := settings.get("metagrad")) is None:
         return
-    from nasfas_jax.methods import instrument
+    from nasfas_jax.benchmarks import instrument
 
     for field in ("modes", "sweep_modes"):
         if instrument.REFERENCE not in metagrad[field]:

@@ -1,8 +1,8 @@
-"""Benchmarks of data: preparing beside decoding, loading beside training, and memory.
+"""Benchmarks of data: preparing against decoding, loading against training, and memory.
 
-Preparing is everything from the source files to the packed records, with programs
-compiled; decoding is reading every frame of the same files by as many threads.  Both
-are measured by turns, in wall time and in the processor's.
+Preparing is everything from the source files to the packed records, without compilation;
+decoding is reading every frame of the same files with as many threads. Both are measured
+in turn, in wall time and in processor time.
 """
 
 import dataclasses
@@ -16,34 +16,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import jax
 import numpy as np
-import rich
-from rich.table import Table
 
-from nasfas_jax import nets, synthetic
-from nasfas_jax.commands import systems
-from nasfas_jax.commands.run import Run
+from nasfas_jax import synthetic
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.datasets.annotations import Annotation
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import faces, prepare
 from nasfas_jax.data.preparation.recipe import Recipe
-from nasfas_jax.files import write_json
 
 VGA, HD = (640, 480), (1920, 1080)
-BOX = (200.0, 100.0, 200.0, 250.0)  # of the face in the large videos
-SMALL = Recipe(image_size=64, clips_per_video=4)  # as the main job
-MANY = (10, 1000)  # videos whose memory is compared
+BOX = (200.0, 100.0, 200.0, 250.0)  # face box in the large videos
+SMALL = Recipe(image_size=64, clips_per_video=4)
+MANY = (10, 1000)  # numbers of videos whose memory is compared
 
 
 @dataclasses.dataclass(frozen=True)
-class Prepared:
-    """Medians of one set: seconds of wall time and of the processor."""
+class Preparing:
+    """Medians of one set of videos, in seconds of wall time and processor time."""
 
     case: str
     videos: int
@@ -56,52 +51,62 @@ class Prepared:
 
     @property
     def clips_per_second(self) -> float:
-        """Prepared clips in a second of wall time."""
+        """Clips prepared per second of wall time."""
         return self.clips / self.prepare
 
     @property
     def ratio(self) -> float:
-        """Processor time of preparing over that of decoding."""
+        """Processor time of preparing divided by that of decoding."""
         return self.prepare_cpu / self.decode_cpu
 
 
-def report(run: Run, folder: pathlib.Path) -> None:
-    """Measures all three, prints them, and writes ``data.json`` into `folder`."""
+@dataclasses.dataclass(frozen=True)
+class Loading:
+    """Median seconds to load a batch, and of a training step on it."""
+
+    load: float
+    step: float
+
+    @property
+    def ratio(self) -> float:
+        """Time of a training step divided by that of loading its batch."""
+        return self.step / self.load
+
+
+class Costs(NamedTuple):
+    """All measurements of data; ``memory`` as returned by `memory`."""
+
+    preparing: list[Preparing]
+    loading: Loading
+    memory: dict[str, float]
+
+
+def costs(method: Any, *, batch_size: int, augment: str, map_size: int) -> Costs:
+    """Measures preparing, loading and memory in a temporary folder.
+
+    The arguments are those of `loading`, which uses the synthetic set.
+    """
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         rows = list(preparing(scratch))
         prepare.prepare("synthetic", scratch / "synthetic", scratch / "data", SMALL)
-        found: dict[str, Any] = {
-            "loading": loading(run, scratch / "data"),
-            "memory": memory(scratch),
-        }
-    table = Table(
-        title="Preparing beside decoding: medians, processor time in brackets"
-    )
-    for column in ("videos", "clips/s", "prepare s", "decode s", "ratio"):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(
-            row.case,
-            f"{row.clips_per_second:.0f}",
-            f"{row.prepare:.2f} ({row.prepare_cpu:.2f})",
-            f"{row.decode:.2f} ({row.decode_cpu:.2f})",
-            f"{row.prepare / row.decode:.2f} ({row.ratio:.2f})",
+        loaded = loading(
+            method,
+            scratch / "data",
+            batch_size=batch_size,
+            augment=augment,
+            map_size=map_size,
         )
-    rich.print(table)
-    load, grown = found["loading"], found["memory"]
-    rich.print(
-        f"a batch is loaded in {1e3 * load['load']:.1f} ms; a training step of the CDN"
-        f" takes {1e3 * load['step']:.0f} ms, {load['ratio']:.0f} times as long\n"
-        f"largest size with {MANY[0]} videos {grown['few']:.0f} MB, with {MANY[1]:,}"
-        f" {grown['many']:.0f} MB"
-    )
-    found["preparing"] = [dataclasses.asdict(row) for row in rows]
-    write_json(folder / "data.json", found)
+        return Costs(rows, loaded, memory(scratch))
 
 
-def preparing(folder: pathlib.Path, repeats: int = 3) -> Iterator[Prepared]:
-    """The synthetic set at 64 pixels, and larger videos whose decoding weighs more."""
+def preparing(folder: pathlib.Path, repeats: int = 3) -> Iterator[Preparing]:
+    """Measures the synthetic set and larger videos, for which decoding takes longer.
+
+    Args:
+      folder: empty folder for the videos.
+      repeats: number of runs, of which the medians are taken.
+    """
     synthetic.write_videos(
         folder / "synthetic", subjects_per_domain=(3, 1, 1), workers=1
     )
@@ -126,8 +131,16 @@ def measure(
     settings: Recipe,
     folder: pathlib.Path,
     repeats: int,
-) -> Prepared:
-    """Times a set; `folder` gets a prepared folder for each repeat."""
+) -> Preparing:
+    """Times preparing and decoding of a set of videos.
+
+    Args:
+      case: title of the row.
+      videos: source files.
+      settings: recipe of the records.
+      folder: scratch folder; the prepared data are deleted after each run.
+      repeats: number of runs, of which the medians are taken.
+    """
     tools = prepare.make_tools(settings, detector=_Anywhere(faces.Haar()))
     prepare.warm_up(settings)
     clips = 0
@@ -146,7 +159,7 @@ def measure(
     wall, cpu, decode_wall, decode_cpu = map(
         statistics.median, zip(*times, strict=True)
     )
-    return Prepared(
+    return Preparing(
         case,
         len(videos),
         sum(video.count_frames(one.path) for one in videos),
@@ -159,7 +172,7 @@ def measure(
 
 
 def decode(videos: Sequence[sources.VideoSource]) -> int:
-    """Read every frame of the files, on all cores; returns how many there were."""
+    """Reads every frame of the files on all cores and returns their number."""
 
     def one(source: sources.VideoSource) -> int:
         capture, count = video.open_video(source.path), 0
@@ -172,22 +185,31 @@ def decode(videos: Sequence[sources.VideoSource]) -> int:
         return sum(executor.map(one, videos))
 
 
-def loading(run: Run, prepared_dir: pathlib.Path, steps: int = 20) -> dict[str, float]:
-    """Seconds a batch of `config.train` from prepared data, and a training step on it."""
-    config = run.config.train
+def loading(
+    method: Any,
+    prepared_dir: pathlib.Path,
+    *,
+    batch_size: int,
+    augment: str,
+    map_size: int,
+    steps: int = 20,
+) -> Loading:
+    """Times loading a training batch and a training step on it.
+
+    Args:
+      method: training method with ``init`` and ``step``.
+      prepared_dir: prepared data.
+      batch_size: number of images in a batch.
+      augment: name of the augmentation.
+      map_size: side of the target maps.
+      steps: number of timed batches, of which the median is taken.
+    """
     data = pipeline.open_dataset(prepared_dir)
     batches = pipeline.train_batches(
-        data,
-        batch_size=config.batch_size,
-        augment=config.augment,
-        map_size=config.map_size,
+        data, batch_size=batch_size, augment=augment, map_size=map_size
     )
-    batch = next(batches)  # the first decodes and keeps the split
+    batch = next(batches)  # the first one decodes and caches the split
     load = statistics.median(_timed(lambda: next(batches))[0] for _ in range(steps))
-    description = nets.describe(
-        "cdn", width=config.width, map_size=config.map_size, genotype_file=None
-    )
-    method = systems.make_method(config, description)
     state = method.init(jax.random.key(0), batch["image"][:1])
     step = jax.jit(method.step)
     shown = {name: batch[name] for name in ("image", "target", "label")}
@@ -195,14 +217,20 @@ def loading(run: Run, prepared_dir: pathlib.Path, steps: int = 20) -> dict[str, 
     training = statistics.median(
         _timed(lambda: jax.block_until_ready(step(state, shown)))[0] for _ in range(3)
     )
-    return {"load": load, "step": training, "ratio": training / load}
+    return Loading(load, training)
 
 
 def memory(folder: pathlib.Path) -> dict[str, float]:
-    """Megabytes by which the process's largest size grows from 10 to 1,000 videos.
+    """Peak memory of this process in megabytes after few and after many videos.
 
-    They are hard links of ten small ones; 10 are prepared twice before, so that what is
-    loaded and compiled once does not count.
+    The videos are hard links to ten small ones. The few are prepared twice, so that
+    loading libraries and compiling, which happen once, do not count.
+
+    Args:
+      folder: folder for the videos.
+
+    Returns:
+      ``few`` and ``many``: megabytes after preparing each number of `MANY`.
     """
     first = large_videos(folder / "small", count=10, frames=8, size=(64, 48))
     settings = Recipe(image_size=32, clips_per_video=1)
@@ -219,7 +247,14 @@ def memory(folder: pathlib.Path) -> dict[str, float]:
 def large_videos(
     folder: pathlib.Path, *, count: int, frames: int, size: tuple[int, int] = VGA
 ) -> list[sources.VideoSource]:
-    """Videos (mp4v) of a textured, moving, noisy scene with a known face box."""
+    """Writes videos (mp4v) of a textured, moving, noisy scene with a known face box.
+
+    Args:
+      folder: created if missing.
+      count: number of videos.
+      frames: frames of each video.
+      size: width and height in pixels.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     wide, high = size
     box = tuple(np.array(BOX) * (wide / VGA[0]))
@@ -254,7 +289,7 @@ def large_videos(
 
 @dataclasses.dataclass(frozen=True)
 class _Known:
-    """An annotation: the same box in all frames."""
+    """An annotation with the same box in all frames."""
 
     box: tuple[float, ...]
     frames: int
@@ -265,7 +300,7 @@ class _Known:
 
 @dataclasses.dataclass(frozen=True)
 class _Anywhere:
-    """A detector's work, with a face in the middle where it finds none."""
+    """A detector that assumes a face in the middle if it finds none."""
 
     detector: faces.Detector
     name = "bench"
@@ -285,13 +320,13 @@ def _links(first, folder: pathlib.Path, count: int) -> Iterator[sources.VideoSou
 
 
 def _timed(function: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall time and of the processor, all threads together."""
+    """Seconds of wall time, and of processor time summed over all threads."""
     wall, cpu = time.perf_counter(), time.process_time()
     function()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def _peak() -> float:
-    """The process's largest size so far in megabytes."""
+    """Peak memory of this process so far in megabytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)

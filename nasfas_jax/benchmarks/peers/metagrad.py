@@ -1,8 +1,8 @@
-"""Meta-gradients as PyTorch's users write them: the peers of `nasfas bench metagrad`.
+"""Steps of RFMeta and Meta-NAS in the styles of PyTorch users.
 
-Each method in two styles. 'functional': `torch.func.functional_call` with weights that
-`torch.autograd.grad(..., create_graph=True)` made. 'higher': a copy of the module whose
-weights are replaced by tensors of the graph, as the library of that name does it.
+Style 'functional' calls `torch.func.functional_call` with weights computed by
+`torch.autograd.grad(..., create_graph=True)`. Style 'higher' replaces the weights of a
+copy of the module by tensors of the graph, as the library of that name does.
 """
 
 import copy
@@ -15,11 +15,11 @@ from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 from torch.func import functional_call  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
-from nasfas_jax.commands import peers_nets
+from nasfas_jax.benchmarks.peers import nets
 
 
 class Functional:
-    """A module called with weights from outside."""
+    """A module that is called with given weights."""
 
     def __init__(self, module: nn.Module):
         self.module = module
@@ -30,7 +30,7 @@ class Functional:
         return functional_call(self.module, self.weights, inputs)
 
     def updated(self, weights: list[Tensor]) -> "Functional":
-        """The same with other weights."""
+        """Returns a copy with other weights."""
         new = copy.copy(self)
         new.weights = dict(zip(self.weights, weights, strict=True))
         return new
@@ -49,7 +49,7 @@ class Patched:
         return self.module(*inputs)
 
     def updated(self, weights: list[Tensor]) -> "Patched":
-        """The same object, its weights replaced."""
+        """Replaces the weights in place and returns the object."""
         self.weights = dict(zip(self.weights, weights, strict=True))
         self._put()
         return self
@@ -65,12 +65,12 @@ class Patched:
 STYLES: dict[str, Callable[[nn.Module], Any]] = {
     "functional": Functional,
     "higher": Patched,
-    "fused BatchNorm": Functional,  # of Meta-NAS; see `peers_nets.BatchNorm`
+    "fused BatchNorm": Functional,  # Meta-NAS only; see `nets.BatchNorm`
 }
 
 
 def descend(model: Any, loss: Tensor, rate: float) -> Any:
-    """The model after one step on ``loss``, with its graph."""
+    """Returns the model after one gradient step on ``loss``, differentiable."""
     weights = list(model.weights.values())
     grads = torch.autograd.grad(loss, weights, create_graph=True)
     return model.updated([w - rate * g for w, g in zip(weights, grads, strict=True)])
@@ -81,16 +81,16 @@ class RFMeta:
 
     def __init__(self, style: str, width: float, inner_rate: float, weight: float):
         self.wrap = STYLES[style]
-        self.nets = peers_nets.FeatureNets(width)
+        self.nets = nets.FeatureNets(width)
         self.inner_rate, self.weight = inner_rate, weight
         self.optimizer = torch.optim.Adam(self.nets.parameters(), lr=1e-3)
 
     def load(self, params: Any) -> None:
-        """Takes the parameters of `methods.rfmeta.FeatureNets`."""
-        peers_nets.load(self.nets, peers_nets.feature_weights(self.nets, params))
+        """Loads the parameters of `methods.rfmeta.FeatureNets`."""
+        nets.load(self.nets, nets.feature_weights(self.nets, params))
 
     def step(self, episode: dict) -> float:
-        """One iteration; the loss before it. ``episode`` as `images` makes it."""
+        """Takes a step on an episode of `tensors`; returns the loss before it."""
         support, query = episode["support"], episode["query"]
         z_q, loss = self._features(query)
         learner = self.nets.M
@@ -122,20 +122,22 @@ class RFMeta:
         }
 
     def expected(self, moments: Any) -> dict[str, np.ndarray]:
-        """A tree like our parameters under the names of `moments`."""
-        return peers_nets.feature_weights(self.nets, moments)
+        """Renames a tree with the structure of our parameters as in `moments`."""
+        return nets.feature_weights(self.nets, moments)
 
 
 class MetaNAS:
     """Algorithm 1 of NAS-FAS, exact in both orders: three nested derivatives.
 
-    ``options``: `learning_rate`, `weight_decay` and `eps_root` of the weights' Adam,
-    through which the alphas' derivative passes; rates of the alphas' Adam; `inner_rate`.
+    ``options``: ``learning_rate``, ``weight_decay`` and ``eps_root`` of Adam for the
+    weights, through which the derivative with respect to the alphas passes;
+    ``alpha_learning_rate`` and ``alpha_weight_decay`` of Adam for the alphas;
+    ``inner_rate``.
     """
 
     def __init__(self, style: str, space: Any, options: dict[str, float]):
         self.wrap, self.options = STYLES[style], options
-        self.net = peers_nets.Supernet(space, fused=style == "fused BatchNorm")
+        self.net = nets.Supernet(space, fused=style == "fused BatchNorm")
         self.alphas = self.net.new_alphas()
         self.alpha_optimizer = torch.optim.Adam(
             list(self.alphas.values()),
@@ -147,14 +149,14 @@ class MetaNAS:
         self.count = 0
 
     def load(self, params: Any) -> None:
-        """Takes ``(params, alphas)`` of our supernet."""
+        """Loads ``(params, alphas)`` of our supernet."""
         weights, alphas = params
-        peers_nets.load(self.net, peers_nets.supernet_weights(self.net, weights))
+        nets.load(self.net, nets.supernet_weights(self.net, weights))
         for cell, alpha in self.alphas.items():
             alpha.data = torch.from_numpy(np.array(alphas[cell]))
 
     def step(self, episode: dict) -> float:
-        """One iteration; the query loss at the new weights."""
+        """Takes a step on an episode; returns the query loss at the new weights."""
         support, query = episode["support"], episode["query"]
         weights = list(self.net.parameters())
         meta = 0.0
@@ -181,7 +183,7 @@ class MetaNAS:
         return depth_loss(model(batch["image"], self.alphas), batch["target"])
 
     def _adam(self, weights: list[Tensor], grads: list[Tensor]) -> list[Tensor]:
-        """One differentiable update: eps inside the root, for its derivative at 0."""
+        """One differentiable update; eps inside the root makes it so at 0."""
         if not self.adam:
             zeros = [torch.zeros_like(w) for w in weights]
             self.adam = {"m": zeros, "v": list(zeros)}
@@ -206,10 +208,10 @@ class MetaNAS:
         return found
 
     def expected(self, moments: Any) -> dict[str, np.ndarray]:
-        """``(params, alphas)``, trees like ours, under the names of `moments`."""
+        """Renames trees with the structure of ``(params, alphas)`` as in `moments`."""
         weights, alphas = moments
         named = {f"alphas of {cell}": np.asarray(x) for cell, x in alphas.items()}
-        return peers_nets.supernet_weights(self.net, weights) | named
+        return nets.supernet_weights(self.net, weights) | named
 
 
 def entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ def entropy(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def depth_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """MSE and contrastive depth loss, its eight filters as one convolution."""
+    """MSE and contrastive depth loss, with its eight filters as one convolution."""
     filters = torch.zeros(8, 1, 3, 3, dtype=predicted.dtype)
     around = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
     for k, (i, j) in enumerate(around):
@@ -228,13 +230,13 @@ def depth_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def tensors(episode: dict) -> dict:
-    """An episode of ours as tensors, images NCHW."""
+    """Converts an episode to tensors, images to NCHW."""
     return {
-        part: {
+        split: {
             name: torch.from_numpy(
                 np.array(np.moveaxis(x, -1, -3) if name == "image" else x, order="C")
             )
             for name, x in batch.items()
         }
-        for part, batch in episode.items()
+        for split, batch in episode.items()
     }

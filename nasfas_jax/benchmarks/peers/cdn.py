@@ -1,4 +1,4 @@
-"""What a user would otherwise run, in PyTorch: the other side of `nasfas bench`."""
+"""CDN with two-convolution CDC in PyTorch, as in published code."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from nasfas_jax.nets.depthnet import BLOCKS
 
 
 class TwoConvolutionCDC(nn.Module):
-    """Central difference convolution as published code has it: two convolutions.
+    """Central difference convolution as two convolutions, as in published code.
 
-    A 3 x 3 convolution, less theta times a 1 x 1 convolution with the summed kernel.
+    A 3 x 3 convolution minus theta times a 1 x 1 convolution with the summed kernel.
     """
 
     def __init__(self, inputs: int, features: int, theta: float):
@@ -67,7 +67,7 @@ class TorchCDN(nn.Module):
         return self.head(torch.cat(levels, 1))[:, 0]
 
     def load(self, params: dict[str, Any]) -> None:
-        """Takes the kernels of `nets.CDN`: blocks in order, HWIO to OIHW."""
+        """Loads the kernels of `nets.CDN`: blocks in order, HWIO to OIHW."""
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         for i, convolution in enumerate(convolutions):
             kernel = np.asarray(params[f"ConvBlock_{i}"]["kernel"]).transpose(
@@ -77,7 +77,7 @@ class TorchCDN(nn.Module):
                 convolution.weight.copy_(torch.from_numpy(kernel.copy()))
 
     def images(self, pixels: np.ndarray) -> Tensor:
-        """[N, H, W, C] to what `forward` takes."""
+        """Converts [N, H, W, C] to the input of `forward`."""
         return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
     def predict(self, images: Tensor) -> np.ndarray:
@@ -87,7 +87,7 @@ class TorchCDN(nn.Module):
             return self(images).numpy()
 
     def gradients(self, images: Tensor) -> list[np.ndarray]:
-        """A training step's gradients, of the mean of the squared map; kernels HWIO."""
+        """Gradients of the mean squared map in training mode, by kernel (HWIO)."""
         self.train()
         self.zero_grad()
         self(images).square().mean().backward()

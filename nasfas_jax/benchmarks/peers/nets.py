@@ -1,4 +1,4 @@
-"""RFMeta's nets and the FAS space's supernet in PyTorch, with our parameters' names."""
+"""RFMeta's networks and the FAS supernet in PyTorch, with names for our parameters."""
 
 import functools
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
-from nasfas_jax.commands.peers import TwoConvolutionCDC
+from nasfas_jax.benchmarks.peers.cdn import TwoConvolutionCDC
 from nasfas_jax.search import spaces
 
 
@@ -20,7 +20,7 @@ def plain(inputs: int, features: int) -> nn.Sequential:
 
 
 class FeatureExtractor(nn.Module):
-    """F: the last block's features, and all blocks' averaged to their size."""
+    """F: features of the last block, and of all blocks pooled to its size."""
 
     def __init__(self, width: float):
         super().__init__()
@@ -69,7 +69,7 @@ class FeatureNets(nn.Module):
 
 
 def blocks(module: nn.Module) -> Iterator[str]:
-    """Names of the blocks of convolution and BatchNorm, in order."""
+    """Names of the modules of convolution and BatchNorm, in order."""
     for name, child in module.named_modules():
         if isinstance(child, nn.Sequential) and isinstance(
             child[0], nn.Conv2d | TwoConvolutionCDC
@@ -78,7 +78,7 @@ def blocks(module: nn.Module) -> Iterator[str]:
 
 
 def block_weights(name: str, block: dict[str, Any], kernel: str) -> dict[str, Any]:
-    """A `layers.ConvBlock` under PyTorch's names and layout."""
+    """Renames the arrays of a `layers.ConvBlock`, in PyTorch's layout."""
     found = {f"{name}.{kernel}.weight": oihw(block["kernel"])}
     if "bias" in block:
         found[f"{name}.0.bias"] = block["bias"]
@@ -89,12 +89,12 @@ def block_weights(name: str, block: dict[str, Any], kernel: str) -> dict[str, An
 
 
 def oihw(kernel: Any) -> np.ndarray:
-    """[KH, KW, I, O] to PyTorch's order."""
+    """Transposes [KH, KW, I, O] to PyTorch's order."""
     return np.asarray(kernel).transpose(3, 2, 0, 1)
 
 
 def feature_weights(nets: FeatureNets, params: Any) -> dict[str, Any]:
-    """A tree like the parameters of `methods.rfmeta.FeatureNets` under their names."""
+    """Renames a tree with the structure of `methods.rfmeta.FeatureNets`' parameters."""
     found = {}
     for net in ("F", "M", "D"):
         for i, name in enumerate(blocks(getattr(nets, net))):
@@ -106,7 +106,7 @@ def feature_weights(nets: FeatureNets, params: Any) -> dict[str, Any]:
 
 
 def load(module: nn.Module, weights: dict[str, Any]) -> None:
-    """Puts weights of any float dtype in the place of a module's own."""
+    """Replaces the weights of a module; they may have any float dtype."""
     module.to(torch.from_numpy(np.array(next(iter(weights.values())))).dtype)
     tensors = {name: torch.from_numpy(np.array(x)) for name, x in weights.items()}
     missing = set(dict(module.named_parameters())) ^ set(tensors)
@@ -124,7 +124,7 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] to the same."""
+        """[N, C, H, W] to [N, C, H, W]."""
         var, mean = torch.var_mean(x, (0, 2, 3), correction=0, keepdim=True)
         with torch.no_grad():
             count = x.numel() / x.shape[1]
@@ -140,14 +140,14 @@ class BatchNorm(nn.BatchNorm2d):
 def central(
     inputs: int, features: int, space: spaces.FASSpace, *, fused: bool, affine: bool
 ) -> nn.Sequential:
-    """The space's convolution, BatchNorm, ReLU."""
+    """Convolution of the space, BatchNorm, ReLU."""
     conv = TwoConvolutionCDC(inputs, features, space.theta)
     norm = (nn.BatchNorm2d if fused else BatchNorm)(features, affine=affine)
     return nn.Sequential(conv, norm, nn.ReLU())
 
 
 class MixedEdge(nn.Module):
-    """All candidates of an edge, one after the other, on one in K channels."""
+    """All candidate operations of an edge, one by one, on one in K channels."""
 
     def __init__(self, space: spaces.FASSpace, fused: bool):
         super().__init__()
@@ -161,7 +161,7 @@ class MixedEdge(nn.Module):
             self.pairs.append(nn.Sequential(*pair))
 
     def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """[N, C, H, W] under alphas [operations]."""
+        """[N, C, H, W] and alphas [operations] to [N, C, H, W]."""
         chosen, bypass = x[:, : self.width], x[:, self.width :]
         candidates = [nn.Identity(), self.single, *self.pairs]
         weights = alpha.softmax(-1)[1:]  # of 'none' comes zero
@@ -179,14 +179,14 @@ class Attention(nn.Module):
         self.conv = nn.Conv2d(2, 1, window, padding=window // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] to the same."""
+        """[N, C, H, W] to [N, C, H, W]."""
         # amax shares derivatives among equal channels, as our maximum does.
         pooled = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)
         return self.conv(pooled).sigmoid() * x
 
 
 class Supernet(nn.Module):
-    """The FAS space with CDP and attention, all architectures at once."""
+    """Supernet of the FAS space with CDP and attention."""
 
     def __init__(self, space: spaces.FASSpace, *, fused: bool = False):
         super().__init__()
@@ -206,7 +206,7 @@ class Supernet(nn.Module):
         self.map = TwoConvolutionCDC(space.head_channels, 1, space.theta)
 
     def new_alphas(self) -> dict[str, Tensor]:
-        """Leaves [edges, operations] of each cell."""
+        """Returns alphas [edges, operations] of each cell, which require gradients."""
         shape = (spaces.EDGES, len(self.space.operations))
         return {
             cell: (1e-3 * torch.randn(shape)).requires_grad_() for cell in spaces.CELLS
@@ -231,7 +231,7 @@ class Supernet(nn.Module):
 
 
 def supernet_weights(net: Supernet, params: Any) -> dict[str, np.ndarray]:
-    """A tree like the parameters of `search.supernet.Supernet` under their names."""
+    """Renames a tree with the structure of `search.supernet.Supernet`'s parameters."""
     found = {
         **block_weights("stem.0", params["stem_0"], "0.conv"),
         **block_weights("stem.1", params["stem_1"], "0.conv"),
@@ -250,7 +250,7 @@ def supernet_weights(net: Supernet, params: Any) -> dict[str, np.ndarray]:
 
 
 def _edge_weights(name: str, space: spaces.FASSpace, first, second) -> dict[str, Any]:
-    """The joint kernels of an edge, cut into those of its candidates."""
+    """Splits the joint kernels of an edge into those of its candidates."""
     width = space.channels // space.partial
     hidden = [spaces.hidden_width(op, width) for op in space.operations[3:]]
     found = {f"{name}.single.0.conv.weight": oihw(first[..., :width])}

@@ -1,0 +1,213 @@
+"""Measures the cost and accuracy of each meta-gradient mode.
+
+A `Case` is a step with a selectable differentiation ``mode``; `measure` runs it in every
+mode on the same arguments and reports seconds, compile time, memory, and the agreement of
+its derivatives with the exact ones. A case for any loss takes a few lines:
+
+    def make(mode, steps):
+        def step(rate, params, support, query):
+            result = bilevel.hypergradient(
+                loss, grad, params, (), support, query, optax.sgd(rate),
+                steps=steps, mode=mode,
+            )
+            return {"weights": result.params}, result.value
+        return step
+
+    panel = measure(Case("mine", make, lambda batch_size: (params, support, query)))
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nasfas_jax import bilevel, limits
+from nasfas_jax.benchmarks import timing
+from nasfas_jax.errors import InputError
+
+PyTree = Any
+#: ``(rate, *arguments) -> ({name: derivative}, rest)``. The rest is computed and timed
+#: too, but not compared.
+Step = Callable[..., tuple[Mapping[str, PyTree], Any]]
+#: ``(batch size, number of inner steps, modes)``.
+Setting = tuple[int, int, Sequence[str]]
+
+MODES = tuple(bilevel.MODES)
+REFERENCE = "reverse_over_reverse"
+RATES = (1e-3, 1e-2, 1e-1, 1.0)
+
+
+class Case(NamedTuple):
+    """A benchmarked step.
+
+    Attributes:
+      name: title in tables.
+      make: ``(mode, inner steps) -> Step``.
+      arguments: function from a batch size to the arrays that the step takes after the
+        rate.
+    """
+
+    name: str
+    make: Callable[[str, int], Step]
+    arguments: Callable[[int], tuple]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Cost of one step: median seconds, seconds to compile without cache, and bytes.
+
+    ``temporary_bytes`` is the memory of the compiled program besides its arguments and
+    results, as planned by XLA; nothing is sampled.
+    """
+
+    mode: str
+    batch_size: int
+    steps: int
+    seconds: float
+    compile_seconds: float
+    temporary_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """Agreement of a derivative with the reference mode's, in direction and length.
+
+    ``cosine`` is 0 if one of the two vanishes, and NaN if one is not finite;
+    ``norm_ratio`` is the mode's norm divided by the reference's.
+    """
+
+    mode: str
+    batch_size: int
+    steps: int
+    rate: float
+    by: str
+    cosine: float
+    norm_ratio: float
+
+
+class Panel(NamedTuple):
+    """The measurements of a case."""
+
+    costs: list[Cost]
+    agreements: list[Agreement]
+
+
+def measure(
+    case: Case,
+    *,
+    rates: Sequence[float] = RATES,
+    batch_size: int = 1,
+    steps: int = 1,
+    modes: Sequence[str] = MODES,
+    reference: str = REFERENCE,
+    repeats: int = 5,
+) -> Panel:
+    """Measures every mode of a case at one batch size and one number of inner steps.
+
+    The modes are timed in turn at the first rate. Rates are traced, so that another rate
+    needs no compilation.
+
+    Args:
+      case: step to measure.
+      rates: one or more inner learning rates at which derivatives are compared.
+      batch_size: argument of ``case.arguments``.
+      steps: number of inner steps.
+      modes: keys of `bilevel.MODES`.
+      reference: mode that the others are compared with.
+      repeats: number of timed runs of each mode, of which the median is taken.
+
+    Raises:
+      ValueError: modes rejected by `check_modes`, or a number out of range.
+    """
+    check_modes(modes, reference)
+    if not len(rates):
+        raise InputError("rates: expected one or more inner learning rates, got none.")
+    limits.require(
+        batch_size=(batch_size, limits.COUNT),
+        steps=(steps, limits.COUNT),
+        repeats=(repeats, limits.COUNT),
+        **{f"rates[{i}]": (rate, limits.NOT_NEGATIVE) for i, rate in enumerate(rates)},
+    )
+    arguments = case.arguments(batch_size)
+    first = np.float32(rates[0])
+    run = {m: timing.compiled(case.make(m, steps), first, *arguments) for m in modes}
+    calls = [functools.partial(run[m], first, *arguments) for m in modes]
+    seconds = dict(zip(modes, timing.medians(calls, repeats), strict=True))
+    costs = [
+        Cost(m, batch_size, steps, seconds[m], run[m].seconds, run[m].temporary_bytes)
+        for m in modes
+    ]
+    agreements = []
+    for rate in rates:
+        found = {
+            mode: jax.device_get(run[mode](np.float32(rate), *arguments)[0])
+            for mode in modes
+        }
+        agreements += [
+            Agreement(m, batch_size, steps, rate, by, *compare(found[m][by], exact))
+            for m in modes
+            for by, exact in found[reference].items()
+        ]
+    return Panel(costs, agreements)
+
+
+def check_modes(modes: Sequence[str], reference: str = REFERENCE) -> None:
+    """Checks that modes can be measured and compared with the reference.
+
+    Raises:
+      ValueError: an unknown mode, or a ``reference`` that is not among the modes or is an
+        approximation.
+    """
+    if unknown := sorted(set(modes) - set(MODES)):
+        raise ValueError(
+            f"There is no mode {', '.join(unknown)}; choose among {', '.join(MODES)}."
+        )
+    if reference not in modes or reference not in bilevel.EXACT:
+        raise ValueError(
+            f"The reference must be an exact mode, one of {bilevel.EXACT}, and among the "
+            f"modes measured, {tuple(modes)}; it is {reference!r}."
+        )
+
+
+def sweep(
+    case: Case,
+    settings: Sequence[Setting],
+    report: Callable[[Panel], Any] = lambda panel: None,
+    **options,
+) -> Panel:
+    """Measures a case at several settings.
+
+    Args:
+      case: step to measure.
+      settings: batch size, number of inner steps and modes of each measurement.
+      report: called with the panel of each setting when it is complete.
+      **options: further arguments of `measure`.
+
+    Returns:
+      The measurements of all settings.
+    """
+    costs, agreements = [], []
+    for batch, steps, modes in settings:
+        panel = measure(case, batch_size=batch, steps=steps, modes=modes, **options)
+        report(panel)
+        costs += panel.costs
+        agreements += panel.agreements
+    return Panel(costs, agreements)
+
+
+def compare(derivative: PyTree, exact: PyTree) -> tuple[float, float]:
+    """Cosine and norm ratio of two pytrees, see `Agreement`."""
+    a, b = (
+        np.concatenate(
+            [np.asarray(x, np.float64).ravel() for x in jax.tree.leaves(tree)]
+        )
+        for tree in (derivative, exact)
+    )
+    tiny = np.finfo(np.float64).tiny
+    with np.errstate(invalid="ignore", over="ignore"):  # NaN is reported
+        length, exact_length = np.linalg.norm(a), np.linalg.norm(b)
+        cosine = (a / max(length, tiny)) @ (b / max(exact_length, tiny))
+        return float(cosine), float(length / max(exact_length, tiny))

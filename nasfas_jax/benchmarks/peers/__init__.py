@@ -1,0 +1,1 @@
+"""PyTorch implementations to compare with; the extra ``bench`` installs PyTorch."""

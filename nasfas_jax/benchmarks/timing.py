@@ -1,0 +1,132 @@
+"""Compile times, alternated timings, agreement of results, and the machine."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from nasfas_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """A compiled program; a call returns when its results are available.
+
+    Attributes:
+      program: compiled by XLA.
+      seconds: time to trace and compile it without the compilation cache.
+    """
+
+    program: jax.stages.Compiled
+    seconds: float
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Runs the program and waits for its results."""
+        return jax.block_until_ready(self.program(*arguments))
+
+    @property
+    def temporary_bytes(self) -> int:
+        """Memory for intermediate values, as planned by XLA."""
+        memory: Any = self.program.memory_analysis()
+        return memory.temp_size_in_bytes
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory for arguments, intermediate values and results, as planned by XLA."""
+        memory: Any = self.program.memory_analysis()
+        return (
+            memory.temp_size_in_bytes
+            + memory.argument_size_in_bytes
+            + memory.output_size_in_bytes
+        )
+
+
+def compiled(function: Callable, *arguments: Any) -> Compiled:
+    """Compiles a function for given arguments, without the compilation cache."""
+    with _without_cache():
+        start = time.perf_counter()
+        program = jax.jit(function).lower(*arguments).compile()
+        return Compiled(program, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _without_cache():
+    """Disables the compilation cache: reading a program is not compiling it."""
+    # JAX reads the flag once in a process, and again after a reset.
+    before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
+
+
+def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+    """Median seconds of functions that are called in turn, after one warm-up call each.
+
+    Calling them in turn spreads other load of the machine evenly over all of them.
+
+    Args:
+      calls: functions to time.
+      repeats: number of timed calls of each function.
+    """
+    times: list[list[float]] = [[] for _ in calls]
+    for turn in range(repeats + 1):
+        for call, seconds in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if turn > 0:
+                seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def check(what: str, ours: Any, peer: np.ndarray, tolerance: float) -> None:
+    """Checks that two arrays agree.
+
+    Raises:
+      AssertionError: their difference exceeds ``tolerance`` times the norm of ``peer``.
+    """
+    difference = np.linalg.norm(np.asarray(ours) - peer) / np.linalg.norm(peer)
+    if not difference <= tolerance:
+        raise AssertionError(f"{what}: ours and the peer's differ by {difference:.1e}")
+
+
+def require_torch() -> None:
+    """Checks that PyTorch is installed.
+
+    Raises:
+      InputError: it is not.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(
+            "The benchmarks compare with PyTorch, which is not installed. Install the "
+            "extra that contains it, in this environment and in the checkout: "
+            "pip install -e '.[bench]'."
+        )
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """Describes the machine, its load (processes that wait for a core) and versions.
+
+    Args:
+      *packages: installed packages whose versions are included.
+    """
+    return {
+        "device": jax.devices()[0].device_kind,
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        **{name: importlib.metadata.version(name) for name in packages},
+    }
