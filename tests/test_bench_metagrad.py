@@ -12,11 +12,11 @@ import pytest
 from nasfas_jax.benchmarks import metagrad, timing
 from nasfas_jax.commands import Run, bench
 from nasfas_jax.methods import rfmeta
-from nasfas_jax.search import spaces
+from nasfas_jax.search import fas, spaces
 
 RFMETA = metagrad.RFMetaCase(32, 1 / 32, 4, inner_rate=0.3)
 META_NAS = metagrad.MetaNASCase(
-    8, 2, spaces.FASSpace(stem_channels=2, channels=2, head_channels=2, partial=2)
+    8, 2, fas.FASSpace(stem_channels=2, channels=2, head_channels=2, partial=2)
 )
 
 

@@ -1,6 +1,7 @@
 """The documentation site, built as the gate builds it, and what its pages state."""
 
 import ast
+import dataclasses
 import fcntl
 import importlib
 import importlib.util
@@ -11,10 +12,15 @@ import re
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import yaml
 
 import nasfas_jax
+from nasfas_jax import nets
+from nasfas_jax.search import spaces
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -200,8 +206,37 @@ def test_python_of_the_pages_runs(page):
         r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.S
     )
     assert blocks
-    for block in blocks:
-        exec(block, {"__name__": page})
+    names = {"__name__": page}
+    try:
+        for block in blocks:
+            exec(block, names)
+    finally:
+        spaces.SPACES.pop("two_inputs", None)
+    if page == "extending":
+        check_the_space_of_the_page(names)
+
+
+def check_the_space_of_the_page(names):
+    """The space of docs/extending.md was searched, derived, drawn and trained."""
+    space, found = names["space"], names["found"]
+    assert names["stored"]["space"] == {
+        "name": "two_inputs",
+        "channels": 2,
+        "map_size": 8,
+    }
+    assert names["stored"]["cells"] == {"cell": list(found.cells[0])}
+    described = nets.description_of(names["training"].net)
+    assert described == {"network": "searched", "genotype": names["stored"]}
+    assert set(found.cells[0]) <= {"skip", "three", "five"}
+    assert names["picture"].alt == f"Cell: {', '.join(found.cells[0])}"
+    assert int(names["state"].step) == 1 and np.isfinite(names["metrics"]["loss"])
+    # Another loss instead of the space's own; the space itself is left as it was.
+    search = dataclasses.replace(names["search"], loss=lambda x, y: 0 * x.sum())
+    start = search.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+    loss, _ = search._loss(
+        start.batch_stats, start.params, start.alphas, names["batch"]
+    )
+    assert loss == 0 and space.loss(jnp.ones((1, 4, 4)), jnp.zeros((1, 4, 4))) == 1
 
 
 def test_the_citation_has_the_version_and_the_four_papers():

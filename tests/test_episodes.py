@@ -27,7 +27,7 @@ from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import metareg, mldg, multi_domain, reptile, rfmeta
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.search import spaces
+from nasfas_jax.search.fas import options
 
 RATE, EPISODES = 0.3, 4
 #: 1 x 1, 2 x 1 and 4 x 2 slices of ('episode', 'data'): loops, and split batches.
@@ -48,7 +48,7 @@ def feature_methods():
 def meta_nas(monkeypatch):
     """The least net; one direction of contrast, one width, one support domain."""
     monkeypatch.setattr(losses, "NEIGHBOURS", [(0, 1)])
-    monkeypatch.setattr(spaces, "EXPANSIONS", (1.2,))
+    monkeypatch.setattr(options, "EXPANSIONS", (1.2,))
     monkeypatch.setattr(test_meta_nas, "SUPPORTS", 1)
     return search(OneEdge(small()))
 

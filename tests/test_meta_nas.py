@@ -13,7 +13,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nasfas_jax import losses, ops
 from nasfas_jax.methods import meta_nas, optimizers
-from nasfas_jax.search import cost, spaces, supernet
+from nasfas_jax.search import fas, spaces
+from nasfas_jax.search.fas import options, supernet
 
 EXACT = ("forward_over_reverse", "reverse_over_reverse")
 SUPPORTS, BATCH = 2, 4
@@ -30,7 +31,7 @@ def one_direction(monkeypatch):
 class OneEdge(nn.Module):
     """The least net with alphas, BatchNorm, ReLU and max pooling: one edge."""
 
-    space: spaces.FASSpace
+    space: fas.FASSpace
 
     @nn.compact
     def __call__(self, x, alphas, *, train):
@@ -186,8 +187,8 @@ def test_every_order_and_mode_is_the_equations_differentiated(x64, weight_order)
 
 def test_supernet_meta_gradients_are_central_differences(x64, monkeypatch):
     """The whole supernet, but one cell and two widths: compiling is what costs."""
-    monkeypatch.setattr(spaces, "CELLS", ("low",))
-    monkeypatch.setattr(spaces, "EXPANSIONS", (1.2, 2.0))
+    monkeypatch.setattr(options, "CELLS", ("low",))
+    monkeypatch.setattr(options, "EXPANSIONS", (1.2, 2.0))
     net, episode = (
         supernet.Supernet(small(pool="max", attention=False)),
         draw_episode(6, 3),
@@ -289,12 +290,12 @@ def test_the_cost_enters_the_loss_of_the_alphas_with_its_weight(x64):
         return search(net, **first, cost_weight=weight).step(state, episode)
 
     (plain, metrics), (weighted, _) = jax.device_get((step(0.0), step(0.3)))
-    relative = jax.jit(functools.partial(cost.relative_macs, space))
+    relative = jax.jit(space.relative_macs)
     np.testing.assert_allclose(
         metrics["relative_macs"], relative(state.alphas), rtol=1e-12
     )
     total = 0.0
-    for cell in spaces.CELLS:
+    for cell in options.CELLS:
         slope = (plain.alphas[cell] - weighted.alphas[cell]) / (ARCH * 0.3)
         for place in np.ndindex(slope.shape):
             moved = [state.alphas | {cell: state.alphas[cell].copy()} for _ in "ab"]

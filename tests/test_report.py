@@ -16,17 +16,22 @@ from nasfas_jax.commands.report import _stills
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
+from nasfas_jax.graphs import GROUPS, Edge, Graph, Node, Operation
 from nasfas_jax.report import cells, figures, meta_figures, page
-from nasfas_jax.report.picture import operation_colour
+from nasfas_jax.report.picture import SHADES, operation_color
+from nasfas_jax.search import genotype as genotypes
+from nasfas_jax.search import spaces
 
-OPERATIONS = ("none", "skip", "cdc", "cdc_2_1.2", "cdc_2_2.0")
-GENOTYPE = {
-    "space": {"name": "nas_fas", "pool": "cdp", "attention": True},
-    "cells": {
-        "low": ["cdc", "skip", "cdc_2_1.2", "cdc"],
-        "mid": ["cdc_2_2.0", "cdc", "cdc", "skip"],
-    },
-}
+SPACE = spaces.get("nas_fas")
+OPERATIONS = [op for op in SPACE.legend if op.name[-3:] not in ("1.4", "1.6", "1.8")]
+GENOTYPE = genotypes.Genotype(
+    SPACE,
+    (
+        ("cdc", "skip", "cdc_2_1.2", "cdc"),
+        ("cdc_2_2.0", "cdc", "cdc", "skip"),
+        ("skip", "skip", "cdc", "cdc_2_1.6"),
+    ),
+)
 RESULT = {
     "level": "video",
     "rule": "eer",
@@ -87,7 +92,7 @@ def training():
 
 
 def genotype(format="svg"):
-    return cells.draw_genotype(GENOTYPE, format=format)
+    return cells.draw_graph(SPACE.graph(GENOTYPE), format=format)
 
 
 DRAWN = (roc, histograms, faces, sheet, alphas, health, training, genotype)
@@ -123,12 +128,39 @@ def test_equal_figures_give_equal_bytes(pictures):
 
 def test_drawn_cells_name_every_operation(pictures):
     assert pictures["genotype"].alt == (
-        "Searched cells. low: cdc, skip, cdc_2_1.2, cdc; mid: cdc_2_2.0, cdc, cdc, skip"
+        "Searched cells. low: cdc, skip, cdc_2_1.2, cdc; mid: cdc_2_2.0, cdc, cdc, skip; "
+        "high: skip, skip, cdc, cdc_2_1.6"
     )
-    assert len({operation_colour(name) for name in OPERATIONS}) == len(OPERATIONS)
-    for bad in ({}, {"cells": {"low": ["cdc"], "mid": []}}):
-        with pytest.raises(InputError, match="expected cells of one length"):
-            cells.draw_genotype(bad)
+    assert len({operation_color(op) for op in SPACE.legend}) == len(SPACE.legend)
+
+
+def test_every_shade_has_a_color():
+    assert {group: len(shades) for group, shades in SHADES.items()} == GROUPS
+    with pytest.raises(InputError, match=r"group: .* got 'wider'. Did you mean wide"):
+        Operation("conv", group="wider")
+    with pytest.raises(InputError, match="shade: expected an integer from 0 to 4"):
+        Operation("conv", group="wide", shade=5)
+
+
+def test_a_graph_of_unknown_nodes_is_named():
+    nodes = {"a": Node(0, 0, Operation("a"))}
+    with pytest.raises(InputError, match=r"expected names of nodes \(a\), got b, c"):
+        Graph(nodes, (Edge("a", "b"), Edge("c", "a")), "")
+    with pytest.raises(InputError, match="nodes: expected one or more"):
+        Graph({}, (), "")
+
+
+def test_arrows_pass_beside_the_nodes_between():
+    places = {"a": (0, 0), "b": (0, 2), "c": (0, 4), "d": (1, 4)}
+    nodes = {name: Node(x, y, Operation(name)) for name, (x, y) in places.items()}
+    boxes = {name: cells.box(node) for name, node in nodes.items()}
+    straight, aside, across = (
+        cells.route(boxes, Edge(a, b)) for a, b in ("ab", "ac", "bd")
+    )
+    assert [x for x, _ in straight] == [0, 0]
+    assert min(x for x, _ in aside) == boxes["b"].right and len(aside) == 4
+    assert across[0] == (boxes["b"].right, boxes["b"].y)
+    assert across[-1] == (boxes["d"].left, boxes["d"].y)
 
 
 def test_entropy_and_skip_ratio_by_hand():

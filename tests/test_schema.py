@@ -31,7 +31,7 @@ from nasfas_jax.methods import (
     rfmeta,
 )
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
-from nasfas_jax.search import spaces, supernet
+from nasfas_jax.search import fas, spaces
 from nasfas_jax.workflows import registry
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -105,7 +105,7 @@ def test_the_schema_declares_the_fields_of_all_configs_and_no_others():
     [
         ("data", Recipe, {"dataset", "detector", "landmarks", "version"}),
         ("train.view", pipeline.View, {"map_size"}),
-        ("search.space_options", spaces.FASSpace, set()),
+        ("search.space_options", fas.FASSpace, set()),
     ],
 )
 def test_sections_have_the_fields_of_the_library(section, kind, apart):
@@ -353,7 +353,7 @@ def feature_nets(**options):
 
 def search_method(**options):
     sgd = optax.sgd(0.1)
-    net = supernet.Supernet(spaces.get("nas_fas"))
+    net = spaces.get("nas_fas").supernet()
     return meta_nas.MetaNAS(net, sgd, sgd, sgd, **options)
 
 

@@ -1,6 +1,8 @@
 """Search spaces, genotypes and their file, the supernet, the network rebuilt."""
 
 import copy
+import dataclasses
+import functools
 import json
 import re
 
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 
 from nasfas_jax import nets, ops
 from nasfas_jax.errors import InputError
-from nasfas_jax.search import genotype, skeleton, spaces, supernet
+from nasfas_jax.search import fas, genotype, spaces
+from nasfas_jax.search.fas import options, skeleton, supernet
 
 SMALL = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
 
@@ -35,7 +38,7 @@ def test_the_space_of_the_paper():
         *("none", "skip", "cdc"),
         *("cdc_2_1.2", "cdc_2_1.4", "cdc_2_1.6", "cdc_2_1.8", "cdc_2_2.0"),
     )
-    assert len(space.operations) ** spaces.EDGES == 8**4
+    assert len(space.operations) ** options.EDGES == 8**4
     assert (space.theta, space.trial) == (0.7, "CD-CDP-Att")
     vanilla = spaces.get("nas_fas", convolution="conv", pool="max", attention=False)
     assert vanilla.operations[2:4] == ("conv", "conv_2_1.2")
@@ -56,7 +59,7 @@ def test_the_space_of_the_paper():
 )
 def test_hidden_widths_are_truncated_not_rounded(channels, widths):
     operations = spaces.get("nas_fas").operations[3:]
-    assert [spaces.hidden_width(op, channels) for op in operations] == widths
+    assert [options.hidden_width(op, channels) for op in operations] == widths
 
 
 @pytest.mark.parametrize(
@@ -82,12 +85,12 @@ def test_a_wrong_space_is_named(options, message):
 
 def test_derive_takes_the_strongest_but_never_none():
     space = spaces.get("nas_fas")
-    alphas = {cell: np.zeros((4, 8)) for cell in spaces.CELLS}
+    alphas = {cell: np.zeros((4, 8)) for cell in options.CELLS}
     alphas["low"][:, 0] = 9.0  # none
     alphas["low"][0, 7] = 2.0
     alphas["mid"][1, [2, 4]] = 1.0  # a tie: the earlier one
     alphas["high"][2] = [-5.0, -3.0, -3.0, -2.0, -1.0, -4.0, -2.0, -2.0]
-    found = genotype.derive(space, alphas)
+    found = space.derive(alphas)
     assert found.space == space.for_retraining()
     assert found.cells == (
         ("cdc_2_2.0", "skip", "skip", "skip"),
@@ -98,8 +101,8 @@ def test_derive_takes_the_strongest_but_never_none():
 
 def test_random_architectures():
     space = spaces.get("nas_fas", convolution="conv")
-    samples = [genotype.sample(space, seed) for seed in range(40)]
-    assert samples[3] == genotype.sample(space, 3)
+    samples = [space.sample(seed) for seed in range(40)]
+    assert samples[3] == space.sample(3)
     seen = {op for sample in samples for cell in sample.cells for op in cell}
     assert seen == set(space.operations[1:])
 
@@ -107,12 +110,12 @@ def test_random_architectures():
 @pytest.mark.parametrize("seed", range(3))
 def test_a_file_holds_the_whole_genotype(tmp_path, seed):
     space = spaces.get("nas_fas", pool="max", attention=seed == 1, map_size=16 + seed)
-    saved = genotype.sample(space, seed)
+    saved = space.sample(seed)
     genotype.save(tmp_path / "genotype.json", saved)
     assert genotype.load(tmp_path / "genotype.json") == saved
 
 
-GOOD = genotype.CDCN_PP.as_dict()
+GOOD = fas.CDCN_PP.as_dict()
 
 
 def changed(path, value):
@@ -182,8 +185,8 @@ FIELDS = st.sampled_from(
     [
         *([name] for name in GOOD),
         *(["space", name] for name in [*GOOD["space"], "new"]),
-        *(["cells", name] for name in spaces.CELLS),
-        *(["cells", name, edge] for name in spaces.CELLS for edge in range(4)),
+        *(["cells", name] for name in options.CELLS),
+        *(["cells", name, edge] for name in options.CELLS for edge in range(4)),
     ]
 )
 
@@ -229,7 +232,7 @@ def candidates(space, params, x):
     outputs = [np.zeros_like(x), x, block(x, first[..., :width], theta)]
     start = width
     for i, operation in enumerate(space.operations[3:]):
-        stop = start + spaces.hidden_width(operation, width)
+        stop = start + options.hidden_width(operation, width)
         hidden = block(x, first[..., start:stop], theta)
         rows = slice(start - width, stop - width)
         kernel = second[:, :, rows, i * width : (i + 1) * width]
@@ -270,9 +273,9 @@ def test_an_edge_is_the_weighted_sum_of_its_operations(x64, partial, convolution
 
 def test_first_alphas_are_small_and_of_the_space():
     space = spaces.get("nas_fas")
-    alphas = supernet.init_alphas(space, jax.random.key(0))
+    alphas = space.init_alphas(jax.random.key(0))
     assert {cell: x.shape for cell, x in alphas.items()} == dict.fromkeys(
-        spaces.CELLS, (4, 8)
+        options.CELLS, (4, 8)
     )
     values = np.concatenate([np.asarray(x).ravel() for x in alphas.values()])
     assert 0.5e-3 < values.std() < 2e-3 and len(set(values)) == values.size
@@ -290,7 +293,7 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
     mixed, net = supernet.Supernet(space), nets.SearchedNet(found)
     alphas = {
         name: 1e3 * np.array([[op == o for o in space.operations] for op in cell])
-        for name, cell in zip(spaces.CELLS, cells, strict=True)
+        for name, cell in zip(options.CELLS, cells, strict=True)
     }
 
     @jax.jit
@@ -305,7 +308,7 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
     params, moved = super_variables["params"], variables["params"]
     for name in [name for name in moved if name in params]:
         moved[name] = params[name]  # stem, attention, head
-    for name, cell in zip(spaces.CELLS, cells, strict=True):
+    for name, cell in zip(options.CELLS, cells, strict=True):
         first, second = (params[name][part]["kernel"] for part in ("first", "second"))
         for edge, operation in enumerate(cell):
             label = f"{name}_{edge}"
@@ -313,7 +316,7 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
                 moved[label]["kernel"] = first[edge][..., :4]
             elif operation != "skip":
                 i = space.operations.index(operation) - 3
-                widths = [spaces.hidden_width(op, 4) for op in space.operations[3:]]
+                widths = [options.hidden_width(op, 4) for op in space.operations[3:]]
                 begin, width = sum(widths[:i]), widths[i]
                 wide = first[edge][..., 4 + begin : 4 + begin + width]
                 narrow = second[edge][:, :, begin : begin + width, 4 * i : 4 * i + 4]
@@ -336,7 +339,7 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
 class Recorder(nn.Module):
     """`skeleton.assemble` with cells that add 1, 2 and 3 and record their input."""
 
-    space: spaces.FASSpace
+    space: fas.FASSpace
     theta: float
     lam: float
 
@@ -346,10 +349,10 @@ class Recorder(nn.Module):
 
         def cell(name, x):
             seen[name] = x
-            return x + 1 + spaces.CELLS.index(name)
+            return x + 1 + options.CELLS.index(name)
 
-        options = {"theta": self.theta, "lam": self.lam, "train": False}
-        return skeleton.assemble(self.space, cell, x, **options), seen
+        given = {"theta": self.theta, "lam": self.lam, "train": False}
+        return skeleton.assemble(self.space, cell, x, **given), seen
 
 
 @pytest.mark.parametrize(("attention", "pool"), [(True, "cdp"), (False, "max")])
@@ -365,7 +368,7 @@ def test_which_feeds_which_in_the_skeleton(x64, attention, pool):
             return nn.relu(x / np.sqrt(1 + 1e-5) if name != "head_1" else x)
 
         inputs, levels, x = [], [], conv(conv(x, "stem_0"), "stem_1")
-        for i, name in enumerate(spaces.CELLS):
+        for i, name in enumerate(options.CELLS):
             inputs.append(x)
             x = x + 1 + i
             x = level = ops.cdp(x, 0.3) if pool == "cdp" else ops.max_pool(x)
@@ -375,7 +378,7 @@ def test_which_feeds_which_in_the_skeleton(x64, attention, pool):
                 level = x * nn.sigmoid(ops.cdc(pooled, kernel, 0.0))
             levels.append(ops.resize(level, 4))
         maps = conv(conv(jnp.concatenate(levels, -1), "head_0"), "head_1")
-        return maps[..., 0], dict(zip(spaces.CELLS, inputs, strict=True))
+        return maps[..., 0], dict(zip(options.CELLS, inputs, strict=True))
 
     @jax.jit
     def run(key, image):
@@ -388,7 +391,7 @@ def test_which_feeds_which_in_the_skeleton(x64, attention, pool):
         "mid": 8,
         "high": 4,
     }
-    for name in spaces.CELLS:
+    for name in options.CELLS:
         np.testing.assert_allclose(seen[name], inputs[name], atol=1e-12)
     assert maps.shape == (2, 4, 4) and maps.max() > 0
     np.testing.assert_allclose(maps, expected, atol=1e-12)
@@ -397,7 +400,7 @@ def test_which_feeds_which_in_the_skeleton(x64, attention, pool):
 def test_theta_and_lam_are_swept_and_differentiated(x64):
     """Through the supernet and a searched network, beside central differences."""
     found = small_genotype(("cdc", "skip", "skip", "skip"))
-    image, alphas = draw(1, 8, 8, 3), {cell: draw(4, 8) for cell in spaces.CELLS}
+    image, alphas = draw(1, 8, 8, 3), {cell: draw(4, 8) for cell in options.CELLS}
     mixed, net = supernet.Supernet(found.space), nets.SearchedNet(found)
 
     @jax.jit
@@ -443,7 +446,7 @@ def shapes(net, size=256):
 
 def test_cdcn_pp_has_the_parameters_of_the_paper():
     assert nets.parameters(shapes(nets.CDCNpp())) == 2_257_352
-    assert genotype.CDCN_PP.space.partial == 1  # no channel passes by
+    assert fas.CDCN_PP.space.partial == 1  # no channel passes by
 
 
 def test_a_searched_network_holds_what_its_genotype_says():
@@ -452,17 +455,17 @@ def test_a_searched_network_holds_what_its_genotype_says():
     assert set(shapes(bare, 8)["params"]) == {"stem_0", "stem_1", "head_0", "head_1"}
     one = small_genotype(skips, ("cdc_2_1.8", *skips[1:]), skips)
     params = shapes(nets.SearchedNet(one), 8)["params"]
-    assert {name for name in params if name.startswith(spaces.CELLS)} == {
+    assert {name for name in params if name.startswith(options.CELLS)} == {
         *("low_attention", "mid_attention", "high_attention", "mid_0", "mid_0_wide"),
     }
     assert params["mid_0_wide"]["kernel"].shape == (3, 3, 4, 7)
     assert params["mid_0"]["kernel"].shape == (3, 3, 7, 4)
-    windows = [params[f"{c}_attention"]["kernel"].shape[0] for c in spaces.CELLS]
+    windows = [params[f"{c}_attention"]["kernel"].shape[0] for c in options.CELLS]
     assert windows == [7, 5, 3]
 
 
 def test_a_network_is_rebuilt_from_its_description(tmp_path):
-    saved = genotype.sample(spaces.get("nas_fas"), 0)
+    saved = spaces.get("nas_fas").sample(0)
     genotype.save(tmp_path / "genotype.json", saved)
     description = nets.describe("searched", genotype_file=tmp_path / "genotype.json")
     stored = json.loads(json.dumps(description))
@@ -471,3 +474,52 @@ def test_a_network_is_rebuilt_from_its_description(tmp_path):
     stored["genotype"]["version"] = 7
     with pytest.raises(InputError, match='"version" is 7'):
         nets.from_description(stored)
+
+
+def test_parameters_keep_their_names_and_shapes():
+    """Stored networks and searches load by these names."""
+    found = small_genotype(("cdc", "skip", "cdc_2_1.4", "skip"))
+    space, image = found.space, jnp.zeros((1, 8, 8, 3))
+
+    def kernels(net, *arguments):
+        init = functools.partial(net.init, train=False)
+        params = jax.eval_shape(init, jax.random.key(0), image, *arguments)["params"]
+        return {
+            "/".join(key.key for key in path[:-1]): leaf.shape
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+            if path[-1].key == "kernel"
+        }
+
+    around = {
+        "stem_0": (3, 3, 3, 2),
+        "stem_1": (3, 3, 2, 4),
+        **{
+            f"{c}_attention": (k, k, 2, 1)
+            for c, k in zip(space.cells, (7, 5, 3), strict=True)
+        },
+        "head_0": (3, 3, 12, 2),
+        "head_1": (3, 3, 2, 1),
+    }
+    chosen = {"0": (3, 3, 4, 4), "2_wide": (3, 3, 4, 5), "2": (3, 3, 5, 4)}
+    assert kernels(nets.SearchedNet(found)) == around | {
+        f"{c}_{edge}": shape for c in space.cells for edge, shape in chosen.items()
+    }
+    mixed = {"first": (4, 3, 3, 1, 7), "second": (4, 3, 3, 6, 5)}  # widths 1 1 1 1 2
+    alphas = space.init_alphas(jax.random.key(0))
+    assert kernels(space.supernet(), alphas) == around | {
+        f"{c}/{name}": shape for c in space.cells for name, shape in mixed.items()
+    }
+
+
+def test_a_name_belongs_to_one_space():
+    assert spaces.register(fas.FASSpace) is fas.FASSpace  # a cell that runs again
+
+    @dataclasses.dataclass(frozen=True)
+    class Other(fas.FASSpace):
+        """A space with a name that is taken."""
+
+    with pytest.raises(InputError, match="a search space 'nas_fas' already, nasfas_"):
+        spaces.register(Other)
+    with pytest.raises(InputError, match="Loose: expected a frozen dataclass"):
+        spaces.register(type("Loose", (), {"name": "loose"}))
+    assert spaces.SPACES["nas_fas"] is fas.FASSpace

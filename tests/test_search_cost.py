@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from nasfas_jax import nets
-from nasfas_jax.nets.searched import SearchedNet
-from nasfas_jax.search import cost, genotype, spaces
+from nasfas_jax.nets import SearchedNet
+from nasfas_jax.search import genotype, spaces
 
 SPACE = spaces.get(
     "nas_fas", stem_channels=2, channels=8, head_channels=2, partial=2, map_size=4
@@ -23,8 +23,7 @@ def certain(found):
         for cell in found.cells
     ]
     return {
-        cell: np.array(r, np.float32)
-        for cell, r in zip(spaces.CELLS, rows, strict=True)
+        cell: np.array(r, np.float32) for cell, r in zip(SPACE.cells, rows, strict=True)
     }
 
 
@@ -33,8 +32,6 @@ def test_macs_of_a_decided_architecture_are_those_of_its_network(seed):
     space = SPACE.for_retraining()
     skips = genotype.Genotype(space, (("skip",) * 4,) * 3)
     widest = genotype.Genotype(space, ((SPACE.operations[-1],) * 4,) * 3)
-    found = genotype.sample(SPACE, seed)
+    found = SPACE.sample(seed)
     expected = (counted(found) - counted(skips)) / (counted(widest) - counted(skips))
-    np.testing.assert_allclose(
-        cost.relative_macs(SPACE, certain(found)), expected, rtol=1e-6
-    )
+    np.testing.assert_allclose(SPACE.relative_macs(certain(found)), expected, rtol=1e-6)

@@ -25,14 +25,14 @@ from nasfas_jax.benchmarks import cases, timing
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import meta_nas, optimizers, rfmeta
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
-from nasfas_jax.search import spaces, supernet
+from nasfas_jax.search import fas
 
 #: Allowed relative differences of the loss, and of the gradient with respect to all
 #: weights, or all alphas, as one vector. In float32 the two sides sum in different
 #: orders, and rounding moves pixels across the kinks of ReLU and maximum. In float64
 #: they agree to 1e-9 (tests/test_bench_metagrad.py).
 TOLERANCES = (1e-4, 0.05)
-LOCAL_SPACE = spaces.FASSpace(stem_channels=4, channels=8, head_channels=8)
+LOCAL_SPACE = fas.FASSpace(stem_channels=4, channels=8, head_channels=8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ class MetaNASCase:
 
     size: int = 64
     batch: int = 4  # per domain
-    space: spaces.FASSpace = LOCAL_SPACE
+    space: fas.FASSpace = LOCAL_SPACE
     inner_rate: float = 0.01
     learning_rate: float = 2e-3
     weight_decay: float = 5e-5
@@ -106,7 +106,7 @@ class MetaNASCase:
     def method(self) -> meta_nas.MetaNAS:
         """The method in JAX."""
         return meta_nas.MetaNAS(
-            supernet.Supernet(self.space),
+            self.space.supernet(),
             optax.sgd(self.inner_rate),
             optimizers.adam(
                 self.learning_rate,

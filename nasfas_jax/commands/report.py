@@ -153,15 +153,15 @@ def _searched(run: Run) -> list[page.Section]:
     if not run.genotype_file.exists() or not lines:
         return []
     found = genotype.load(run.genotype_file)
-    cells.draw_genotype(found.as_dict(), format="png").save(
+    cells.draw_graph(found.space.graph(found), format="png").save(
         run.workdir / "report" / "cells.png"
     )
     steps = [line["step"] for line in lines]
     probabilities = {
         name: np.array([line[f"alphas/{name}"] for line in lines])
-        for name in found.as_dict()["cells"]
+        for name in found.space.cells
     }
-    operations = found.space.operations
+    operations = found.space.legend
     over_time = [
         figures.alphas_over_time(steps, p, operations, f"{name} cell")
         for name, p in probabilities.items()
@@ -170,9 +170,9 @@ def _searched(run: Run) -> list[page.Section]:
     return [
         page.Section(
             "The found cells",
-            f"Search space {found.space.name}, trial {found.space.trial}: the strongest "
+            f"Search space {found.space.title}: the strongest "
             "operation other than none of every edge.",
-            [cells.draw_genotype(found.as_dict())],
+            [cells.draw_graph(found.space.graph(found))],
         ),
         page.Section(
             "The search",

@@ -187,10 +187,12 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "search.space_options": {
         "convolution": Field(
-            "kind of convolution", _library("search.spaces:CONVOLUTIONS"), optional=True
+            "kind of convolution",
+            _library("search.fas.options:CONVOLUTIONS"),
+            optional=True,
         ),
         "pool": Field(
-            "kind of pooling", _library("search.spaces:POOLS"), optional=True
+            "kind of pooling", _library("search.fas.options:POOLS"), optional=True
         ),
         "attention": Field("whether attention follows pooling", FLAG, optional=True),
         "stem_channels": Field("channels in the stem", COUNT, optional=True),

@@ -15,7 +15,8 @@ from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import meta_nas, optimizers
-from nasfas_jax.search import genotype, spaces, supernet
+from nasfas_jax.search import genotype, spaces
+from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import records
 from nasfas_jax.workflows import train as workflow
 
@@ -48,7 +49,8 @@ def _search(
 ) -> None:
     together = config.get("episodes", 1)
     method = make_method(config)
-    episodes = _episodes(run, data, folder, method.net.space.map_size)
+    space = method.net.space
+    episodes = _episodes(run, data, folder, space.map_size)
     mesh = runtime.make_mesh(episodes=together)
     if together > 1:
         method = dataclasses.replace(method, mesh=mesh)
@@ -68,9 +70,9 @@ def _search(
         save_every=config.save_every,
         batch_axes=runtime.episode_axes(together),
         mesh=mesh,
-        extra_metrics=probabilities,
+        extra_metrics=lambda state: probabilities(space, state.alphas),
     )
-    found = genotype.derive(method.net.space, jax.device_get(state.alphas))
+    found = space.derive(jax.device_get(state.alphas))
     _save(folder, found)
     wall = time.monotonic() - began
     workflow.summarize(folder, {}, config.steps, seconds, wall)
@@ -79,9 +81,9 @@ def _search(
 def _save(folder: pathlib.Path, found: genotype.Genotype) -> None:
     """Writes the found architecture and its picture, and prints it."""
     genotype.save(folder / "genotype.json", found)
-    report.cells.draw_genotype(found.as_dict()).save(folder / "genotype.svg")
+    report.cells.draw_graph(found.space.graph(found)).save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}")
-    for name, cell in zip(spaces.CELLS, found.cells, strict=True):
+    for name, cell in zip(found.space.cells, found.cells, strict=True):
         print(f"  {name}: {' -> '.join(cell)}")
 
 
@@ -129,7 +131,7 @@ def make_method(config) -> meta_nas.MetaNAS:
     """The search method of ``config.search``."""
     space = spaces.get(config.space, **config.space_options)
     return meta_nas.MetaNAS(
-        net=supernet.Supernet(space),
+        net=space.supernet(),
         inner_optimizer=optax.sgd(config.inner_learning_rate),
         optimizer=optimizers.adam(
             config.learning_rate,
@@ -150,9 +152,7 @@ def make_method(config) -> meta_nas.MetaNAS:
     )
 
 
-def probabilities(state: meta_nas.SearchState) -> dict:
-    """``softmax(alphas)`` of each cell, [edges, operations], to be logged."""
-    return {
-        f"alphas/{cell}": np.asarray(jax.nn.softmax(value))
-        for cell, value in state.alphas.items()
-    }
+def probabilities(space: SearchSpace, alphas: Any) -> dict[str, np.ndarray]:
+    """Candidates' weights of each cell, [edges, operations], to be logged."""
+    found = space.probabilities(alphas)
+    return {f"alphas/{cell}": np.asarray(value) for cell, value in found.items()}

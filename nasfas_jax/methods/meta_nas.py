@@ -27,6 +27,7 @@ comes between: ``v`` goes back through its one update first, then to the episode
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -37,10 +38,9 @@ from flax import struct
 from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel, limits, losses
+from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.search import cost, supernet
 
 ORDERS = ("first", "exact")
 
@@ -66,7 +66,8 @@ class MetaNAS:
     derivative.
 
     Attributes:
-      net: a supernet, ``net.apply(variables, x, alphas, train=...)``.
+      net: a supernet, ``net.apply(variables, x, alphas, train=...)``, with its search
+        space as ``net.space``.
       inner_optimizer: of eq. 12; its state starts fresh in every step.
       optimizer: of the weights, eq. 13. Adam needs ``eps_root > 0`` where
         ``arch_order`` is exact.
@@ -78,15 +79,16 @@ class MetaNAS:
         'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
         it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
-      cost_weight: weight of `cost.relative_macs` in the loss of the alphas; 0 in the
-        paper.
+      cost_weight: weight of the space's ``relative_macs`` in the loss of the alphas; 0
+        in the paper.
+      loss: loss of predicted and target maps, a scalar; the space's own if None.
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
 
     Raises:
       InputError: an unknown order or mode, or a number out of range.
     """
 
-    net: supernet.Supernet
+    net: Any
     inner_optimizer: optax.GradientTransformation
     optimizer: optax.GradientTransformation
     alpha_optimizer: optax.GradientTransformation
@@ -96,6 +98,7 @@ class MetaNAS:
     mode: str = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
+    loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     mesh: Mesh | None = None
 
     def __post_init__(self):
@@ -111,7 +114,7 @@ class MetaNAS:
     def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
         """A fresh state for images like ``image`` [1, S, S, 3]."""
         alpha_key, param_key = jax.random.split(key)
-        alphas = supernet.init_alphas(self.net.space, alpha_key, jnp.result_type(image))
+        alphas = self.net.space.init_alphas(alpha_key, jnp.result_type(image))
         variables = self.net.init(param_key, image, alphas, train=False)
         return SearchState(
             step=jnp.zeros((), jnp.int32),
@@ -122,8 +125,8 @@ class MetaNAS:
             alpha_opt_state=self.alpha_optimizer.init(alphas),
         )
 
-    def loss(self, batch_stats: Any, params: Any, alphas: Any, batch: dict):
-        """MSE + contrastive depth loss, and the new running averages."""
+    def _loss(self, batch_stats: Any, params: Any, alphas: Any, batch: dict):
+        """Loss of a batch, and the new running averages."""
         predicted, new = self.net.apply(
             {"params": params, "batch_stats": batch_stats},
             batch["image"],
@@ -131,7 +134,8 @@ class MetaNAS:
             train=True,
             mutable=["batch_stats"],
         )
-        return losses.depth_loss(predicted, batch["target"]), new["batch_stats"]
+        loss = self.net.space.loss if self.loss is None else self.loss
+        return loss(predicted, batch["target"]), new["batch_stats"]
 
     def meta_objective(self, loss, params, alphas, episode) -> bilevel.Hypergradient:
         """``M`` and its derivatives by ``phi`` and by ``alpha`` (eq. 12 and 13)."""
@@ -169,7 +173,7 @@ class MetaNAS:
 
         @jax.jit  # traced once, however often its derivatives are taken
         def loss(batch_stats, params, alphas, batch):
-            return self.loss(batch_stats, params, alphas, batch)[0]
+            return self._loss(batch_stats, params, alphas, batch)[0]
 
         def meta_gradient(state, episode):
             return self.meta_objective(
@@ -178,7 +182,7 @@ class MetaNAS:
 
         def query_gradient(state, episode):
             return jax.value_and_grad(
-                partial(self.loss, state.batch_stats), (0, 1), has_aux=True
+                partial(self._loss, state.batch_stats), (0, 1), has_aux=True
             )(state.params, state.alphas, episode["query"])
 
         # Eq. 12 and 13.
@@ -195,9 +199,9 @@ class MetaNAS:
             self.mesh,
         )
 
-        relative_macs, d_cost = jax.value_and_grad(
-            partial(cost.relative_macs, self.net.space)
-        )(state.alphas)
+        relative_macs, d_cost = jax.value_and_grad(self.net.space.relative_macs)(
+            state.alphas
+        )
 
         def update_alphas():
             grads = jax.tree.map(

@@ -10,7 +10,7 @@ from nasfas_jax import limits
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.nets.depthnet import CDN, VARIANTS
 from nasfas_jax.nets.searched import SearchedNet
-from nasfas_jax.search import genotype
+from nasfas_jax.search import fas, genotype
 
 #: theta and lambda; 0 is the vanilla operator, 1 keeps differences alone.
 WEIGHTS = limits.Range(0, 1)
@@ -58,7 +58,7 @@ def describe(
             )
         return {"network": name, "genotype": genotype.load(genotype_file).as_dict()}
     if name == "cdcn_pp":
-        return {"network": name, "genotype": genotype.CDCN_PP.as_dict()}
+        return {"network": name, "genotype": fas.CDCN_PP.as_dict()}
     raise InputError(
         f"There is no network {name!r}; choose one of {list(NAMES)}."
         f"{did_you_mean(name, NAMES)}"
@@ -95,8 +95,9 @@ def description_of(net: nn.Module) -> dict[str, Any]:
     Raises:
       InputError: another module.
     """
-    if isinstance(net, SearchedNet):
-        return {"network": "searched", "genotype": net.genotype.as_dict()}
+    found = getattr(net, "genotype", None)
+    if isinstance(found, genotype.Genotype):
+        return {"network": "searched", "genotype": found.as_dict()}
     if not isinstance(net, CDN):
         raise InputError(
             f"net: expected a network of nets.build, got {type(net).__name__}. Train"

@@ -1,7 +1,7 @@
-"""The drawn picture of a genotype: chain cells between stem and head."""
+"""Pictures of graphs, such as the cells of a genotype."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from nasfas_jax.errors import InputError
+from nasfas_jax.graphs import Edge, Graph, Node, Operation
 from nasfas_jax.report.picture import (
     INK,
     MUTED,
@@ -17,143 +17,157 @@ from nasfas_jax.report.picture import (
     Format,
     Picture,
     finish,
-    operation_colour,
-    operation_label,
+    operation_color,
 )
 
 # Sizes in inches; one data unit is an inch.
-BOX, GAP, COLUMN, TOP = (1.6, 0.34), 0.24, 2.35, 0.64
-PLAIN, POOL, ATTENTION = "#e4e8ee", "#CBE4DC", "#EAD5E2"
-POOLS = {"cdp": "CDP ÷2", "max": "max pooling ÷2", None: "pooling ÷2"}
+WIDTH, HEIGHT, COLUMN, ROW, MARGIN = 1.6, 0.34, 2.35, 0.58, 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A node's rectangle, in inches."""
+
+    x: float
+    y: float
+    width: float
+
+    @property
+    def left(self) -> float:
+        """Left side."""
+        return self.x - self.width / 2
+
+    @property
+    def right(self) -> float:
+        """Right side."""
+        return self.x + self.width / 2
 
 
 @matplotlib.rc_context(STYLE)
-def draw_genotype(
-    genotype: Mapping[str, Any],
-    *,
-    format: Format = "svg",
-) -> Picture:
-    """Draw the chain cells of a genotype and how they are joined.
+def draw_graph(graph: Graph, *, format: Format = "svg") -> Picture:
+    """Draws a graph at the positions of its nodes.
+
+    An arrow to a lower node is vertical where one of the two is above the other, and
+    passes on the right of nodes in between; an arrow to a node on the right leaves and
+    enters at the sides.
 
     Args:
-      genotype: as in its JSON file: ``{"cells": {"low": ["cdc", "skip", ...], ...}}``,
-        each cell's operations in order; its ``space`` says the pooling and attention.
+      graph: as `search.space.SearchSpace.graph` makes it of a genotype.
       format: of the picture.
-
-    Raises:
-      InputError: there are no cells, or they differ in length.
     """
-    cells = genotype.get("cells", {})
-    lengths = {name: len(operations) for name, operations in cells.items()}
-    if not lengths or len(set(lengths.values())) != 1:
-        raise InputError(
-            "genotype: cells: expected cells of one length, each a list of operations, "
-            f"got lengths {lengths}. Pass the content of a genotype file."
-        )
-    space = genotype.get("space", {})
-    pool, attention = space.get("pool"), bool(space.get("attention"))
-    rows = max(lengths.values()) + 1 + attention
-    size = (1.5 + COLUMN * len(cells) + 0.1, TOP + (rows + 1) * (BOX[1] + GAP) + 0.45)
-    figure = Figure(size)
+    boxes = {name: box(node) for name, node in graph.nodes.items()}
+    routes = [route(boxes, edge) for edge in graph.edges]
+    corners = [point for points in routes for point in points]
+    spread = [WIDTH / 2 * (edge.operation is not None) for edge in graph.edges]
+    labels = [(_middle(r)[0], s) for r, s in zip(routes, spread, strict=True)]
+    xs = [x for b in boxes.values() for x in (b.left, b.right)]
+    xs += [x for x, _ in corners] + [
+        x + sign * s for x, s in labels for sign in (-1, 1)
+    ]
+    ys = [b.y for b in boxes.values()]
+    low, high = min(xs) - MARGIN, max(xs) + MARGIN
+    top, bottom = min(ys) - HEIGHT / 2 - MARGIN, max(ys) + HEIGHT / 2 + MARGIN
+    figure = Figure((high - low, bottom - top))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
+    axes.set(xlim=(low, high), ylim=(bottom, top))
     axes.axis("off")
-    _draw(axes, cells, POOLS[pool], attention)
-    words = "; ".join(f"{name}: {', '.join(cells[name])}" for name in cells)
-    return finish(figure, format, f"Searched cells. {words}")
+    for panel in graph.panels:
+        _frame(axes, [boxes[name] for name in panel.nodes], panel.title)
+    for edge, points in zip(graph.edges, routes, strict=True):
+        _arrow(axes, points)
+        if edge.operation is not None:
+            _draw_box(axes, Box(*_middle(points), WIDTH), edge.operation)
+    for name, node in graph.nodes.items():
+        _draw_box(axes, boxes[name], node.operation)
+    return finish(figure, format, graph.text)
 
 
-def _draw(
-    axes: Axes, cells: Mapping[str, list[str]], pool: str, attention: bool
-) -> None:
-    pitch = BOX[1] + GAP
-    stem, first = 0.7, TOP + BOX[1] / 2
-    _box(axes, stem, first - pitch, "image", PLAIN, width=0.9)
-    _box(axes, stem, first, "stem", PLAIN, width=0.9)
-    _arrow(axes, (stem, first - pitch), (stem, first), BOX[1])
-    source = (stem + 0.45, first)
-    rows = len(next(iter(cells.values()))) + 1 + attention
-    joined = TOP + rows * pitch + BOX[1] / 2
-    for index, (name, operations) in enumerate(cells.items()):
-        x = 1.5 + COLUMN * (index + 0.5)
-        _frame(axes, x, len(operations), f"{name} cell")
-        _elbow(axes, source, (x - BOX[0] / 2, first), x - COLUMN / 2)
-        for row, operation in enumerate(operations):
-            _operation(axes, x, first + row * pitch, operation)
-        row = len(operations)
-        _box(axes, x, first + row * pitch, pool, POOL)
-        if attention:
-            _box(axes, x, first + (row + 1) * pitch, "attention", ATTENTION)
-        for above in range(row + attention):
-            y = first + above * pitch
-            _arrow(axes, (x, y), (x, y + pitch), BOX[1])
-        _arrow(axes, (x, joined - pitch), (x, joined), BOX[1])
-        source = (x + BOX[0] / 2, first + row * pitch)
-    left, right = 1.5 + 0.18, 1.5 + COLUMN * len(cells) - 0.18
-    middle = (left + right) / 2
-    _box(axes, middle, joined, "resize and concatenate", PLAIN, width=right - left)
-    _arrow(axes, (middle, joined), (middle, joined + pitch), BOX[1])
-    _box(axes, middle, joined + pitch, "head: map, score = its mean", PLAIN, width=2.6)
+Route = list[tuple[float, float]]
 
 
-def _operation(axes: Axes, x: float, y: float, operation: str) -> None:
-    colour = operation_colour(operation)
-    red, green, blue = to_rgb(colour)
+def box(node: Node) -> Box:
+    """The rectangle of a node."""
+    width = WIDTH * min(node.span, 1) + COLUMN * max(node.span - 1, 0)
+    return Box(node.x * COLUMN, node.y * ROW, width)
+
+
+def route(boxes: Mapping[str, Box], edge: Edge) -> Route:
+    """Corner points of an arrow, in inches."""
+    start, end = boxes[edge.start], boxes[edge.end]
+    narrow, wide = sorted((start, end), key=lambda box: box.width)
+    above = wide.left <= narrow.x <= wide.right and start.y < end.y
+    if not above and start.right < end.left:
+        if start.y == end.y:
+            return [(start.right, start.y), (end.left, end.y)]
+        bend = end.left - (COLUMN - WIDTH) / 2
+        return [
+            (start.right, start.y),
+            (bend, start.y),
+            (bend, end.y),
+            (end.left, end.y),
+        ]
+    if above and any(
+        start.y < box.y < end.y and box.left <= narrow.x <= box.right
+        for box in boxes.values()
+    ):
+        aside = 0.2 * (end.y - start.y) / ROW + WIDTH / 2 * (edge.operation is not None)
+        side = max(start.right, end.right) + aside
+        return [
+            (start.right, start.y),
+            (side, start.y),
+            (side, end.y),
+            (end.right, end.y),
+        ]
+    half = HEIGHT / 2 if start.y < end.y else -HEIGHT / 2
+    x = (narrow.x, narrow.x) if above else (start.x, end.x)
+    return [(x[0], start.y + half), (x[1], end.y - half)]
+
+
+def _middle(points: Route) -> tuple[float, float]:
+    """Center of an arrow's middle segment."""
+    index = len(points) // 2
+    (x, y), (u, v) = points[index - 1], points[index]
+    return (x + u) / 2, (y + v) / 2
+
+
+def _arrow(axes: Axes, points: Route) -> None:
+    axes.plot(
+        *zip(*points[:-1], strict=True), color=MUTED, linewidth=1.2, zorder=1,
+        solid_joinstyle="round",
+    )  # fmt: skip
+    style = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.2}
+    props = style | {"mutation_scale": 9, "shrinkA": 0, "shrinkB": 1}
+    axes.annotate("", points[-1], points[-2], arrowprops=props, zorder=1)
+
+
+def _draw_box(axes: Axes, box: Box, operation: Operation) -> None:
+    color = operation_color(operation)
+    red, green, blue = to_rgb(color)
     dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.58
-    text = "white" if dark else INK
-    _box(axes, x, y, operation_label(operation), colour, text=text, weight="bold")
-
-
-def _box(
-    axes: Axes,
-    x: float,
-    y: float,
-    label: str,
-    colour: str,
-    *,
-    width: float = BOX[0],
-    text: str = INK,
-    weight: str = "normal",
-) -> None:
     axes.add_patch(
         FancyBboxPatch(
-            (x - width / 2, y - BOX[1] / 2), width, BOX[1], facecolor=colour,
+            (box.left, box.y - HEIGHT / 2), box.width, HEIGHT, facecolor=color,
             edgecolor="none", boxstyle="round,pad=0,rounding_size=0.07", zorder=2,
         )
     )  # fmt: skip
-    style = {"ha": "center", "va": "center", "size": 9.5, "zorder": 3}
-    axes.text(x, y, label, color=text, weight=weight, **style)
+    axes.text(
+        box.x, box.y, operation.text, color="white" if dark else INK, ha="center",
+        va="center", size=9.5, zorder=3,
+        weight="normal" if operation.group == "plain" else "bold",
+    )  # fmt: skip
 
 
-def _frame(axes: Axes, x: float, count: int, title: str) -> None:
-    """A light panel behind the operations of a cell."""
-    height = count * (BOX[1] + GAP) - GAP + 0.24
+def _frame(axes: Axes, boxes: list[Box], title: str) -> None:
+    """A light panel behind boxes."""
+    left, right = min(box.left for box in boxes), max(box.right for box in boxes)
+    top, bottom = min(box.y for box in boxes), max(box.y for box in boxes)
+    size = (right - left + 0.28, bottom - top + HEIGHT + 0.24)
+    corner = (left - 0.14, top - HEIGHT / 2 - 0.12)
     axes.add_patch(
         FancyBboxPatch(
-            (x - BOX[0] / 2 - 0.14, TOP - 0.12), BOX[0] + 0.28, height,
-            facecolor="#f5f7fa", edgecolor="#d5dbe3", linewidth=0.8,
+            corner, *size, facecolor="#f5f7fa", edgecolor="#d5dbe3", linewidth=0.8,
             boxstyle="round,pad=0,rounding_size=0.1", zorder=0,
         )
     )  # fmt: skip
-    axes.text(x, TOP - 0.24, title, ha="center", va="bottom", color=MUTED, size=10)
-
-
-ARROW = {"arrowstyle": "-|>", "color": MUTED, "linewidth": 1.2, "mutation_scale": 9}
-
-
-def _arrow(axes: Axes, start: tuple, end: tuple, height: float) -> None:
-    """Down from one box's lower edge to the next one's upper edge."""
-    tail, head = (start[0], start[1] + height / 2), (end[0], end[1] - height / 2)
-    axes.annotate(
-        "", head, tail, arrowprops=ARROW | {"shrinkA": 1, "shrinkB": 1}, zorder=1
-    )
-
-
-def _elbow(axes: Axes, start: tuple, end: tuple, x: float) -> None:
-    """From a box's right side over a vertical line at x to another's left side."""
-    axes.plot(
-        [start[0], x, x], [start[1], start[1], end[1]], color=MUTED, linewidth=1.2,
-        zorder=1, solid_joinstyle="round",
-    )  # fmt: skip
-    props = ARROW | {"shrinkA": 0, "shrinkB": 1}
-    axes.annotate("", end, (x, end[1]), arrowprops=props, zorder=1)
+    x, y = (left + right) / 2, corner[1] - 0.12
+    axes.text(x, y, title, ha="center", va="bottom", color=MUTED, size=10)

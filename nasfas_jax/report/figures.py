@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
+from nasfas_jax.graphs import Operation
 from nasfas_jax.report.picture import (
     INK,
     LIVE,
@@ -24,8 +25,7 @@ from nasfas_jax.report.picture import (
     Format,
     Picture,
     finish,
-    operation_colour,
-    operation_label,
+    operation_color,
 )
 
 #: Inches of a picture as wide as the page.
@@ -283,7 +283,7 @@ def _show(axes: Axes, array: np.ndarray) -> None:
 def alphas_over_time(
     steps: ArrayLike,
     probabilities: np.ndarray,
-    operations: Sequence[str],
+    operations: Sequence[Operation],
     title: str,
     format: Format = "svg",
 ) -> Picture:
@@ -295,24 +295,24 @@ def alphas_over_time(
     edges, count = probabilities.shape[1:]
     figure = Figure((WIDE, 2.9), layout="constrained")
     panels = figure.subplots(1, edges, sharey=True, squeeze=False)[0]
-    eligible = np.array([name != "none" for name in operations])
+    eligible = np.array([op.name != "none" for op in operations])
     for edge, axes in enumerate(panels):
         winner = int(np.argmax(np.where(eligible, probabilities[-1, edge], -1)))
-        for index, name in enumerate(operations):
+        for index, operation in enumerate(operations):
             axes.plot(
-                steps, probabilities[:, edge, index], color=operation_colour(name),
+                steps, probabilities[:, edge, index], color=operation_color(operation),
                 linewidth=3 if index == winner else 1.2, zorder=2 + (index == winner),
             )  # fmt: skip
         axes.axhline(1 / count, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
-        axes.set_title(f"operation {edge + 1}: {operation_label(operations[winner])}")
+        axes.set_title(f"operation {edge + 1}: {operations[winner].text}")
         count_axis(axes, "step")
         axes.margins(x=0)
     panels[0].set_ylabel("softmax of alpha")
     handles = [
-        Line2D([], [], color=operation_colour(name), linewidth=3) for name in operations
+        Line2D([], [], color=operation_color(op), linewidth=3) for op in operations
     ]
     figure.legend(
-        handles, [operation_label(name) for name in operations],
+        handles, [op.text for op in operations],
         loc="outside lower center", ncols=len(operations), handlelength=1.2,
     )  # fmt: skip
     figure.suptitle(title, x=0.01, ha="left", weight="bold", size=11)
@@ -325,18 +325,21 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return (-(p * np.log(p)).sum(-1) / np.log(p.shape[-1])).mean(-1)
 
 
-def skip_ratio(probabilities: np.ndarray, operations: Sequence[str]) -> np.ndarray:
+def skip_ratio(
+    probabilities: np.ndarray, operations: Sequence[Operation]
+) -> np.ndarray:
     """Share of edges whose best operation but none is skip: [..., E, O] -> [...]."""
-    eligible = [index for index, name in enumerate(operations) if name != "none"]
+    eligible = [i for i, op in enumerate(operations) if op.name != "none"]
     best = np.argmax(probabilities[..., eligible], axis=-1)
-    return (np.array(operations)[eligible][best] == "skip").mean(-1)
+    skips = np.array([operations[i].name == "skip" for i in eligible])
+    return skips[best].mean(-1)
 
 
 @matplotlib.rc_context(STYLE)
 def search_health(
     steps: ArrayLike,
     cells: Mapping[str, np.ndarray],
-    operations: Sequence[str],
+    operations: Sequence[Operation],
     format: Format = "svg",
 ) -> Picture:
     """Entropy and skip ratio of each cell's alphas over time ([T, edges, operations]).

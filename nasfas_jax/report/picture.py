@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from nasfas_jax import files
 from nasfas_jax.errors import InputError
+from nasfas_jax.graphs import Operation
 
 Format = Literal["svg", "png"]
 
@@ -94,37 +95,22 @@ def finish(figure: Figure, format: Format, alt: str, dpi: int = 150) -> Picture:
     return Picture(buffer.getvalue(), format, round(96 * figure.get_figwidth()), alt)
 
 
-def operation_colour(operation: str) -> str:
-    """Colour of a candidate operation, the same in cells and curves.
+#: Shades of the color groups in `graphs.GROUPS`.
+SHADES = {
+    "none": ("#a7b0bb",),
+    "skip": ("#009E73",),
+    "convolution": ("#0072B2", "#56B4E9", "#003F66"),
+    "wide": ("#F4CF85", "#EDB040", "#DF8A0E", "#C4620A", "#8A3B06"),
+    "pooling": ("#CBE4DC", "#8CC7B5", "#4E9C86"),
+    "attention": ("#EAD5E2",),
+    "plain": ("#e4e8ee",),
+}
 
-    Grey for none, green for skip, blue for one convolution, and from light to dark
-    orange for the pairs of convolutions by their width ratio.
+
+def operation_color(operation: Operation) -> str:
+    """Color of an operation, the same in graphs and curves.
+
+    Gray for none, green for skip, blue for convolutions, orange for pairs of
+    convolutions, darker the wider they are.
     """
-    ratio = ratio_of(operation)
-    if operation in ("none", "skip"):
-        return {"none": "#a7b0bb", "skip": "#009E73"}[operation]
-    if ratio is None:
-        return "#0072B2"
-    shades = ("#F4CF85", "#EDB040", "#DF8A0E", "#C4620A", "#8A3B06")
-    return shades[min(max(round((ratio - 1.2) / 0.2), 0), len(shades) - 1)]
-
-
-def ratio_of(operation: str) -> float | None:
-    """Width ratio r of a ``<convolution>_2_<r>`` operation, None for the others.
-
-    >>> ratio_of("cdc_2_1.6"), ratio_of("skip")
-    (1.6, None)
-    """
-    stem, _, ratio = operation.rpartition("_2_")
-    return float(ratio) if stem else None
-
-
-def operation_label(operation: str) -> str:
-    """Name of an operation for a reader.
-
-    >>> operation_label("cdc_2_1.6"), operation_label("cdc"), operation_label("skip")
-    ('CDC ×2, r 1.6', 'CDC', 'skip')
-    """
-    stem, _, ratio = operation.rpartition("_2_")
-    base = {"cdc": "CDC", "conv": "Conv"}.get(stem or operation, stem or operation)
-    return f"{base} ×2, r {ratio}" if stem else base
+    return SHADES[operation.group][operation.shade]

@@ -1,5 +1,5 @@
-"""What an architecture is: search spaces, supernet, genotype."""
+"""Architectures: search spaces, their supernets, networks and genotypes."""
 
-from nasfas_jax.search import genotype, spaces, supernet
+from nasfas_jax.search import fas, genotype, space, spaces
 
-__all__ = ["genotype", "spaces", "supernet"]
+__all__ = ["fas", "genotype", "space", "spaces"]

@@ -1,40 +1,29 @@
-"""What an architecture's cells cost, as a differentiable function of the alphas."""
+"""Expected cost of an architecture's cells, as a differentiable function of the alphas."""
+
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasfas_jax.search import spaces
 
+def relative(
+    macs: Mapping[str, np.ndarray], probabilities: Mapping[str, jax.Array]
+) -> jax.Array:
+    """Expected multiply-adds of the cells over the largest, a scalar.
 
-def edge_macs(space: spaces.FASSpace) -> dict[str, np.ndarray]:
-    """``{cell: [operations]}``: multiply-adds a pixel of the image, of each candidate.
+    0 for cells that only skip, 1 for the most expensive operation on every edge. With a
+    weight, added to the loss of the alphas, it makes the search prefer cheap
+    architectures.
 
-    Of the network for retraining: its channels, and a quarter of the pixels after every
-    pooling. What surrounds the cells costs the same in every architecture.
-
-    >>> edge_macs(spaces.get("nas_fas", channels=8))["mid"][:4]
-    array([   0.,    0.,  576., 1368.])
+    Args:
+      macs: for every cell, the multiply-adds of its candidates, [operations]; one of
+        them is above 0.
+      probabilities: for every cell, the weights of its candidates, [edges, operations].
     """
-    channels = space.for_retraining().channels
-    hidden = [spaces.hidden_width(op, channels) for op in space.operations[3:]]
-    pair = [2 * 9 * channels * width for width in hidden]
-    macs = np.array([0, 0, 9 * channels**2, *pair], np.float64)
-    return {cell: macs / 4**level for level, cell in enumerate(spaces.CELLS)}
-
-
-def relative_macs(space: spaces.FASSpace, alphas: dict) -> jax.Array:
-    """Expected multiply-adds of the cells under ``softmax(alphas)``, over the largest.
-
-    0 for cells that only skip, 1 for the widest operation on every edge. Added to the
-    loss of the alphas, weighted, it makes the search prefer cheap architectures.
-    """
-    macs = edge_macs(space)
-    most = sum(spaces.EDGES * cell.max() for cell in macs.values())
+    most = float(sum(len(p) * macs[cell].max() for cell, p in probabilities.items()))
     expected = [
-        (
-            jax.nn.softmax(alphas[cell]) @ jnp.asarray(macs[cell], alphas[cell].dtype)
-        ).sum()
-        for cell in spaces.CELLS
+        (p @ jnp.asarray(macs[cell], p.dtype)).sum()
+        for cell, p in probabilities.items()
     ]
     return sum(expected, jnp.zeros_like(expected[0])) / most

@@ -1,14 +1,13 @@
-"""Genotypes: discrete architectures, their file, and how alphas become one."""
+"""Genotypes, the discrete architectures of search spaces, and their file format."""
 
 import dataclasses
 import json
 import pathlib
 
-import numpy as np
-
 from nasfas_jax import files
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces
+from nasfas_jax.search.space import SearchSpace
 
 FORMAT = "nasfas-genotype"
 VERSION = 1
@@ -19,46 +18,24 @@ class Genotype:
     """One architecture of a search space: an operation for every edge of every cell.
 
     Attributes:
-      space: the space, with the channels of the network to build.
-      cells: in the order of `spaces.CELLS`, the names of the cell's operations.
+      space: the space, with the options of the network to build.
+      cells: for each cell of ``space.cells``, the names of its edges' operations.
     """
 
-    space: spaces.FASSpace
+    space: SearchSpace
     cells: tuple[tuple[str, ...], ...]
 
     def as_dict(self) -> dict:
-        """What the file holds."""
+        """Content of the file."""
         return {
             "format": FORMAT,
             "version": VERSION,
             "space": {"name": self.space.name, **dataclasses.asdict(self.space)},
             "cells": {
                 name: list(cell)
-                for name, cell in zip(spaces.CELLS, self.cells, strict=True)
+                for name, cell in zip(self.space.cells, self.cells, strict=True)
             },
         }
-
-
-def derive(space: spaces.FASSpace, alphas: dict) -> Genotype:
-    """The strongest operation other than none on every edge (NAS-FAS sec. 4.1).
-
-    Args:
-      space: of the supernet; the genotype has the channels for retraining, doubled.
-      alphas: ``{cell: [edges, operations]}``. Ties go to the earlier operation.
-    """
-    cells = tuple(
-        tuple(space.operations[1 + int(i)] for i in np.argmax(alphas[cell][:, 1:], -1))
-        for cell in spaces.CELLS
-    )
-    return Genotype(space.for_retraining(), cells)
-
-
-def sample(space: spaces.FASSpace, seed: int) -> Genotype:
-    """A uniformly random architecture, the comparison that search has to beat."""
-    rng = np.random.default_rng(seed)
-    names = rng.choice(space.operations[1:], (len(spaces.CELLS), spaces.EDGES))
-    cells = tuple(tuple(str(name) for name in cell) for cell in names)
-    return Genotype(space.for_retraining(), cells)
 
 
 def save(path: str | pathlib.Path, genotype: Genotype) -> None:
@@ -117,34 +94,21 @@ def parse(data: object) -> Genotype:
     return Genotype(space, _cells(space, data.get("cells")))
 
 
-def _cells(space: spaces.FASSpace, cells: object) -> tuple[tuple[str, ...], ...]:
-    if not isinstance(cells, dict) or set(cells) != set(spaces.CELLS):
+def _cells(space: SearchSpace, cells: object) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(cells, dict) or set(cells) != set(space.cells):
         raise InputError(
-            f'the field "cells" must hold {list(spaces.CELLS)}, got {cells!r:.200}.'
+            f'the field "cells" must hold {list(space.cells)}, got {cells!r:.200}.'
         )
-    for name, cell in cells.items():
-        if not isinstance(cell, list) or len(cell) != spaces.EDGES:
+    for name, edges in space.cells.items():
+        cell = cells[name]
+        if not isinstance(cell, list) or len(cell) != edges:
             raise InputError(
-                f'the cell "{name}" must list {spaces.EDGES} operations, one an edge, '
+                f'the cell "{name}" must list {edges} operations, one an edge, '
                 f"got {cell!r:.200}."
             )
-        if unknown := [op for op in cell if op not in space.operations[1:]]:
+        if unknown := [op for op in cell if op not in space.choices]:
             raise InputError(
-                f'the cell "{name}" has {unknown}, which the space {space.name!r} '
-                f"({space.trial}) lacks; it has {list(space.operations[1:])}."
+                f'the cell "{name}" has {unknown}, which the space {space.title} lacks; '
+                f"it has {list(space.choices)}."
             )
-    return tuple(tuple(cells[name]) for name in spaces.CELLS)
-
-
-#: CDCN++ (CVPR 2020) as an architecture of this space: 2,257,352 parameters. The first
-#: convolution of its Block1, 64 -> 128, is the second of the stem here.
-CDCN_PP = Genotype(
-    spaces.FASSpace(
-        pool="max", stem_channels=64, channels=128, head_channels=128, partial=1
-    ),
-    (
-        ("cdc_2_1.6", "skip", "skip", "skip"),
-        ("cdc_2_1.2", "cdc_2_1.4", "skip", "skip"),
-        ("cdc", "cdc_2_1.2", "skip", "skip"),
-    ),
-)
+    return tuple(tuple(cells[name]) for name in space.cells)

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 import optax
@@ -13,7 +14,8 @@ import optax
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import meta_nas, optimizers
-from nasfas_jax.search import genotype, spaces, supernet
+from nasfas_jax.search import genotype
+from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import records
 from nasfas_jax.workflows.data import domains
 
@@ -35,7 +37,7 @@ class Found:
     learned: provenance.Provenance
 
     @property
-    def net(self) -> nets.SearchedNet:
+    def net(self) -> nn.Module:
         """The network to train."""
         return nets.SearchedNet(self.genotype)
 
@@ -46,7 +48,7 @@ class Found:
 
 def search_architecture(
     data: prepared.Prepared,
-    space: spaces.FASSpace,
+    space: SearchSpace,
     *,
     target: str = "",
     steps: int = 48,
@@ -100,7 +102,7 @@ def search_architecture(
     """
     sources, _ = domains(data, target)
     method = meta_nas.MetaNAS(
-        net=supernet.Supernet(space),
+        net=space.supernet(),
         inner_optimizer=optax.sgd(inner_learning_rate),
         optimizer=optimizers.adam(
             learning_rate, weight_decay=weight_decay, eps_root=1e-8
@@ -155,4 +157,4 @@ def search_architecture(
         )
         metrics = runtime.read_metrics(path)
     alphas = jax.device_get(state.alphas)
-    return Found(genotype.derive(space, alphas), alphas, metrics, learned)
+    return Found(space.derive(alphas), alphas, metrics, learned)

@@ -10,7 +10,7 @@ from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from nasfas_jax.benchmarks.peers.cdn import TwoConvolutionCDC
-from nasfas_jax.search import spaces
+from nasfas_jax.search.fas import options as fas_options
 
 
 def plain(inputs: int, features: int) -> nn.Sequential:
@@ -138,7 +138,12 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def central(
-    inputs: int, features: int, space: spaces.FASSpace, *, fused: bool, affine: bool
+    inputs: int,
+    features: int,
+    space: fas_options.FASOptions,
+    *,
+    fused: bool,
+    affine: bool,
 ) -> nn.Sequential:
     """Convolution of the space, BatchNorm, ReLU."""
     conv = TwoConvolutionCDC(inputs, features, space.theta)
@@ -149,14 +154,14 @@ def central(
 class MixedEdge(nn.Module):
     """All candidate operations of an edge, one by one, on one in K channels."""
 
-    def __init__(self, space: spaces.FASSpace, fused: bool):
+    def __init__(self, space: fas_options.FASOptions, fused: bool):
         super().__init__()
         self.partial, self.width = space.partial, space.channels // space.partial
         cdc = functools.partial(central, space=space, fused=fused, affine=False)
         self.single = cdc(self.width, self.width)
         self.pairs = nn.ModuleList()
         for operation in space.operations[3:]:
-            hidden = spaces.hidden_width(operation, self.width)
+            hidden = fas_options.hidden_width(operation, self.width)
             pair = cdc(self.width, hidden), cdc(hidden, self.width)
             self.pairs.append(nn.Sequential(*pair))
 
@@ -188,7 +193,7 @@ class Attention(nn.Module):
 class Supernet(nn.Module):
     """Supernet of the FAS space with CDP and attention."""
 
-    def __init__(self, space: spaces.FASSpace, *, fused: bool = False):
+    def __init__(self, space: fas_options.FASOptions, *, fused: bool = False):
         super().__init__()
         if space.pool != "cdp" or not space.attention:
             raise ValueError("the peer has CDP and attention only")
@@ -198,25 +203,26 @@ class Supernet(nn.Module):
         self.stem = nn.Sequential(*stem)
         self.cells = nn.ModuleDict()
         self.attention = nn.ModuleDict()
-        for cell in spaces.CELLS:
-            edges = [MixedEdge(space, fused) for _ in range(spaces.EDGES)]
+        for cell in fas_options.CELLS:
+            edges = [MixedEdge(space, fused) for _ in range(fas_options.EDGES)]
             self.cells[cell] = nn.ModuleList(edges)
-            self.attention[cell] = Attention(spaces.ATTENTION_WINDOWS[cell])
+            self.attention[cell] = Attention(fas_options.ATTENTION_WINDOWS[cell])
         self.head = cdc(3 * width, space.head_channels)
         self.map = TwoConvolutionCDC(space.head_channels, 1, space.theta)
 
     def new_alphas(self) -> dict[str, Tensor]:
         """Returns alphas [edges, operations] of each cell, which require gradients."""
-        shape = (spaces.EDGES, len(self.space.operations))
+        shape = (fas_options.EDGES, len(self.space.operations))
         return {
-            cell: (1e-3 * torch.randn(shape)).requires_grad_() for cell in spaces.CELLS
+            cell: (1e-3 * torch.randn(shape)).requires_grad_()
+            for cell in fas_options.CELLS
         }
 
     def forward(self, x: Tensor, alphas: dict[str, Tensor]) -> Tensor:
         """[N, 3, H, W] to [N, map_size, map_size]."""
         x = self.stem(x)
         levels = []
-        for cell in spaces.CELLS:
+        for cell in fas_options.CELLS:
             for edge, alpha in zip(self.cells[cell], alphas[cell], strict=True):
                 x = edge(x, alpha)
             x = functional.avg_pool2d(x, 3, 2, 1) - 0.7 * x[:, :, ::2, ::2]
@@ -231,17 +237,17 @@ class Supernet(nn.Module):
 
 
 def supernet_weights(net: Supernet, params: Any) -> dict[str, np.ndarray]:
-    """Renames a tree with the structure of `search.supernet.Supernet`'s parameters."""
+    """Renames a tree with the structure of `search.fas.supernet.Supernet`'s parameters."""
     found = {
         **block_weights("stem.0", params["stem_0"], "0.conv"),
         **block_weights("stem.1", params["stem_1"], "0.conv"),
         **block_weights("head", params["head_0"], "0.conv"),
         "map.conv.weight": oihw(params["head_1"]["kernel"]),
     }
-    for cell in spaces.CELLS:
+    for cell in fas_options.CELLS:
         kernel = params[f"{cell}_attention"]["kernel"]
         found[f"attention.{cell}.conv.weight"] = oihw(kernel)
-        for i in range(spaces.EDGES):
+        for i in range(fas_options.EDGES):
             kernels = [
                 np.asarray(params[cell][k]["kernel"][i]) for k in ("first", "second")
             ]
@@ -249,10 +255,12 @@ def supernet_weights(net: Supernet, params: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(x) for name, x in found.items()}
 
 
-def _edge_weights(name: str, space: spaces.FASSpace, first, second) -> dict[str, Any]:
+def _edge_weights(
+    name: str, space: fas_options.FASOptions, first, second
+) -> dict[str, Any]:
     """Splits the joint kernels of an edge into those of its candidates."""
     width = space.channels // space.partial
-    hidden = [spaces.hidden_width(op, width) for op in space.operations[3:]]
+    hidden = [fas_options.hidden_width(op, width) for op in space.operations[3:]]
     found = {f"{name}.single.0.conv.weight": oihw(first[..., :width])}
     start = 0
     for i, count in enumerate(hidden):

@@ -8,11 +8,11 @@ from jax.typing import ArrayLike
 
 from nasfas_jax import ops
 from nasfas_jax.layers import ConvBlock, SpatialAttention, map_init
-from nasfas_jax.search import spaces
+from nasfas_jax.search.fas import options
 
 
 def assemble(
-    space: spaces.FASSpace,
+    space: options.FASOptions,
     cell: Callable[[str, Array], Array],
     x: Array,
     *,
@@ -39,18 +39,18 @@ def assemble(
       Maps [N, map_size, map_size], not negative.
     """
 
-    def conv(features: int, x: Array, name: str, **options) -> Array:
-        block = ConvBlock(features, name=name, **options)
+    def conv(features: int, x: Array, name: str, **settings) -> Array:
+        block = ConvBlock(features, name=name, **settings)
         return block(x, theta=theta, train=train)
 
     x = conv(space.stem_channels, x, "stem_0")
     x = conv(space.channels, x, "stem_1")
     levels = []
-    for name in spaces.CELLS:
+    for name in options.CELLS:
         x = cell(name, x)
         x = level = ops.cdp(x, lam) if space.pool == "cdp" else ops.max_pool(x)
         if space.attention:
-            window = spaces.ATTENTION_WINDOWS[name]
+            window = options.ATTENTION_WINDOWS[name]
             level = SpatialAttention(window, name=f"{name}_attention")(x)
         levels.append(ops.resize(level, space.map_size))
     x = conv(space.head_channels, jnp.concatenate(levels, -1), "head_0")

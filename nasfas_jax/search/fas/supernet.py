@@ -15,19 +15,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nasfas_jax.layers import ConvBlock
-from nasfas_jax.search import skeleton, spaces
+from nasfas_jax.search.fas import options, skeleton
 
 Alphas = dict[str, Array]
-
-
-def init_alphas(space: spaces.FASSpace, key: Array, dtype=jnp.float32) -> Alphas:
-    """``{cell: [edges, operations]}``, normal with deviation 1e-3 (as PC-DARTS)."""
-    shape = (spaces.EDGES, len(space.operations))
-    keys = jax.random.split(key, len(spaces.CELLS))
-    return {
-        cell: 1e-3 * jax.random.normal(k, shape, dtype)
-        for cell, k in zip(spaces.CELLS, keys, strict=True)
-    }
 
 
 class MixedEdge(nn.Module):
@@ -37,7 +27,7 @@ class MixedEdge(nn.Module):
     candidates, the others pass by; a channel shuffle mixes the two.
     """
 
-    space: spaces.FASSpace
+    space: options.FASOptions
 
     @nn.compact
     def __call__(self, x: Array, alpha: Array, theta: ArrayLike, train: bool):
@@ -50,7 +40,7 @@ class MixedEdge(nn.Module):
 
     def _candidates(self, x, weights, theta, train):
         width = x.shape[-1]
-        hidden = [spaces.hidden_width(op, width) for op in self.space.operations[3:]]
+        hidden = [options.hidden_width(op, width) for op in self.space.operations[3:]]
         conv = functools.partial(ConvBlock, affine=False)
         first = conv(width + sum(hidden), name="first")(x, theta=theta, train=train)
         single, wide = first[..., :width], first[..., width:]
@@ -72,7 +62,7 @@ def _shuffle(x: Array, groups: int) -> Array:
 class Supernet(nn.Module):
     """Predicts a map from an image, by all architectures of ``space`` at once."""
 
-    space: spaces.FASSpace
+    space: options.FASOptions
 
     @nn.compact
     def __call__(
@@ -88,7 +78,7 @@ class Supernet(nn.Module):
 
         Args:
           x: images.
-          alphas: as `init_alphas` makes them.
+          alphas: ``{cell: [edges, operations]}``.
           train: whether BatchNorm takes the batch's statistics.
           theta: of every convolution; the space's own if None. May be traced.
           lam: of CDP, where the space pools by it. May be traced.
@@ -101,7 +91,7 @@ class Supernet(nn.Module):
             split_rngs={"params": True},
             # Flax's stub says int; its documentation, any tree of axes.
             in_axes=(0, nn.broadcast, nn.broadcast),  # pyright: ignore[reportArgumentType]
-            length=spaces.EDGES,
+            length=options.EDGES,
         )
 
         def cell(name: str, x: Array) -> Array:
