@@ -80,6 +80,56 @@ def test_agreement_is_that_of_the_closed_form():
         )
 
 
+@jax.custom_jvp
+def reverse(x):
+    """Gradient reversal, in the form that no mode refuses."""
+    return x
+
+
+reverse.defjvp(lambda primals, tangents: (primals[0], -tangents[0]))
+
+
+def adverse(rule):
+    """Two levels of updates, under each of which one weight is adverse by ``rule``."""
+
+    def loss(w, h, _):
+        return jnp.sin(w[0] * h[0]) + jnp.cos(rule(w[1]) * w[0] * h[1])
+
+    def make(mode, steps):
+        def step(rate, w, h):
+            sgd, batches = optax.sgd(rate), (None, None)
+
+            def nested(w, h, _):
+                grad = jax.grad(loss, (0, 1))
+                return bilevel.hypergradient(
+                    outer, grad, w, h, *batches, sgd, mode=mode
+                )[1:]
+
+            result = bilevel.hypergradient(
+                outer, nested, w, h, *batches, sgd, steps=steps, mode=mode
+            )
+            return {"w": result.params}, result.value
+
+        return step
+
+    return instrument.Case("adverse", make, lambda batch_size: (W, H))
+
+
+def test_the_panel_measures_symmetry():
+    """Of every level, at the first setting; NaN counts as the largest."""
+    settings = [(1, 1, instrument.MODES), (1, 2, instrument.MODES)]
+    for rule, is_symmetric in ((jnp.tanh, True), (reverse, False)):
+        panels = []
+        options = {"rates": (0.1,), "repeats": 1}
+        joined = instrument.sweep(adverse(rule), settings, panels.append, **options)
+        assert joined.asymmetry == panels[0].asymmetry and panels[1].asymmetry is None
+        assert (joined.asymmetry < 1e-5) == is_symmetric
+        cosine = {a.mode: a.cosine for a in panels[1].agreements}
+        exact = cosine["forward_over_reverse"] == pytest.approx(1, abs=1e-5)
+        assert exact == is_symmetric
+    assert np.isnan(instrument.asymmetry(adverse(jnp.tanh), 0.1, 1, W * np.nan, H))
+
+
 def test_compare_at_zero_and_beyond_the_finite_numbers():
     one, zero = {"a": np.ones(2)}, {"a": np.zeros(2)}
     assert instrument.compare(zero, one) == (0, 0)
@@ -185,6 +235,7 @@ def agreements(case, rates, modes, steps=1):
         steps=steps,
         modes=(*modes, "reverse_over_reverse"),
         repeats=1,
+        symmetry=False,  # a program with a callback, which no cache keeps
     )
     return {(a.mode, a.rate, a.by): (a.cosine, a.norm_ratio) for a in panel.agreements}
 
@@ -222,6 +273,15 @@ def test_meta_nas_is_measured_by_weights_and_alphas(one_direction):
         for mode in ("first_order", "finite_difference"):
             cosine, ratio = found[mode, 0.1, by]
             assert 0.5 < cosine < 0.9999 and 0.5 < ratio < 2
+    # The mode may be a function, as the measurement of symmetry needs; both levels use it.
+    taken = []
+
+    def counted(*arguments):
+        taken.append(arguments)
+        return bilevel.MODES["forward_over_reverse"](*arguments)
+
+    jax.eval_shape(case.make(counted, 1), 0.1, *case.arguments(4))
+    assert len(taken) >= 2
 
 
 def test_recording_changes_nothing_and_keeps_the_gradient():
@@ -250,6 +310,7 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
     metagrad.run(Run(config=one, workdir=tmp_path, output=str(tmp_path / "out")))
     assert (tmp_path / "out" / "metagrad.svg").read_text().startswith("<?xml")
     written = json.loads((tmp_path / "out" / "metagrad.json").read_text())
+    assert 0 <= written["asymmetry"] < 1e-6
     assert written["case"] == "toy" and written["machine"]["cores"] > 0
     measured = [(c["batch_size"], c["steps"], c["mode"]) for c in written["costs"]]
     assert measured == [
@@ -261,8 +322,10 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
     text = (tmp_path / "out" / "metagrad.md").read_text()
     assert text.startswith("On a quadratic; device") and "nan" in text
     printed = capsys.readouterr().out
-    for word in ("temporary MB", "first_order", "rate 0.1", "metagrad.json"):
+    words = ("temporary MB", "first_order", "rate 0.1", "metagrad.json")
+    for word in (*words, "Largest symmetry error of the inner gradients"):
         assert word in printed
+    assert "Largest symmetry error" in text
     assert not list((tmp_path / "out").glob("*.tmp"))
 
 

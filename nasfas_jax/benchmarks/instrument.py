@@ -1,8 +1,9 @@
 """Measures the cost and accuracy of each meta-gradient mode.
 
 A `Case` is a step with a selectable differentiation ``mode``; `measure` runs it in every
-mode on the same arguments and reports seconds, compile time, memory, and the agreement of
-its derivatives with the exact ones. A case for any loss takes a few lines:
+mode on the same arguments and reports seconds, compile time, memory, the agreement of its
+derivatives with the exact ones, and the symmetry of the second derivatives that two modes
+assume. A case for any loss takes a few lines:
 
     def make(mode, steps):
         def step(rate, params, support, query):
@@ -45,13 +46,14 @@ class Case(NamedTuple):
 
     Attributes:
       name: title in tables.
-      make: ``(mode, inner steps) -> Step``.
+      make: ``(mode, inner steps) -> Step``; the mode is a key of `bilevel.MODES` or a
+        function, as `bilevel.hypergradient` takes them.
       arguments: function from a batch size to the arrays that the step takes after the
         rate.
     """
 
     name: str
-    make: Callable[[str, int], Step]
+    make: Callable[[Any, int], Step]
     arguments: Callable[[int], tuple]
 
 
@@ -89,10 +91,18 @@ class Agreement:
 
 
 class Panel(NamedTuple):
-    """The measurements of a case."""
+    """The measurements of a case.
+
+    Attributes:
+      costs: one for each mode and setting.
+      agreements: one for each derivative, mode, rate and setting.
+      asymmetry: largest `bilevel.symmetry_error` of the inner gradients; above rounding,
+        the modes that assume symmetry are wrong. None: not measured.
+    """
 
     costs: list[Cost]
     agreements: list[Agreement]
+    asymmetry: float | None = None
 
 
 def measure(
@@ -104,6 +114,7 @@ def measure(
     modes: Sequence[str] = MODES,
     reference: str = REFERENCE,
     repeats: int = 5,
+    symmetry: bool = True,
 ) -> Panel:
     """Measures every mode of a case at one batch size and one number of inner steps.
 
@@ -118,6 +129,7 @@ def measure(
       modes: keys of `bilevel.MODES`.
       reference: mode that the others are compared with.
       repeats: number of timed runs of each mode, of which the median is taken.
+      symmetry: whether to measure the `asymmetry`, which compiles one more program.
 
     Raises:
       ValueError: modes rejected by `check_modes`, or a number out of range.
@@ -133,6 +145,7 @@ def measure(
     )
     arguments = case.arguments(batch_size)
     first = np.float32(rates[0])
+    measured = asymmetry(case, rates[0], steps, *arguments) if symmetry else None
     run = {m: timing.compiled(case.make(m, steps), first, *arguments) for m in modes}
     calls = [functools.partial(run[m], first, *arguments) for m in modes]
     seconds = dict(zip(modes, timing.medians(calls, repeats), strict=True))
@@ -151,7 +164,39 @@ def measure(
             for m in modes
             for by, exact in found[reference].items()
         ]
-    return Panel(costs, agreements)
+    return Panel(costs, agreements, measured)
+
+
+def asymmetry(case: Case, rate: float, steps: int, *arguments) -> float:
+    """Largest `bilevel.symmetry_error` of the inner gradients of a step; 0 without any.
+
+    The step runs in a mode that measures each inner gradient where a product with its
+    second derivative is taken: at every inner step, and at both levels if one
+    meta-gradient passes through another.
+    """
+    errors: list[float] = []
+    inside = False  # in the gradient function of an outer level, made of such products
+
+    def measuring(gradient, params, hyper, batch, v):
+        nonlocal inside
+        if not inside:
+            inside = True
+            try:
+                error = bilevel.symmetry_error(gradient, params, hyper, batch)
+            finally:
+                inside = False
+            jax.debug.callback(lambda error: errors.append(float(error)), error)
+        product = bilevel.forward_over_reverse(assume_symmetric=True)
+        return product(gradient, params, hyper, batch, v)
+
+    @jax.jit
+    def run(rate, *arguments):
+        case.make(measuring, steps)(rate, *arguments)  # only the errors are needed
+
+    run(np.float32(rate), *arguments)
+    jax.effects_barrier()
+    # NaN, from a gradient that is not finite, counts as the largest.
+    return max(errors, key=lambda error: (np.isnan(error), error), default=0.0)
 
 
 def check_modes(modes: Sequence[str], reference: str = REFERENCE) -> None:
@@ -178,24 +223,30 @@ def sweep(
     report: Callable[[Panel], Any] = lambda panel: None,
     **options,
 ) -> Panel:
-    """Measures a case at several settings.
+    """Measures a case at several settings, the asymmetry at the first of them.
 
     Args:
       case: step to measure.
-      settings: batch size, number of inner steps and modes of each measurement.
+      settings: batch size, number of inner steps and modes of each measurement, one or
+        more.
       report: called with the panel of each setting when it is complete.
       **options: further arguments of `measure`.
 
     Returns:
       The measurements of all settings.
     """
-    costs, agreements = [], []
+    panels: list[Panel] = []
     for batch, steps, modes in settings:
-        panel = measure(case, batch_size=batch, steps=steps, modes=modes, **options)
-        report(panel)
-        costs += panel.costs
-        agreements += panel.agreements
-    return Panel(costs, agreements)
+        options["symmetry"] = not panels
+        panels.append(
+            measure(case, batch_size=batch, steps=steps, modes=modes, **options)
+        )
+        report(panels[-1])
+    return Panel(
+        [cost for panel in panels for cost in panel.costs],
+        [agreement for panel in panels for agreement in panel.agreements],
+        panels[0].asymmetry,
+    )
 
 
 def compare(derivative: PyTree, exact: PyTree) -> tuple[float, float]:

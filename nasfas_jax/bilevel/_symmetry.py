@@ -62,13 +62,16 @@ def symmetry_error(
         _checks.is_gradient(grads, params, hyper)
         return grads
 
-    def derivative(d_phi, d_h):
-        return jax.jvp(field, (params, hyper), (d_phi, d_h))[1]
+    def derivative(along):
+        return jax.jvp(field, (params, hyper), along)[1]
 
+    by_phi = v, jax.tree.map(jnp.zeros_like, hyper)
+    both = jax.tree.map(lambda *pair: jnp.stack(pair), by_phi, u)
     with _checks.explained():
-        product = _checks.has_forward_mode(derivative)
-        h_v = product(v, jax.tree.map(jnp.zeros_like, hyper))
-        u_h_v, v_h_u = _trees.dot(u, h_v), _trees.dot(v, product(*u)[0])
+        # A loop: compiled once, and in the memory of one.
+        products = jax.lax.map(_checks.has_forward_mode(derivative), both)
+    h_v, (h_u, _) = (jax.tree.map(lambda x, i=i: x[i], products) for i in range(2))
+    u_h_v, v_h_u = _trees.dot(u, h_v), _trees.dot(v, h_u)
     scale = jnp.maximum(_trees.norm(h_v), jnp.abs(v_h_u))
     return jnp.abs(u_h_v - v_h_u) / jnp.maximum(scale, jnp.finfo(scale.dtype).tiny)
 

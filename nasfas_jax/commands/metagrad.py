@@ -37,6 +37,7 @@ def run(run: Run) -> None:
         "episodes": episodes,
         "machine": machine,
         "repeats": config.repeats,
+        "asymmetry": _finite({"error": panel.asymmetry})["error"],
         "costs": [dataclasses.asdict(cost) for cost in panel.costs],
         "agreements": [_finite(dataclasses.asdict(a)) for a in panel.agreements],
     }
@@ -47,7 +48,8 @@ def run(run: Run) -> None:
     }
     for title, rows in found.items():
         tables.show(title, rows)
-    files.write_text(folder / "metagrad.md", _markdown(found, about))
+    print(_symmetry(panel))
+    files.write_text(folder / "metagrad.md", _markdown(found, about, panel))
     meta_figures.mode_curves(curves.of_panel(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
 
@@ -126,12 +128,23 @@ def agreement_rows(panel: instrument.Panel) -> list[list[str]]:
     ]
 
 
-def _markdown(found: dict[str, list[list[str]]], about: dict) -> str:
+def _symmetry(panel: instrument.Panel) -> str:
+    return (
+        "Largest symmetry error of the inner gradients (bilevel.symmetry_error): "
+        f"{panel.asymmetry:.1e}. Up to rounding (1e-3 in float32) it is 0 where second "
+        "derivatives are symmetric; otherwise forward_over_reverse and "
+        "finite_difference are wrong by as much."
+    )
+
+
+def _markdown(
+    found: dict[str, list[list[str]]], about: dict, panel: instrument.Panel
+) -> str:
     machine = ", ".join(f"{k} {v}" for k, v in about["machine"].items())
     lines = [f"On {about['episodes']}; {machine}; medians of {about['repeats']}.", ""]
     for title, rows in found.items():
         lines += [f"**{title}**", "", tables.markdown(rows)]
-    return "\n".join(lines)
+    return "\n".join([*lines, _symmetry(panel), ""])
 
 
 def _finite(row: dict) -> dict:

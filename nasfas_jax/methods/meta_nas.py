@@ -43,6 +43,7 @@ from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
 
 ORDERS = ("first", "exact")
+MODES = limits.OneOf(bilevel.MODES)
 
 
 @struct.dataclass
@@ -75,7 +76,8 @@ class MetaNAS:
       inner_steps: updates of each learner.
       weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
       arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
-      mode: how derivatives through updates are computed, a key of `bilevel.MODES`.
+      mode: how derivatives through updates are computed, a key of `bilevel.MODES` or a
+        mode function.
         'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
         it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: the step from which on the alphas are updated; fixed before.
@@ -95,7 +97,7 @@ class MetaNAS:
     inner_steps: int = 1
     weight_order: str = "exact"
     arch_order: str = "exact"
-    mode: str = "forward_over_reverse"
+    mode: str | Callable = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
@@ -106,7 +108,7 @@ class MetaNAS:
             inner_steps=(self.inner_steps, limits.COUNT),
             weight_order=(self.weight_order, limits.OneOf(ORDERS)),
             arch_order=(self.arch_order, limits.OneOf(ORDERS)),
-            mode=(self.mode, limits.OneOf(bilevel.MODES)),
+            **({} if callable(self.mode) else {"mode": (self.mode, MODES)}),
             alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
@@ -271,5 +273,5 @@ class MetaNAS:
         )
         return d_alphas
 
-    def _mode(self, order: str) -> str:
+    def _mode(self, order: str) -> str | Callable:
         return self.mode if order == "exact" else "first_order"
