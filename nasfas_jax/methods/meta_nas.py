@@ -9,8 +9,8 @@ weights, through eq. 13 and through eq. 12 (eq. 14):
     phi'(alpha)    = phi - gamma~_1 dM/dphi
     alpha'         = alpha - gamma_2 d/dalpha L(B_q, phi'(alpha), alpha)
 
-``step`` below is these lines. Where the text writes plain gradient steps, any optax
-transformation may stand; derivatives pass through it as it is.
+``step`` below is these lines. In place of the text's plain gradient steps, any optax
+transformation of gradients can be used; derivatives pass through it as it is.
 
 With several episodes e a step (the paper has one), M and L are means over them, and all
 share one ``phi' = phi - gamma~_1 mean_e dM_e/dphi``. With ``v = mean_e dL_e/dphi`` at
