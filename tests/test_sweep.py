@@ -59,9 +59,7 @@ def test_a_wrong_name_shows_before_the_work(tmp_path, swept):
     config.data.dataset = ""  # only the prepared data know their domains
     config.sweep.targets = ("dom_m", "dom_x")
     run = commands.Run(config=config, workdir=tmp_path, data_dir=str(swept / "data"))
-    with pytest.raises(
-        InputError, match=r"dom_m, or '' to test within all of them, got 'dom_x'"
-    ):
+    with pytest.raises(InputError, match=r"dom_m.* got 'dom_x'"):
         commands.execute("sweep", run)
     assert not (tmp_path / "dom_m" / "seed0" / "train").exists()
 
