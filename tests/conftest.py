@@ -8,7 +8,9 @@ import tempfile
 # compile in a fifth of the time, and shapes are tiny. Read when JAX first computes.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    # On a busy machine, virtual devices may meet late; XLA aborts the process at 40 s.
+    " --xla_cpu_collective_call_terminate_timeout_seconds=600",
 )
 
 import jax
