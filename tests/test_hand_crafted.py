@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from nasfas_jax import hand_crafted
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import hand_crafted
-from nasfas_jax.methods.hand_crafted import FEATURES, HandCrafted
+from nasfas_jax.hand_crafted import FEATURES, HandCrafted
 
 SIZES = {"ms_lbp": 833, "colour_texture": 354, "ida": 121}
 

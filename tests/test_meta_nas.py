@@ -12,7 +12,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nasfas_jax import losses, ops
-from nasfas_jax.methods import meta_nas, optimizers
+from nasfas_jax.methods import meta_nas
+from nasfas_jax.methods.state import adam
 from nasfas_jax.search import fas, spaces
 from nasfas_jax.search.fas import options, supernet
 
@@ -208,12 +209,12 @@ def test_supernet_meta_gradients_are_central_differences(x64, monkeypatch):
 
 def adam_search(mode=EXACT[0]):
     """The papers' optimizers, several inner steps, alphas fixed for one step."""
-    adam = functools.partial(optimizers.adam, weight_decay=1e-3, eps_root=1e-8)
+    own_adam = functools.partial(adam, weight_decay=1e-3, eps_root=1e-8)
     return search(
         OneEdge(small()),
         inner_optimizer=optax.sgd(INNER, momentum=0.9),
-        optimizer=adam(0.01),
-        alpha_optimizer=adam(0.05, b1=0.5),
+        optimizer=own_adam(0.01),
+        alpha_optimizer=own_adam(0.05, b1=0.5),
         inner_steps=2,
         mode=mode,
         alphas_from=1,

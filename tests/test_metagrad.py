@@ -19,7 +19,7 @@ from nasfas_jax.benchmarks import cases, instrument, timing
 from nasfas_jax.commands import Run, metagrad
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock
-from nasfas_jax.methods import meta_nas, rfmeta
+from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
 from nasfas_jax.report import meta_figures
 from nasfas_jax.search import spaces
 
@@ -241,7 +241,9 @@ def agreements(case, rates, modes, steps=1):
 
 
 def test_rfmeta_is_measured_by_f_and_m():
-    nets = rfmeta.FeatureNets(Extractor(), Learner(), Estimator(), depth_weight=0.0)
+    nets = feature_nets.FeatureNets(
+        Extractor(), Learner(), Estimator(), depth_weight=0.0
+    )
     method = rfmeta.RFMeta(nets, optax.adam(1e-3))
     case = cases.of_rfmeta(method, episode(3, 6, 6))
     modes = ("first_order", "forward_over_reverse")

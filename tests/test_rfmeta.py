@@ -12,7 +12,14 @@ import pytest
 
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock
-from nasfas_jax.methods import metareg, mldg, multi_domain, reptile, rfmeta
+from nasfas_jax.methods import (
+    feature_nets,
+    metareg,
+    mldg,
+    multi_domain,
+    reptile,
+    rfmeta,
+)
 from nasfas_jax.nets import cost
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 
@@ -52,7 +59,7 @@ class TinyEstimator(nn.Module):
 
 
 def tiny(**options):
-    return rfmeta.FeatureNets(
+    return feature_nets.FeatureNets(
         TinyExtractor(), TinyLearner(), TinyEstimator(), **options
     )
 
@@ -269,7 +276,7 @@ def test_without_meta_learning_both_streams_train(problem):
     nets, _, episode, _ = problem
     for kind, batch in (
         ("episodes", episode),
-        ("pooled", multi_domain.join({k: episode[k] for k in ("support", "query")})),
+        ("pooled", feature_nets.join({k: episode[k] for k in ("support", "query")})),
     ):
         method = multi_domain.MultiDomain(nets, optax.sgd(0.1), kind)
         state = method.init(jax.random.key(0), episode["query"]["image"][:1])
@@ -284,7 +291,7 @@ def test_without_meta_learning_both_streams_train(problem):
 def test_parameters_of_the_three_nets():
     """RFMeta's supplement, Table 2, at 6 input channels."""
     key, image = jax.random.key(0), jax.ShapeDtypeStruct((1, 256, 256, 6), jnp.float32)
-    nets = rfmeta.FeatureNets(FeatureExtractor(), MetaLearner(), DepthEstimator())
+    nets = feature_nets.FeatureNets(FeatureExtractor(), MetaLearner(), DepthEstimator())
     params, _ = jax.eval_shape(nets.init, key, image)
     counts = {k: cost.parameters({"params": v}) for k, v in params.items()}
     assert counts == {"F": 1_731_108, "M": 1_625_217, "D": 517_251}

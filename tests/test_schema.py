@@ -22,14 +22,15 @@ from nasfas_jax.data.preparation import sampling
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
+    feature_nets,
     meta_nas,
     metareg,
     mldg,
     multi_domain,
-    optimizers,
     reptile,
     rfmeta,
 )
+from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import fas, spaces
 from nasfas_jax.workflows import registry
@@ -347,8 +348,8 @@ def test_episodes_have_as_many_clips_of_each_domain(size, near):
         registry.clips_per_domain(size, 3)
 
 
-def feature_nets(**options):
-    return rfmeta.FeatureNets(
+def make_feature_nets(**options):
+    return feature_nets.FeatureNets(
         FeatureExtractor(), MetaLearner(), DepthEstimator(), **options
     )
 
@@ -360,7 +361,9 @@ def search_method(**options):
 
 
 def with_nets(method, *args):
-    return lambda **options: method(feature_nets(), optax.sgd(0.1), *args, **options)
+    return lambda **options: method(
+        make_feature_nets(), optax.sgd(0.1), *args, **options
+    )
 
 
 def fit(**options):
@@ -401,20 +404,20 @@ LIBRARY = {
         )
     },
     "search.weight_decay": (
-        functools.partial(optimizers.adam, 0.1),
+        functools.partial(adam, 0.1),
         "weight_decay",
     ),
     "search.eps_root": (
-        functools.partial(optimizers.adam, 0.1, weight_decay=0.0),
+        functools.partial(adam, 0.1, weight_decay=0.0),
         "eps_root",
     ),
     "search.learning_rate": (
-        functools.partial(optimizers.adam, weight_decay=0.0),
+        functools.partial(adam, weight_decay=0.0),
         "learning_rate",
     ),
     **{
         f"train.{name}": (
-            lambda **o: optimizers.schedule(
+            lambda **o: schedule(
                 **{"decay": "cosine", "learning_rate": 0.1, "steps": 10} | o
             ),
             name,
@@ -428,8 +431,8 @@ LIBRARY = {
     "train.width": (nets.CDN, "width"),
     "train.map_size": (nets.CDN, "map_size"),
     "meta.inner_learning_rate": (with_nets(rfmeta.RFMeta), "inner_learning_rate"),
-    "meta.depth_weight": (feature_nets, "depth_weight"),
-    "meta.loss_reduction": (feature_nets, "loss_reduction"),
+    "meta.depth_weight": (make_feature_nets, "depth_weight"),
+    "meta.loss_reduction": (make_feature_nets, "loss_reduction"),
     "meta.learner_bn_momentum": (logits, "bn_momentum"),
     "meta.averages": (with_nets(rfmeta.RFMeta), "averages"),
     "meta.inner_steps": (with_nets(reptile.Reptile), "inner_steps"),
@@ -467,8 +470,8 @@ def test_the_library_refuses_what_the_schema_refuses(path):
         (with_nets(rfmeta.RFMeta), "inner_steps", 0),
         (with_nets(rfmeta.RFMeta), "order", "second"),
         (with_nets(multi_domain.MultiDomain), "batches", "pool"),
-        (functools.partial(optimizers.adam, 0.1, weight_decay=0.0), "b1", 1.0),
-        (functools.partial(optimizers.adam, 0.1, weight_decay=0.0), "b2", -0.1),
+        (functools.partial(adam, 0.1, weight_decay=0.0), "b1", 1.0),
+        (functools.partial(adam, 0.1, weight_decay=0.0), "b2", -0.1),
         (measure, "batch_size", 0),
         (measure, "steps", 0),
         (pipeline.View, "map_size", 33),

@@ -23,7 +23,8 @@ import optax
 
 from nasfas_jax.benchmarks import cases, timing
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import meta_nas, optimizers, rfmeta
+from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
+from nasfas_jax.methods.state import adam
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import fas
 
@@ -57,7 +58,7 @@ class RFMetaCase:
     def method(self) -> rfmeta.RFMeta:
         """The method in JAX."""
         width = self.width
-        nets = rfmeta.FeatureNets(
+        nets = feature_nets.FeatureNets(
             FeatureExtractor(width),
             MetaLearner(width),
             DepthEstimator(width),
@@ -108,12 +109,12 @@ class MetaNASCase:
         return meta_nas.MetaNAS(
             self.space.supernet(),
             optax.sgd(self.inner_rate),
-            optimizers.adam(
+            adam(
                 self.learning_rate,
                 weight_decay=self.weight_decay,
                 eps_root=self.eps_root,
             ),
-            optimizers.adam(
+            adam(
                 self.alpha_learning_rate, weight_decay=self.alpha_weight_decay, b1=0.5
             ),
         )

@@ -96,6 +96,7 @@ from nasfas_jax.bilevel._modes import (
     forward_over_reverse,
     second_derivative_product,
 )
+from nasfas_jax.bilevel._stored import with_derivative
 from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
 from nasfas_jax.bilevel._update import POLICIES, apply_update, inner_update
 
@@ -118,4 +119,5 @@ __all__ = [
     "pull_back_update",
     "second_derivative_product",
     "symmetry_error",
+    "with_derivative",
 ]

@@ -72,6 +72,6 @@ def _libraries() -> tuple[Any, Any]:
             "Hand-crafted features need scikit-image and scikit-learn: "
             "pip install -e '.[baselines]'."
         )
-    names = ("nasfas_jax.methods.hand_crafted", "joblib")
+    names = ("nasfas_jax.hand_crafted", "joblib")
     methods, joblib = (importlib.import_module(name) for name in names)
     return methods, joblib

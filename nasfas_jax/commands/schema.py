@@ -231,9 +231,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "augmentation recipe", _library("data.loading.augment:RECIPES")
         ),
         "learning_rate": Field("highest learning rate", POSITIVE),
-        "decay": Field(
-            "course of the learning rate", _library("methods.optimizers:DECAYS")
-        ),
+        "decay": Field("course of the learning rate", _library("methods.state:DECAYS")),
         "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
         "log_every": Field("steps between lines of metrics", COUNT),
         "save_every": Field("steps between checkpoints", COUNT),
@@ -258,7 +256,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "inner_learning_rate": Field("inner rate of RFMeta and MLDG", NOT_NEGATIVE),
         "depth_weight": Field("weight of the depth loss", NOT_NEGATIVE),
         "loss_reduction": Field(
-            "sum or mean over clips and pixels", _library("methods.rfmeta:REDUCTIONS")
+            "sum or mean over clips and pixels",
+            _library("methods.feature_nets:REDUCTIONS"),
         ),
         "learner_bn_momentum": Field(
             "weight of the new batch in the learner's running averages",

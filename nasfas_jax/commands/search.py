@@ -14,7 +14,8 @@ from nasfas_jax import attack_types, files, report, runtime
 from nasfas_jax.commands import train
 from nasfas_jax.commands.run import Run
 from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.methods import meta_nas, optimizers
+from nasfas_jax.methods import meta_nas
+from nasfas_jax.methods.state import adam
 from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import records
@@ -133,12 +134,12 @@ def make_method(config) -> meta_nas.MetaNAS:
     return meta_nas.MetaNAS(
         net=space.supernet(),
         inner_optimizer=optax.sgd(config.inner_learning_rate),
-        optimizer=optimizers.adam(
+        optimizer=adam(
             config.learning_rate,
             weight_decay=config.weight_decay,
             eps_root=config.eps_root,
         ),
-        alpha_optimizer=optimizers.adam(
+        alpha_optimizer=adam(
             config.alpha_learning_rate,
             weight_decay=config.alpha_weight_decay,
             b1=0.5,

@@ -8,7 +8,7 @@ import optax
 
 from nasfas_jax.commands.run import Run
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import optimizers
+from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.registry import FEATURE_METHODS, NAMES
 
@@ -36,10 +36,8 @@ def describe(run: Run, name: str, domains: int | None = None) -> dict:
 
 def make_optimizer(config: Any) -> optax.GradientTransformation:
     """The optimizer of ``config.train``."""
-    schedule = optimizers.schedule(
-        config.decay, config.learning_rate, steps=config.steps
-    )
-    return optimizers.adam(schedule, weight_decay=config.weight_decay)
+    learning_rate = schedule(config.decay, config.learning_rate, steps=config.steps)
+    return adam(learning_rate, weight_decay=config.weight_decay)
 
 
 def make_method(config: Any, description: dict) -> Any:

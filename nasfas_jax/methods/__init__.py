@@ -1,1 +1,1 @@
-"""One algorithm a file, each a pure ``step(state, batch)``."""
+"""Training and search algorithms, one per file, each a pure ``step(state, batch)``."""

@@ -39,8 +39,8 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
-from nasfas_jax.methods import health
 from nasfas_jax.methods.episodes import over_episodes
+from nasfas_jax.methods.state import norms
 
 ORDERS = ("first", "exact")
 MODES = limits.OneOf(bilevel.MODES)
@@ -229,7 +229,7 @@ class MetaNAS:
             "relative_macs": relative_macs,
             "l2_alpha_grads": optax.tree.norm(d_alphas),
             "l2_cost_grads": optax.tree.norm(d_cost),
-            **health.norms(meta.params, state.params, params),
+            **norms(meta.params, state.params, params),
         }
         new_state = SearchState(
             state.step + 1, params, alphas, batch_stats, opt_state, alpha_opt_state

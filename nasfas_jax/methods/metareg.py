@@ -21,14 +21,14 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
-from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.rfmeta import FeatureNets, update
-from nasfas_jax.methods.supervised import TrainState
+from nasfas_jax.methods.feature_nets import FeatureMethod
+from nasfas_jax.methods.state import TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
-class MetaReg:
+class MetaReg(FeatureMethod):
     """The step and its choices.
 
     Attributes:
@@ -42,8 +42,6 @@ class MetaReg:
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
-    nets: FeatureNets
-    optimizer: optax.GradientTransformation
     domains: int
     task_learning_rate: float = 1e-2
     regularizer_learning_rate: float = 1e-2
@@ -103,12 +101,12 @@ class MetaReg:
         """Of one episode: the networks' gradient, and the new 'tasks' and 'phi'."""
         params = dict(state.params)
         tasks, phi = params.pop("tasks"), params.pop("phi")
-        batch = multi_domain.join(
+        batch = feature_nets.join(
             {name: episode[name] for name in ("support", "query")}
         )
 
         def objective(params):
-            value, (batch_stats, metrics) = multi_domain.loss(
+            value, (batch_stats, metrics) = feature_nets.loss(
                 self.nets, params, state.batch_stats, batch
             )
             penalty = weighted_l1(phi, params["M"])
@@ -169,10 +167,6 @@ class MetaReg:
 
         learned = jax.lax.map(learn, (in_order, batches))
         return jax.tree.map(lambda x, y: x.at[order].set(y), tasks, learned), new_phi
-
-    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """As `FeatureNets.predict`."""
-        return self.nets.predict(params, batch_stats, image)
 
 
 def weighted_l1(phi: Any, params: Any) -> Array:

@@ -11,21 +11,18 @@ with S the mean classification loss of the support domains, V the query domain's
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import optax
-from jax import Array
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
-from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.rfmeta import FeatureNets, update
-from nasfas_jax.methods.supervised import TrainState
+from nasfas_jax.methods.feature_nets import FeatureMethod
+from nasfas_jax.methods.state import TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
-class MLDG:
+class MLDG(FeatureMethod):
     """The step and its choices; the original learns from labels alone (``nets``' w = 0).
 
     Attributes:
@@ -37,8 +34,6 @@ class MLDG:
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
-    nets: FeatureNets
-    optimizer: optax.GradientTransformation
     inner_learning_rate: float = 1e-3
     query_weight: float = 1.0
     mode: str = "forward_over_reverse"
@@ -52,13 +47,6 @@ class MLDG:
             query_weight=(self.query_weight, limits.NOT_NEGATIVE),
         )
 
-    def init(self, key: Array, image: ArrayLike) -> TrainState:
-        """A fresh state for images like ``image`` [1, S, S, C]."""
-        params, batch_stats = self.nets.init(key, image)
-        return TrainState(
-            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
-        )
-
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update on the mean of L; arguments as of `RFMeta.step`."""
         result = over_episodes(self._gradient, state, episode, self.mesh)
@@ -68,7 +56,7 @@ class MLDG:
         """L, its gradient, the new running averages and metrics of one episode."""
 
         def loss(params, _, batch):
-            return multi_domain.loss(self.nets, params, state.batch_stats, batch)[0]
+            return feature_nets.loss(self.nets, params, state.batch_stats, batch)[0]
 
         def support_loss(params, _, batches):
             losses = jax.lax.map(lambda batch: loss(params, _, batch), batches)
@@ -88,12 +76,8 @@ class MLDG:
             state.params, (), episode["support"]
         )
         grads = jax.tree.map(lambda s, v: s + self.query_weight * v, plain, meta.params)
-        _, (batch_stats, metrics) = multi_domain.loss(
-            self.nets, state.params, state.batch_stats, multi_domain.join(episode)
+        _, (batch_stats, metrics) = feature_nets.loss(
+            self.nets, state.params, state.batch_stats, feature_nets.join(episode)
         )
         total = value + self.query_weight * meta.value
         return total, grads, batch_stats, {**metrics, "cls_test": meta.value}
-
-    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """As `FeatureNets.predict`."""
-        return self.nets.predict(params, batch_stats, image)

@@ -9,19 +9,17 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import optax
-from jax import Array
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
-from nasfas_jax.methods import multi_domain
+from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.rfmeta import FeatureNets, update
-from nasfas_jax.methods.supervised import TrainState
+from nasfas_jax.methods.feature_nets import FeatureMethod
+from nasfas_jax.methods.state import TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
-class Reptile:
+class Reptile(FeatureMethod):
     """The step and its choices.
 
     Attributes:
@@ -32,8 +30,6 @@ class Reptile:
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
-    nets: FeatureNets
-    optimizer: optax.GradientTransformation
     inner_learning_rate: float = 1e-3
     inner_steps: int = 3
     mesh: Mesh | None = None
@@ -44,13 +40,6 @@ class Reptile:
         limits.require(
             inner_learning_rate=(self.inner_learning_rate, limits.POSITIVE),
             inner_steps=(self.inner_steps, limits.COUNT),
-        )
-
-    def init(self, key: Array, image: ArrayLike) -> TrainState:
-        """A fresh state for images like ``image`` [1, S, S, C]."""
-        params, batch_stats = self.nets.init(key, image)
-        return TrainState(
-            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
@@ -70,7 +59,7 @@ class Reptile:
         )
 
         def loss(params, _, batch):
-            return multi_domain.loss(self.nets, params, state.batch_stats, batch)[0]
+            return feature_nets.loss(self.nets, params, state.batch_stats, batch)[0]
 
         def difference(batch):
             adapted = bilevel.inner_update(
@@ -84,11 +73,7 @@ class Reptile:
             return jax.tree.map(jnp.subtract, state.params, adapted)
 
         moved = jax.tree.map(lambda x: x.mean(0), jax.lax.map(difference, tasks))
-        value, (batch_stats, metrics) = multi_domain.loss(
-            self.nets, state.params, state.batch_stats, multi_domain.join(episode)
+        value, (batch_stats, metrics) = feature_nets.loss(
+            self.nets, state.params, state.batch_stats, feature_nets.join(episode)
         )
         return value, moved, batch_stats, metrics
-
-    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """As `FeatureNets.predict`."""
-        return self.nets.predict(params, batch_stats, image)

@@ -15,19 +15,16 @@ import dataclasses
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 from jax.sharding import Mesh
-from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel, limits, ops
-from nasfas_jax.layers import CONVOLUTION
-from nasfas_jax.methods import health
+from nasfas_jax import bilevel, limits
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.supervised import TrainState
+from nasfas_jax.methods.feature_nets import FeatureMethod
+from nasfas_jax.methods.state import TrainState, update
 
 ORDERS = ("first", "exact")
 #: How the running averages of BatchNorm follow the domains of a step. 'mean': one update
@@ -36,123 +33,10 @@ ORDERS = ("first", "exact")
 #: the authors' code: one update per domain, the support domains first, then, for F and D,
 #: the query domain. Adapted learners and the query domain never enter those of M.
 AVERAGES = ("mean", "sequential")
-REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureNets:
-    """F, M and D: what RFMeta and the methods it is compared with train.
-
-    BatchNorm uses the statistics of each batch. Which batches enter its running averages
-    is up to the method (`AVERAGES` of RFMeta).
-
-    Attributes:
-      extractor: F, images to (features for M, features for D).
-      learner: M, features to logits.
-      estimator: D, features to maps.
-      depth_weight: w; 1 in the paper, 10 in the authors' code.
-      loss_reduction: 'sum' over samples and pixels as in the paper, or 'mean' over
-        them as in the authors' code.
-    """
-
-    extractor: nn.Module
-    learner: nn.Module
-    estimator: nn.Module
-    depth_weight: float = 10.0
-    loss_reduction: str = "mean"
-
-    def __post_init__(self):
-        limits.require(
-            depth_weight=(self.depth_weight, limits.NOT_NEGATIVE),
-            loss_reduction=(self.loss_reduction, limits.OneOf(REDUCTIONS)),
-        )
-
-    def init(self, key: Array, image: ArrayLike) -> tuple[dict, dict]:
-        """``(params, batch_stats)``, each ``{'F': ..., 'M': ..., 'D': ...}``."""
-        keys = jax.random.split(key, 3)
-        extractor = self.extractor.init(keys[0], image, train=False)
-        features, joined = self._run("F", extractor, image)
-        variables = {
-            "F": extractor,
-            "M": self.learner.init(keys[1], features, train=False),
-            "D": self.estimator.init(keys[2], joined, train=False),
-        }
-        params = {name: v["params"] for name, v in variables.items()}
-        return params, {name: v["batch_stats"] for name, v in variables.items()}
-
-    def features(self, params: dict, stats: dict, batch: dict) -> tuple:
-        """Of one batch: features for M, ``w Dep``, and the new averages of F and D.
-
-        For the backward pass only the convolutions' outputs are kept. (XLA's CPU backend
-        finds the second computation equal to the first and keeps all the same.)
-        """
-        keep = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
-        return jax.checkpoint(self._features, policy=keep)(params, stats, batch)
-
-    def _features(self, params: dict, stats: dict, batch: dict) -> tuple:
-        (features, joined), new_f = self.extractor.apply(
-            {"params": params["F"], "batch_stats": stats["F"]},
-            batch["image"],
-            train=True,
-            mutable=["batch_stats"],
-        )
-        maps, new_d = self.estimator.apply(
-            {"params": params["D"], "batch_stats": stats["D"]},
-            joined,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        target = ops.average_to(batch["target"][..., None], maps.shape[1:])[..., 0]
-        depth = REDUCTIONS[self.loss_reduction]((maps - target) ** 2)
-        new = {"F": new_f["batch_stats"], "D": new_d["batch_stats"]}
-        return features, self.depth_weight * depth, new
-
-    def classification(
-        self, learner: Any, stats: Any, features: Array, label: Array
-    ) -> tuple[Array, Any]:
-        """``Cls`` of features under M's parameters, and M's new averages."""
-        logits, new = self.learner.apply(
-            {"params": learner, "batch_stats": stats},
-            features,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        entropy = optax.sigmoid_binary_cross_entropy(logits, label.astype(logits.dtype))
-        return REDUCTIONS[self.loss_reduction](entropy), new["batch_stats"]
-
-    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """``sigmoid(M(F(x)))`` of images [B, S, S, C], as maps [B, 1, 1]."""
-        variables = {
-            name: {"params": params[name], "batch_stats": batch_stats[name]}
-            for name in ("F", "M")
-        }
-        features, _ = self._run("F", variables["F"], image)
-        return nn.sigmoid(self._run("M", variables["M"], features))[:, None, None]
-
-    def attention(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """Where features speak for live: maps [B, S/8, S/8], not negative.
-
-        Class activation with each channel weighed by the mean derivative of the logit
-        (Grad-CAM, ICCV 2017); behind a global average these are its weights, as in the
-        paper's figure 6, which M's own last map is too small for on small faces.
-        """
-        variables = {
-            name: {"params": params[name], "batch_stats": batch_stats[name]}
-            for name in ("F", "M")
-        }
-        features, _ = self._run("F", variables["F"], image)
-        d_logit = jax.grad(lambda z: self._run("M", variables["M"], z).sum())(features)
-        weights = d_logit.mean((1, 2), keepdims=True)
-        return nn.relu((weights * features).sum(-1))
-
-    def _run(self, name: str, variables: Any, x: ArrayLike) -> Any:
-        """One of the nets with its running averages."""
-        net = {"F": self.extractor, "M": self.learner, "D": self.estimator}[name]
-        return net.apply(variables, x, train=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class RFMeta:
+class RFMeta(FeatureMethod):
     """The step and its choices; the paper's ablations (figure 5) are arguments.
 
     Attributes:
@@ -170,8 +54,6 @@ class RFMeta:
       mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
     """
 
-    nets: FeatureNets
-    optimizer: optax.GradientTransformation
     inner_learning_rate: float = 1e-3
     order: str = "exact"
     mode: str = "forward_over_reverse"
@@ -188,13 +70,6 @@ class RFMeta:
             order=(self.order, limits.OneOf(ORDERS)),
             averages=(self.averages, limits.OneOf(AVERAGES)),
             inner_steps=(self.inner_steps, limits.COUNT),
-        )
-
-    def init(self, key: Array, image: ArrayLike) -> TrainState:
-        """A fresh state for images like ``image`` [1, S, S, C]."""
-        params, batch_stats = self.nets.init(key, image)
-        return TrainState(
-            jnp.zeros((), jnp.int32), params, batch_stats, self.optimizer.init(params)
         )
 
     def objective(self, params: dict, stats: dict, episode: dict) -> tuple:
@@ -225,7 +100,7 @@ class RFMeta:
         fixed = jax.lax.stop_gradient((params, z_q))
         zero = jax.tree.map(jnp.zeros_like, (dep_q, fixed))
         (loss, grads), (parts, new) = jax.lax.scan(add, zero, support)
-        loss = with_derivative(loss, grads, (params, z_q)) + dep_q
+        loss = bilevel.with_derivative(loss, grads, (params, z_q)) + dep_q
         metrics = {name: part.mean() for name, part in parts.items()}
         metrics["depth_test"] = dep_q
         return loss, (self._running_averages(stats, new, new_q), metrics)
@@ -290,7 +165,7 @@ class RFMeta:
             mode=self.mode if self.order == "exact" else "first_order",
         )
         directions = jax.grad(inner)(*fixed, label_i), jax.grad(outer)(*fixed, label_q)
-        value = with_derivative(
+        value = bilevel.with_derivative(
             result.value, (result.params, result.hyper), (learner, z)
         )
         return value, cosine(*directions)
@@ -315,10 +190,6 @@ class RFMeta:
         )
         return update(self.optimizer, state, loss, grads, batch_stats, metrics)
 
-    def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """As `FeatureNets.predict`."""
-        return self.nets.predict(params, batch_stats, image)
-
 
 def _sequential_average(before: Array, after: Array, *, keep: float) -> Array:
     """The running average after one update ``r <- keep r + (1 - keep) b`` per domain.
@@ -334,23 +205,7 @@ def _sequential_average(before: Array, after: Array, *, keep: float) -> Array:
     return average
 
 
-def with_derivative(value: Array, derivative: Any, at: Any) -> Array:
-    """``value`` as a function of the tree ``at`` that has this first derivative."""
-    still = jax.lax.stop_gradient
-    moved = jax.tree.map(lambda x: x - still(x), at)  # zero, with derivative one
-    return still(value) + optax.tree.vdot(still(derivative), moved)
-
-
 def cosine(a: Any, b: Any) -> Array:
     """Of the angle between two trees of arrays."""
     lengths = optax.tree.norm(a) * optax.tree.norm(b)
     return jnp.asarray(optax.tree.vdot(a, b) / (lengths + 1e-30))
-
-
-def update(optimizer, state, loss, grads, batch_stats, metrics):
-    """The state after an optimizer's step, and all metrics."""
-    params, opt_state = bilevel.apply_update(
-        optimizer, state.params, state.opt_state, grads
-    )
-    new = TrainState(state.step + 1, params, batch_stats, opt_state)
-    return new, {"loss": loss, **metrics, **health.norms(grads, state.params, params)}

@@ -7,21 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jax.typing import ArrayLike
 
-from nasfas_jax import bilevel, losses
-from nasfas_jax.methods import health
-
-
-@struct.dataclass
-class TrainState:
-    """All that a training step changes."""
-
-    step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
+from nasfas_jax import losses
+from nasfas_jax.methods.state import TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +53,7 @@ class Supervised:
         (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params
         )
-        params, opt_state = bilevel.apply_update(
-            self.optimizer, state.params, state.opt_state, grads
-        )
-        metrics = {
-            "loss": value,
-            **health.norms(grads, state.params, params),
-        }
-        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+        return update(self.optimizer, state, value, grads, batch_stats, {})
 
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
         """Maps [B, h, w] of images [B, S, S, 3], with the running averages."""

@@ -8,6 +8,7 @@ import optax
 from nasfas_jax import limits, nets
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
+    feature_nets,
     metareg,
     mldg,
     multi_domain,
@@ -19,7 +20,7 @@ from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 
 #: Methods that train RFMeta's nets, from (nets, optimizer, description): RFMeta and its
 #: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
-FEATURE_METHODS: dict[str, Callable[[rfmeta.FeatureNets, Any, dict], Any]] = {
+FEATURE_METHODS: dict[str, Callable[[feature_nets.FeatureNets, Any, dict], Any]] = {
     "rfmeta": lambda net, optimizer, d: rfmeta.RFMeta(
         net, optimizer, d["inner_learning_rate"], averages=d["averages"]
     ),
@@ -122,7 +123,7 @@ def make_method(
     if "method" not in description:
         return supervised.Supervised(nets.from_description(description), optimizer)
     name, width = description["method"], description["width"]
-    net = rfmeta.FeatureNets(
+    net = feature_nets.FeatureNets(
         FeatureExtractor(width),
         MetaLearner(width, description["learner_bn_momentum"]),
         DepthEstimator(width),

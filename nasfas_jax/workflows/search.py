@@ -13,7 +13,8 @@ import optax
 
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.methods import meta_nas, optimizers
+from nasfas_jax.methods import meta_nas
+from nasfas_jax.methods.state import adam
 from nasfas_jax.search import genotype
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import records
@@ -104,10 +105,8 @@ def search_architecture(
     method = meta_nas.MetaNAS(
         net=space.supernet(),
         inner_optimizer=optax.sgd(inner_learning_rate),
-        optimizer=optimizers.adam(
-            learning_rate, weight_decay=weight_decay, eps_root=1e-8
-        ),
-        alpha_optimizer=optimizers.adam(
+        optimizer=adam(learning_rate, weight_decay=weight_decay, eps_root=1e-8),
+        alpha_optimizer=adam(
             alpha_learning_rate, weight_decay=alpha_weight_decay, b1=0.5
         ),
         inner_steps=inner_steps,

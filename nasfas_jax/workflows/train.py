@@ -16,7 +16,8 @@ import optax
 
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.methods import optimizers, supervised
+from nasfas_jax.methods import supervised
+from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.workflows import records, registry
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.model import Model
@@ -150,7 +151,7 @@ def train(
       steps: number of steps.
       batch_size: clips of a batch, half of them live.
       learning_rate: highest learning rate of Adam.
-      decay: course of the learning rate, see `optimizers.schedule`.
+      decay: course of the learning rate, see `methods.state.schedule`.
       weight_decay: L2 coefficient of the weights.
       augment: recipe in `data.loading.augment`.
       view: input and target of the batches; a genotype and CDN have their own map size.
@@ -185,7 +186,7 @@ def train(
     }
     learned = provenance.Provenance.of(data, sources)
     record = records.Record(records.decisive(settings), learned, [steps], searched)
-    schedule = optimizers.schedule(decay, learning_rate, steps=steps)
+    rate = schedule(decay, learning_rate, steps=steps)
     with contextlib.ExitStack() as stack:
         path = pathlib.Path(
             folder or stack.enter_context(tempfile.TemporaryDirectory())
@@ -196,7 +197,7 @@ def train(
             f"train {description['network']}",
             data,
             description,
-            optimizers.adam(schedule, weight_decay=weight_decay),
+            adam(rate, weight_decay=weight_decay),
             domains=sources,
             folder=path,
             steps=steps,

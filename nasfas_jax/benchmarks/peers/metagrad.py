@@ -86,7 +86,7 @@ class RFMeta:
         self.optimizer = torch.optim.Adam(self.nets.parameters(), lr=1e-3)
 
     def load(self, params: Any) -> None:
-        """Loads the parameters of `methods.rfmeta.FeatureNets`."""
+        """Loads the parameters of `methods.feature_nets.FeatureNets`."""
         nets.load(self.nets, nets.feature_weights(self.nets, params))
 
     def step(self, episode: dict) -> float:

@@ -94,7 +94,7 @@ def oihw(kernel: Any) -> np.ndarray:
 
 
 def feature_weights(nets: FeatureNets, params: Any) -> dict[str, Any]:
-    """Renames a tree with the structure of `methods.rfmeta.FeatureNets`' parameters."""
+    """Renames a tree with the structure of `methods.feature_nets.FeatureNets`' parameters."""
     found = {}
     for net in ("F", "M", "D"):
         for i, name in enumerate(blocks(getattr(nets, net))):

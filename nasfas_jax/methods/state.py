@@ -1,10 +1,14 @@
-"""The papers' optimizers."""
+"""State of a training step, its optimizers, and its update."""
 
 import math
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
+from flax import struct
 
-from nasfas_jax import limits
+from nasfas_jax import bilevel, limits
 
 #: Courses of the learning rate, see `schedule`.
 DECAYS = ("cosine", "constant", "halve")
@@ -74,3 +78,55 @@ def schedule(decay: str, learning_rate: float, *, steps: int) -> optax.Schedule:
         return optax.constant_schedule(learning_rate)
     at = {steps * 500 // 1300: 0.5, steps * 1000 // 1300: 0.5}
     return optax.piecewise_constant_schedule(learning_rate, at)
+
+
+@struct.dataclass
+class TrainState:
+    """Everything that a training step changes.
+
+    Attributes:
+      step: number of steps taken, a scalar int32.
+      params: pytree of parameters.
+      batch_stats: running averages of BatchNorm.
+      opt_state: state of the optimizer.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+
+def update(
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    loss: jax.Array,
+    grads: Any,
+    batch_stats: Any,
+    metrics: dict[str, jax.Array],
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The state after one update of the optimizer, and the metrics of the step.
+
+    Args:
+      optimizer: optimizer of ``state.params``.
+      state: the state before.
+      loss: the loss, a scalar, reported as ``loss``.
+      grads: gradient of the loss, like ``state.params``.
+      batch_stats: the new running averages.
+      metrics: further metrics of the step, scalars.
+    """
+    params, opt_state = bilevel.apply_update(
+        optimizer, state.params, state.opt_state, grads
+    )
+    new = TrainState(state.step + 1, params, batch_stats, opt_state)
+    return new, {"loss": loss, **metrics, **norms(grads, state.params, params)}
+
+
+def norms(grads: Any, params: Any, new_params: Any) -> dict[str, jax.Array]:
+    """L2 norms of the gradients, the parameters and their update."""
+    update = jax.tree.map(jnp.subtract, new_params, params)
+    return {
+        "l2_grads": optax.tree.norm(grads),
+        "l2_params": optax.tree.norm(params),
+        "l2_updates": optax.tree.norm(update),
+    }

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasfas_jax.methods import optimizers
+from nasfas_jax.methods.state import adam, schedule
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +16,8 @@ def standard_promotion():
 
 
 def values(decay, steps, at):
-    schedule = optimizers.schedule(decay, 0.8, steps=steps)
-    return jax.jit(jax.vmap(schedule))(jnp.asarray(at))
+    rate = schedule(decay, 0.8, steps=steps)
+    return jax.jit(jax.vmap(rate))(jnp.asarray(at))
 
 
 def test_halve_is_every_500_of_1300_epochs():
@@ -42,7 +42,7 @@ def test_constant_is_constant():
 
 def test_an_unknown_decay_is_named():
     with pytest.raises(ValueError, match="'halve', got 'linear'"):
-        optimizers.schedule("linear", 0.1, steps=10)
+        schedule("linear", 0.1, steps=10)
 
 
 @pytest.mark.parametrize("moments", [{}, {"b1": 0.5, "b2": 0.9, "eps_root": 1e-2}])
@@ -50,7 +50,7 @@ def test_adam_adds_weight_decay_to_the_gradient(moments):
     """torch.optim.Adam's rule: moments of ``g + weight_decay p``, eps 1e-8."""
     b1, b2 = moments.get("b1", 0.9), moments.get("b2", 0.999)
     eps_root = moments.get("eps_root", 0.0)
-    optimizer = optimizers.adam(0.1, weight_decay=0.5, **moments)
+    optimizer = adam(0.1, weight_decay=0.5, **moments)
     p = np.float32(2.0)
     state, m, v = optimizer.init(p), 0.0, 0.0
     for step, grad in enumerate(np.float32([0.3, -0.2, 0.7]), 1):
