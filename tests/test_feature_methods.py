@@ -185,7 +185,7 @@ class Linear(nn.Module):
 def test_predictions_and_attention_use_the_running_averages(x64):
     """``sigmoid(M(F(x)))``, and Grad-CAM's closed form for an M that is linear."""
     nets = feature_nets.FeatureNets(TinyExtractor(), Linear(), TinyEstimator())
-    image = np.random.default_rng(0).uniform(-1, 1, (5, 6, 6, 3))
+    image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (5, 6, 6, 3)))
     params, stats = jax.jit(nets.init)(jax.random.key(0), image[:1])
     stats["F"]["ConvBlock_0"]["BatchNorm_0"]["mean"] += 0.3
     stats["M"]["mean"] += 0.2
