@@ -13,6 +13,7 @@ found elsewhere (--genotype=FILE).
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
@@ -46,6 +47,9 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
         {
             "width": 0.125,
             "map_size": 32,
+            # Share of central differences; None is the network's own (docs/nas_fas.md).
+            "theta": config_dict.placeholder(object),
+            "lam": config_dict.placeholder(object),
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 300,
             "batch_size": 16,

@@ -13,6 +13,7 @@ A protocol of several datasets wants each prepared into DATA_DIR/DATASET. Varian
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 
 def get_config(variant: str = "full") -> ml_collections.ConfigDict:
@@ -46,6 +47,9 @@ def get_config(variant: str = "full") -> ml_collections.ConfigDict:
         {
             "width": 1.0,
             "map_size": 32,
+            # Share of central differences; None is the network's own (docs/nas_fas.md).
+            "theta": config_dict.placeholder(object),
+            "lam": config_dict.placeholder(object),
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 60_000,
             "batch_size": 8,

@@ -11,6 +11,7 @@ on two CPU cores; README.md has the times and results that this printed. Variant
 """
 
 import ml_collections
+from ml_collections import config_dict
 
 #: Of nasfas_jax.bilevel.
 MODES = (
@@ -87,6 +88,8 @@ def base() -> ml_collections.ConfigDict:
                 "head_channels": 8,
                 "partial": 4,
                 "map_size": 32,
+                "theta": config_dict.placeholder(object),  # of "cdc"; None: 0.7
+                "lam": config_dict.placeholder(object),  # of "cdp"; None: 0.7
             },
             "by": "domain",  # what an episode's query is: a domain, or a "macro_type"
             "steps": 48,
@@ -112,6 +115,9 @@ def base() -> ml_collections.ConfigDict:
         {
             "width": 0.125,  # of DepthNet and the CDNs
             "map_size": 32,
+            # Share of central differences; None is the network's own (docs/nas_fas.md).
+            "theta": config_dict.placeholder(object),
+            "lam": config_dict.placeholder(object),
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 1500,
             "batch_size": 8,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.ad_checkpoint import checkpoint_name
-from jax.typing import ArrayLike
 
 from nasfas_jax import limits, ops
+from nasfas_jax import theta as thetas
 
 #: Width multipliers of the networks: the narrowest scaled layer has 64 channels at width
 #: 1, and at least one at any of these.
@@ -83,13 +84,24 @@ class ConvBlock(nn.Module):
     groups: tuple[int, ...] = ()
 
     @nn.compact
-    def __call__(self, x: Array, *, theta: ArrayLike, train: bool) -> Array:
-        """[N, H, W, C] to [N, H, W, features]; theta 0 is vanilla, may be traced."""
+    def __call__(self, x: Array, *, theta: Any, train: bool) -> Array:
+        """Returns [N, H, W, features].
+
+        Args:
+          x: [N, H, W, C].
+          theta: a number, [features], or `theta.Learned`; 0 is a plain convolution. Arrays
+            may be traced.
+          train: whether BatchNorm uses the batch's statistics.
+
+        Raises:
+          InputError: theta of another shape.
+        """
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         wide = at_least_float32(x)
         kernel = self.param("kernel", self.kernel_init, shape, wide)
         if self.groups:
             kernel = kernel * _block_diagonal(self.groups, self.features, wide)
+        theta = thetas.value(self, "theta", theta, self.features, wide)
         x = ops.cdc(x, kernel.astype(x.dtype), theta)
         x = checkpoint_name(x, CONVOLUTION)
         if self.bias:
@@ -110,6 +122,24 @@ class ConvBlock(nn.Module):
             )
             x = norm(x.astype(wide)).astype(x.dtype)
         return nn.relu(x) if self.relu else x
+
+
+class CentralPool(nn.Module):
+    """Central difference pooling, 3 x 3 at stride 2, whose lambda may be learned."""
+
+    @nn.compact
+    def __call__(self, x: Array, *, lam: Any) -> Array:
+        """Returns [N, ceil(H / 2), ceil(W / 2), C].
+
+        Args:
+          x: [N, H, W, C].
+          lam: a number, [C], or `theta.Learned`; 0 is average pooling. Arrays may be traced.
+
+        Raises:
+          InputError: lam of another shape.
+        """
+        channels = x.shape[-1]
+        return ops.cdp(x, thetas.value(self, "lam", lam, channels, at_least_float32(x)))
 
 
 class SpatialAttention(nn.Module):

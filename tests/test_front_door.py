@@ -78,6 +78,27 @@ def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path)
     assert len(loaded.predict(video).scores) > 0
 
 
+def test_a_model_keeps_learned_theta_and_lambda_by_channel(data, tmp_path):
+    net = nf.nets.build("cdn", width=1 / 32)
+    channels = nf.nets.layer_channels(net)["lam"]
+    lam = {
+        layer: np.linspace(0, 1, count).tolist() for layer, count in channels.items()
+    }
+    own = nf.nets.Learned(0.4, "channel")
+    model = nf.train(
+        data, net, theta=own, lam=lam, target="dom_m", steps=2, batch_size=4
+    )
+    model.save(tmp_path)
+    loaded = nf.load(tmp_path)
+    net = nf.nets.from_description(loaded.network)
+    assert (net.theta, dict(net.lam)) == (own, {k: tuple(v) for k, v in lam.items()})
+    theta = nf.nets.learned_values("theta", own, loaded.params)
+    assert theta["ConvBlock_1"].shape == (4,)
+    assert max(abs(v - 0.4).max() for v in theta.values()) > 1e-4
+    images = np.random.default_rng(0).normal(size=(2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.maps(images), model.maps(images))
+
+
 def test_a_learned_domain_is_not_tested(data, model):
     with pytest.raises(InputError, match=r"learned from dom_c, dom_i, dom_o"):
         nf.evaluate(model, data, target="dom_o")
@@ -90,7 +111,7 @@ def test_a_learned_domain_is_not_tested(data, model):
         (lambda data: nf.train(data, "cdn", target="dom_n"), "got 'dom_n'"),
         (lambda data: nf.train(data, "cdn", target="dom_m", steps=0), "steps"),
         (lambda data: nf.nets.build("cdn", theta=1.5), "theta"),
-        (lambda data: nf.nets.build("cdcn_pp", theta=0.5), "search space"),
+        (lambda data: nf.train(data, "cdn", theta=[0.5, 0.5]), "nets.Learned"),
         (lambda data: nf.load("nowhere"), "nowhere"),
         (lambda data: nf.open_data("nowhere"), "No prepared data in nowhere"),
     ],

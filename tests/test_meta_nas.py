@@ -37,7 +37,7 @@ class OneEdge(nn.Module):
     @nn.compact
     def __call__(self, x, alphas, *, train):
         edge = supernet.MixedEdge(self.space)
-        x, _ = edge(x, alphas["low"][0], self.space.theta, train)
+        x, _ = edge(x, alphas["low"][0], self.space.own_theta, train)
         return ops.max_pool(x).mean(-1)
 
 

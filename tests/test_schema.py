@@ -14,7 +14,7 @@ import ml_collections
 import optax
 import pytest
 
-from nasfas_jax import commands, limits, nets, runtime
+from nasfas_jax import commands, limits, nets, runtime, theta
 from nasfas_jax.benchmarks import instrument
 from nasfas_jax.commands import fields, schema, systems
 from nasfas_jax.data.loading import pipeline
@@ -99,8 +99,7 @@ def flattened(section, prefix=""):
 def test_the_schema_declares_the_fields_of_all_configs_and_no_others():
     written = {f for config in shipped().values() for f in flattened(config.to_dict())}
     assert written <= set(FIELDS)
-    # A network's own theta and lambda hold where these are absent.
-    assert set(FIELDS) - written == {"train.theta", "train.lam"}
+    assert set(FIELDS) == written
 
 
 @pytest.mark.parametrize(
@@ -128,6 +127,8 @@ def wrong_values(allowed):
     elif isinstance(allowed, limits.OneOf):
         yield allowed.names[-1] + "x"
         yield from (3, None, True, ["x"])
+    elif allowed is theta.WEIGHTS:
+        yield from (1.5, True, [0.5], {"stem_0": [0.5, 2]})
     elif allowed is limits.FLAG:
         yield from ("yes", 1, 0, None)
     else:

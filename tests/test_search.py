@@ -39,10 +39,10 @@ def test_the_space_of_the_paper():
         *("cdc_2_1.2", "cdc_2_1.4", "cdc_2_1.6", "cdc_2_1.8", "cdc_2_2.0"),
     )
     assert len(space.operations) ** options.EDGES == 8**4
-    assert (space.theta, space.trial) == (0.7, "CD-CDP-Att")
+    assert (space.own_theta, space.trial) == (0.7, "CD-CDP-Att")
     vanilla = spaces.get("nas_fas", convolution="conv", pool="max", attention=False)
     assert vanilla.operations[2:4] == ("conv", "conv_2_1.2")
-    assert (vanilla.theta, vanilla.trial) == (0.0, "Van-Max")
+    assert (vanilla.own_theta, vanilla.trial) == (0.0, "Van-Max")
     double = space.for_retraining()
     assert (double.stem_channels, double.channels, double.head_channels) == (
         *(64, 128, 128),
@@ -227,7 +227,7 @@ def block(x, kernel, theta):
 
 def candidates(space, params, x):
     """Every operation of an edge apart, each from its own share of the kernels."""
-    width, theta = x.shape[-1], space.theta
+    width, theta = x.shape[-1], space.own_theta
     first, second = (params[name]["kernel"] for name in ("first", "second"))
     outputs = [np.zeros_like(x), x, block(x, first[..., :width], theta)]
     start = width
@@ -249,11 +249,11 @@ def test_an_edge_is_the_weighted_sum_of_its_operations(x64, partial, convolution
     @jax.jit
     def run(params, alpha):
         variables = {"params": params, "batch_stats": stats}
-        theta, stores = space.theta, ["batch_stats"]
+        theta, stores = space.own_theta, ["batch_stats"]
         return edge.apply(variables, x, alpha, theta, True, mutable=stores)[0][0]
 
     alpha = draw(8, seed=1)
-    init = jax.jit(lambda key: edge.init(key, x, alpha, space.theta, False))
+    init = jax.jit(lambda key: edge.init(key, x, alpha, space.own_theta, False))
     variables = jax.device_get(init(jax.random.key(0)))
     stats, params = variables["batch_stats"], variables["params"]
     width = 6 // partial

@@ -91,6 +91,7 @@ _ORDERS = _library("methods.meta_nas:ORDERS")
 _BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
 _FACE_SIZES = _library("synthetic.specs:FACE_SIZES")
 _IMAGE_SIZES = _library("data.preparation.recipe:LIMITS.image_size")
+_WEIGHTS = _library("theta:WEIGHTS")
 _EPISODES = Field("meta-learning episodes per step; 1 if absent", COUNT, optional=True)
 
 #: Every field by its section; '' are the fields of the config itself.
@@ -204,6 +205,16 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "map_size": Field(
             "side of the predicted map, pixels", MAP_SIZES, optional=True
         ),
+        "theta": Field(
+            "share of central differences in the convolutions of 'cdc'; 0.7 if None",
+            _WEIGHTS,
+            optional=True,
+        ),
+        "lam": Field(
+            "share of central differences in the pooling of 'cdp'; 0.7 if None",
+            _WEIGHTS,
+            optional=True,
+        ),
     },
     "train": {
         "width": Field(
@@ -216,14 +227,14 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
         "theta": Field(
-            "central difference weight of DepthNet's and the CDNs' convolutions; the"
-            " network's own if absent",
-            _library("nets.build:WEIGHTS"),
+            "share of central differences in the convolutions of DepthNet, the CDNs and"
+            " CDCN++; a searched network has that of its space",
+            _WEIGHTS,
             optional=True,
         ),
         "lam": Field(
-            "central difference weight of their pooling; 0.7 if absent",
-            _library("nets.build:WEIGHTS"),
+            "share of central differences in the pooling of cdn and cdn_cdp",
+            _WEIGHTS,
             optional=True,
         ),
         "episodes": _EPISODES,

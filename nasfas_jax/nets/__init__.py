@@ -6,10 +6,13 @@ from nasfas_jax.nets.build import (
     describe,
     description_of,
     from_description,
+    layer_channels,
+    with_weights,
 )
 from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
+from nasfas_jax.theta import Learned, learned_values
 
 __all__ = [
     "CDN",
@@ -17,13 +20,17 @@ __all__ = [
     "VARIANTS",
     "CDCNpp",
     "DepthNet",
+    "Learned",
     "SearchedNet",
     "build",
     "describe",
     "description_of",
     "from_description",
+    "layer_channels",
+    "learned_values",
     "macs",
     "macs_of",
     "parameters",
     "score",
+    "with_weights",
 ]

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
+import numpy as np
 
 from nasfas_jax import limits
-from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax import theta as thetas
+from nasfas_jax.errors import InputError
 from nasfas_jax.nets.depthnet import CDN, VARIANTS
 from nasfas_jax.nets.searched import SearchedNet
-from nasfas_jax.search import fas, genotype
+from nasfas_jax.search import fas, genotype, spaces
 
-#: theta and lambda; 0 is the vanilla operator, 1 keeps differences alone.
-WEIGHTS = limits.Range(0, 1)
 NAMES = ("searched", "cdcn_pp", *VARIANTS)
 
 
@@ -22,8 +23,8 @@ def describe(
     *,
     width: float = 1.0,
     map_size: int = 32,
-    theta: float | None = None,
-    lam: float | None = None,
+    theta: thetas.Weight | None = None,
+    lam: thetas.Weight | None = None,
     genotype_file: str | pathlib.Path | None = None,
 ) -> dict:
     """A JSON description from which `from_description` makes the network.
@@ -32,49 +33,65 @@ def describe(
       name: one of `NAMES`.
       width: multiplier of the channels of DepthNet and the CDNs.
       map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
-      theta: central difference weight of the convolutions of DepthNet and the CDNs, 0 to
-        1; None for the one of Table 1.
-      lam: central difference weight of their pooling, 0 to 1; None for 0.7.
+      theta: share of central differences in the convolutions, from 0 to 1: a number, a dict
+        ``{layer: number or one number per output channel}`` for all layers of
+        `layer_channels`, or `theta.Learned`. None for the network's own, that of Table 1
+        or of the genotype's search space.
+      lam: share of central differences in the pooling, likewise; None for 0.7, or that of
+        the search space.
       genotype_file: genotype of the searched network.
 
     Raises:
-      InputError: an unknown name, theta or lam out of range or given for a genotype, or
-        a genotype file that does not fit.
+      InputError: an unknown name, theta or lam out of range or for a network without such
+        layers, or a genotype file that does not fit.
     """
+    limits.require(network=(name, limits.OneOf(NAMES)))
     weights = {"theta": theta, "lam": lam}
-    given = {key: value for key, value in weights.items() if value is not None}
+    given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
     if name in VARIANTS:
-        limits.require(**{key: (value, WEIGHTS) for key, value in given.items()})
-        return {"network": name, "width": width, "map_size": map_size, **given}
-    if given:
-        raise InputError(
-            f"{', '.join(given)}: expected for {', '.join(VARIANTS)} alone, got it for"
-            f" {name!r}, whose search space has its own."
-        )
+        _require_pooling("lam" in given, name, VARIANTS[name]["pool"])
+        options = {k: thetas.as_json(v) for k, v in given.items()}
+        return {"network": name, "width": width, "map_size": map_size, **options}
     if name == "searched":
         if genotype_file is None:
             raise InputError(
                 "The searched network needs a genotype file; `nasfas search` writes one."
             )
-        return {"network": name, "genotype": genotype.load(genotype_file).as_dict()}
-    if name == "cdcn_pp":
-        return {"network": name, "genotype": fas.CDCN_PP.as_dict()}
-    raise InputError(
-        f"There is no network {name!r}; choose one of {list(NAMES)}."
-        f"{did_you_mean(name, NAMES)}"
-    )
+        found = genotype.load(genotype_file)
+    else:
+        found = fas.CDCN_PP
+    return {"network": name, "genotype": _with_options(found, given).as_dict()}
+
+
+def _require_pooling(given: bool, name: str, pool: str) -> None:
+    if given and pool != "cdp":
+        raise InputError(
+            f"lam: expected None for {name}, whose pooling is {pool!r}, not 'cdp'. Networks"
+            " with central difference pooling are cdn and cdn_cdp."
+        )
+
+
+def _with_options(
+    found: genotype.Genotype, options: Mapping[str, Any]
+) -> genotype.Genotype:
+    space = spaces.with_options(found.space, **options) if options else found.space
+    return genotype.Genotype(space, found.cells)
 
 
 def from_description(description: Mapping[str, Any]) -> nn.Module:
     """Returns the network of a description made by `describe`.
 
     Raises:
-      InputError: a field out of range, or a genotype that does not fit.
+      InputError: a field out of range, a genotype that does not fit, or values of theta or
+        lambda for other layers or channels than the network has.
     """
     if "genotype" in description:
-        return SearchedNet(genotype.parse(description["genotype"]))
-    fields = {k: v for k, v in description.items() if k != "network"}
-    return CDN(**{**VARIANTS[description["network"]], **fields})
+        net = SearchedNet(genotype.parse(description["genotype"]))
+    else:
+        fields = {k: v for k, v in description.items() if k != "network"}
+        net = CDN(**{**VARIANTS[description["network"]], **fields})
+    _require_layers(net)
+    return net
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -84,6 +101,96 @@ def build(name: str, **options: Any) -> nn.Module:
     0.3
     """
     return from_description(describe(name, **options))
+
+
+def with_weights(
+    net: nn.Module,
+    *,
+    theta: thetas.Weight | None = None,
+    lam: thetas.Weight | None = None,
+) -> nn.Module:
+    """The network with another theta or lambda; None keeps its own.
+
+    Args:
+      net: a network of `build` or of a genotype.
+      theta: as in `describe`.
+      lam: as in `describe`.
+
+    Raises:
+      InputError: as `build`, or another module.
+
+    >>> with_weights(build("cdn"), theta=0.3).theta
+    0.3
+    """
+    weights = {"theta": theta, "lam": lam}
+    given: dict[str, Any] = {k: v for k, v in weights.items() if v is not None}
+    if not given:
+        return net
+    found = getattr(net, "genotype", None)
+    if isinstance(found, genotype.Genotype):
+        new = SearchedNet(_with_options(found, given))
+    elif isinstance(net, CDN):
+        _require_pooling("lam" in given, "this network", net.pool)
+        new = net.clone(**given)
+    else:
+        raise _no_network(net)
+    _require_layers(new)
+    return new
+
+
+def layer_channels(net: nn.Module) -> dict[str, dict[str, int]]:
+    """Layers that theta and lambda belong to, with their numbers of channels.
+
+    Args:
+      net: a network of `build` or of a genotype.
+
+    Returns:
+      ``{'theta': {layer: output channels}, 'lam': {layer: channels}}``.
+
+    Raises:
+      InputError: another module, or the network of a space of plain convolutions.
+
+    >>> layer_channels(build("cdn", width=0.125))["lam"]
+    {'pool_0': 16, 'pool_1': 16, 'pool_2': 16}
+    """
+    each = thetas.Learned(per="channel")
+    pooled = getattr(getattr(net, "genotype", None), "space", net)
+    options = {"lam": each} if getattr(pooled, "pool", None) == "cdp" else {}
+    learned = with_weights(net, theta=each, **options)
+    image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
+    variables = jax.eval_shape(
+        lambda x: learned.init(jax.random.key(0), x, train=False), image
+    )
+    return {
+        name: {
+            layer: arrays[name].shape[0]
+            for layer, arrays in variables["params"].items()
+            if name in arrays
+        }
+        for name in ("theta", "lam")
+    }
+
+
+def _require_layers(net: nn.Module) -> None:
+    """Requires that values by layer have the layers and channels of the network."""
+    found = getattr(net, "genotype", None)
+    holder = net if found is None else found.space
+    given = {k: getattr(holder, k, None) for k in ("theta", "lam")}
+    given = {k: v for k, v in given.items() if isinstance(v, Mapping)}
+    if not given:
+        return
+    channels = layer_channels(net)
+    for name, values in given.items():
+        limits.require(
+            **{f"layer of {name}": (k, limits.OneOf(channels[name])) for k in values}
+        )
+        for layer, count in channels[name].items():
+            value = thetas.of_layer(name, values, layer)
+            if np.shape(value) not in ((), (count,)):
+                raise InputError(
+                    f"{name} of the layer {layer!r}: expected a number or {count} numbers,"
+                    f" one per channel, got {len(value)}."
+                )
 
 
 def description_of(net: nn.Module) -> dict[str, Any]:
@@ -99,15 +206,12 @@ def description_of(net: nn.Module) -> dict[str, Any]:
     if isinstance(found, genotype.Genotype):
         return {"network": "searched", "genotype": found.as_dict()}
     if not isinstance(net, CDN):
-        raise InputError(
-            f"net: expected a network of nets.build, got {type(net).__name__}. Train"
-            " other modules with methods.supervised.Supervised."
-        )
+        raise _no_network(net)
     own = {"pool": net.pool, "theta": net.theta, "lam": net.lam}
 
-    def differing(name: str) -> dict[str, float]:
+    def differing(name: str) -> dict[str, Any]:
         named = CDN(**VARIANTS[name])
-        return {k: v for k, v in own.items() if v != getattr(named, k)}
+        return {k: thetas.as_json(v) for k, v in own.items() if v != getattr(named, k)}
 
     alike = [name for name in VARIANTS if "pool" not in differing(name)]
     # Of two that differ in theta alone, the vanilla one is for theta 0.
@@ -115,3 +219,10 @@ def description_of(net: nn.Module) -> dict[str, Any]:
     name = min(alike, key=lambda n: (vanilla[n] != (net.theta == 0), len(differing(n))))
     size = {"width": net.width, "map_size": net.map_size}
     return {"network": name, **size, **differing(name)}
+
+
+def _no_network(net: Any) -> InputError:
+    return InputError(
+        f"net: expected a network of nets.build, got {type(net).__name__}. Train other"
+        " modules with methods.supervised.Supervised."
+    )

@@ -1,45 +1,45 @@
 """DepthNet and the central difference networks CDN (NAS-FAS sec. 3.3, Table 1)."""
 
-from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
 from nasfas_jax import limits, ops
-from nasfas_jax.layers import WIDTHS, ConvBlock, map_init
+from nasfas_jax import theta as thetas
+from nasfas_jax.layers import WIDTHS, CentralPool, ConvBlock, map_init
 
 #: Channels of the three convolutions of each block, each followed by pooling.
 BLOCKS = ((128, 196, 128), (128, 196, 128), (128, 196, 128))
-POOLS: dict[str, Callable[..., Array]] = {
-    "cdp": ops.cdp,
-    "max": lambda x, lam: ops.max_pool(x),
-}
+POOLS = ("cdp", "max")
 
 
 class CDN(nn.Module):
-    """Central difference network: an image to its predicted depth map.
+    """Central difference network, which predicts the depth map of an image.
 
     conv 64; three blocks of conv 128, 196, 128 and pooling; the blocks' outputs resized
-    to the map and concatenated; conv 128, 64 and 1.  Every convolution is 3 x 3 CDC
+    to the map and concatenated; conv 128, 64 and 1.  Every convolution is a 3 x 3 CDC
     with BatchNorm and ReLU, the last without BatchNorm, as in the authors' code: the
     map is not negative, and its mean is the score of liveness (`score`).
 
     Attributes:
-      theta: central difference weight of every convolution; 0 is vanilla.
-      lam: central difference weight of the pooling.
+      theta: share of central differences in the convolutions, 0 to 1 (0 is a plain
+        convolution): a number, values for the layers ConvBlock_0 to ConvBlock_12 by name
+        (a number, or one for each output channel), or `theta.Learned`.
+      lam: share of central differences in the pooling, likewise; its layers are pool_0 to
+        pool_2.
       pool: 'cdp' or 'max', 3 x 3 at stride 2.
       width: multiplier of the channels, 1/64 or more; 2,245,016 parameters at 1.
       map_size: side of the predicted map, in pixels.
 
     Raises:
-      InputError: an unknown ``pool``, or a ``width`` or ``map_size`` out of range.
+      InputError: an unknown ``pool``, or another value out of range.
     """
 
-    theta: float = 0.7
-    lam: float = 0.7
+    theta: Any = 0.7
+    lam: Any = 0.7
     pool: str = "cdp"
     width: float = 1.0
     map_size: int = 32
@@ -50,6 +50,8 @@ class CDN(nn.Module):
             width=(self.width, WIDTHS),
             map_size=(self.map_size, limits.COUNT),
         )
+        object.__setattr__(self, "theta", thetas.parse("theta", self.theta))
+        object.__setattr__(self, "lam", thetas.parse("lam", self.lam))
         super().__post_init__()
 
     @nn.compact
@@ -58,41 +60,54 @@ class CDN(nn.Module):
         x: Array,
         *,
         train: bool,
-        theta: ArrayLike | None = None,
-        lam: ArrayLike | None = None,
+        theta: Any = None,
+        lam: Any = None,
     ) -> Array:
-        """Predicts the depth of each pixel of a coarse map.
+        """Predicts a coarse depth map.
 
         Args:
           x: [N, H, W, C], pixels in [-1, 1].
           train: whether BatchNorm uses the batch, and updates ``batch_stats``.
-          theta: instead of the attribute; a scalar that may be traced.
-          lam: instead of the attribute; a scalar that may be traced.
+          theta: replaces the attribute; a scalar, or a scalar or one value per output
+            channel for each layer, as a dict. Arrays may be traced.
+          lam: replaces the attribute, likewise.
 
         Returns:
           [N, map_size, map_size], 0 for background and spoof, 1 for the nearest.
+
+        Raises:
+          InputError: a layer without theta or lambda, or with a wrong number of them.
         """
         theta = self.theta if theta is None else theta
         lam = self.lam if lam is None else lam
 
-        def conv(x: Array, features: int) -> Array:
-            block = ConvBlock(int(features * self.width))
-            return block(x, theta=theta, train=train)
+        def conv(x: Array, features: int, **settings: Any) -> Array:
+            block = ConvBlock(features, **settings)
+            own = thetas.of_layer("theta", theta, block.name)
+            return block(x, theta=own, train=train)
 
-        x = conv(x, 64)
+        def scaled(x: Array, features: int) -> Array:
+            return conv(x, int(features * self.width))
+
+        def pool(x: Array, level: int) -> Array:
+            if self.pool == "max":
+                return ops.max_pool(x)
+            layer = CentralPool(name=f"pool_{level}")
+            return layer(x, lam=thetas.of_layer("lam", lam, layer.name))
+
+        x = scaled(x, 64)
         levels = []
-        for block in BLOCKS:
+        for level, block in enumerate(BLOCKS):
             for features in block:
-                x = conv(x, features)
-            x = POOLS[self.pool](x, lam)
+                x = scaled(x, features)
+            x = pool(x, level)
             levels.append(ops.resize(x, self.map_size))
-        x = conv(conv(jnp.concatenate(levels, -1), 128), 64)
-        last = ConvBlock(1, bn=False, kernel_init=map_init)
-        return last(x, theta=theta, train=train)[..., 0]
+        x = scaled(scaled(jnp.concatenate(levels, -1), 128), 64)
+        return conv(x, 1, bn=False, kernel_init=map_init)[..., 0]
 
 
 #: The rows of Table 1.
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "depthnet": {"theta": 0.0, "pool": "max"},
     "cdn_cdc": {"pool": "max"},
     "cdn_cdp": {"theta": 0.0, "pool": "cdp"},

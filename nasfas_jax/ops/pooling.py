@@ -1,8 +1,8 @@
 """Central difference pooling (NAS-FAS eq. 6) and max pooling.
 
-Both are written as shifted strided slices, rows first and then columns: XLA's window
-reductions, and above all the scatters of their derivatives, are several times slower on
-CPU, and these pass any order of forward and reverse differentiation.
+Both are written as shifted strided slices, rows first and then columns, which can be
+differentiated to any order in both modes. On CPU, XLA's window reductions and the scatters in
+their derivatives are several times slower.
 """
 
 import functools
@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 
 def _shifts(x: Array, axis: int, window: int, stride: int, fill: float) -> list[Array]:
-    """The ``window`` strided views of x along an axis, padded alike on both sides."""
+    """The ``window`` strided views of x along an axis, with equal padding on both sides."""
     half = window // 2
     pad = [(0, 0, 0)] * x.ndim
     pad[axis] = (half, half, 0)
@@ -25,26 +25,26 @@ def _shifts(x: Array, axis: int, window: int, stride: int, fill: float) -> list[
 
 def _check(window: int) -> None:
     if window % 2 != 1:
-        raise ValueError(f"pooling window must be odd to have a centre, got {window}")
+        raise ValueError(f"window: expected an odd number of pixels, got {window}.")
 
 
 def _larger(a: Array, b: Array) -> Array:
-    """As jnp.maximum, but ties give all of the derivative to a: a cheaper program."""
+    """The larger value; where equal, ``a`` has all of the derivative (a cheaper program)."""
     return jnp.where((a >= b) | (a != a), a, b)
 
 
 def cdp(x: Array, lam: ArrayLike = 0.7, *, window: int = 3, stride: int = 2) -> Array:
-    """Central difference pooling: the window's mean less ``lam`` times its centre.
+    """Central difference pooling (NAS-FAS eq. 6): window mean minus ``lam`` times center.
 
-    NAS-FAS eq. 6; ``lam`` 0 is average pooling.  A padded neighbour counts as a zero
-    and the mean always divides by ``window ** 2``, the size of R in eq. 5.  Windows are
-    centred on every ``stride``-th pixel, from the first.
+    Pixels outside the image are zeros, and the mean always divides by ``window ** 2``, the
+    size of R in eq. 5. Windows are centered on every ``stride``-th pixel, from the first.
 
     Args:
       x: [N, H, W, C].
-      lam: scalar or [C].  May be traced.
-      window: odd side of the window, in pixels.
-      stride: pixels between neighbouring outputs.
+      lam: 0 (average pooling) to 1 (differences only); a scalar, or [C], one value per
+        channel. May be traced. Values outside [0, 1] extrapolate.
+      window: side of the window in pixels, odd.
+      stride: pixels between adjacent outputs.
 
     Returns:
       [N, ceil(H / stride), ceil(W / stride), C].
@@ -56,26 +56,26 @@ def cdp(x: Array, lam: ArrayLike = 0.7, *, window: int = 3, stride: int = 2) -> 
     lam = jnp.asarray(lam, x.dtype)
     if lam.shape not in ((), x.shape[-1:]):
         raise ValueError(
-            f"lam must be a scalar or [{x.shape[-1]}], one per channel of x, "
-            f"got the shape {lam.shape}"
+            f"lam: expected a scalar or [{x.shape[-1]}], one value per channel of x, got"
+            f" the shape {lam.shape}."
         )
     rows = _shifts(x, 1, window, stride, 0.0)
     taps = [tap for row in rows for tap in _shifts(row, 2, window, stride, 0.0)]
     total = functools.reduce(operator.add, taps)
-    centre = x[:, ::stride, ::stride]
-    return total / window**2 - lam.reshape(1, 1, 1, -1) * centre
+    center = x[:, ::stride, ::stride]
+    return total / window**2 - lam.reshape(1, 1, 1, -1) * center
 
 
 def max_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
-    """The largest value of each window, centred on every ``stride``-th pixel.
+    """The largest value of each window, centered on every ``stride``-th pixel.
 
-    Where values tie, the derivative goes to the first row's first column.  (Behind a
-    ReLU ties are zeros, through which no derivative passes anyway.)  NaN wins.
+    Of equal values, the one in the first row and column has the derivative. (After a ReLU
+    they are zeros, where it vanishes anyway.) A window with NaN gives NaN.
 
     Args:
       x: [N, H, W, C].
-      window: odd side of the window, in pixels; padding never wins.
-      stride: pixels between neighbouring outputs.
+      window: side of the window in pixels, odd; padding is below every value.
+      stride: pixels between adjacent outputs.
 
     Returns:
       [N, ceil(H / stride), ceil(W / stride), C].
@@ -93,13 +93,15 @@ def max_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
 def halve(x: Array) -> Array:
     """The largest value of every 2 x 2 block, [N, H, W, C] to [N, H/2, W/2, C].
 
-    Ties as in `max_pool`.
+    Equal values are treated as in `max_pool`.
 
     Raises:
       ValueError: an odd height or width.
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
-        raise ValueError(f"blocks of 2 x 2 need even sides, got the shape {x.shape}")
+        raise ValueError(
+            f"x: expected an even height and width, got the shape {x.shape}."
+        )
     rows = _larger(x[:, ::2], x[:, 1::2])
     return _larger(rows[:, :, ::2], rows[:, :, 1::2])
 
@@ -107,10 +109,10 @@ def halve(x: Array) -> Array:
 def average_to(x: Array, size: tuple[int, ...]) -> Array:
     """Means of equal blocks, [N, H, W, C] to [N, *size, C].
 
-    PyTorch's adaptive average pooling where the sides are multiples.
+    Equal to PyTorch's adaptive average pooling where the sides are multiples.
 
     Raises:
-      ValueError: a side that is no multiple of the new one.
+      ValueError: a side that is not a multiple of the new one.
     """
     count, height, width, channels = x.shape
     if height % size[0] or width % size[1]:

@@ -8,6 +8,7 @@ from nasfas_jax import files
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces
 from nasfas_jax.search.space import SearchSpace
+from nasfas_jax.theta import as_json
 
 FORMAT = "nasfas-genotype"
 VERSION = 1
@@ -30,12 +31,18 @@ class Genotype:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "space": {"name": self.space.name, **dataclasses.asdict(self.space)},
+            "space": {"name": self.space.name, **_options(self.space)},
             "cells": {
                 name: list(cell)
                 for name, cell in zip(self.space.cells, self.cells, strict=True)
             },
         }
+
+
+def _options(space: SearchSpace) -> dict:
+    """The options of a space as JSON values, without those that are None."""
+    options = dataclasses.asdict(space).items()
+    return {k: as_json(v) for k, v in options if v is not None}
 
 
 def save(path: str | pathlib.Path, genotype: Genotype) -> None:

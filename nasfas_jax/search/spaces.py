@@ -1,6 +1,7 @@
 """Search spaces by name."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from nasfas_jax import limits
@@ -46,10 +47,24 @@ def get(name: str, **options) -> Any:
     'nas_fas, CD-Max-Att'
     """
     limits.require(space=(name, limits.OneOf(SPACES)))
-    known = [field.name for field in dataclasses.fields(SPACES[name])]
+    _require_options(SPACES[name], options)
+    return SPACES[name](**options)
+
+
+def with_options(space: Any, **options) -> Any:
+    """A search space with other values of some options.
+
+    Raises:
+      InputError: the space has no such option, or the option has no such value.
+    """
+    _require_options(space, options)
+    return dataclasses.replace(space, **options)
+
+
+def _require_options(space: Any, options: Iterable[str]) -> None:
+    known = [field.name for field in dataclasses.fields(space)]
     if unknown := [option for option in options if option not in known]:
         raise InputError(
-            f"The search space {name!r} has no option {unknown[0]!r}; it has "
+            f"The search space {space.name!r} has no option {unknown[0]!r}; it has "
             f"{', '.join(known)}.{did_you_mean(unknown[0], known)}"
         )
-    return SPACES[name](**options)

@@ -17,6 +17,7 @@ from nasfas_jax.methods import (
     supervised,
 )
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
+from nasfas_jax.theta import Weight
 
 #: Methods that train RFMeta's nets, from (nets, optimizer, description): RFMeta and its
 #: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
@@ -74,8 +75,8 @@ def describe(
     *,
     width: float = 1.0,
     map_size: int = 32,
-    theta: float | None = None,
-    lam: float | None = None,
+    theta: Weight | None = None,
+    lam: Weight | None = None,
     genotype_file: Any = None,
     domains: int | None = None,
     rates: Mapping[str, Any] | None = None,
@@ -86,9 +87,10 @@ def describe(
       name: one of `NAMES`.
       width: multiplier of the channels.
       map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
-      theta: central difference weight of the convolutions of DepthNet and the CDNs;
-        None for the one of NAS-FAS Table 1.
-      lam: central difference weight of their pooling; None for 0.7.
+      theta: as in `nets.describe`, for all of its networks but 'searched', which has that
+        of its search space; None for the network's own.
+      lam: as in `nets.describe`, for the networks with central difference pooling, cdn and
+        cdn_cdp; None for 0.7.
       genotype_file: genotype of the network 'searched'.
       domains: number of source domains, for the methods of `FEATURE_METHODS`.
       rates: their other settings, by the names of the config's section ``meta``.
@@ -106,8 +108,8 @@ def describe(
         name,
         width=width,
         map_size=map_size,
-        theta=theta if name in nets.VARIANTS else None,
-        lam=lam if name in nets.VARIANTS else None,
+        theta=None if name == "searched" else theta,
+        lam=lam if nets.VARIANTS.get(name, {}).get("pool") == "cdp" else None,
         genotype_file=genotype_file,
     )
 

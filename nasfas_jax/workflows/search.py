@@ -15,8 +15,9 @@ from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import meta_nas
 from nasfas_jax.methods.state import adam
-from nasfas_jax.search import genotype
+from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
+from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records
 from nasfas_jax.workflows.data import domains
 
@@ -52,6 +53,8 @@ def search_architecture(
     space: SearchSpace,
     *,
     target: str = "",
+    theta: float | Learned | None = None,
+    lam: float | Learned | None = None,
     steps: int = 48,
     alphas_from: int = 12,
     batch_size: int = 4,
@@ -76,6 +79,9 @@ def search_architecture(
       data: prepared data, see `data.open_data`; two or more source domains.
       space: search space of `search.spaces.get`.
       target: domain held out for testing; '' searches on all domains.
+      theta: share of central differences in the convolutions of the supernet and of the
+        network that is found, see `theta`; None for the space's own.
+      lam: share of central differences in the pooling, likewise.
       steps: number of search steps.
       alphas_from: step from which on the alphas are updated.
       batch_size: clips of each domain in an episode.
@@ -102,6 +108,9 @@ def search_architecture(
       Diverged: the loss is not finite.
     """
     sources, _ = domains(data, target)
+    weights = {"theta": theta, "lam": lam}
+    weights = {name: value for name, value in weights.items() if value is not None}
+    space = spaces.with_options(space, **weights)
     method = meta_nas.MetaNAS(
         net=space.supernet(),
         inner_optimizer=optax.sgd(inner_learning_rate),
@@ -122,7 +131,8 @@ def search_architecture(
     given |= {"alpha_learning_rate": alpha_learning_rate, "mode": mode}
     given |= {"alpha_weight_decay": alpha_weight_decay, "cost_weight": cost_weight}
     given |= {"weight_order": weight_order, "arch_order": arch_order}
-    options = dataclasses.asdict(space)
+    options = dataclasses.asdict(space).items()
+    options = {name: value for name, value in options if value is not None}
     settings = {"seed": seed, "search": given, "space": {"name": space.name, **options}}
     learned = provenance.Provenance.of(data, sources)
     record = records.Record(records.decisive(settings), learned, [steps])

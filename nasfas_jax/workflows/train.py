@@ -18,6 +18,7 @@ from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.methods import supervised
 from nasfas_jax.methods.state import adam, schedule
+from nasfas_jax.theta import Weight
 from nasfas_jax.workflows import records, registry
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.model import Model
@@ -128,6 +129,8 @@ def train(
     net: nn.Module | str,
     *,
     target: str = "",
+    theta: Weight | None = None,
+    lam: Weight | None = None,
     steps: int = 1500,
     batch_size: int = 8,
     learning_rate: float = 5e-3,
@@ -148,6 +151,9 @@ def train(
       net: a network of `nets.build` or of a genotype, or a name for `nets.build`.
       target: domain held out for testing; '' learns from all domains, or from the
         training split of the protocol that the data were opened with.
+      theta: share of central differences in the convolutions, see `nets.describe`; None
+        for the network's own.
+      lam: share of central differences in the pooling, likewise.
       steps: number of steps.
       batch_size: clips of a batch, half of them live.
       learning_rate: highest learning rate of Adam.
@@ -169,6 +175,7 @@ def train(
       Diverged: the loss is not finite.
     """
     net = nets.build(net) if isinstance(net, str) else net
+    net = nets.with_weights(net, theta=theta, lam=lam)
     sources, _ = domains(data, target)
     description = nets.description_of(net)
     view = dataclasses.replace(view or pipeline.View(), map_size=net.map_size)

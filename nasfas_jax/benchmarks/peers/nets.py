@@ -146,7 +146,7 @@ def central(
     affine: bool,
 ) -> nn.Sequential:
     """Convolution of the space, BatchNorm, ReLU."""
-    conv = TwoConvolutionCDC(inputs, features, space.theta)
+    conv = TwoConvolutionCDC(inputs, features, space.own_theta)
     norm = (nn.BatchNorm2d if fused else BatchNorm)(features, affine=affine)
     return nn.Sequential(conv, norm, nn.ReLU())
 
@@ -208,7 +208,7 @@ class Supernet(nn.Module):
             self.cells[cell] = nn.ModuleList(edges)
             self.attention[cell] = Attention(fas_options.ATTENTION_WINDOWS[cell])
         self.head = cdc(3 * width, space.head_channels)
-        self.map = TwoConvolutionCDC(space.head_channels, 1, space.theta)
+        self.map = TwoConvolutionCDC(space.head_channels, 1, space.own_theta)
 
     def new_alphas(self) -> dict[str, Tensor]:
         """Returns alphas [edges, operations] of each cell, which require gradients."""

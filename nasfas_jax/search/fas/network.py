@@ -1,21 +1,23 @@
 """The network of a genotype of the FAS space."""
 
-from typing import cast
+from typing import Any, cast
 
 import flax.linen as nn
 from jax import Array
-from jax.typing import ArrayLike
 
+from nasfas_jax import theta as thetas
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.search.fas import options, skeleton
 from nasfas_jax.search.genotype import Genotype
 
 
 class FASNet(nn.Module):
-    """One architecture of the FAS space, trained from scratch.
+    """The network of an architecture of the FAS space, trained from scratch.
 
     Attributes:
-      genotype: the architecture; its space has the channels and the map's size.
+      genotype: the architecture; its space has channels, map size, theta and lambda. Names
+        of layers: stem_0, stem_1, the edges low_0 to high_3 (those with two convolutions
+        also low_0_wide), head_0 and head_1; low_pool, mid_pool and high_pool.
     """
 
     genotype: Genotype
@@ -31,29 +33,31 @@ class FASNet(nn.Module):
         x: Array,
         *,
         train: bool,
-        theta: ArrayLike | None = None,
-        lam: ArrayLike | None = None,
+        theta: Any = None,
+        lam: Any = None,
     ) -> Array:
-        """Predicts the depth of each pixel of a coarse map.
+        """Predicts a coarse depth map.
 
         Args:
           x: [N, H, W, 3], pixels in [-1, 1].
           train: whether BatchNorm uses the batch, and updates ``batch_stats``.
-          theta: instead of the space's own; a scalar that may be traced.
-          lam: of CDP; 0.7 if None; a scalar that may be traced.
+          theta: replaces the space's own; a scalar, or a scalar or one value per output
+            channel for each layer, as a dict. Arrays may be traced.
+          lam: replaces the space's own, likewise.
 
         Returns:
           [N, map_size, map_size], 0 for background and spoof, 1 for the nearest.
         """
         space = cast(options.FASOptions, self.genotype.space)
-        theta = space.theta if theta is None else theta
-        lam = 0.7 if lam is None else lam
+        theta = space.own_theta if theta is None else theta
+        lam = space.own_lam if lam is None else lam
         operations: dict[str, tuple[str, ...]] = dict(
             zip(options.CELLS, self.genotype.cells, strict=True)
         )
 
         def conv(features: int, x: Array, name: str) -> Array:
-            return ConvBlock(features, name=name)(x, theta=theta, train=train)
+            own = thetas.of_layer("theta", theta, name)
+            return ConvBlock(features, name=name)(x, theta=own, train=train)
 
         def cell(name: str, x: Array) -> Array:
             for edge, operation in enumerate(operations[name]):

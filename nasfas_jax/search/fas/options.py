@@ -1,8 +1,10 @@
 """Options and constants of the FAS search space."""
 
 import dataclasses
+from typing import Any
 
 from nasfas_jax import limits
+from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError
 
 #: Edges of a chain cell: input -> B1 -> B2 -> B3 -> B4, each node fed by the last one.
@@ -30,7 +32,7 @@ class FASOptions:
     no edge weights beta, and M = 1 keeps every edge.
 
     Attributes:
-      convolution: 'cdc' (theta 0.7) or 'conv' (vanilla, theta 0).
+      convolution: 'cdc' or 'conv' (plain).
       pool: 'max' or 'cdp'.
       attention: whether spatial attention follows the pooling.
       stem_channels: channels after the first convolution of the stem.
@@ -38,6 +40,12 @@ class FASOptions:
       head_channels: channels before the map.
       partial: K, one in K channels goes through the candidates (PC-DARTS).
       map_size: side of the predicted map.
+      theta: share of central differences in the convolutions of 'cdc', 0.7 if None: a
+        number or `theta.Learned`, or for the network of a genotype also values by layer.
+      lam: share of central differences in the pooling of 'cdp', 0.7 if None; likewise.
+
+    Raises:
+      InputError: a value out of range, or theta or lam where nothing uses it.
     """
 
     convolution: str = "cdc"
@@ -48,6 +56,8 @@ class FASOptions:
     head_channels: int = 64
     partial: int = 4
     map_size: int = 32
+    theta: Any = None
+    lam: Any = None
 
     def __post_init__(self):
         limits.require(
@@ -66,6 +76,17 @@ class FASOptions:
                 f"{self.partial} channels goes through the candidates, got "
                 f"{self.channels}."
             )
+        for name, option, user in (
+            ("theta", self.convolution, "cdc"),
+            ("lam", self.pool, "cdp"),
+        ):
+            if (given := getattr(self, name)) is not None:
+                if option != user:
+                    raise InputError(
+                        f"{name}: expected None, since it belongs to {user!r} and this"
+                        f" space has {option!r}, got {given!r}."
+                    )
+                object.__setattr__(self, name, thetas.parse(name, given))
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -74,9 +95,16 @@ class FASOptions:
         return ("none", "skip", conv, *(f"{conv}_2_{r}" for r in EXPANSIONS))
 
     @property
-    def theta(self) -> float:
-        """Of every convolution: 0.7 in the CD space, 0 in the vanilla one."""
-        return 0.7 if self.convolution == "cdc" else 0.0
+    def own_theta(self) -> Any:
+        """theta of the convolutions: 0 where they are plain."""
+        if self.convolution == "conv":
+            return 0.0
+        return 0.7 if self.theta is None else self.theta
+
+    @property
+    def own_lam(self) -> Any:
+        """Lambda of the pooling."""
+        return 0.7 if self.lam is None else self.lam
 
     @property
     def trial(self) -> str:

@@ -1,10 +1,12 @@
 """The FAS search space as a `search.space.SearchSpace`."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
+from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Graph, Operation
 from nasfas_jax.search import cell_space, spaces
 from nasfas_jax.search.fas import cost, drawing, network, options, supernet
@@ -37,7 +39,7 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
         return tuple(drawing.operation(name) for name in self.operations)
 
     def for_retraining(self) -> "FASSpace":
-        """The same space with doubled channels."""
+        """The same space with doubled channels; a learned theta or lambda starts anew."""
         return dataclasses.replace(
             self,
             stem_channels=2 * self.stem_channels,
@@ -46,7 +48,19 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
         )
 
     def supernet(self) -> supernet.Supernet:
-        """The supernet."""
+        """The supernet.
+
+        Raises:
+          InputError: theta or lambda by layer.
+        """
+        for name in ("theta", "lam"):
+            if isinstance(getattr(self, name), Mapping):
+                raise InputError(
+                    f"{name}: expected a number or nets.Learned for a search, since the"
+                    " supernet and the network that it finds have other layers, got values"
+                    " by layer. Give them to the found network: nets.with_weights(found.net,"
+                    f" {name}=...)."
+                )
         return supernet.Supernet(self)
 
     def network(self, genotype: Genotype) -> network.FASNet:

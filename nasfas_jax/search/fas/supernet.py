@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.search.fas import options, skeleton
+from nasfas_jax.theta import Learned
 
 Alphas = dict[str, Array]
 
@@ -30,8 +31,16 @@ class MixedEdge(nn.Module):
     space: options.FASOptions
 
     @nn.compact
-    def __call__(self, x: Array, alpha: Array, theta: ArrayLike, train: bool):
-        """[N, H, W, C] and [operations] to ([N, H, W, C], None), as ``scan`` wants."""
+    def __call__(self, x: Array, alpha: Array, theta: ArrayLike | None, train: bool):
+        """Returns ([N, H, W, C], None), the form of the body of a ``scan``.
+
+        Args:
+          x: [N, H, W, C].
+          alpha: [operations].
+          theta: a scalar; the space's own if None.
+          train: whether BatchNorm uses the batch's statistics.
+        """
+        theta = self.space.own_theta if theta is None else theta
         width = x.shape[-1] // self.space.partial
         chosen, bypass = x[..., :width], x[..., width:]
         mixed = self._candidates(chosen, jax.nn.softmax(alpha), theta, train)
@@ -72,18 +81,21 @@ class Supernet(nn.Module):
         *,
         train: bool,
         theta: ArrayLike | None = None,
-        lam: ArrayLike = 0.7,
+        lam: ArrayLike | None = None,
     ) -> Array:
         """Images [N, H, W, 3] to maps [N, map_size, map_size].
 
         Args:
           x: images.
           alphas: ``{cell: [edges, operations]}``.
-          train: whether BatchNorm takes the batch's statistics.
-          theta: of every convolution; the space's own if None. May be traced.
-          lam: of CDP, where the space pools by it. May be traced.
+          train: whether BatchNorm uses the batch's statistics.
+          theta: replaces the space's own; a scalar, which may be traced.
+          lam: replaces the space's own; a scalar, which may be traced.
         """
-        theta = self.space.theta if theta is None else theta
+        theta = self.space.own_theta if theta is None else theta
+        lam = self.space.own_lam if lam is None else lam
+        # A learned theta is no array to pass: each edge has its own parameters.
+        of_edges = None if isinstance(theta, Learned) else theta
         cells = nn.scan(
             # Recomputed in the backward pass: as fast, at a fifth of the memory.
             nn.remat(MixedEdge, static_argnums=(4,)),
@@ -95,6 +107,6 @@ class Supernet(nn.Module):
         )
 
         def cell(name: str, x: Array) -> Array:
-            return cells(self.space, name=name)(x, alphas[name], theta, train)[0]
+            return cells(self.space, name=name)(x, alphas[name], of_edges, train)[0]
 
         return skeleton.assemble(self.space, cell, x, theta=theta, lam=lam, train=train)
