@@ -67,6 +67,8 @@ def base() -> ml_collections.ConfigDict:
             "dataset": "synthetic",
             "image_size": 64,
             "frames": 7,  # K of rank pooling
+            "interval": 1,  # video frames from one frame of a clip to the next
+            "keep_frames": False,  # in the records, for networks whose input is a clip
             "clips_per_video": 4,
             "sampling": "even",  # of training videos; a rule in data/preparation/sampling.py
             "eval_sampling": "even",

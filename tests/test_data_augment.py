@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from nasfas_jax.data.loading import augment, pipeline
+from nasfas_jax.data.loading import augment, pipeline, views
 from nasfas_jax.data.preparation import labels
 from nasfas_jax.errors import InputError
 
@@ -55,13 +55,13 @@ def test_a_flip_mirrors_image_and_map_of_the_same_clips():
 
 
 def flat(value, count=400):
-    """Images of one value in [0, 1], as `augment.colour` takes them."""
+    """Images of one value in [0, 1], as `augment.change_color` takes them."""
     return {"image": np.full((count, 2, 2, 3), 2 * value - 1, np.float32)}
 
 
 def recolored(batch):
-    """Pixels in [0, 1] after `augment.colour`, the same random numbers each time."""
-    return (augment.colour(batch, np.random.default_rng(5))["image"] + 1) / 2
+    """Pixels in [0, 1] after `augment.change_color`, the same random numbers each time."""
+    return (augment.change_color(batch, np.random.default_rng(5))["image"] + 1) / 2
 
 
 def test_brightness_is_up_to_40_of_255_for_each_color(monkeypatch):
@@ -149,13 +149,13 @@ def test_an_unknown_recipe_is_refused():
 
 def test_colours_are_those_of_the_definition():
     image = batch(2)["image"][:, :8, :8]
-    hsv = pipeline.recolored(image, "hsv")
+    hsv = views.recolored(image, "hsv")
     for got, rgb in zip(hsv.reshape(-1, 3), image.reshape(-1, 3), strict=True):
         expected = colorsys.rgb_to_hsv(*((rgb.astype(float) + 1) / 2))
         np.testing.assert_allclose((got + 1) / 2, expected, atol=1e-5)
-    both = pipeline.recolored(image, "rgb_hsv")
+    both = views.recolored(image, "rgb_hsv")
     np.testing.assert_array_equal(both, np.concatenate([image, hsv], -1))
-    assert pipeline.recolored(image, "rgb") is image
+    assert views.recolored(image, "rgb") is image
 
 
 def mean_of_overlaps(maps, size):

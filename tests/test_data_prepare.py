@@ -279,13 +279,22 @@ def test_two_processes_do_not_prepare_into_one_folder(collection, tmp_path):
 
 def test_another_recipe_is_refused_by_name(collection, tmp_path):
     run(collection, tmp_path)
-    with pytest.raises(InputError, match="image_size is 16 there and 32 here"):
+    with pytest.raises(InputError, match="image_size: 16 in the folder, 32 requested"):
         pipeline.open_dataset(tmp_path, image_size=32)
-    with pytest.raises(InputError, match="detector is 'fake' there and 'haar' here"):
+    with pytest.raises(InputError, match="detector: 'fake' in the folder, 'haar' req"):
         run(collection, tmp_path, detector=faces.Haar())
-    with pytest.raises(InputError, match="no field size"):
+    with pytest.raises(InputError, match=r"recipe field: expected one of .*got 'size'"):
         pipeline.open_dataset(tmp_path, size=16)
-    (tmp_path / "recipe.json").write_text("{")
+    path = tmp_path / "recipe.json"
+    content = json.loads(path.read_text())
+    content["recipe"]["version"] = 2
+    path.write_text(json.dumps(content))
+    for repeat in (pipeline.open_dataset, lambda out: run(collection, out)):
+        with pytest.raises(
+            InputError, match=r"version 2 of the preparation.*version 3"
+        ):
+            repeat(tmp_path)
+    path.write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json is damaged"):
         pipeline.open_dataset(tmp_path)
 
@@ -432,3 +441,13 @@ def test_real_videos_and_pictures(samples, tmp_path):
     for record in opened.splits["train"].source:
         skin = record["static"][record["face"][::2, ::2] > 0]
         assert skin.mean(0).argmax() == 0  # red: the crop shows a face, as RGB
+
+
+def test_the_digest_of_equal_records_is_equal(collection, tmp_path):
+    run(collection, tmp_path / "one")
+    run(collection, tmp_path / "two", workers=1)
+    one, two = (pipeline.open_dataset(tmp_path / name) for name in ("one", "two"))
+    assert one.digest == two.digest and len(one.digest) == 64
+    write_video(collection / "live/ann.avi", seed=77)
+    run(collection, tmp_path / "two")
+    assert pipeline.open_dataset(tmp_path / "two").digest != one.digest

@@ -37,5 +37,5 @@ def test_the_papers_frames(rule, total, clips, expected):
 
 @pytest.mark.parametrize("field", ["sampling", "eval_sampling"])
 def test_an_unknown_rule_is_refused(field):
-    with pytest.raises(InputError, match=f"^{field}: expected one of 'even', 'cdcn"):
+    with pytest.raises(InputError, match=f"^{field}: expected one of 'even', 'non_ov"):
         Recipe(**{field: "all"})

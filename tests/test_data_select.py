@@ -258,7 +258,7 @@ def test_what_is_not_there_is_said(store):
 def test_other_recipes_do_not_mix(store):
     store.add("casia_mfsd", casia())
     store.add("replay_attack", replay(), recipe_=Recipe(image_size=32))
-    with pytest.raises(InputError, match="image_size is 32 there and 16 here"):
+    with pytest.raises(InputError, match="image_size: 32 in the folder, 16 requested"):
         select_(store, "cross_dataset@casia_to_replay")
 
 

@@ -212,7 +212,7 @@ def test_live_depth_is_the_kinects_and_a_mask_has_none(prepared):
 
 
 def test_tfds_makes_the_same_records_from_manual_dir(mad, prepared, tmp_path):
-    made = tfds.builder("three_dmad", data_dir=str(tmp_path / "tfds"), image_size=16)
+    made = tfds.builder("three_dmad", data_dir=str(tmp_path / "tfds"), recipe=RECIPE)
     assert made.info.citation == datasets.REGISTRY["three_dmad"].citation
     tfds.disable_progress_bar()
     made.download_and_prepare(

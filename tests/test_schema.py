@@ -255,7 +255,7 @@ RELATIONS = {
     ),
     "frames": (
         {"synthetic.frames": 6},
-        r"config\.synthetic\.frames: expected config\.data\.frames or more, 7 ",
+        r"config\.synthetic\.frames: expected .* config\.data\.interval or more, 7 ",
     ),
     "image": (
         {"networks": ("mldg",), "data.image_size": 48},

@@ -47,6 +47,11 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
         if name in systems.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
         view = settings.get("train", {}).get("view")
+        if view and view["input"] == "frames":
+            yield (
+                "config.train.view.input: expected 'static_dynamic', 'static' or 'dynamic'"
+                f" for {name}, whose input is one image, got 'frames'."
+            )
         if name in hand_crafted.NAMES and view:
             pixels = view.get("pixels", "signed")
             seen = view["input"] == "static" and view["color"].startswith("rgb")
@@ -116,11 +121,13 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     if dataset(settings) != "synthetic":
         return
     if "synthetic" in settings:
-        frames, least = settings["synthetic"]["frames"], settings["data"]["frames"]
-        if frames < least:
+        frames, data = settings["synthetic"]["frames"], settings["data"]
+        span = (data["frames"] - 1) * data.get("interval", 1) + 1
+        if frames < span:
             yield (
-                "config.synthetic.frames: expected config.data.frames or more, "
-                f"{least} for a clip, got {frames}."
+                "config.synthetic.frames: expected the span of a clip of "
+                "config.data.frames at config.data.interval or more, "
+                f"{span} frames, got {frames}."
             )
     from nasfas_jax.synthetic import DOMAINS
 

@@ -62,6 +62,8 @@ class Run:
             align=data.align,
             method=data.method,
             peak=data.peak,
+            interval=data.get("interval", 1),
+            keep_frames=data.get("keep_frames", False),
         )
 
     @property
@@ -127,8 +129,8 @@ class Run:
 
     def open_data(self) -> prepared.Prepared:
         """The prepared data, in the splits of config.protocol if there is one."""
-        names = ("image_size", "frames", "peak")
-        expected = {name: self.config.data[name] for name in names}
+        names = ("image_size", "frames", "interval", "peak")
+        expected = {name: getattr(self.recipe, name) for name in names}
         protocol = self.config.get("protocol") or ""
         return workflow.open_data(self.prepared_dir, protocol, **expected)
 

@@ -61,7 +61,7 @@ class Field:
 
 
 def _library(name: str) -> Callable[[], limits.Allowed]:
-    """Refers to limits or names of the library, as ``data.loading.pipeline:COLORS``.
+    """Refers to limits or names of the library, as ``data.loading.views:COLORS``.
 
     A name after a dot is a key: ``data.preparation.recipe:LIMITS.frames``.
     """
@@ -139,6 +139,16 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "peak": Field(
             "largest value of the dynamic image; 0 leaves it as eq. 7 gives it",
             _library("data.preparation.recipe:LIMITS.peak"),
+        ),
+        "interval": Field(
+            "video frames from one frame of a clip to the next; 1 if absent",
+            COUNT,
+            optional=True,
+        ),
+        "keep_frames": Field(
+            "whether records hold all frames of their clip; False if absent",
+            FLAG,
+            optional=True,
         ),
     },
     "synthetic": {
@@ -249,17 +259,15 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train.view": {
         "input": Field(
-            "image that networks are given", _library("data.loading.pipeline:INPUTS")
+            "image that networks are given", _library("data.loading.views:INPUTS")
         ),
         "color": Field(
-            "color space of the image", _library("data.loading.pipeline:COLORS")
+            "color space of the image", _library("data.loading.views:COLORS")
         ),
-        "target": Field(
-            "map to be predicted", _library("data.loading.pipeline:TARGETS")
-        ),
+        "target": Field("map to be predicted", _library("data.loading.views:TARGETS")),
         "pixels": Field(
             "range of the image: 'signed' (if absent) [-1, 1], 'unit' [0, 1]",
-            _library("data.loading.pipeline:PIXELS"),
+            _library("data.loading.views:PIXELS"),
             optional=True,
         ),
     },

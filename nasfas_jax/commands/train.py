@@ -190,6 +190,6 @@ def _restore(run: Run, name: str) -> tuple[Any, Any]:
         folder,
         systems.read(folder / "network.json"),
         systems.make_optimizer(run.config.train),
-        workflow.example_image(run.config.data.image_size, pipeline.View(**run.view)),
+        workflow.example_image(run.recipe, pipeline.View(**run.view)),
     )
     return method, restored.state

@@ -12,6 +12,12 @@ from nasfas_jax.report import figures
 from nasfas_jax.workflows.data import Tested, domains, tested
 from nasfas_jax.workflows.model import Model, Threshold
 
+#: Fields of the recipe that training and test data must share.
+SHARED = (
+    *("image_size", "frames", "interval", "method", "peak", "margin", "align"),
+    "version",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
@@ -161,8 +167,7 @@ def evaluate(
     Raises:
       InputError: data of another recipe, or a tested subject or domain was learned from.
     """
-    names = ("image_size", "frames", "method", "peak", "margin", "align", "version")
-    prepared_by = {name: getattr(model.recipe, name) for name in names}
+    prepared_by = {name: getattr(model.recipe, name) for name in SHARED}
     recipe.require_same(data.recipe, prepared_by, data.data_dir)
     sources, _ = domains(data, target)
     plan = tested(data, target)

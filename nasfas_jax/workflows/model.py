@@ -23,6 +23,7 @@ import numpy as np
 import optax
 
 from nasfas_jax import __version__, limits, nets
+from nasfas_jax.data.loading import views
 from nasfas_jax.data.loading.pipeline import View
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.preparation import faces
@@ -114,10 +115,9 @@ class Model:
         return self.network.get("method") or self.network["network"]
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Shape (S, S, C) of one input image."""
-        size = self.recipe.image_size
-        return size, size, self.view.channels
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape [S, S, C] of one input image, or [K, S, S, C] of one clip of frames."""
+        return self.view.input_shape(self.recipe)
 
     @property
     def parameters(self) -> int:
@@ -133,7 +133,7 @@ class Model:
         Raises:
           InputError: images of another shape.
         """
-        if images.ndim != 4 or images.shape[1:] != self.image_shape:
+        if images.shape[1:] != self.image_shape:
             raise InputError(
                 f"images: expected [N, {', '.join(map(str, self.image_shape))}] as the"
                 f" model was trained on, got {list(images.shape)}."
@@ -146,8 +146,8 @@ class Model:
         return np.asarray(nets.score(self.maps(images)))
 
     def preprocess(self, frames: np.ndarray) -> np.ndarray:
-        """The network's input [..., S, S, C] from face crops; see `predict.preprocess`."""
-        return predict.preprocess(frames, self.recipe, self.view)
+        """The network's input [..., S, S, C] from face crops; see `views.preprocess`."""
+        return views.preprocess(frames, self.recipe, self.view)
 
     def predict(
         self,

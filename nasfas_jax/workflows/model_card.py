@@ -72,14 +72,18 @@ def _overview(model: Model) -> Iterator[str]:
     yield ""
     yield f"- Network: `{json.dumps(model.network)}`"
     yield f"- Parameters: {model.parameters:,}"
-    size, _, channels = model.image_shape
+    *_, size, channels = model.image_shape
     yield (
         f"- Input: {size} x {size} pixels, {channels} channels; input"
         f" `{model.view.input}`, color `{model.view.color}`, pixels"
         f" `{model.view.pixels}`"
     )
     if model.recipe.frames > 1:
-        yield f"- Clip: {model.recipe.frames} consecutive frames"
+        interval = model.recipe.interval
+        frames = (
+            "consecutive frames" if interval == 1 else f"frames, each {interval} apart"
+        )
+        yield f"- Clip: {model.recipe.frames} {frames}"
     yield ""
 
 

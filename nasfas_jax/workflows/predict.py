@@ -1,4 +1,4 @@
-"""Predictions for one video, picture or array of clips, and the input of a network."""
+"""Predictions for one video, picture or array of clips."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nasfas_jax import nets
-from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.loading import views
 from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import extract, faces
 from nasfas_jax.data.preparation.recipe import Recipe
@@ -23,7 +23,7 @@ CLIPS = 32
 #: Number of clips in `Prediction.picture`.
 SHOWN = 8
 
-#: Images [N, S, S, C] to maps [N, h, w].
+#: Function from images [N, S, S, C], or clips [N, K, S, S, C], to maps [N, h, w].
 Network = Callable[[np.ndarray], np.ndarray]
 
 
@@ -38,8 +38,8 @@ class Prediction:
       scores: [n]; a higher score means live.
       maps: predicted maps [n, h, w].
       still: whether nothing moves in the clip, bool [n].
-      images: what a record holds of each clip: 'static', 'dynamic' and 'image' (the
-        static-dynamic image), uint8 [n, S, S, 3].
+      images: the images of the records of the clips, uint8 [n, ...], see
+        `extract.record_images`.
       threshold: threshold of the verdicts; None if the model was not evaluated.
       boxes: face boxes (x, y, width, height) in pixels [n, 4]; None for an array.
       crops: squares (x, y, side) that were cut out, in pixels [n, 3]; None for an array.
@@ -135,60 +135,38 @@ class Prediction:
         )
 
 
-def preprocess(frames: np.ndarray, recipe: Recipe, view: pipeline.View) -> np.ndarray:
-    """The input of a network from face crops, as preparing and loading make it.
-
-    Args:
-      frames: clips of RGB face crops, uint8 [..., K, S, S, 3], the current frame last.
-      recipe: how the clips are pooled; K and S are its ``frames`` and ``image_size``.
-      view: input, color space and range.
-
-    Returns:
-      float32 [..., S, S, C].
-
-    Raises:
-      InputError: another type or shape.
-    """
-    frames = _require_clips(frames, recipe)
-    images = network_input(
-        _pooled(frames.reshape(-1, *frames.shape[-4:]), recipe), view
-    )
-    return images.reshape(*frames.shape[:-4], *images.shape[1:])
-
-
 def predict_clips(
     frames: np.ndarray,
     network: Network,
     recipe: Recipe,
-    view: pipeline.View,
+    view: views.View,
     *,
     threshold: float | None = None,
 ) -> Prediction:
     """Scores clips of face crops.
 
     Args:
-      frames: as in `preprocess`, [N, K, S, S, 3] or one clip [K, S, S, 3].
-      network: from images to maps.
-      recipe: how the clips are pooled.
-      view: what the network sees of them.
+      frames: RGB face crops, uint8 [N, K, S, S, 3], or one clip [K, S, S, 3].
+      network: function from images to maps.
+      recipe: settings of the records.
+      view: input, color space and range of the network's images.
       threshold: threshold of the verdict.
 
     Raises:
-      InputError: another type or shape, or no clip at all.
+      InputError: another type or shape, or no clip.
     """
-    frames = _require_clips(frames, recipe)
+    frames = views.require_clips(frames, recipe)
     clips = frames.reshape(-1, *frames.shape[-4:])
-    if not len(clips):
-        raise InputError("frames: expected one clip or more, got none.")
+    images = views.record_images(clips, recipe)
     predict = functools.partial(_predict, network=network, view=view)
-    return predict("clips", np.arange(len(clips)), _pooled(clips, recipe), threshold)
+    return predict("clips", np.arange(len(clips)), images, threshold)
 
 
 def predict_file(
     path: str | os.PathLike,
     network: Network,
     recipe: Recipe,
-    view: pipeline.View,
+    view: views.View,
     detector: faces.Detector,
     *,
     clips: int = CLIPS,
@@ -198,10 +176,10 @@ def predict_file(
 
     Args:
       path: video or picture.
-      network: from images to maps; called with one clip at a time.
-      recipe: how clips are cropped and pooled.
-      view: what the network sees of them.
-      detector: finds the faces; clips without one are passed over.
+      network: function from images to maps; called with one clip at a time.
+      recipe: settings of the records.
+      view: input, color space and range of the network's images.
+      detector: face detector; clips without a face are skipped.
       clips: number of clips; fewer in a short video.
       threshold: threshold of the verdict.
 
@@ -217,7 +195,7 @@ def predict_file(
         times = video.time_stamps(path)
     except video.VideoError as error:
         raise InputError(f"{path}: {error}. Nothing was predicted.") from None
-    images = _pooled(np.stack([sample.frames for sample in samples]), recipe)
+    images = views.record_images(np.stack([s.frames for s in samples]), recipe)
     if view.input == "dynamic" and extract.is_still(images["dynamic"]).all():
         raise InputError(
             f"{path}: nothing moves in it (a still picture, or frozen frames), and the"
@@ -233,17 +211,6 @@ def predict_file(
     )
 
 
-def network_input(images: dict[str, np.ndarray], view: pipeline.View) -> np.ndarray:
-    """The input of a network [N, S, S, C] from the images of records [N, S, S, 3]."""
-    return pipeline.shown(pipeline.scale(images[view.columns[0]]), view)
-
-
-def _pooled(clips: np.ndarray, recipe: Recipe) -> dict[str, np.ndarray]:
-    """The images that a record holds, of clips [N, K, S, S, 3]."""
-    dynamic, image = extract.pool(clips, recipe)
-    return {"static": clips[:, -1], "dynamic": dynamic, "image": image}
-
-
 def _predict(
     name: str,
     frames: np.ndarray,
@@ -251,22 +218,11 @@ def _predict(
     threshold: float | None,
     *,
     network: Network,
-    view: pipeline.View,
+    view: views.View,
 ) -> Prediction:
     # One clip at a time: one compiled shape for videos of any length.
-    seen = network_input(images, view)
-    maps = np.concatenate([network(image[None]) for image in seen])
+    inputs = views.network_input(images, view)
+    maps = np.concatenate([network(one[None]) for one in inputs])
     scores = np.asarray(nets.score(maps))
     still = extract.is_still(images["dynamic"])
     return Prediction(name, frames, scores, maps, still, images, threshold)
-
-
-def _require_clips(frames: np.ndarray, recipe: Recipe) -> np.ndarray:
-    frames = np.asarray(frames)
-    clip = (recipe.frames, recipe.image_size, recipe.image_size, 3)
-    if frames.dtype != np.uint8 or frames.shape[-4:] != clip:
-        raise InputError(
-            f"frames: expected RGB face crops, uint8 [..., {', '.join(map(str, clip))}],"
-            f" got {frames.dtype} {list(frames.shape)}."
-        )
-    return frames

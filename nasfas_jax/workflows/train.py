@@ -16,6 +16,8 @@ import optax
 
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.errors import InputError
 from nasfas_jax.methods import supervised
 from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.theta import Weight
@@ -83,6 +85,7 @@ def train_method(
       Diverged: the loss is not finite.
     """
     method = registry.make_method(description, optimizer)
+    require_images(name, view)
     pooled = method.batches == "pooled"
     mesh = runtime.make_mesh(episodes=1 if pooled else episodes)
     if not pooled and episodes > 1:
@@ -104,7 +107,7 @@ def train_method(
         size = registry.clips_per_domain(batch_size, len(domains))
         batches = pipeline.episodes(data, batch_size=size, episodes=episodes, **options)
         batch_axes = runtime.episode_axes(episodes)
-    image = example_image(data.recipe.image_size, view)
+    image = example_image(data.recipe, view)
     state = jax.jit(method.init)(jax.random.key(seed), image)
     cost = cost_of(method, state, image)
     began = time.monotonic()
@@ -231,9 +234,22 @@ def train(
     )
 
 
-def example_image(image_size: int, view: pipeline.View) -> np.ndarray:
-    """A black image [1, S, S, C] of the shape that networks are given."""
-    return np.zeros((1, image_size, image_size, view.channels), np.float32)
+def require_images(name: str, view: pipeline.View) -> None:
+    """Requires a view of single images, the input of every network of `registry`.
+
+    Raises:
+      InputError: a view of the frames of a clip.
+    """
+    if view.input == "frames":
+        raise InputError(
+            f"view.input: expected 'static_dynamic', 'static' or 'dynamic' for {name},"
+            " whose input is one image, got 'frames'."
+        )
+
+
+def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
+    """A black image [1, S, S, C] of the shape of a network's input."""
+    return np.zeros((1, *view.input_shape(recipe)), np.float32)
 
 
 def cost_of(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:

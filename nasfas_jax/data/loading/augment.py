@@ -1,16 +1,17 @@
-"""Augmentation of training batches: the papers' recipes by name.
+"""Augmentation of training batches: the recipes of the papers by name.
 
-A recipe is a list of pure functions of a batch and a generator of random numbers; they
-change `image` float32 [B, S, S, 3] in [-1, 1] and, where a picture is mirrored, `target`
-[B, m, m] with it.
+A recipe is a list of pure functions of a batch and a random number generator.  They change
+`image`, float32 [B, S, S, 3] in [-1, 1], or clips [B, K, S, S, 3], of which all frames
+change alike; mirroring also changes `target` [B, m, m].
 
 ============  =======================================================================
-standard      mirror, brightness of each colour, gamma: CDCN's without its holes
-cdcn          brightness and gamma, erased patches, mirror, a cut-out square, as
-              CDCN's training code has them and in its order
-flip          mirror only
-rfmeta        nothing: RFMeta's code augments nothing
-none          nothing
+standard      mirroring, brightness of each color channel, gamma: as CDCN's recipe
+              without erased patches and squares
+cdcn          brightness and gamma, erased patches, mirroring, an erased square, in
+              the order of CDCN's training code
+flip          mirroring only
+rfmeta        none, as in RFMeta's code
+none          none
 ============  =======================================================================
 """
 
@@ -23,38 +24,39 @@ from nasfas_jax import limits
 Batch = dict[str, np.ndarray]
 Transform = Callable[[Batch, np.random.Generator], Batch]
 
-BRIGHTNESS = 40 / 255  # added to each colour channel, up to plus or minus this
-GAMMA = (0.5, 1.5)  # exponent
-# Random erasing: how often, how many patches at most, part of the area, height / width.
+BRIGHTNESS = 40 / 255  # largest absolute change of a color channel
+GAMMA = (0.5, 1.5)  # range of the exponent
+# Random erasing: probability, most patches, share of the area, height / width.
 ERASE, PATCHES, AREA, ASPECT = 0.5, 2, (0.01, 0.05), (0.5, 2.0)
-CUTOUT, OF = 50, 256  # sides of the cut-out squares are below 50 in 256 pixels
-# CDCN fills patches with means of colours in [0, 1] where pixels go to 255: with black.
+CUTOUT, OF = 50, 256  # sides of erased squares are below 50 of 256 pixels
+# CDCN fills patches with mean colors in [0, 1], while pixels range to 255: black.
 BLACK = -1.0
 
 
 def flip(batch: Batch, random: np.random.Generator) -> Batch:
-    """Mirror half of the images, and their maps with them."""
+    """Mirrors half of the images and their maps."""
     image, target = batch["image"].copy(), batch["target"].copy()
     chosen = random.random(len(image)) < 0.5
-    image[chosen] = image[chosen, :, ::-1]
+    image[chosen] = image[chosen][..., ::-1, :]
     target[chosen] = target[chosen, :, ::-1]
     return batch | {"image": image, "target": target}
 
 
-def colour(batch: Batch, random: np.random.Generator) -> Batch:
-    """Change each colour's brightness, then the gamma of all."""
-    count = len(batch["image"])
-    brightness = random.uniform(-BRIGHTNESS, BRIGHTNESS, (count, 1, 1, 3))
-    gamma = random.uniform(*GAMMA, (count, 1, 1, 1))
+def change_color(batch: Batch, random: np.random.Generator) -> Batch:
+    """Changes the brightness of each color channel, then the gamma of all."""
+    count, *inner, channels = batch["image"].shape
+    same = (1,) * len(inner)  # for all pixels, and all frames of a clip
+    brightness = random.uniform(-BRIGHTNESS, BRIGHTNESS, (count, *same, channels))
+    gamma = random.uniform(*GAMMA, (count, *same, 1))
     pixels = (batch["image"] + 1) / 2 + brightness.astype(np.float32)
     pixels = np.clip(pixels, 0, 1, out=pixels) ** gamma.astype(np.float32)
     return batch | {"image": 2 * pixels - 1}
 
 
 def erase(batch: Batch, random: np.random.Generator) -> Batch:
-    """Blacken one or two rectangles in half of the images."""
+    """Erases one or two rectangles in half of the images."""
     images = batch["image"].copy()
-    side = images.shape[1]
+    side = images.shape[-2]
     chosen = np.flatnonzero(random.random(len(images)) < ERASE)
     for i in chosen:
         for _ in range(random.integers(1, PATCHES + 1)):
@@ -62,24 +64,25 @@ def erase(batch: Batch, random: np.random.Generator) -> Batch:
             aspect = random.uniform(*ASPECT)
             high, wide = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
             top, left = random.integers(0, side - np.array([high, wide]) + 1)
-            images[i, top : top + high, left : left + wide] = BLACK
+            images[i, ..., top : top + high, left : left + wide, :] = BLACK
     return batch | {"image": images}
 
 
 def cutout(batch: Batch, random: np.random.Generator) -> Batch:
-    """Blacken a square of each image, anywhere, cut off at the border."""
+    """Erases a square of each image at a random place, cut off at the border."""
     images = batch["image"].copy()
-    side = images.shape[1]
-    centres = random.integers(0, side, (len(images), 2))
+    side = images.shape[-2]
+    centers = random.integers(0, side, (len(images), 2))
     halves = random.integers(1, CUTOUT, len(images)) * side // OF // 2
-    for image, (y, x), half in zip(images, centres, halves, strict=True):
-        image[max(y - half, 0) : y + half, max(x - half, 0) : x + half] = BLACK
+    for image, (y, x), half in zip(images, centers, halves, strict=True):
+        rows = slice(max(y - half, 0), y + half)
+        image[..., rows, max(x - half, 0) : x + half, :] = BLACK
     return batch | {"image": images}
 
 
 RECIPES: Mapping[str, tuple[Transform, ...]] = {
-    "standard": (flip, colour),
-    "cdcn": (colour, erase, flip, cutout),
+    "standard": (flip, change_color),
+    "cdcn": (change_color, erase, flip, cutout),
     "flip": (flip,),
     "rfmeta": (),
     "none": (),
@@ -87,10 +90,10 @@ RECIPES: Mapping[str, tuple[Transform, ...]] = {
 
 
 def augmented(batch: Batch, recipe: str, random: np.random.Generator) -> Batch:
-    """The batch after a recipe's transforms.
+    """The batch transformed by a recipe.
 
     Raises:
-      InputError: no such recipe.
+      InputError: an unknown recipe.
     """
     for transform in transforms(recipe):
         batch = transform(batch, random)
@@ -98,10 +101,10 @@ def augmented(batch: Batch, recipe: str, random: np.random.Generator) -> Batch:
 
 
 def transforms(recipe: str) -> tuple[Transform, ...]:
-    """A recipe's transforms.
+    """The transforms of a recipe.
 
     Raises:
-      InputError: no such recipe.
+      InputError: an unknown recipe.
     """
     limits.require(augment=(recipe, limits.OneOf(RECIPES)))
     return RECIPES[recipe]

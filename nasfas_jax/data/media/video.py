@@ -1,9 +1,9 @@
-"""Clips of consecutive frames from video files and pictures, with reasons for bad ones.
+"""Clips of frames from video files and pictures, with the reasons for unusable files.
 
-A clip of K frames is the current frame and the K - 1 before it.  A picture is a clip
-of one frame repeated K times: nothing moves, so its rank pooled image is zero.  Video
-is what OpenCV opens, a Kinect recording (HDF5), or a folder of pictures, its frames in
-the order of the numbers in their names.
+A clip of K frames consists of the current frame and K - 1 earlier ones at a constant
+interval.  A picture yields one clip, its frame repeated K times: nothing moves, so its
+rank-pooled image is zero.  A video is a file that OpenCV opens, a Kinect recording (HDF5),
+or a folder of pictures, ordered by the numbers in their names.
 
 Frames are numbered from 0 in the order in which they are decoded.  A container's frame
 count is used only where it is confirmed; otherwise the frames are counted by decoding.
@@ -150,22 +150,28 @@ def _packets(path: pathlib.Path) -> int:
 
 
 def read_clips(
-    path: pathlib.Path, ends: Callable[[int], list[int]], frames: int, rotate: int = 0
+    path: pathlib.Path,
+    ends: Callable[[int], list[int]],
+    frames: int,
+    rotate: int = 0,
+    interval: int = 1,
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
+    """Yields (current frame index, `frames` BGR images [H, W, 3]) of each sampled clip.
 
-    Frames between clips are passed over without conversion, and one clip is held at a
-    time, so that memory does not grow with the length of the video.
+    Frames outside of clips are skipped without conversion, and the frames of one clip are
+    held at a time, so that memory does not grow with the length of the video.
 
     Args:
       path: video, recording, folder of frames, or picture.
-      ends: from the number of frames to the clips' current frames, ascending and none
-        below `frames` - 1; not called for a picture, whose one clip ends in frame 0.
-        Called again with the number of decoded frames where decoding stops early: the
-        clips after the last one yielded are then those of the second call.
-      frames: number of frames of a clip.
-      rotate: degrees clockwise by which the stored frames are turned; a container that
-        itself names a rotation is turned by that, and by nothing else.
+      ends: function from the number of frames to the current frames of the clips,
+        ascending, none before (`frames` - 1) `interval`; not called for a picture, whose
+        one clip ends in frame 0.  Called again with the number of decoded frames if
+        decoding stops early: the clips after the last one yielded are then those of the
+        second call.
+      frames: number of frames per clip.
+      rotate: clockwise rotation of the stored frames in degrees; a rotation that the
+        container itself specifies is used instead.
+      interval: number of video frames from one frame of a clip to the next.
 
     Raises:
       VideoError: empty, no video, too short, truncated, or damaged.
@@ -176,12 +182,16 @@ def read_clips(
     capture, total = _opened(path)
     done = -1
     while True:
-        if total < frames:
-            raise VideoError(f"{total} frames, but a clip needs {frames}")
-        last = [end for end in ends(total) if end > done]
-        stream = _stream(path, capture, _frames_of(last, frames), rotate)
+        _require_span(total, frames, interval)
+        last = {
+            end: range(end - (frames - 1) * interval, end + 1, interval)
+            for end in ends(total)
+            if end > done
+        }
+        wanted = sorted({index for clip in last.values() for index in clip})
+        stream = _stream(path, capture, wanted, rotate)
         try:
-            for done, images in _clips(stream, last, frames):
+            for done, images in _clips(stream, last):
                 yield done, images
         except _Fewer as early:
             _require_most(early.frames, total)
@@ -248,20 +258,28 @@ def _opened(path: pathlib.Path) -> tuple[cv2.VideoCapture | None, int]:
     return _counted(path)  # opening a short video costs as much as decoding it
 
 
-def _frames_of(ends: list[int], frames: int) -> list[int]:
-    """All frames of the clips with these current frames, ascending."""
-    return sorted({i for end in ends for i in range(end - frames + 1, end + 1)})
+def _require_span(total: int, frames: int, interval: int) -> None:
+    """Raises VideoError if a clip spans more than all frames."""
+    span = (frames - 1) * interval + 1
+    if total < span:
+        clip = (
+            f" ({frames} frames at an interval of {interval})" if interval > 1 else ""
+        )
+        raise VideoError(f"{total} frames, but a clip needs {span}{clip}")
 
 
-def _clips(stream, ends: list[int], frames: int):
-    """(current frame index, images) of the clips, from a stream of their frames."""
+def _clips(stream, clips: dict[int, range]):
+    """(current frame index, images) of clips, from a stream of all their frames.
+
+    `clips` maps the current frame of each clip to the indices of its frames.
+    """
     held: dict[int, np.ndarray] = {}
     for index, image in stream:
         held[index] = image
-        if index in ends:
-            first = index - frames + 1
-            held = {i: image for i, image in held.items() if i >= first}
-            yield index, [held[i] for i in range(first, index + 1)]
+        if index in clips:
+            clip = clips[index]
+            held = {i: image for i, image in held.items() if i >= clip[0]}
+            yield index, [held[i] for i in clip]
 
 
 def _require_most(decoded: int, total: int) -> None:

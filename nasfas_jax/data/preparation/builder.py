@@ -1,11 +1,13 @@
-"""The packed form: TFDS builders that write ArrayRecord, without TensorFlow.
+"""TFDS builders that write the records as ArrayRecord files, without TensorFlow.
 
-There is one a dataset, made from `datasets.REGISTRY`.  `nasfas prepare` hands them the
-files that it has extracted on all cores; TFDS can also be used as everywhere::
+Each dataset in `datasets.REGISTRY` has one.  `nasfas prepare` passes them the files that it
+has extracted on all cores; they can also be used through TFDS alone::
 
     import tensorflow_datasets as tfds
+    from nasfas_jax.data.preparation.recipe import Recipe
     import nasfas_jax.data.preparation.builder
-    builder = tfds.builder("oulu_npu", data_dir="prepared", image_size=128)
+    recipe = Recipe(image_size=128)
+    builder = tfds.builder("oulu_npu", data_dir="prepared", recipe=recipe)
     builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(manual_dir="OULU-NPU")
     )
@@ -37,25 +39,25 @@ NUMBERS = ("label", "frame")
 IMAGES = ("static", "dynamic", "image")
 MAPS = ("depth", "mask", "face")
 
-# TFDS holds a shard's records in memory while it writes them.
+# TFDS holds the records of a shard in memory while it writes them.
 SHARD_BYTES = 2**26
-UNKNOWN_BYTES = 2**22  # of a video that is not extracted yet
+UNKNOWN_BYTES = 2**22  # assumed size of a video that is not extracted yet
 
-# A source, and the file that holds what was extracted from it; None: not yet.
+# Sources with the files of their extracted clips; None where they are not extracted yet.
 Videos = Sequence[tuple[VideoSource, pathlib.Path | None]]
 
 
 class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
-    """Records of one clip each, in shards of videos of about `SHARD_BYTES`.
+    """Records of one clip each, in shards of about `SHARD_BYTES`.
 
-    Without `videos` it lists those in TFDS's manual_dir and extracts them one after the
-    other by `Recipe(image_size=image_size)`; a file that gives no clip is logged. The
-    splits of a user's own collection then follow from the names alone, without those that
-    `prepare` has recorded.
+    Without `videos`, the builder lists the files in TFDS's manual_dir and extracts them one
+    after the other; files without clips are logged.  The splits of a user's own collection
+    are then determined by the names alone, without those that `prepare` has recorded.
 
-    Features: the texts and numbers that name and label the clip; `static`, `dynamic`,
-    `image` [S, S, 3] and `depth`, `mask`, `face` [32, 32], all uint8.  Label: live 1,
-    spoof 0.  A split without records is not written.
+    Features: names and labels of the clip (`TEXTS` and `NUMBERS`); `static`, `dynamic`,
+    `image` [S, S, 3] and `depth`, `mask`, `face` [32, 32], all uint8; `frames`
+    [K, S, S, 3] if ``recipe.keep_frames``.  Label: live 1, spoof 0.  A split without
+    records is not written.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -65,15 +67,15 @@ class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
         self,
         *,
         videos: Videos | None = None,
-        image_size: int = Recipe.image_size,
+        recipe: Recipe | None = None,
         **kwargs,
     ):
         self._videos = videos
-        self._image_size = image_size
+        self._recipe = recipe or Recipe()
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size = self._image_size
+        images = image_shapes(self._recipe)
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
@@ -85,30 +87,32 @@ class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(
                 {name: tfds.features.Text() for name in TEXTS}
                 | {name: tfds.features.Scalar(dtype=np.int32) for name in NUMBERS}
-                | {name: _bytes_of((size, size, 3)) for name in IMAGES}
+                | {name: _bytes_of(shape) for name, shape in images.items()}
                 | {name: _bytes_of((MAP_SIZE, MAP_SIZE)) for name in MAPS}
             ),
-            # Records lie in the order of the clips' table.
+            # Records are stored in the order of the table of clips.
             disable_shuffling=True,
         )
 
     def _shard_iterators_per_split(self, dl_manager):
         videos = self._videos
         if videos is None:
-            found = sources.list_videos(self.DATASET.name, str(dl_manager.manual_dir))
-            videos = [(source, None) for source in found if _usable(source)]
+            listed = sources.list_videos(self.DATASET.name, str(dl_manager.manual_dir))
+            videos = [(source, None) for source in listed if _usable(source)]
         by_split: dict[str, list] = {}
         for source, path in videos:
             by_split.setdefault(source.split, []).append((source, path))
-        size = self._image_size
+        recipe = self._recipe
         return {
-            name: [functools.partial(examples, shard, size) for shard in _shards(part)]
-            for name, part in by_split.items()
+            name: [
+                functools.partial(examples, shard, recipe) for shard in _shards(split)
+            ]
+            for name, split in by_split.items()
         }
 
     def _download_and_prepare(self, dl_manager, download_config=None):
         super()._download_and_prepare(dl_manager, download_config)
-        # On Beam, TFDS 4.9.10 sorts the lengths of shards by their number as a text.
+        # On Beam, TFDS 4.9.10 sorts the lengths of shards by their number as text.
         count = file_adapters.ArrayRecordFileAdapter.num_examples
         infos = [
             info.replace(shard_lengths=[count(path) for path in info.filepaths])
@@ -117,21 +121,27 @@ class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
         self.info.set_splits(tfds.core.SplitDict(infos))
 
 
-def examples(videos: Videos, image_size: int) -> Iterator[tuple[int, dict]]:
-    """A key and the record of each clip of the videos, in their order."""
+def image_shapes(recipe: Recipe) -> dict[str, tuple[int, ...]]:
+    """Shapes of the images of a record, by their names."""
+    image = (recipe.image_size, recipe.image_size, 3)
+    frames = {"frames": (recipe.frames, *image)} if recipe.keep_frames else {}
+    return dict.fromkeys(IMAGES, image) | frames
+
+
+def examples(videos: Videos, recipe: Recipe) -> Iterator[tuple[int, dict]]:
+    """Keys and records of the clips of the videos, in order."""
     index = 0
+    images = image_shapes(recipe)
     for source, path in videos:
-        arrays = (
-            _extracted(source, image_size) if path is None else extracted.read(path)
-        )
+        arrays = _extracted(source, recipe) if path is None else extracted.read(path)
         for i, clip in enumerate(clips_of(source, arrays["frame"])):
-            pixels = {name: arrays[name][i] for name in (*IMAGES, *MAPS)}
+            pixels = {name: arrays[name][i] for name in (*images, *MAPS)}
             yield index, clip | pixels
             index += 1
 
 
 def _shards(videos: Videos) -> list[list]:
-    """Consecutive videos, together about as large as a shard."""
+    """Groups of consecutive videos, each about the size of a shard."""
     shards, room = [], 0
     for source, path in videos:
         size = path.stat().st_size if path else UNKNOWN_BYTES
@@ -143,9 +153,8 @@ def _shards(videos: Videos) -> list[list]:
     return shards
 
 
-def _extracted(source: VideoSource, image_size: int) -> dict[str, np.ndarray]:
+def _extracted(source: VideoSource, recipe: Recipe) -> dict[str, np.ndarray]:
     try:
-        recipe = Recipe(image_size=image_size)
         return extract.extract(source, recipe, faces.Haar()).arrays
     except video.VideoError as error:
         logging.warning("left out: %s: %s", source.path, error)
@@ -153,7 +162,7 @@ def _extracted(source: VideoSource, image_size: int) -> dict[str, np.ndarray]:
 
 
 def _builder(dataset: datasets.Dataset) -> type[FaceClips]:
-    """The builder of a dataset, known to TFDS by the dataset's name."""
+    """The builder of a dataset, registered with TFDS under the name of the dataset."""
     camel = "".join(part.capitalize() for part in dataset.name.split("_"))
     return type(
         camel,
@@ -183,7 +192,7 @@ def _usable(source: VideoSource) -> bool:
 
 
 def clips_of(source: VideoSource, frames: Iterable[int]) -> list[dict]:
-    """What names and labels each clip of a video, given their current frames."""
+    """Names and labels of the clips of a video with these current frames."""
     return [
         {
             "clip": f"{source.video}#{frame}",
@@ -203,25 +212,23 @@ def pack(
     dataset: str,
     videos: Videos,
     data_dir: pathlib.Path,
-    image_size: int,
+    recipe: Recipe,
     config: tfds.download.DownloadConfig | None = None,
 ) -> pathlib.Path:
-    """Write the records below `data_dir`; returns the folder that holds them.
+    """Writes the records below `data_dir`; returns their folder.
 
-    TFDS writes into a folder of another name and renames it when all is there.
+    TFDS writes into a folder of another name and renames it when all records are written.
 
     Args:
-      dataset: its name.
-      videos: with the files that were extracted from them.
+      dataset: name of the dataset.
+      videos: sources with the files of their extracted clips.
       data_dir: the prepared folder.
-      image_size: of the records.
-      config: of TFDS; it may name a Beam runner.
+      recipe: settings of the records.
+      config: configuration of TFDS; it may specify a Beam runner.
     """
     tfds.disable_progress_bar()
-    builder = BUILDERS[dataset](
-        videos=videos, image_size=image_size, data_dir=str(data_dir)
-    )
-    # TFDS insists on a download folder and on announcing itself on stdout.
+    builder = BUILDERS[dataset](videos=videos, recipe=recipe, data_dir=str(data_dir))
+    # TFDS requires a download folder, and prints to stdout.
     with (
         tempfile.TemporaryDirectory() as unused,
         contextlib.redirect_stdout(io.StringIO()),

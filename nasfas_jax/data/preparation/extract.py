@@ -1,8 +1,8 @@
-"""One source file to the clips that go into its records."""
+"""Extraction of the clips of one source file for its records."""
 
 import functools
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,15 +16,19 @@ from nasfas_jax.data.preparation.landmarks import LandmarkModel
 from nasfas_jax.data.preparation.maps import Maps, tally
 from nasfas_jax.data.preparation.recipe import Recipe
 
-# Pixels summed at once: small products stay in the cache and on one thread of BLAS.
+# Pixels per product: small products fit the cache and run on one BLAS thread.
 BLOCK = 4096
 
 
 class Sample(NamedTuple):
-    """A clip's crops and where they were cut.
+    """The face crops of a clip and their place in the frame.
 
-    `frame` is the current frame's index, `frames` the RGB crops [K, S, S, 3] uint8,
-    `where` the crop (x, y, side), and `roll` the angle by which it is turned.
+    Attributes:
+      frame: index of the current frame.
+      frames: RGB crops, uint8 [K, S, S, 3], the current frame last.
+      face: box and eyes of the face in the clip.
+      where: square (x, y, side) of the crop, in pixels.
+      roll: rotation of the crop.
     """
 
     frame: int
@@ -35,11 +39,16 @@ class Sample(NamedTuple):
 
 
 class Extracted(NamedTuple):
-    """All records of a video as stacked arrays, and the sources of its labels.
+    """The records of a video as stacked arrays, and the sources of its labels.
 
-    `arrays`: frame [n], box [n, 4], crop [n, 3], roll [n], static, dynamic, image
-    [n, S, S, 3], depth, mask, face [n, 32, 32].  `stills`: number of clips in which
-    nothing moves.
+    Attributes:
+      arrays: frame [n], box [n, 4], crop [n, 3], roll [n], the images of
+        `record_images` [n, ...], and depth, mask and face [n, 32, 32].
+      frames: number of frames of the video.
+      stills: number of clips in which nothing moves.
+      box_source: source of the face boxes.
+      depth_source: sources of the depth maps.
+      map_source: sources of the location maps.
     """
 
     arrays: dict[str, np.ndarray]
@@ -53,22 +62,20 @@ class Extracted(NamedTuple):
 def sample_video(
     path: pathlib.Path, recipe: Recipe, detector: faces.Detector, clips: int
 ) -> Iterator[Sample]:
-    """Yield evenly spaced clips of a file without annotation, cropped to the face.
+    """Yields evenly spaced clips of a file without annotation, cropped to the face.
 
     Args:
       path: video or picture.
-      recipe: how, but for the sampling.
-      detector: finds the faces; clips without one are passed over.
-      clips: how many.
+      recipe: settings of the clips; its sampling rules are not used.
+      detector: face detector; clips without a face are skipped.
+      clips: number of clips; fewer in a short video.
 
     Raises:
       video.VideoError: no usable frames, or no face in any clip.
     """
-    ends = functools.partial(
-        sampling.clip_ends, "even", clips=clips, frames=recipe.frames
-    )
-    found = video.read_clips(path, ends, recipe.frames)
-    for sample, _ in _samples(found, recipe, detector, None):
+    ends = functools.partial(_ends, "even", clips, recipe)
+    read = video.read_clips(path, ends, recipe.frames, interval=recipe.interval)
+    for sample, _ in _samples(read, recipe, detector, None):
         yield sample
 
 
@@ -78,19 +85,20 @@ def extract(
     detector: faces.Detector,
     landmarks: LandmarkModel | None = None,
 ) -> Extracted:
-    """Records of one source file.
+    """The records of one source file.
 
-    The box is the annotation's median over the clip, else the detector's; clips without
-    a face are passed over.
+    The face box is the median of the annotation over the clip, or the detector's without
+    an annotation; clips without a face are skipped.
 
     Args:
       source: the file.
-      recipe: how.
-      detector: asked where there is no annotation.
-      landmarks: draw depth and location where nothing better is known (`maps`).
+      recipe: settings of the clips.
+      detector: face detector for files without annotation.
+      landmarks: landmark model for depth and location maps without a better source
+        (`maps`).
 
     Raises:
-      video.VideoError: the file gives no record; the text says why.
+      video.VideoError: no record can be made; the text is the reason.
     """
     if source.problem:
         raise video.VideoError(source.problem)
@@ -101,23 +109,22 @@ def extract(
     def ends(frames: int) -> list[int]:
         nonlocal total
         total = frames
-        return sampling.clip_ends(rule, total, recipe.clips_per_video, recipe.frames)
+        return _ends(rule, recipe.clips_per_video, recipe, total)
 
-    clips = video.read_clips(source.path, ends, recipe.frames, source.rotate)
+    clips = video.read_clips(
+        source.path, ends, recipe.frames, source.rotate, recipe.interval
+    )
     draw = Maps(source, annotation, landmarks)
     rows, maps = [], []
     for sample, image in _samples(clips, recipe, detector, annotation):
         maps.append(draw(sample.frame, image, *sample[2:]))
-        dynamic, pooled = pool_clip(sample.frames, recipe)
         rows.append(
             {
                 "frame": np.int32(sample.frame),
                 "box": sample.face.box.astype(np.float32),
                 "crop": sample.where.astype(np.int32),
                 "roll": np.float32(sample.roll),
-                "static": sample.frames[-1],
-                "dynamic": dynamic,
-                "image": pooled,
+                **record_images(sample.frames, recipe),
                 **maps[-1],
             }
         )
@@ -132,34 +139,48 @@ def extract(
     )
 
 
-def pool(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """`pool_clip` of clips [N, K, S, S, 3]: two arrays [N, S, S, 3]."""
-    pooled = [pool_clip(clip, recipe) for clip in frames]
-    dynamic, image = (np.stack(part) for part in zip(*pooled, strict=True))
-    return dynamic, image
+def _ends(rule: str, clips: int, recipe: Recipe, total: int) -> list[int]:
+    """Current frames of a video of `total` frames."""
+    return sampling.clip_ends(rule, total, clips, recipe.frames, recipe.interval)
+
+
+def record_images(frames: np.ndarray, recipe: Recipe) -> dict[str, np.ndarray]:
+    """The images that a record holds of a clip; used for records and predictions alike.
+
+    Args:
+      frames: RGB face crops, uint8 [K, S, S, 3], the current frame last.
+      recipe: settings of rank pooling, and whether the frames are kept.
+
+    Returns:
+      'static' (the current frame), 'dynamic' and 'image' (the static-dynamic image), uint8
+      [S, S, 3]; with ``recipe.keep_frames`` also 'frames', uint8 [K, S, S, 3].
+    """
+    dynamic, image = pool_clip(frames, recipe)
+    images = {"static": frames[-1], "dynamic": dynamic, "image": image}
+    return images | {"frames": frames} if recipe.keep_frames else images
 
 
 def is_still(dynamic: np.ndarray) -> np.ndarray:
-    """Whether nothing moves in the clips of dynamic images [N, S, S, 3]: bool [N]."""
+    """Whether nothing moves in clips, from their dynamic images [N, S, S, 3]: bool [N]."""
     return np.logical_not(dynamic.any((1, 2, 3)))
 
 
 def pool_clip(frames: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
     """Dynamic and static-dynamic image [S, S, 3] uint8 of a clip [K, S, S, 3] uint8.
 
-    As `ops.rank_pool` and `ops.static_dynamic`, but the pixels are read and summed here:
-    only the frames' weights are JAX's business.  The dynamic image is stretched over 0
-    to 255 for viewing, zeros for a frozen clip.
+    Equals `ops.rank_pool` and `ops.static_dynamic`; JAX computes only the weights of the
+    frames, NumPy the sums over pixels.  The dynamic image is scaled to 0 to 255 for
+    viewing, and zero for a clip of equal frames.
     """
     flat = frames.reshape(len(frames), -1)
-    # Less the last frame: equal frames give exact zeros, and the last one needs no sum.
+    # The last frame is subtracted: equal frames give exact zeros.
     moved = flat[:-1].astype(np.float32)
     moved -= flat[-1]
     gram = np.zeros((len(flat),) * 2, np.float32)
     blocks = [moved[:, i : i + BLOCK] for i in range(0, moved.shape[1], BLOCK)]
     gram[:-1, :-1] = sum(block @ block.T for block in blocks) / np.float32(255**2)
     weights = np.asarray(_weights(gram, recipe.method))[:-1]
-    dynamic = np.einsum("k,kd->d", weights, moved)  # not by BLAS's threads, as above
+    dynamic = np.einsum("k,kd->d", weights, moved)  # without BLAS threads, as above
     largest = np.abs(dynamic).max()
     if recipe.peak and largest:
         dynamic *= np.float32(255 * recipe.peak) / largest
@@ -172,7 +193,7 @@ _weights = jax.jit(ops.rank_weights, static_argnames="method")
 
 
 def _stretched(values: np.ndarray) -> np.ndarray:
-    """From the smallest to the largest value over 0 to 255; zeros where all are equal."""
+    """Values scaled from their range to 0 to 255; zeros where all are equal."""
     low, high = values.min(), values.max()
     if low == high:
         return np.zeros(values.shape, np.uint8)
@@ -182,11 +203,13 @@ def _stretched(values: np.ndarray) -> np.ndarray:
 def _samples(
     clips, recipe, detector, annotation
 ) -> Iterator[tuple[Sample, np.ndarray]]:
-    """The clips that show a usable face, each with its whole current frame."""
+    """The clips with a usable face, each with its uncropped current frame."""
     tried = found = 0
     for end, images in clips:
         tried += 1
-        face = _find(end, images, detector, annotation)
+        first = max(end - recipe.span + 1, 0)  # a picture has one frame, and no span
+        frames = slice(first, end + 1, recipe.interval)
+        face = _find(images, frames, detector, annotation)
         if face is None or not faces.is_usable(face.box, images[-1].shape):
             continue
         roll = _roll(face, recipe, annotation, detector)
@@ -212,12 +235,15 @@ def _roll(face, recipe, annotation, detector) -> float:
     return faces.roll_of(face.eyes)
 
 
-def _find(end, images, detector, annotation) -> faces.Face | None:
+def _find(
+    images: Sequence[np.ndarray], frames: slice, detector, annotation
+) -> faces.Face | None:
+    """The face in a clip; `frames` are the indices of its frames in the video."""
     if annotation is None:
         return faces.find_face(images, detector)
+    end = frames.stop - 1
     if end >= len(annotation.boxes) or annotation.boxes[end, 2] <= 0:
         return None
-    frames = slice(max(end - len(images) + 1, 0), end + 1)
     known = annotation.boxes[frames, 2] > 0
     eyes = annotation.eyes
     return faces.Face(

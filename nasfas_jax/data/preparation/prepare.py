@@ -219,7 +219,7 @@ def finish(
     _require_usable(rows, data_dir / MANIFEST)
     if not packed:
         shutil.rmtree(data_dir / dataset, ignore_errors=True)
-        records = builder.pack(dataset, usable, data_dir, settings.image_size, config)
+        records = builder.pack(dataset, usable, data_dir, settings, config)
         files.write_text(data_dir / CLIPS, table)
         about = {
             "dataset": dataset,
@@ -227,11 +227,24 @@ def finish(
             "recipe": dataclasses.asdict(settings),
             "hash": settings.hash,
             "content": content,
-            "digest": files.digest(sorted(records.glob("*.array_record*"))),
+            "digest": _digest(table, usable),
         }
         files.write_json(complete, about)
     _remove_others(found, folder)
     return Summary(data_dir, settings, rows)
+
+
+def _digest(table: str, usable: builder.Videos) -> str:
+    """SHA-256 of the content of all records.
+
+    The files of the records would not do: TFDS writes the fields of a record in an order that
+    differs from run to run.
+    """
+    total = hashlib.sha256(table.encode())
+    for _, path in usable:
+        assert path is not None
+        total.update(extracted.read(path).tobytes())
+    return total.hexdigest()
 
 
 def _clips(usable: builder.Videos) -> list[dict]:

@@ -1,4 +1,4 @@
-"""How a dataset is prepared, as data: two sets made alike have the same hash."""
+"""The settings of preparation; equal settings have the same hash."""
 
 import dataclasses
 import hashlib
@@ -15,6 +15,8 @@ METHODS = ("ranksvm", "harmonic", "linear")
 LIMITS = {
     "image_size": limits.Range(16, whole=True),
     "frames": limits.Range(2, whole=True),
+    "interval": limits.COUNT,
+    "keep_frames": limits.FLAG,
     "clips_per_video": limits.COUNT,
     "sampling": limits.OneOf(RULES),
     "eval_sampling": limits.OneOf(RULES),
@@ -23,28 +25,39 @@ LIMITS = {
     "method": limits.OneOf(METHODS),
     "peak": limits.Range(0, 4),
 }
+#: Fields that are part of the hash only where they differ from these values, so that
+#: folders prepared before they existed keep their hash.
+ADDED = {"interval": 1, "keep_frames": False}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a record holds; see `LIMITS` for the ranges.
+    """Settings that determine the content of the records; `LIMITS` has the ranges.
 
     Attributes:
       image_size: side of the square face crop, in pixels.
-      frames: K, number of frames of a clip, the current one and those before it.
-      clips_per_video: number of clips of a video; fewer if it is too short.
-      sampling: rule in `sampling` for the clips' last frames in training videos.
-      eval_sampling: the same for development and test videos.
+      frames: K, number of frames per clip: the current frame and K - 1 earlier ones.
+      clips_per_video: number of clips per video; fewer if it is too short.
+      sampling: rule in `sampling` for the current frames of training videos.
+      eval_sampling: rule for the current frames of development and test videos.
       margin: side of the crop over the longer side of the face box.
-      align: whether the crop is turned until the eyes are level; needs eyes, from the
+      align: whether the crop is rotated until the eyes are level; needs the eyes from the
         annotation or the detector.
       method: rank pooling method, as in `ops.rank_pool`.
-      peak: largest value of the dynamic image when it is added to the static one;
-        0 adds it as eq. 7 gives it, which 8 bits cannot show (`ops.static_dynamic`).
-      detector: `Detector.name`; used where the dataset gives no box.
-      landmarks: `LandmarkModel.name`, '' for none; draws depth and location where no file
-        and no annotation has them.
-      version: of this code; raised when the same settings give other records.
+      peak: largest value of the dynamic image when it is added to the static image;
+        0 adds it as eq. 7 defines it, which 8 bits cannot show (`ops.static_dynamic`).
+      detector: `Detector.name` of the detector for videos without annotated boxes.
+      landmarks: `LandmarkModel.name`, '' for none; source of depth and location maps
+        where no file and no annotation provides them.
+      interval: number of video frames from one frame of a clip to the next; 1 for
+        consecutive frames (EulerNet: 3, with 4 frames).
+      keep_frames: whether records hold the crops of all K frames, besides the images made
+        from them.
+      version: version of the preparation; raised when the same settings give other
+        records.
+
+    Raises:
+      InputError: a value out of its range.
     """
 
     image_size: int = 64
@@ -58,6 +71,8 @@ class Recipe:
     peak: float = 0.0
     detector: str = "haar"
     landmarks: str = ""
+    interval: int = 1
+    keep_frames: bool = False
     version: int = 3
 
     def __post_init__(self):
@@ -66,33 +81,47 @@ class Recipe:
         )
 
     @property
+    def span(self) -> int:
+        """Number of video frames from the first to the last frame of a clip.
+
+        >>> Recipe(frames=4, interval=3).span
+        10
+        """
+        return (self.frames - 1) * self.interval + 1
+
+    @property
     def hash(self) -> str:
-        """Ten hexadecimal digits of the content.
+        """Ten hexadecimal digits of a hash of the fields.
 
         >>> Recipe().hash == Recipe(image_size=64).hash != Recipe(image_size=32).hash
         True
         """
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        fields = dataclasses.asdict(self)
+        fields = {k: v for k, v in fields.items() if k not in ADDED or v != ADDED[k]}
+        text = json.dumps(fields, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def read(data_dir: pathlib.Path) -> dict:
-    """The content of a prepared folder's recipe file.
+    """The content of a prepared folder's recipe file, with its `Recipe`.
 
     Raises:
-      InputError: nothing is prepared there, or the file is damaged.
+      InputError: the folder is not a prepared one, the file is damaged, or the folder was
+        prepared by another version of the preparation.
     """
     path = data_dir / FILE
     if not path.is_file():
-        came = "has no recipe.json" if data_dir.is_dir() else "does not exist"
+        problem = "has no recipe.json" if data_dir.is_dir() else "does not exist"
         raise InputError(
-            f"No prepared data in {data_dir}: it {came}. Expected a folder that"
-            " 'nasfas prepare' has finished; run it (an interrupted run goes on where"
-            " it stopped)."
+            f"No prepared data in {data_dir}: it {problem}. Expected a folder that"
+            " 'nasfas prepare' has completed; run it (an interrupted run resumes)."
         )
     try:
         content = json.loads(path.read_text())
+        _require_version(content["recipe"]["version"], data_dir)
         return {**content, "recipe": Recipe(**content["recipe"])}
+    except InputError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"The file {path} is damaged ({error}). Delete it and run 'nasfas prepare'"
@@ -100,20 +129,37 @@ def read(data_dir: pathlib.Path) -> dict:
         ) from error
 
 
-def require_same(found: Recipe, expected: dict, data_dir: pathlib.Path) -> None:
-    """Raise InputError naming the fields of `found` that differ from `expected`."""
-    content = dataclasses.asdict(found)
-    unknown = sorted(set(expected) - set(content))
-    if unknown:
-        raise InputError(f"A preparing recipe has no field {', '.join(unknown)}.")
-    differing = [
-        f"{field} is {content[field]!r} there and {value!r} here"
-        for field, value in expected.items()
-        if content[field] != value
+def _require_version(version: int, data_dir: pathlib.Path) -> None:
+    if version != Recipe.version:
+        raise InputError(
+            f"The data in {data_dir} were prepared by version {version} of the preparation,"
+            f" and this version of nasfas_jax expects version {Recipe.version}; run"
+            " 'nasfas prepare' into another folder."
+        )
+
+
+def require_same(recipe: Recipe, expected: dict, data_dir: pathlib.Path) -> None:
+    """Requires fields of a folder's recipe to have the expected values.
+
+    Args:
+      recipe: the recipe of the folder.
+      expected: expected values by field name.
+      data_dir: the folder, for the message.
+
+    Raises:
+      InputError: names the unknown or differing fields.
+    """
+    fields = dataclasses.asdict(recipe)
+    for name in expected:
+        limits.require(**{"recipe field": (name, limits.OneOf(fields))})
+    differences = [
+        f"{name}: {fields[name]!r} in the folder, {value!r} requested"
+        for name, value in expected.items()
+        if fields[name] != value
     ]
-    if differing:
+    if differences:
         raise InputError(
             f"The data in {data_dir} were prepared with another recipe:"
-            f" {'; '.join(differing)}. Use the same settings, or prepare into another"
+            f" {'; '.join(differences)}. Use the same settings, or prepare into another"
             " folder."
         )
