@@ -7,6 +7,7 @@ import pathlib
 import time
 
 import pytest
+from oulu import oulu, small_oulu, touch
 
 from nasfas_jax.attack_types import MACRO_TYPES
 from nasfas_jax.data import protocols
@@ -16,17 +17,31 @@ from nasfas_jax.errors import InputError
 EXPECTED = (
     pathlib.Path(__file__).parents[2] / "shared" / "reference" / "expected_counts.json"
 )
+
+
 HASHES = json.loads(
     pathlib.Path(__file__).with_name("protocol_hashes.json").read_text()
 )
+
+
 REPLAY_TRAIN = (1, 2, 4, 6, 7, 8, 12, 16, 18, 25, 27, 103, 105, 108, 110)
+
+
 REPLAY_DEVEL = (3, 5, 10, 15, 17, 22, 29, 30, 101, 111, 113, 114, 116, 118, 119)
+
+
 REPLAY_TEST = (*range(40, 60),)  # any twenty others
+
+
 MSU_TRAIN = (2, 3, 5, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55)
+
+
 MSU_TEST = (
     1, 13, 14, 23, 24, 26, 28, 29, 30, 32, 33, 35, 36,
     37, 39, 42, 48, 49, 50, 51,
 )  # fmt: skip
+
+
 # Videos of SiW by part, type and medium; their sums are the official counts.
 SIW = {
     ("Train", 1): {1: 357, 2: 357},
@@ -36,20 +51,14 @@ SIW = {
     ("Test", 2): {1: 157, 2: 157},
     ("Test", 3): {1: 300, 2: 296, 3: 294, 4: 250},
 }
+
+
 SIW_M = {
     **{"Live": 660, "Replay": 99, "Paper": 118, "Mask_Half": 72, "Mask_Silicone": 27},
     **{"Mask_Trans": 88, "Mask_Paper": 17, "Mask_Mann": 40, "Makeup_Ob": 23},
     **{"Makeup_Im": 61, "Makeup_Co": 50, "Partial_Funnyeye": 160},
     **{"Partial_Paperglass": 127, "Partial_Eye": 57, "Partial_Mouth": 29},
 }
-
-
-def oulu():
-    for folder, users in (("Train", (1, 21)), ("Dev", (21, 36)), ("Test", (36, 56))):
-        for phone, session, user, file in itertools.product(
-            range(1, 7), range(1, 4), range(*users), range(1, 6)
-        ):
-            yield f"{folder}_files/{phone}_{session}_{user:02d}_{file}.avi"
 
 
 def siw():
@@ -132,16 +141,12 @@ TREES = {
     **{"msu_mfsd": msu, "siw_m": siw_m, "three_dmad": three_dmad},
     **{"hkbu_mars": hkbu, "casia_surf_3dmask": surf},
 }
+
+
 NINE = [name for name in protocols.names() if "own_data" not in name]
+
+
 NINE = [name for name in NINE if "synthetic" not in name]
-
-
-def touch(root, names):
-    names = [root / name for name in names]
-    for folder in {path.parent for path in names}:
-        folder.mkdir(parents=True, exist_ok=True)
-    for path in names:
-        path.touch()
 
 
 @pytest.fixture(scope="module")
@@ -332,98 +337,6 @@ def test_siw_1_sees_first_frames_only():
         for name in protocols.names()
         if name != "siw@1"
     )
-
-
-def small_oulu(root):
-    """Two users a part, phones 1 to 3."""
-    kept = [n for n in oulu() if n.split("_files/")[1][0] in "123"]
-    people = ("01", "02", "21", "22", "36", "37")
-    touch(root, [n for n in kept if n.rsplit("_", 2)[1] in people])
-
-
-def oulu_with_lists(root, mistake=lambda name, lines: lines):
-    small_oulu(root)
-    found = {"oulu_npu": sources.list_videos("oulu_npu", root)}
-    signs = {"live": "+1", "print": "-1", "replay": "-2"}
-    texts = {}
-    for name, folder, ending in (("1", "1", ""), ("3.2", "3", "_2")):
-        lists = protocols.get(f"oulu_npu@{name}").lists(found)
-        for part, file in zip(sources.SPLITS, ("Train", "Dev", "Test"), strict=True):
-            path = root / "Protocols" / f"Protocol_{folder}" / f"{file}{ending}.txt"
-            lines = [f"{signs[v.attack_type]},{v.path.stem}" for v in lists.part(part)]
-            texts[path] = mistake(file + ending, lines)
-    for path, lines in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines) + "\n")
-    return found
-
-
-@pytest.mark.parametrize("sign", ["", "12"])
-def test_official_lists_as_editors_write_them(tmp_path, sign):
-    def edited(name, lines):
-        return ["\ufeff" + lines[0], *(f"{x[0]}{sign}{x[2:]}\r" for x in lines[1:])]
-
-    found = oulu_with_lists(tmp_path, edited)
-    assert protocols.get("oulu_npu@1").lists(found).train
-
-
-def test_official_lists_that_agree_change_nothing(tmp_path):
-    small_oulu(tmp_path)
-    bare = {"oulu_npu": sources.list_videos("oulu_npu", tmp_path)}
-    before = [protocols.get(f"oulu_npu@{n}").lists(bare).hash for n in ("1", "3.2")]
-    said = protocols.get("oulu_npu@1").lists(bare).compared
-    assert said == f"OULU-NPU's list files: none in {tmp_path}/Protocols, not compared"
-    found = oulu_with_lists(tmp_path)
-    after = [protocols.get(f"oulu_npu@{n}").lists(found).hash for n in ("1", "3.2")]
-    assert before == after
-    assert "Protocols: the same" in protocols.get("oulu_npu@1").lists(found).compared
-
-
-@pytest.mark.parametrize(
-    ("mistake", "says"),
-    [
-        (
-            lambda lines: [*lines, "+1,1_1_03_1"],
-            "line 61: lists 1_1_03_1, which is abs",
-        ),
-        (lambda lines: [*lines, "+1,1_3_01_1"], "does not belong to the train"),
-        (lambda lines: lines[1:], "does not list 1_1_01_1"),
-        (lambda lines: [*lines, lines[3]], "line 61: 1_1_01_4 is listed twice"),
-        (
-            lambda lines: [lines[0].replace("+", "-"), *lines[1:]],
-            "line 1.*wrong polarity",
-        ),
-        (lambda lines: ["1_1_01_1 +1", *lines[1:]], "line 1: expected a sign"),
-    ],
-)
-def test_official_lists_that_disagree_are_named(tmp_path, mistake, says):
-    found = oulu_with_lists(
-        tmp_path, lambda name, lines: mistake(lines) if name == "Train" else lines
-    )
-    with pytest.raises(InputError, match=f"(?s)Train.txt.*{says}"):
-        protocols.get("oulu_npu@1").lists(found)
-    protocols.get("oulu_npu@3.2").lists(found)
-
-
-def test_a_missing_protocol_file_is_named(tmp_path):
-    found = oulu_with_lists(tmp_path)
-    (tmp_path / "Protocols" / "Protocol_3" / "Dev_2.txt").unlink()
-    with pytest.raises(
-        InputError, match=r"Dev_2\.txt cannot be read \(No such file or"
-    ):
-        protocols.get("oulu_npu@3.2").lists(found)
-    with pytest.raises(InputError, match=r"Protocol_2.Train\.txt cannot be read"):
-        protocols.get("oulu_npu@2").lists(found)
-
-
-def test_a_listed_video_of_which_only_the_eyes_are_there_is_absent(tmp_path):
-    oulu_with_lists(tmp_path)
-    (tmp_path / "Train_files" / "1_1_01_1.avi").rename(
-        tmp_path / "Train_files" / "1_1_01_1.txt"
-    )
-    found = {"oulu_npu": sources.list_videos("oulu_npu", tmp_path)}
-    with pytest.raises(InputError, match="lists 1_1_01_1, which is absent from"):
-        protocols.get("oulu_npu@1").lists(found)
 
 
 def swap(video):
