@@ -2,7 +2,7 @@ r"""Your own collection: a folder with ``live/`` and ``spoof/<attack type>/``.
 
     nasfas prepare --config=configs/own_data.py --manual_dir=FOLDER --workdir=runs/own
     nasfas train   --config=configs/own_data.py --workdir=runs/own
-    nasfas predict --config=configs/own_data.py --workdir=runs/own --input=VIDEO
+    nasfas predict --workdir=runs/own --input=VIDEO
 
 Two CPU cores train the eighth-width CDN in about two minutes. Variant ``smoke``: the
 same in seconds, which learns nothing. Testing (``nasfas evaluate``) needs live and spoof

@@ -21,11 +21,12 @@ Needs the extra ``baselines`` (scikit-image, scikit-learn); no accelerator.
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import spatial
 from skimage import color, feature, filters, measure, transform
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
@@ -38,11 +39,13 @@ class HandCrafted:
 
     Attributes:
       name: a key of `FEATURES`.
-      classifier: from `fit`.
+      weights: arrays of the classifier, float64: ``mean`` and ``scale`` [D] of the
+        features, ``support_vectors`` [V, D], ``coefficients`` [V] and ``intercept`` [1];
+        None before `fit`.
     """
 
     name: str
-    classifier: Pipeline | None = None
+    weights: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self):
         if self.name not in FEATURES:
@@ -80,22 +83,35 @@ class HandCrafted:
                 f"and some of both, got shape {list(labels.shape)} with the values "
                 f"{np.unique(labels)[:5].tolist()}. Give one label for each image."
             )
-        classifier = make_pipeline(StandardScaler(), SVC(gamma="auto"))
-        classifier.fit(self.features(images), labels)
-        return dataclasses.replace(self, classifier=classifier)
+        scaler, svm = StandardScaler(), SVC(gamma="auto")
+        svm.fit(scaler.fit_transform(self.features(images)), labels)
+        weights = {
+            "mean": scaler.mean_,
+            "scale": scaler.scale_,
+            "support_vectors": svm.support_vectors_,
+            "coefficients": svm.dual_coef_[0],
+            "intercept": svm.intercept_,
+        }
+        return dataclasses.replace(self, weights=weights)
 
     def score(self, images: np.ndarray) -> np.ndarray:
-        """[N], higher is live: the SVM's decision function, 0 on its boundary.
+        """Scores [N] of faces [N, S, S, 3]: the SVM's decision function.
+
+        A higher score means live; 0 is the boundary.
 
         Raises:
           InputError: not fitted, or images as in `features`.
         """
-        if self.classifier is None:
+        if self.weights is None:
             raise InputError(
                 f"{self.name}: expected a fitted classifier, got none. Score with what "
                 "`fit` returns; it does not change the object that it is called on."
             )
-        return self.classifier.decision_function(self.features(images))
+        w = self.weights
+        x = (self.features(images) - w["mean"]) / w["scale"]
+        distance = spatial.distance.cdist(x, w["support_vectors"], "sqeuclidean")
+        gamma = 1 / x.shape[1]
+        return np.exp(-gamma * distance) @ w["coefficients"] + w["intercept"]
 
 
 def ms_lbp(image: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax.benchmarks import cases, cdn, data, metagrad, search_step, timing
-from nasfas_jax.commands import Run, bench, search
+from nasfas_jax.commands import bench, search
 from nasfas_jax.errors import InputError
 
 
@@ -106,7 +106,7 @@ def test_the_command_writes_tables_and_json(tmp_path, monkeypatch, capsys):
     row = cdn.Row("CDN forward", "16 x 16, batch 2", 1.0, 4.0, 7.0)
     monkeypatch.setattr(cdn, "rows", lambda repeats: iter([row]))
     monkeypatch.setattr(timing, "machine", lambda *packages: {"packages": packages})
-    bench.run(Run(config=smoke, workdir=tmp_path, output=str(tmp_path)))
+    bench.run(smoke, output=tmp_path)
     assert given["image_size"] == smoke.data.image_size
     assert given["augment"] == smoke.train.augment
     assert given["method"].net.space == search.make_method(smoke.search).net.space

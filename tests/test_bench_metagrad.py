@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax.benchmarks import metagrad, timing
-from nasfas_jax.commands import Run, bench
+from nasfas_jax.commands import bench
 from nasfas_jax.methods import rfmeta
 from nasfas_jax.search import fas, spaces
 
@@ -110,8 +110,7 @@ def test_the_command_writes_a_table_and_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(metagrad, "rows", lambda case, repeats: iter([row]))
     monkeypatch.setattr(metagrad, "CASES", (RFMETA,))
     monkeypatch.setattr(timing, "machine", lambda *packages: {})
-    config = read_config("synthetic", "smoke")
-    bench.run_metagrad(Run(config=config, workdir=tmp_path, output=str(tmp_path)))
+    bench.run_metagrad(output=tmp_path)
     written = json.loads((tmp_path / "metagrad.json").read_text())
     ratios = {"time": 0.5, "memory": 0.25}
     assert written["rows"] == [dataclasses.asdict(row) | {"ratios": ratios}]

@@ -1,7 +1,11 @@
 """Help, wrong commands and flags, exit codes and start-up of the ``nasfas`` program."""
 
+import importlib
+import inspect
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,8 +13,10 @@ import sys
 import zipfile
 
 import pytest
+from absl import flags
 
-from nasfas_jax import main
+from nasfas_jax import commands
+from nasfas_jax.commands import parsing, prepare, usage
 
 ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = {"cv2", "jax", "numpy", "orbax", "tensorboardX", "tensorflow_datasets", "torch"}
@@ -38,13 +44,26 @@ finally:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("--help", 0, ["usage: nasfas COMMAND", "data list", "--workdir"]),
+        ("--help", 0, ["usage: nasfas COMMAND", "data list"]),
         ("-h", 0, ["usage: nasfas COMMAND"]),
         ("search --help", 0, ["usage: nasfas search", "Meta-NAS", "--workdir"]),
         ("serach", 2, ["no command 'serach'. Did you mean search?"]),
         ("data lst", 2, ["no command 'data lst'. Did you mean data list"]),
+        ("data --help", 0, ["usage: nasfas data list", "usage: nasfas data show"]),
         ("search --workdr=x", 2, ["no flag --workdr. Did you mean --workdir"]),
-        ("", 2, ["usage: nasfas COMMAND"]),
+        (
+            "train --input=x",
+            2,
+            ["--input is a flag of scores, predict. Its own flags: --config"],
+        ),
+        (
+            "predict --config=x",
+            2,
+            ["--config is a flag of synthesize, prepare, search"],
+        ),
+        ("train --network=cdn cdn", 2, ["expected flags after train"]),
+        ("--workdir=x train", 2, ["which command? Expected nasfas COMMAND"]),
+        ("", 2, ["which command?", "data list, data info"]),
     ],
 )
 def test_help_and_near_names_need_no_jax(words, code, says):
@@ -96,7 +115,7 @@ def test_an_installed_program_has_its_default_config(tmp_path):
 )
 def test_the_home_folder_is_expanded_in_paths(monkeypatch, word, expanded):
     monkeypatch.setenv("HOME", "/home/ann")
-    assert main._expand_home(word) == expanded.replace("HOME", "/home/ann")
+    assert parsing._path(word) == expanded.replace("HOME", "/home/ann")
 
 
 def test_a_work_directory_in_the_home_folder(tmp_path):
@@ -106,6 +125,81 @@ def test_a_work_directory_in_the_home_folder(tmp_path):
     assert done.returncode == 2 and f"no file {tmp_path}/no.mp4" in done.stderr
 
 
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_flags_are_the_parameters_of_the_command(name):
+    """Those that replace fields of a config are put into it."""
+    module, _, which = name.partition(" ")
+    module = importlib.import_module(f"nasfas_jax.commands.{module}")
+    parameters = inspect.signature(getattr(module, f"run_{which}" if which else "run"))
+    names = set(parameters.parameters)
+    if "of_prepare" in names:
+        of_prepare = inspect.signature(prepare.run).parameters
+        names = (names | set(of_prepare)) - {"of_prepare"}
+    flags = set(commands.COMMANDS[name].flags)
+    if "config" in flags:
+        flags -= {"dataset", "protocol"}
+    assert flags == names
+    assert flags <= set(commands.FLAGS)
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_help_shows_flags_defaults_and_an_example(name):
+    text = usage.text(name)
+    assert f"usage: nasfas {name} " in text and f"example: nasfas {name} " in text
+    for flag in commands.COMMANDS[name].flags:
+        assert f"--{flag} " in text
+    if commands.COMMANDS[name].needs:
+        assert "--config.seed=0" in text
+
+
+def test_help_names_the_fields_of_sections():
+    text = usage.text("search")
+    assert "--config.search.steps=48\n" in text and "search steps" in text
+    assert "--config.search.space_options.pool=max" in text
+    assert "config.train." not in text
+
+
+def documented():
+    """The command lines of the README, the pages, the configs and the examples."""
+    texts = [path.read_text(encoding="utf-8") for path in PAGES]
+    lines = "\n".join(texts).replace("\\\n", " ").splitlines()
+    found = [line.partition(" # ")[0].strip() for line in lines]
+    found = [line for line in found if re.match(r"nasfas [a-z]+( |$)", line)]
+    examples = [
+        f"nasfas {name} {row.example}" for name, row in commands.COMMANDS.items()
+    ]
+    shown = [line for line in found if not re.search(r"\$|\.\.\.|COMMAND", line)]
+    return sorted({*shown, *examples})
+
+
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "configs").glob("*"),
+]
+PAGES = [path for path in PAGES if path.is_file()]
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize("line", documented())
+def test_documented_commands_have_these_flags(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    values = flags.FlagValues()
+    argv = shlex.split(line)
+    assert parsing.parse(argv, values)[1] in commands.COMMANDS
+    parsing.given(parsing.words(argv), values)
+
+
+def test_installed_configs_are_found_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given in ("rfmeta:smoke", "rfmeta.py:smoke", "configs/rfmeta.py:smoke"):
+        word = parsing._path(f"--config={given}")
+        assert word == f"--config={commands.CONFIGS / 'rfmeta.py'}:smoke"
+    (tmp_path / "rfmeta.py").touch()  # a file of the user's comes first
+    assert parsing._path("--config=rfmeta.py:x") == "--config=rfmeta.py:x"
+    assert parsing._path("--config=other:x") == "--config=other:x"
+
+
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_ends_the_program_while_c_code_runs(name, code):
     """As XLA's compiler, which calls no Python for minutes."""
@@ -113,12 +207,12 @@ def test_a_signal_ends_the_program_while_c_code_runs(name, code):
 import hashlib, os, signal, sys, threading
 from nasfas_jax import commands, main
 
-def execute(command, run):
+def execute(command, **flags):
     kill = lambda: os.kill(os.getpid(), signal.{name})
     threading.Timer(0.2, kill).start()
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)
 
-commands.Run, commands.execute = dict, execute
+commands.execute = execute
 sys.argv = ["nasfas", "train"]
 main.run()
 """
@@ -142,12 +236,12 @@ class Batches:
             os.kill(os.getpid(), signal.SIGTERM)
         return {{"x": jnp.ones(1)}}
 
-def execute(command, run):
+def execute(command, **flags):
     step = lambda state, batch: ({{"x": state["x"] + batch["x"]}}, {{"loss": 0.0}})
     folder = pathlib.Path({str(tmp_path)!r})
     runtime.fit("test", step, {{"x": jnp.ones(1)}}, Batches(), steps=9, folder=folder)
 
-commands.Run, commands.execute = dict, execute
+commands.execute = execute
 sys.argv = ["nasfas", "train"]
 main.run()
 """

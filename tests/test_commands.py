@@ -11,8 +11,9 @@ import sys
 
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands, evaluation, nets, runtime
+from nasfas_jax import evaluation, nets, runtime
 from nasfas_jax.commands import demo
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import genotype
@@ -43,16 +44,9 @@ def road(tmp_path_factory):
     return folder / "runs" / "smoke"
 
 
-def run(workdir, variant="smoke", **flags):
-    """The program's view of a folder, in this process."""
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"](variant)
-    return commands.Run(config=config, workdir=pathlib.Path(workdir), **flags)
-
-
 def test_readme_python_runs():
-    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    for block in blocks[1:]:  # the first, the quickstart, runs in test_front_door.py
         exec(block, {})
 
 
@@ -72,7 +66,7 @@ def test_untrained_networks_are_named_at_chance(road, capsys):
     """In percent, as HTER and AUC are printed, in the table and in the report."""
     said = (road.parents[1] / "evaluate.log").read_text()
     assert len(re.findall(r"HTER \d+\.\d %, AUC \d+\.\d % on dom_m", said)) == 2
-    demo.print_table(run(road))
+    demo.print_table(smoke.config(), road)
     table, page = capsys.readouterr().out, (road / "report.html").read_text()
     assert "AUC, % (95 %)" in table and "searched * " in table
     assert "* not shown to be better than chance on development data" in table
@@ -132,27 +126,29 @@ def test_a_search_that_was_cut_goes_on_bit_for_bit(road, tmp_path):
 
 def test_a_space_with_small_maps_is_searched_trained_and_tested(road, tmp_path):
     """The maps of a genotype are those of its space, whatever config.train.map_size is."""
-    small = run(tmp_path, data_dir=str(road / "data"), network="searched")
-    small.config.search.update(steps=2, weight_order="first", arch_order="first")
-    small.config.search.space_options.map_size = 16
-    assert small.config.train.map_size == 32
+    config = smoke.config()
+    config.search.update(steps=2, weight_order="first", arch_order="first")
+    config.search.space_options.map_size = 16
+    assert config.train.map_size == 32
+    small = {"config": config, "data_dir": road / "data", "network": "searched"}
     for command in ("search", "train", "evaluate"):
-        commands.execute(command, small)
+        smoke.execute(command, tmp_path, **small)
     found = genotype.load(tmp_path / "search" / "genotype.json")
     assert found.space.map_size == 16
     with np.load(tmp_path / "evaluate" / "searched" / "examples.npz") as examples:
         assert examples["predicted"].shape[1:] == (16, 16)
-    small.config.search.space_options.map_size = 64
+    config.search.space_options.map_size = 64
     with pytest.raises(InputError, match=r"map_size .* from 3 to 32, got 64"):
-        commands.execute("search", small)
+        smoke.execute("search", tmp_path, **small)
 
 
 def test_checkpoints_of_another_network_are_refused(road, tmp_path):
     shutil.copytree(road / "train" / "depthnet", tmp_path / "train" / "depthnet")
-    other = run(tmp_path, data_dir=str(road / "data"), network="depthnet")
-    other.config.train.width = 1 / 16
+    other = smoke.config()
+    other.train.width = 1 / 16
     with pytest.raises(InputError, match=r"network\.width was 0\.03125 and is 0\.0625"):
-        commands.execute("train", other)
+        where = {"data_dir": road / "data", "network": "depthnet"}
+        smoke.execute("train", tmp_path, other, **where)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +166,8 @@ def test_checkpoints_of_another_network_are_refused(road, tmp_path):
         ("train", {"network": "resnet"}, "--network: expected one of 'searched'"),
         ("train", {"network": "rfmeta"}, "config.meta: this section is missing"),
         ("evaluate", {"network": "depthnet"}, "no trained network"),
+        ("data info", {}, "--dataset is missing"),
+        ("data stats", {"manual_dir": "x"}, "--dataset is missing"),
         ("predict", {}, "--input is missing"),
         ("predict", {"input": "nowhere.mp4"}, "no file nowhere.mp4"),
         ("report", {}, "was evaluated yet"),
@@ -177,15 +175,15 @@ def test_checkpoints_of_another_network_are_refused(road, tmp_path):
 )
 def test_wrong_input_is_said_in_one_paragraph(tmp_path, command, flags, says):
     with pytest.raises(InputError, match=re.escape(says)) as error:
-        commands.execute(command, run(tmp_path, **flags))
+        smoke.execute(command, tmp_path, **flags)
     assert "\n" not in str(error.value)
 
 
 def test_an_unknown_target_domain_is_said(road, tmp_path):
-    two = run(tmp_path, data_dir=str(road / "data"))
-    two.config.target_domain = "dom_x"
+    config = smoke.config()
+    config.target_domain = "dom_x"
     with pytest.raises(InputError, match="dom_x"):
-        commands.execute("search", two)
+        smoke.execute("search", tmp_path, config, data_dir=road / "data")
 
 
 def test_flags_that_do_not_fit_are_said(tmp_path):

@@ -6,8 +6,9 @@ import re
 import cv2
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands, main
+from nasfas_jax import main
 from nasfas_jax.data import protocols
 from nasfas_jax.data.datasets import REGISTRY
 from nasfas_jax.data.preparation import faces, prepare
@@ -18,12 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def run(what, workdir, **flags):
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
-    commands.execute(
-        f"data {what}", commands.Run(config, pathlib.Path(workdir), **flags)
-    )
+    smoke.execute(f"data {what}", workdir, **flags)
 
 
 def write_video(path, level):
@@ -147,7 +143,7 @@ def test_show_writes_a_contact_sheet(flags, collection, prepared, tmp_path, caps
 
 
 def test_wrong_input_is_said(collection, tmp_path):
-    with pytest.raises(InputError, match=r"data.dataset .* got 'nothing'"):
+    with pytest.raises(InputError, match="nothing"):
         run("info", tmp_path, dataset="nothing")
     with pytest.raises(InputError, match="no protocol 'nothing@1'"):
         run("stats", tmp_path, protocol="nothing@1", manual_dir=str(collection))

@@ -11,8 +11,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands, ops, synthetic
+from nasfas_jax import ops, synthetic
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation import builder, extract, extracted, faces, prepare
@@ -139,16 +140,9 @@ def test_stills_are_counted(collection, tmp_path, monkeypatch, capsys):
         writer.write(picture)
     writer.release()
     monkeypatch.setattr(faces, "Haar", Fake)
-    spec = {}
-    exec((ROOT / "configs" / "own_data.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
+    config = smoke.config("own_data")
     config.data.update(image_size=16, clips_per_video=3)
-    commands.execute(
-        "prepare",
-        commands.Run(
-            config=config, workdir=tmp_path / "run", manual_dir=str(collection)
-        ),
-    )
+    smoke.execute("prepare", tmp_path / "run", config, manual_dir=collection)
     said = (
         "3 of 12 live clips and 1 of 10 spoof clips are stills: nothing moves in them"
     )

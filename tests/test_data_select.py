@@ -9,10 +9,10 @@ import types
 
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands
-from nasfas_jax.commands import train
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import parsing, search
+from nasfas_jax.commands import settings as common
 from nasfas_jax.data import protocols
 from nasfas_jax.data.datasets.sources import SPLITS, VideoSource
 from nasfas_jax.data.loading import pipeline, select
@@ -20,6 +20,7 @@ from nasfas_jax.data.loading.prepared import Prepared, Split
 from nasfas_jax.data.preparation import prepare, recipe
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows.data import domains
 
 FRAMES = (6, 40, 90)
 
@@ -224,10 +225,10 @@ def test_a_run_says_what_is_not_there(store, capsys):
     lost = next(one.video for one in found if one.split == "test" and one.label)
     folder = store.add("casia_mfsd", found, left_out=(lost,)) / "casia_mfsd"
     config = settings(protocol="casia_mfsd@all")
-    run = Run(config=config, workdir=store.folder / "run", data_dir=str(folder))
-    data = run.open_data()
-    assert not capsys.readouterr().out and not run.workdir.exists()
-    train.print_notes(data)
+    before = sorted(store.folder.rglob("*"))
+    data = common.open_data(config, folder)
+    assert not capsys.readouterr().out and sorted(store.folder.rglob("*")) == before
+    search.print_notes(data)
     printed = capsys.readouterr().out.splitlines()
     assert printed == ["protocol casia_mfsd@all", *data.lists.notes()]
     official = "not the official videos: test 4 live, 4 spoof (official: 90, 270)"
@@ -288,10 +289,7 @@ def test_a_manifest_of_an_older_version_is_said(store):
 
 
 def settings(**fields):
-    spec = {}
-    root = pathlib.Path(__file__).parents[1]
-    exec((root / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
+    config = smoke.config()
     config.update(fields)
     return config
 
@@ -306,12 +304,10 @@ def test_a_run_takes_its_parts_from_the_protocol(store):
         dataclasses.replace(one, subject=f"{one.domain}{one.subject}") for one in found
     ]
     store.add("synthetic", found)
-    workdir = store.folder / "run"
     config = settings(protocol="synthetic@O&C&M_to_I")
-    run = Run(config=config, workdir=workdir, data_dir=str(store.folder / "synthetic"))
-    data = run.open_data()
-    assert run.domains(data) == (["dom_c", "dom_m", "dom_o"], ["dom_i"])
-    assert run.target_domain == ""
+    data = common.open_data(config, store.folder / "synthetic")
+    assert common.target(config) == ""
+    assert domains(data) == (["dom_c", "dom_m", "dom_o"], ["dom_i"])
     # All of the unseen domain is tested, as with target_domain.
     assert len(data.splits["test"]) == len(FRAMES) * sum(
         "dom_i" in v.video for v in found
@@ -319,6 +315,6 @@ def test_a_run_takes_its_parts_from_the_protocol(store):
     assert data.dataset == "synthetic@O&C&M_to_I" and len(data.lists.hash) == 10
 
 
-def test_the_flag_is_put_into_the_config(tmp_path):
-    run = commands.Run(config=settings(), workdir=tmp_path, protocol="oulu_npu@1")
-    assert run.config.protocol == "oulu_npu@1"
+def test_the_flag_is_put_into_the_config():
+    given = parsing.in_config({"config": settings(), "protocol": "oulu_npu@1"})
+    assert list(given) == ["config"] and given["config"].protocol == "oulu_npu@1"

@@ -9,8 +9,8 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands
 from nasfas_jax.data.datasets import base, sources, splits
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation import faces, prepare
@@ -360,11 +360,11 @@ def test_an_animation_is_a_video(tmp_path):
 
 
 def command(name, workdir, **flags):
-    spec = {}
-    exec((ROOT / "configs" / "own_data.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
+    config = smoke.config("own_data")
     config.data.image_size = 16
-    commands.execute(name, commands.Run(config, workdir, **flags))
+    if "manual_dir" in flags:
+        flags["dataset"] = "own_data"
+    smoke.execute(name, workdir, config, **flags)
 
 
 def test_the_command_names_what_is_misplaced_and_missing(tmp_path, capsys, monkeypatch):

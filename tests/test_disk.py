@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pathlib
 import subprocess
 import types
 
@@ -10,10 +9,11 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import smoke
 from absl import logging
 from orbax.checkpoint import CheckpointManager
 
-from nasfas_jax import commands, files, runtime
+from nasfas_jax import files, runtime
 from nasfas_jax.commands import annotate
 from nasfas_jax.errors import InputError
 
@@ -79,19 +79,11 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path, number, says):
 def test_a_work_directory_that_is_a_file(tmp_path, command, below):
     file = tmp_path / "file"
     file.write_text("x")
-    config = smoke()
-    run = commands.Run(config=config, workdir=file / below, layout="msu_mfsd")
+    where = {"output": file / below} if command == "synthesize" else {}
     with pytest.raises(
         InputError, match=f"{file}.* a file.*where a folder is expected"
     ):
-        commands.execute(command, run)
-
-
-def smoke():
-    spec = {}
-    source = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py"
-    exec(source.read_text(encoding="utf-8"), spec)
-    return spec["get_config"]("smoke")
+        smoke.execute(command, file / below, layout="msu_mfsd", **where)
 
 
 class Batches:

@@ -1,16 +1,15 @@
 """``nasfas scores`` from score files to tables, scores.json and curves."""
 
-import dataclasses
 import json
 import pathlib
-import types
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands, evaluation, main
-from nasfas_jax.commands import scores, synthesize
+from nasfas_jax import evaluation
+from nasfas_jax.commands import scores, settings, synthesize
 from nasfas_jax.errors import InputError
 from nasfas_jax.evaluation.scores import COLUMNS, ScoreTable
 from nasfas_jax.report import figures
@@ -37,10 +36,7 @@ def write(path, seed, *, types=("print", "replay"), name="", selected_on="nothin
 
 
 def run(folder, **flags):
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
-    scores.run(commands.Run(config=config, workdir=folder, output=str(folder), **flags))
+    scores.run(output=folder, **flags)
     return json.loads((folder / "scores.json").read_text())
 
 
@@ -150,63 +146,34 @@ def test_two_readings_of_a_name_are_said(tmp_path, monkeypatch, capsys):
         scores.split(many)
 
 
-def unrelated(folder, **flags):
-    """A run as the command line makes it, without --workdir."""
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
-    workdir = folder / "runs" / "local"
-    return commands.Run(config=config, workdir=workdir, workdir_given=False, **flags)
-
-
 def test_without_a_folder_scores_are_only_printed(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "a.csv", 0)
-    one = unrelated(tmp_path, input=path)
-    scores.run(one)
+    scores.run(input=path)
     assert "no file is written" in capsys.readouterr().out
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.csv"]
-    scores.run(dataclasses.replace(one, output="new/folder"))
+    scores.run(input=path, output="new/folder")
     assert (tmp_path / "new" / "folder" / "scores.json").exists()
-    workdir = tmp_path / "mine"
-    scores.run(dataclasses.replace(one, workdir=workdir, workdir_given=True))
-    assert (workdir / "scores" / "scores.json").exists()
     assert not (tmp_path / "runs").exists()
 
 
-def test_folders_of_commands_that_need_no_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    one = unrelated(tmp_path)
-    assert one.output_folder("bench") == pathlib.Path("bench")
-    assert one.output_folder("show", of_run=True) == one.workdir / "show"
-    out = dataclasses.replace(one, output="out")
-    assert out.output_folder("show", of_run=True) == pathlib.Path("out")
-    given = dataclasses.replace(one, workdir=tmp_path / "w", workdir_given=True)
-    assert given.output_folder("bench") == tmp_path / "w" / "bench"
+@pytest.mark.parametrize("seed", ["x", "-1", "1.5"])
+def test_a_wrong_seed_is_named(tmp_path, seed):
+    with pytest.raises(InputError, match=f"seed: .* got '{seed}'"):
+        scores.run(input=write(tmp_path / "a.csv", 0), seed=seed)
+
+
+def test_folders_that_cannot_be_made_are_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="another --output"):
-        dataclasses.replace(one, output="file/x").output_folder("bench")
-
-
-def test_an_explicit_default_workdir_is_one(tmp_path, monkeypatch):
-    """`--workdir=runs/local` is kept apart from no --workdir."""
-    seen = []
-    monkeypatch.setattr(commands, "execute", lambda name, run: seen.append(run))
-    for given in (None, "runs/local"):
-        values = dict.fromkeys(commands.FLAGS) | {"workdir": given}
-        values["config"] = unrelated(tmp_path).config
-        holders = {k: types.SimpleNamespace(value=v) for k, v in values.items()}
-        monkeypatch.setattr(main.flags, "FLAGS", holders)
-        assert main.main(["nasfas", "scores"]) == 0
-    assert [run.workdir_given for run in seen] == [False, True]
-    assert {run.workdir for run in seen} == {pathlib.Path("runs/local")}
+        settings.make_folder(tmp_path / "file" / "x", "--output")
 
 
 def test_a_stand_in_is_not_written_to_an_unrelated_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    one = unrelated(tmp_path, layout="oulu_npu")
-    one.config.standin.update(subjects=1, empty=True)
-    synthesize.run(one)
+    config = smoke.config()
+    config.standin.update(subjects=1, empty=True)
+    synthesize.run(config, layout="oulu_npu")
     assert any((tmp_path / "standins" / "oulu_npu").iterdir())
     assert "in standins/oulu_npu" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()

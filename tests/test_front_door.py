@@ -1,6 +1,8 @@
 """The Python entry: open, search, train, evaluate, save, load, predict."""
 
 import json
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -9,10 +11,12 @@ import pytest
 
 import nasfas_jax as nf
 from nasfas_jax import synthetic
+from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.preparation import prepare
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
+ROOT = pathlib.Path(__file__).parents[1]
 TINY = {"stem_channels": 4, "channels": 4, "head_channels": 4, "partial": 2}
 
 
@@ -119,3 +123,71 @@ def test_a_learned_domain_is_not_tested(data, model):
 def test_what_users_get_wrong_is_told(data, call, says):
     with pytest.raises(InputError, match=says):
         call(data)
+
+
+def test_the_quickstart_of_the_readme_runs(folder, tmp_path, monkeypatch):
+    """On small data, with small networks and few steps."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(iter(re.findall(r"```python\n(.*?)```", readme, re.S)))
+    options = ", ".join(f"{name}={value}" for name, value in TINY.items())
+    for text, value in {
+        'pool="max"': f'pool="max", {options}',
+        "theta=0.3": "theta=0.3, width=1 / 32",
+        "steps=48": "steps=1, batch_size=2",
+        "steps=1500": "steps=1",
+    }.items():
+        assert text in block
+        block = block.replace(text, value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "local").mkdir(parents=True)
+    (tmp_path / "runs" / "local" / "data").symlink_to(folder / "data")
+    video = next((folder / "videos" / "dom_m" / "test").rglob("*live*.mp4"))
+    (tmp_path / "video.mp4").symlink_to(video)
+    names = {}
+    exec(block.replace("nf.load(", "seen = nf.load("), names)
+    assert names["seen"].verdict in ("live", "spoof")
+    assert nf.load("cdn").threshold == names["evaluated"].model.threshold
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "cdn",
+        "runs",
+        "video.mp4",
+    ]
+
+
+def test_the_loop_of_the_page_runs(folder, capsys):
+    """docs/python.md, on small data and for two steps."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", page, re.S) if "jit" in b)
+    assert len([line for line in block.splitlines() if line.strip()]) <= 20
+    small = {"runs/local/data": str(folder / "data"), "range(1500)": "range(2)"}
+    for text, value in {**small, "width=1 / 8": "width=1 / 32"}.items():
+        assert text in block
+        block = block.replace(text, value)
+    exec(block, {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("0 ") and "dom_m" in printed
+
+
+@pytest.mark.parametrize("name", ["rfmeta", "ms_lbp"])
+def test_methods_and_features_are_trained_by_name(data, name, tmp_path):
+    if name == "rfmeta":  # needs images of 32 pixels
+        with pytest.raises(InputError, match=r"image_size: .* multiple of 32.* got 16"):
+            nf.train(data, name, target="dom_m", steps=1, batch_size=6)
+        return
+    model = nf.train(data, name, target="dom_m")
+    model.save(tmp_path)
+    found = nf.evaluate(nf.load(tmp_path), data, target="dom_m")
+    assert found.result == nf.evaluate(model, data, target="dom_m").result
+    assert found.model.steps == 0 and 0 <= found.result.auc <= 1
+
+
+def test_an_architecture_searched_on_the_target_is_not_trained(data):
+    seen = Provenance.of(data, data.domains)
+    with pytest.raises(InputError, match=r"The search .* learned from .*dom_m"):
+        nf.train(data, "cdn", target="dom_m", steps=1, searched=seen)
+
+
+def test_a_wrong_setting_of_the_search_is_named(data):
+    space = nf.spaces.get("nas_fas", **TINY)
+    with pytest.raises(InputError, match=r"arch_ordr: .*Did you mean arch_order"):
+        nf.search_architecture(data, space, target="dom_m", arch_ordr="first")

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import smoke
 from test_data_pipeline import (  # noqa: F401
     assert_equal_trees,
     prepared,
@@ -13,7 +14,7 @@ from test_data_pipeline import (  # noqa: F401
 )
 from test_data_select import of, settings, store, video  # noqa: F401
 
-from nasfas_jax import attack_types, commands, runtime
+from nasfas_jax import attack_types, runtime
 from nasfas_jax.data.datasets import REGISTRY
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
@@ -135,7 +136,7 @@ def searched(store, protocol, **search):  # noqa: F811
     workdir = store.folder / "run"
     dataset = protocol.partition("@")[0] or "synthetic"
     folder = str(store.folder / dataset)
-    commands.execute("search", commands.Run(config, workdir, data_dir=folder))
+    smoke.execute("search", workdir, config, data_dir=folder)
     return pathlib.Path(workdir) / "search"
 
 
@@ -152,10 +153,8 @@ def test_a_search_leaves_the_tested_type_out(store, drawn, capsys):  # noqa: F81
     assert drawn[0]["support"]["image"].shape == (3, 2, 8, 8, 3)
     said = "without mask, since silicone_mask is tested and not learned"
     assert said in capsys.readouterr().out
-    with pytest.raises(
-        InputError, match=r"search\.by was 'macro_type' and is 'domain'"
-    ):
-        searched(store, name, by="domain")
+    with pytest.raises(InputError, match=r"search\.cost_weight was .* and is 9"):
+        searched(store, name, by="macro_type", cost_weight=9.0)
 
 
 def test_an_unseen_domain_leaves_no_type_out(store, drawn, capsys):  # noqa: F811

@@ -1,7 +1,6 @@
 """The instrument panel: what it measures, the command around it, and the notebook."""
 
 import contextlib
-import importlib.util
 import json
 import pathlib
 
@@ -12,11 +11,12 @@ import numpy as np
 import optax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from smoke import config
 from test_meta_nas import OneEdge
 
 from nasfas_jax import bilevel, losses
 from nasfas_jax.benchmarks import cases, instrument, timing
-from nasfas_jax.commands import Run, metagrad
+from nasfas_jax.commands import metagrad
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
@@ -297,19 +297,12 @@ def test_recording_changes_nothing_and_keeps_the_gradient():
 # The command.
 
 
-def config(name, variant="smoke"):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(variant)
-
-
 def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(metagrad, "_case", lambda run: (TOY, "a quadratic"))
+    monkeypatch.setattr(metagrad, "_case", lambda *_: (TOY, "a quadratic"))
     monkeypatch.setenv("COLUMNS", "200")
     one = config("rfmeta")
     one.metagrad.update(batch_sizes=(1, 2), steps=(1, 2), rates=(0.1, 1.0, 1e30))
-    metagrad.run(Run(config=one, workdir=tmp_path, output=str(tmp_path / "out")))
+    metagrad.run(one, output=tmp_path / "out")
     assert (tmp_path / "out" / "metagrad.svg").read_text().startswith("<?xml")
     written = json.loads((tmp_path / "out" / "metagrad.json").read_text())
     assert 0 <= written["asymmetry"] < 1e-6
@@ -335,10 +328,9 @@ def test_the_command_writes_tables_picture_and_json(tmp_path, monkeypatch, capsy
     ("name", "case", "channels"),
     [("synthetic", "Meta-NAS", 3), ("rfmeta", "RFMeta", 3)],
 )
-def test_configs_name_their_case_and_its_noise(tmp_path, name, case, channels):
+def test_configs_name_their_case_and_its_noise(name, case, channels):
     """The step is traced, not compiled: that takes half a minute."""
-    run = Run(config=config(name), workdir=tmp_path)
-    found, about = metagrad._case(run)
+    found, about = metagrad._case(config(name), None)
     assert found.name == case and "noise" in about
     _, episode = jax.eval_shape(lambda: found.arguments(2))
     assert episode["support"]["image"].shape[:2] == (2, 2)

@@ -207,7 +207,7 @@ REFUSALS = {
     ),
     "hand-crafted": (
         lambda f: rewritten(f, network={"features": "ida"}),
-        "hand-crafted features 'ida'",
+        "expected a description by registry.describe.*support_vectors",
     ),
     "other preparation": (
         lambda f: rewritten(f, recipe={**LEARNED.recipe, "version": 2}),

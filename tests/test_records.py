@@ -6,25 +6,28 @@ import shutil
 import warnings
 
 import pytest
+import smoke
 
-from nasfas_jax import commands, files, runtime
-from nasfas_jax.commands import evaluate, report
+from nasfas_jax import files, runtime
+from nasfas_jax.commands import evaluate, predict, report, settings
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import records
+from nasfas_jax.workflows.model import Model
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 def make_run(workdir, *, data_dir=None, **fields):
     """The smoke run of DepthNet in a folder, with changed config fields."""
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
+    config = smoke.config()
     config.networks = ("depthnet",)
     config.update_from_flattened_dict(fields)
-    data_dir = data_dir and str(data_dir)
-    return commands.Run(config=config, workdir=pathlib.Path(workdir), data_dir=data_dir)
+    return {"config": config, "workdir": workdir, "data_dir": data_dir}
+
+
+def open_data(run):
+    return settings.open_data(run["config"], run["data_dir"])
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def original(tmp_path_factory):
     """A folder in which DepthNet was trained for dom_m and evaluated."""
     workdir = tmp_path_factory.mktemp("records")
     for command in ("prepare", "train", "evaluate"):
-        commands.execute(command, make_run(workdir))
+        smoke.execute(command, **make_run(workdir))
     return workdir
 
 
@@ -49,13 +52,13 @@ def grown(tmp_path_factory):
     """Prepared data of the same set with one more training subject in each domain."""
     workdir = tmp_path_factory.mktemp("grown")
     subjects = {"synthetic.subjects_per_domain": (2, 1, 1)}
-    commands.execute("prepare", make_run(workdir, **subjects))
+    smoke.execute("prepare", **make_run(workdir, **subjects))
     return workdir / "data"
 
 
 def refusal(command, run):
     with pytest.raises(InputError) as error:
-        commands.execute(command, run)
+        smoke.execute(command, **run)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -77,10 +80,10 @@ def test_other_people_are_refused(original, trained, grown, command):
 
 def test_other_records_of_the_same_people_are_refused(original, trained):
     run = make_run(trained, data_dir=original / "data")
-    data = run.open_data()
+    data = open_data(run)
     object.__setattr__(data, "digest", "0" * 64)
     with pytest.raises(InputError, match="the prepared records differ"):
-        evaluate.require_same(run, "depthnet", data)
+        evaluate.require_same(trained / "train" / "depthnet", data, "dom_m")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +101,9 @@ def test_other_records_of_the_same_people_are_refused(original, trained):
 )
 def test_changed_settings_are_listed_and_refused(original, trained, field, value):
     run = make_run(trained, data_dir=original / "data", **{field: value})
-    names = {"train.steps": "steps", "train.width": "train.width"}
+    names = {"train.steps": "steps", "train.width": "network.width"}
     before = {p: p.read_bytes() for p in trained.rglob("*") if p.is_file()}
-    for command in ("train", "evaluate"):
-        assert f"{names.get(field, field)} was " in refusal(command, run)
+    assert f"{names.get(field, field)} was " in refusal("train", run)
     changed = [p for p, text in before.items() if p.read_bytes() != text]
     assert not changed
 
@@ -109,18 +111,17 @@ def test_changed_settings_are_listed_and_refused(original, trained, field, value
 def test_free_settings_and_more_steps_are_accepted(original, trained, capsys):
     data = original / "data"
     free = make_run(trained, data_dir=data, **{"train.log_every": 1})
-    commands.execute("train", free)
-    assert "depthnet was trained before, for 3 steps" in capsys.readouterr().out
+    smoke.execute("train", **free)
+    assert "depthnet: was trained before, 3 steps, " in capsys.readouterr().out
     summary = json.loads((trained / "train/depthnet/summary.json").read_text())
     assert summary["wall_seconds"] > 1  # of the first start
     longer = make_run(trained, data_dir=data, **{"train.steps": 4})
-    commands.execute("train", longer)
+    smoke.execute("train", **longer)
     assert records.read(trained / "train" / "depthnet").steps == [3, 4]
-    config = json.loads((trained / "train/depthnet/config.json").read_text())
-    assert config["train"]["steps"] == 3  # as it started
+    assert Model.load(trained / "train/depthnet/model").threshold is None
     said = refusal("report", longer)  # the results are of three steps
     assert "earlier training of depthnet" in said
-    commands.execute("evaluate", longer)
+    smoke.execute("evaluate", **longer)
     assert "training was extended: 3, then 4 steps" in capsys.readouterr().out
 
 
@@ -138,16 +139,16 @@ def test_a_damaged_record_is_refused(original, trained, text):
     assert "record.json is damaged" in refusal("evaluate", run)
 
 
-def test_predicting_needs_the_inputs_of_training(trained):
-    video = next((ROOT / "docs").glob("*.png"))
-    for fields, said in {
-        ("train.view.input", "static"): "train.view.input was 'static_dynamic'",
-        ("data.image_size", 32): "data.image_size was 16 and is 32",
-        ("data.method", "ranksvm"): "data.method was 'harmonic'",
-    }.items():
-        run = make_run(trained, **dict([fields]))
-        object.__setattr__(run, "input", str(video))
-        assert said in refusal("predict", run)
+def test_predict_takes_the_model_of_the_training(original, trained, tmp_path, capsys):
+    video = next((original / "videos" / "dom_m").rglob("*.mp4"))
+    predict.run(workdir=trained, input=video, output=tmp_path / "out")
+    result = json.loads((trained / "evaluate/depthnet/result.json").read_text())
+    said = capsys.readouterr().out
+    assert f"(threshold {result['threshold']:.4f} from development data)" in said
+    for folder, found in ((trained, "cdn, depthnet there"), (tmp_path / "x", "none")):
+        (trained / "train" / "cdn").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=f"--network is missing: .*found {found}"):
+            predict.run(workdir=folder, input=video)
 
 
 def test_one_process_writes_to_a_run(original, trained):
@@ -158,7 +159,7 @@ def test_one_process_writes_to_a_run(original, trained):
 
 def test_the_report_describes_the_records(original, trained):
     run = make_run(trained, data_dir=original / "data")
-    record = evaluate.require_current(run, "depthnet", run.open_data())
+    record = evaluate.require_current(trained, "depthnet", open_data(run), "dom_m")
     assert "Learned on dom_c, dom_i, dom_o; tested on dom_m, which no part of" in (
         report.summarize({"depthnet": record})
     )
@@ -176,7 +177,7 @@ def test_the_report_describes_the_records(original, trained):
 
 def test_an_architecture_searched_on_the_target_is_refused(original, trained):
     run = make_run(trained, data_dir=original / "data")
-    data = run.open_data()
+    data = open_data(run)
     learned = Provenance.of(data, ["dom_c", "dom_i", "dom_m"])
     path = trained / "train" / "depthnet" / "record.json"
     content = json.loads(path.read_text())
@@ -188,12 +189,13 @@ def test_an_architecture_searched_on_the_target_is_refused(original, trained):
 
 def test_an_unfinished_training_is_noted(original, trained, capsys):
     folder = trained / "train" / "depthnet"
+    shutil.rmtree(folder / "model")
     checkpoint = max((folder / "checkpoints").iterdir(), key=lambda p: int(p.name))
     assert checkpoint.name == "3"
     next(p for p in checkpoint.rglob("*") if p.is_file()).write_bytes(b"")
     run = make_run(trained, data_dir=original / "data")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", runtime.DamagedCheckpoint)
-        commands.execute("evaluate", run)
+        smoke.execute("evaluate", **run)
     assert "checkpoint of step 2" in str(caught[0].message)
     assert "depthnet: note: trained for 2 of 3 steps" in capsys.readouterr().out

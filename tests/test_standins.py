@@ -8,8 +8,9 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands, evaluation, synthetic
+from nasfas_jax import evaluation, synthetic
 from nasfas_jax.data import datasets, protocols
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import select
@@ -293,22 +294,19 @@ def test_an_interrupted_call_goes_on(tmp_path):
 
 
 def test_the_command_writes_where_it_says(tmp_path, capsys):
-    spec = {}
-    exec((ROOT / "configs" / "synthetic.py").read_text(), spec)
-    config = spec["get_config"]("smoke")
+    config = smoke.config()
     config.standin.subjects = 1
-    flags = {"config": config, "workdir": tmp_path}
-    commands.execute("synthesize", commands.Run(layout="msu_mfsd", **flags))
     folder = tmp_path / "standins" / "msu_mfsd"
+    smoke.execute("synthesize", None, config, layout="msu_mfsd", output=folder)
     assert f"16 synthetic videos in the layout of msu_mfsd in {folder}" in (
         capsys.readouterr().out
     )
     assert len(sources.list_videos("msu_mfsd", folder)) == 16
     with pytest.raises(InputError, match="--layout is missing: one of oulu_npu"):
-        commands.execute("synthesize", commands.Run(**flags))
+        smoke.execute("synthesize", None, config)
     del config.standin
     with pytest.raises(InputError, match=r"config\.standin: this section is missing"):
-        commands.execute("synthesize", commands.Run(layout="siw", **flags))
+        smoke.execute("synthesize", None, config, layout="siw")
 
 
 def test_wrong_input_is_named(tmp_path):

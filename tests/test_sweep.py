@@ -6,8 +6,8 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+import smoke
 
-from nasfas_jax import commands
 from nasfas_jax.commands import metagrad, sweep
 from nasfas_jax.errors import InputError
 
@@ -37,37 +37,33 @@ def test_table_means_and_deviations():
 def swept(tmp_path_factory):
     """A workdir after two networks, two targets and two seeds."""
     workdir = tmp_path_factory.mktemp("sweep")
-    commands.execute("sweep", commands.Run(config=smoke(), workdir=workdir))
+    smoke.execute("sweep", workdir, config())
     return workdir
 
 
-def smoke():
-    spec = {}
-    exec((ROOT / "configs" / "rfmeta.py").read_text(), spec)
-    return spec["get_config"]("smoke")
+def config():
+    return smoke.config("rfmeta")
 
 
 def test_a_wrong_name_shows_before_the_work(tmp_path, swept):
-    config = smoke()
-    config.networks = ("rfmeta", "rfmta")
-    config.sweep.targets = ()
+    wrong = config()
+    wrong.networks = ("rfmeta", "rfmta")
+    wrong.sweep.targets = ()
     with pytest.raises(
         InputError, match=r"'rfmta'.*mean rfmeta.*sweep\.targets .*got \(\)"
     ):
-        commands.execute("sweep", commands.Run(config=config, workdir=tmp_path))
-    config = smoke()
-    config.data.dataset = ""  # only the prepared data know their domains
-    config.sweep.targets = ("dom_m", "dom_x")
-    run = commands.Run(config=config, workdir=tmp_path, data_dir=str(swept / "data"))
+        smoke.execute("sweep", tmp_path, wrong)
+    wrong = config()
+    wrong.data.dataset = ""  # only the prepared data know their domains
+    wrong.sweep.targets = ("dom_m", "dom_x")
     with pytest.raises(InputError, match=r"dom_m.* got 'dom_x'"):
-        commands.execute("sweep", run)
+        smoke.execute("sweep", tmp_path, wrong, data_dir=swept / "data")
     assert not (tmp_path / "dom_m" / "seed0" / "train").exists()
 
 
-def test_metagrad_takes_an_episode_of_prepared_data(tmp_path, swept):
+def test_metagrad_takes_an_episode_of_prepared_data(swept):
     """The step is traced, not compiled."""
-    run = commands.Run(config=smoke(), workdir=tmp_path, data_dir=str(swept / "data"))
-    case, about = metagrad._case(run)
+    case, about = metagrad._case(config(), swept / "data")
     assert about == "an episode of dom_c, dom_i, dom_o"  # dom_m is held out
     state, episode = case.arguments(2)
     assert episode["support"]["image"].shape == (2, 2, 32, 32, 3)

@@ -1,79 +1,201 @@
-"""The commands of ``nasfas``, one file each.
+"""The commands of ``nasfas``, one file each, and their flags.
 
 Nothing is imported before a command is executed: help and messages about a wrong command
 or flag take no part of the seconds that JAX and TFDS need to load.
 """
 
 import importlib
-from typing import Any
+import pathlib
+from typing import Any, NamedTuple
 
 from nasfas_jax import files
 
-COMMANDS = {
-    "synthesize": "writes a small synthetic dataset in the layout of --layout",
-    "prepare": "turns videos into training records (and renders the synthetic set)",
-    "data list": "lists datasets, protocols and families of folds",
-    "data info": "describes --dataset: its layout, and where to request it",
-    "data stats": "counts videos, subjects and clips of a folder or of prepared data",
-    "data show": "draws faces by domain and attack type as one picture",
-    "probe": "measures what a linear probe can read from the synthetic set",
-    "search": "searches for an architecture by domain-aware or type-aware Meta-NAS",
-    "train": "trains the searched network, DepthNet, CDN, ... on the same batches",
-    "evaluate": "computes scores and error rates on the held-out domain",
-    "scores": "rates, averages and compares score files of any program",
-    "predict": "scores one video over time and draws the result",
-    "report": "writes one HTML page with all results of the run",
-    "demo": "runs prepare, search, train, evaluate and report in a row",
-    "sweep": "trains and tests every network for several targets and seeds",
-    "metagrad": "measures the cost and accuracy of each meta-gradient mode",
-    "bench": "times operations against PyTorch (needs the extra 'bench')",
-    "bench metagrad": "times exact meta-gradient steps against PyTorch, with memory",
-}
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+#: The config of a command line that names none.
+CONFIG = CONFIGS / "synthetic.py:local"
 
-#: The flags beside a config's own fields, which are fields of `Run`.
+
+class Flag(NamedTuple):
+    """A flag.
+
+    Attributes:
+      about: description in one phrase.
+      default: what holds where it is not given, in words; '' for nothing.
+      path: whether its value is a path, or several.
+    """
+
+    about: str
+    default: str = ""
+    path: bool = False
+
+
+#: Every flag of every command; the same flag has the same meaning everywhere.
 FLAGS = {
-    "config": "FILE:VARIANT; --config.a.b=c changes a field of it.",
-    "workdir": "Folder of the run; runs/local if not given (for commands that need one).",
-    "dataset": "Replaces config.data.dataset.",
-    "protocol": "Replaces config.protocol, e.g. oulu_npu@3.2.",
-    "layout": "Dataset whose layout synthesize writes, e.g. oulu_npu.",
-    "manual_dir": "Folder of the dataset's files.",
-    "data_dir": "Folder of the prepared data; WORKDIR/data if not given.",
-    "landmark_model": "468-point face_landmark.tflite; prepare draws depth with it.",
-    "face_model": "YuNet's onnx file: finds faces instead of Haar, in prepare and predict.",
-    "beam": "Options of an Apache Beam pipeline that prepares, as --beam=--runner=X.",
-    "network": "One network, instead of all of config.networks.",
-    "genotype": "Genotype file; WORKDIR/search/genotype.json if not given.",
-    "input": "Video or picture to predict on; score files A.csv,B1.csv+B2.csv.",
-    "output": "Folder for what a command writes, instead of one in WORKDIR.",
-    "rule": "Threshold rule: eer (if not given), min_hter, bpcer20, far=X.",
-    "oracle": "Oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md).",
+    "config": Flag(
+        "config file as FILE:VARIANT, or the name of an installed one, as"
+        " rfmeta:smoke; --config.a.b=c changes a field",
+        "synthetic:local",
+        path=True,
+    ),
+    "workdir": Flag("folder of the run", "runs/local", path=True),
+    "data_dir": Flag("folder of the prepared data", "WORKDIR/data", path=True),
+    "dataset": Flag("name of a dataset", "config.data.dataset"),
+    "protocol": Flag("protocol, as oulu_npu@3.2", "config.protocol"),
+    "layout": Flag("dataset whose layout is written, as oulu_npu"),
+    "manual_dir": Flag("folder of the dataset's files", path=True),
+    "landmark_model": Flag(
+        "468-point face_landmark.tflite, which gives depth maps", path=True
+    ),
+    "face_model": Flag("YuNet's onnx file, which finds faces", "Haar", path=True),
+    "beam": Flag("options of an Apache Beam pipeline, as --beam=--runner=X"),
+    "network": Flag("one network", "all of config.networks"),
+    "genotype": Flag("genotype file", "WORKDIR/search/genotype.json", path=True),
+    "model": Flag(
+        "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
+    ),
+    "input": Flag("video, picture or score files A.csv,B1.csv+B2.csv", path=True),
+    "output": Flag("folder for what is written", path=True),
+    "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
+    "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
+    "seed": Flag("seed of the bootstrap intervals", "0"),
 }
 
-#: The flags whose value is a path, or several.
-PATHS = (
-    *("config", "workdir", "manual_dir", "data_dir", "landmark_model", "face_model"),
-    *("genotype", "input", "output"),
+
+class Command(NamedTuple):
+    """A command.
+
+    Attributes:
+      about: what it does, in one phrase.
+      flags: its flags, parameters of the function that executes it.
+      needs: sections that its config must have.
+      example: a command line without the program and the command.
+    """
+
+    about: str
+    flags: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    example: str = ""
+
+
+_SMOKE = "--config=synthetic:smoke --workdir=runs/smoke"
+_RUN = ("config", "workdir", "data_dir", "dataset", "protocol")
+_PREPARE = (
+    *("config", "workdir", "data_dir", "dataset", "manual_dir"),
+    *("landmark_model", "face_model", "beam"),
 )
 
-__all__ = ["COMMANDS", "FLAGS", "PATHS", "Run", "execute"]  # pyright: ignore[reportUnsupportedDunderAll]
+COMMANDS = {
+    "synthesize": Command(
+        "writes a small synthetic dataset in the layout of --layout",
+        ("config", "layout", "output"),
+        ("standin",),
+        "--layout=oulu_npu --output=standin",
+    ),
+    "prepare": Command(
+        "turns videos into training records (and renders the synthetic set)",
+        _PREPARE,
+        ("data",),
+        "--config=own_data --manual_dir=FOLDER --workdir=runs/own",
+    ),
+    "data list": Command(
+        "lists datasets, protocols and families of folds",
+        ("protocol",),
+        example="--protocol=siw_m@leave_one_out",
+    ),
+    "data info": Command(
+        "describes --dataset: its layout, and where to request it",
+        ("dataset",),
+        example="--dataset=oulu_npu",
+    ),
+    "data stats": Command(
+        "counts videos, subjects and clips of a folder or of prepared data",
+        ("workdir", "data_dir", "dataset", "protocol", "manual_dir"),
+        example="--protocol=oulu_npu@1 --manual_dir=FOLDER",
+    ),
+    "data show": Command(
+        "draws faces by domain and attack type as one picture",
+        ("workdir", "data_dir", "dataset", "protocol", "manual_dir", "output"),
+        example="--workdir=runs/local",
+    ),
+    "probe": Command(
+        "measures what a linear probe can read from the synthetic set",
+        ("workdir", "manual_dir", "output"),
+        example="--workdir=runs/local",
+    ),
+    "search": Command(
+        "searches for an architecture by domain-aware or type-aware Meta-NAS",
+        _RUN,
+        ("data", "search"),
+        f"{_SMOKE} --config.search.arch_order=first",
+    ),
+    "train": Command(
+        "trains networks and methods on the source domains",
+        (*_RUN, "network", "genotype"),
+        ("data", "train"),
+        f"{_SMOKE} --network=depthnet",
+    ),
+    "evaluate": Command(
+        "computes scores and error rates on the held-out domain",
+        (*_RUN, "network", "rule", "oracle"),
+        ("data", "train"),
+        f"{_SMOKE} --network=depthnet --rule=bpcer20",
+    ),
+    "scores": Command(
+        "rates, averages and compares score files of any program",
+        ("input", "output", "rule", "oracle", "seed"),
+        example="--input=A.csv,B.csv --output=comparison",
+    ),
+    "predict": Command(
+        "scores one video or picture over time and draws the result",
+        ("model", "workdir", "network", "input", "output", "face_model"),
+        example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
+    ),
+    "report": Command(
+        "writes one HTML page with all results of the run",
+        (*_RUN, "network"),
+        ("data", "train"),
+        _SMOKE,
+    ),
+    "demo": Command(
+        "runs prepare, search, train, evaluate and report in a row",
+        (*_PREPARE, "protocol"),
+        ("data", "search", "train"),
+        _SMOKE,
+    ),
+    "sweep": Command(
+        "trains and tests every network for several targets and seeds",
+        (*_PREPARE, "network"),
+        ("data", "train", "sweep"),
+        "--config=rfmeta:smoke --workdir=runs/rfmeta",
+    ),
+    "metagrad": Command(
+        "measures the cost and accuracy of each meta-gradient mode",
+        ("config", "data_dir", "protocol", "output"),
+        ("data", "train", "metagrad"),
+        "--config=synthetic:smoke --output=metagrad",
+    ),
+    "bench": Command(
+        "times operations against PyTorch (needs the extra 'bench')",
+        ("config", "output"),
+        ("data", "search", "train"),
+        "--config=synthetic:smoke",
+    ),
+    "bench metagrad": Command(
+        "times exact meta-gradient steps against PyTorch, with memory",
+        ("output",),
+        example="--output=bench",
+    ),
+}
+
+__all__ = ["COMMANDS", "CONFIG", "CONFIGS", "FLAGS", "Command", "Flag", "execute"]
 
 
-def __getattr__(name: str) -> Any:
-    """`Run`, which takes seconds to import, where it is asked for."""
-    if name == "Run":
-        from nasfas_jax.commands.run import Run
-
-        return Run
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def execute(name: str, run: Any) -> None:
+def execute(name: str, **given: Any) -> None:
     """Runs one command.
 
     Args:
       name: a key of `COMMANDS`; of two words, the second names the module's function.
-      run: the `Run` it is about.
+      **given: its flags; a flag that is absent has its default.
 
     Raises:
       InputError: the config lacks what the command needs, or has a wrong field.
@@ -81,9 +203,11 @@ def execute(name: str, run: Any) -> None:
     from nasfas_jax import runtime
     from nasfas_jax.commands import schema
 
-    schema.check(run.config, command=name, network=run.network)
+    if "config" in given:
+        schema.check(given["config"], command=name, network=given.get("network"))
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")
-    with files.writing(run.output or run.workdir):
-        getattr(commands, f"run_{which}" if which else "run")(run)
+    folder = given.get("output") or given.get("workdir") or "."
+    with files.writing(pathlib.Path(folder)):
+        getattr(commands, f"run_{which}" if which else "run")(**given)

@@ -5,6 +5,7 @@ both alike.
 """
 
 import dataclasses
+from typing import Any
 
 import rich
 from rich.console import Console
@@ -12,25 +13,26 @@ from rich.table import Table
 
 from nasfas_jax import nets
 from nasfas_jax.benchmarks import cdn, data, metagrad, search_step, timing
-from nasfas_jax.commands import search, systems
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import search, settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.files import write_json
+from nasfas_jax.methods.state import adam, schedule
+from nasfas_jax.workflows import registry
 
 REPEATS = 7  # timed runs of each side
 
 
-def run(run: Run) -> None:
+def run(config: Any, *, output: Path = "bench") -> None:
     """Measures the config's search step and data, then compares CDN with PyTorch's.
 
-    Writes ``search_step.json``, ``data.json`` and ``peers.json`` to ``--output``, or to
-    ``bench/`` in ``--workdir`` or in the current folder.
+    Writes ``search_step.json``, ``data.json`` and ``peers.json`` to ``output``.
     """
-    folder = run.output_folder("bench")
+    folder = settings.make_folder(output, "--output")
     steps = []
     for cost in search_step.step_costs(
-        search.make_method(run.config.search),
-        batch_size=run.config.search.batch_size,
-        image_size=run.config.data.image_size,
+        search.make_method(config.search),
+        batch_size=config.search.batch_size,
+        image_size=config.data.image_size,
     ):
         rich.print(cost)
         steps.append(cost)
@@ -38,7 +40,7 @@ def run(run: Run) -> None:
     entries = [dataclasses.asdict(cost) for cost in steps]
     write_json(folder / "search_step.json", {"steps": entries})
 
-    costs = _data_costs(run.config.train)
+    costs = _data_costs(config.train)
     rich.print(preparing_table(costs.preparing))
     rich.print(data_summary(costs))
     loading = dataclasses.asdict(costs.loading) | {"ratio": costs.loading.ratio}
@@ -56,12 +58,12 @@ def run(run: Run) -> None:
     print(f"wrote search_step.json, data.json and peers.json in {folder}")
 
 
-def run_metagrad(run: Run) -> None:
+def run_metagrad(*, output: Path = "bench") -> None:
     """Compares exact steps of RFMeta and Meta-NAS with PyTorch's, in time and memory.
 
-    Writes ``metagrad.json`` to the same folder as `run`.
+    Writes ``metagrad.json`` to ``output``.
     """
-    folder = run.output_folder("bench")
+    folder = settings.make_folder(output, "--output")
     rows = []
     for case in metagrad.CASES:
         for row in metagrad.rows(case, REPEATS):
@@ -73,10 +75,11 @@ def run_metagrad(run: Run) -> None:
     print(f"wrote {folder / 'metagrad.json'}")
 
 
-def _data_costs(config) -> data.Costs:
+def _data_costs(config: Any) -> data.Costs:
+    rate = schedule(config.decay, config.learning_rate, steps=config.steps)
     description = nets.describe("cdn", width=config.width, map_size=config.map_size)
     return data.costs(
-        systems.make_method(config, description),
+        registry.make_method(description, adam(rate, weight_decay=config.weight_decay)),
         batch_size=config.batch_size,
         augment=config.augment,
         map_size=config.map_size,

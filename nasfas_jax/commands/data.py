@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax import files, names
-from nasfas_jax.commands import tables
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import settings, tables
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.data import datasets, protocols
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import prepared, select
@@ -32,13 +32,13 @@ CAPTION = 28
 WIDTH = 160
 
 
-def run_list(run: Run) -> None:
+def run_list(*, protocol: str | None = None) -> None:
     """Prints tables of the datasets, the protocols and their families of folds.
 
-    With ``--protocol=FAMILY`` only the names of its folds, a line each, for a loop.
+    With ``protocol``, a family, only the names of its folds, a line each, for a loop.
     """
-    if run.protocol is not None:
-        print("\n".join(protocols.folds(run.protocol)))
+    if protocol is not None:
+        print("\n".join(protocols.folds(protocol)))
         return
     table = Table(title="Datasets (nasfas data info --dataset=NAME)")
     for column in ("name", "dataset", "own parts", "attack types", "protocols"):
@@ -60,8 +60,8 @@ def run_list(run: Run) -> None:
     for column in ("name", "what it asks", "official videos", "defined by"):
         table.add_column(column)
     for name in protocols.names():
-        protocol = protocols.get(name)
-        table.add_row(name, protocol.title, _official(name), protocol.source)
+        found = protocols.get(name)
+        table.add_row(name, found.title, _official(name), found.source)
     _print(table)
     table = Table(
         title="Families whose published number is the mean over their folds",
@@ -87,36 +87,44 @@ def _official(name: str) -> str:
     )
 
 
-def run_info(run: Run) -> None:
-    """Prints what is known of ``--dataset``."""
-    dataset = datasets.get(run.config.data.dataset)
+def run_info(*, dataset: str | None = None) -> None:
+    """Prints what is known of a dataset."""
+    found = datasets.get(_named(dataset))
     facts = {
-        "layout": dataset.layout,
-        "live and spoof": dataset.polarity,
-        "own parts": ", ".join(dataset.splits) or "none",
-        "attack types": ", ".join(dataset.attack_types) or "as the folder has them",
-        "protocols": ", ".join(protocols.names(dataset.name)) or "none",
-        "homepage": dataset.homepage,
-        "how to get it": dataset.request,
+        "layout": found.layout,
+        "live and spoof": found.polarity,
+        "own parts": ", ".join(found.splits) or "none",
+        "attack types": ", ".join(found.attack_types) or "as the folder has them",
+        "protocols": ", ".join(protocols.names(found.name)) or "none",
+        "homepage": found.homepage,
+        "how to get it": found.request,
     }
-    table = Table(title=f"{dataset.title} ({dataset.name})", show_header=False)
+    table = Table(title=f"{found.title} ({found.name})", show_header=False)
     for name, text in facts.items():
         if text:
             table.add_row(name, text)
     _print(table)
-    if dataset.citation:
-        print(dataset.citation.strip())
+    if found.citation:
+        print(found.citation.strip())
 
 
-def run_stats(run: Run) -> None:
-    """Prints counts of ``--manual_dir``, or else of the prepared data.
+def run_stats(
+    *,
+    workdir: Path = settings.WORKDIR,
+    data_dir: Path | None = None,
+    dataset: str | None = None,
+    protocol: str | None = None,
+    manual_dir: Path | None = None,
+) -> None:
+    """Prints counts of ``manual_dir``, or else of the prepared data.
 
     People of your own collection have the splits that the prepared folder, if there is
-    one, has recorded. With a protocol the counts are those of its parts, with the lists'
+    one, has recorded. With a protocol the counts are those of its splits, with the lists'
     hash, beside the official ones.
     """
-    if run.config.get("protocol"):
-        lists, clips = _lists(run)
+    folder = settings.data_folder(workdir, data_dir)
+    if protocol:
+        lists, clips = _lists(protocol, folder, manual_dir)
         _print(_counts(f"Protocol {lists.protocol}", lists, clips))
         print(f"lists {lists.hash}")
         print(lists.check())
@@ -126,22 +134,33 @@ def run_stats(run: Run) -> None:
             print(line)
         if lists.dropped:
             print(f"{lists.dropped} videos left training: their subjects are tested")
-    elif run.manual_dir:
-        found = sources.list_videos(run.config.data.dataset, run.manual_dir)
-        found = prepare.keep_splits(found, run.prepared_dir)
-        _print(_counts(f"{run.config.data.dataset} in {run.manual_dir}", found, {}))
+    elif manual_dir:
+        name = _named(dataset)
+        found = sources.list_videos(name, manual_dir)
+        found = prepare.keep_splits(found, folder)
+        _print(_counts(f"{name} in {manual_dir}", found, {}))
         reasons = [(one.video, one.problem) for one in found if one.problem]
         print("".join(tables.left_out(reasons)), end="")
     else:
-        _prepared_stats(run)
+        _prepared_stats(folder)
 
 
-def _lists(run: Run) -> tuple[protocols.Lists, Mapping]:
+def _named(dataset: str | None) -> str:
+    if dataset is None:
+        raise InputError(
+            f"--dataset is missing: expected one of {', '.join(datasets.REGISTRY)}."
+        )
+    return dataset
+
+
+def _lists(
+    name: str, folder: pathlib.Path, manual_dir: Path | None
+) -> tuple[protocols.Lists, Mapping]:
     """The protocol's lists, and clips of each of their videos if they are prepared."""
-    protocol = protocols.get(run.config.protocol)
-    if run.manual_dir:
-        return protocol.lists(_raw(run, protocol)), {}
-    data = select.open_protocol(run.prepared_dir, protocol)
+    protocol = protocols.get(name)
+    if manual_dir:
+        return protocol.lists(_raw(protocol, manual_dir, folder)), {}
+    data = select.open_protocol(folder, protocol)
     tables = [data.splits[part].table for part in PARTS]
     videos = [name for table in tables for name in table["video"].tolist()]
     domains = [name for table in tables for name in table["domain"].tolist()]
@@ -152,10 +171,10 @@ def _lists(run: Run) -> tuple[protocols.Lists, Mapping]:
 
 
 def _raw(
-    run: Run, protocol: protocols.Protocol
+    protocol: protocols.Protocol, manual_dir: Path, prepared_dir: pathlib.Path
 ) -> dict[str, list[sources.VideoSource]]:
     """Videos of each dataset: in ``--manual_dir``, or in folders of their names in it."""
-    root, prepared_dir = pathlib.Path(run.manual_dir or ""), run.prepared_dir
+    root = pathlib.Path(manual_dir)
     several = len(protocol.datasets) > 1
     below = {name: name if several else "" for name in protocol.datasets}
     return {
@@ -166,8 +185,7 @@ def _raw(
     }
 
 
-def _prepared_stats(run: Run) -> None:
-    folder = run.prepared_dir
+def _prepared_stats(folder: pathlib.Path) -> None:
     data = prepared.open_dataset(folder)
     clips: collections.Counter = collections.Counter()
     for part in data.splits.values():
@@ -211,31 +229,37 @@ def _numbers(videos: Sequence[sources.VideoSource], clips: Mapping) -> list[str]
     return [f"{number:,}" for number in numbers]
 
 
-def run_show(run: Run) -> None:
-    """Writes a contact sheet of ``--manual_dir``, or else of the prepared data.
+def run_show(
+    *,
+    workdir: Path | None = None,
+    data_dir: Path | None = None,
+    dataset: str | None = None,
+    protocol: str | None = None,
+    manual_dir: Path | None = None,
+    output: Path | None = None,
+) -> None:
+    """Writes a contact sheet of ``manual_dir``, or else of the prepared data.
 
-    It is ``contact_sheet.png`` in ``--output``, or in ``show/`` in the workdir; in the
-    current folder if another folder's data are shown and ``--workdir`` is not given.
+    It is ``contact_sheet.png`` in ``output``; if that is None, in ``show/`` in the
+    workdir, or in the current folder if another folder's data are shown.
     """
-    if run.manual_dir:
-        picture = raw_sheet(_shown(run))
-    elif run.config.get("protocol"):
-        protocol = protocols.get(run.config.protocol)
-        picture = prepared_sheet(select.open_protocol(run.prepared_dir, protocol))
+    root = workdir or (None if manual_dir or data_dir else settings.WORKDIR)
+    folder = settings.data_folder(root or settings.WORKDIR, data_dir)
+    if manual_dir and protocol:
+        picture = raw_sheet(list(_lists(protocol, folder, manual_dir)[0]))
+    elif manual_dir:
+        found = sources.list_videos(_named(dataset), manual_dir)
+        picture = raw_sheet([one for one in found if not one.problem])
+    elif protocol:
+        chosen = protocols.get(protocol)
+        picture = prepared_sheet(select.open_protocol(folder, chosen))
     else:
-        picture = prepared_sheet(prepared.open_dataset(run.prepared_dir))
-    of_run = not (run.manual_dir or run.data_dir)
-    path = run.output_folder("show", of_run=of_run) / "contact_sheet.png"
+        picture = prepared_sheet(prepared.open_dataset(folder))
+    beside = pathlib.Path(root) / "show" if root else "."
+    path = settings.make_folder(output or beside, "--output") / "contact_sheet.png"
     with files.writing(path.parent, "Give another --output."):
         picture.save(path)
     print(path)
-
-
-def _shown(run: Run) -> list[sources.VideoSource]:
-    if run.config.get("protocol"):
-        return list(_lists(run)[0])
-    found = sources.list_videos(run.config.data.dataset, run.manual_dir or "")
-    return [one for one in found if not one.problem]
 
 
 def prepared_sheet(

@@ -1,11 +1,29 @@
-"""``nasfas demo``: the whole road, from videos to the report."""
+"""``nasfas demo``: the whole pipeline, from videos to the report."""
 
+import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
-from nasfas_jax.commands import evaluate, prepare, report, search, tables, train
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import (
+    evaluate,
+    prepare,
+    report,
+    search,
+    settings,
+    tables,
+    train,
+)
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.report import page
+
+#: The stages after `prepare`.
+STAGES = {
+    "search": search.run,
+    "train": train.run,
+    "evaluate": evaluate.run,
+    "report": report.run,
+}
 
 HEADER = [
     *("network", "HTER, % (95 %)", "AUC, % (95 %)"),
@@ -15,31 +33,38 @@ HEADER = [
 MARK = " *"
 
 
-def run(run: Run) -> None:
-    """Prepares, searches, trains, evaluates, reports; prints the table of results."""
-    stages = {
-        "prepare": prepare.run,
-        "search": search.run,
-        "train": train.run,
-        "evaluate": evaluate.run,
-        "report": report.run,
-    }
+def run(
+    config: Any,
+    *,
+    workdir: Path = settings.WORKDIR,
+    data_dir: Path | None = None,
+    **of_prepare: Any,
+) -> None:
+    """Prepares, searches, trains, evaluates, reports; prints the table of results.
+
+    Args:
+      config: sections of all these commands.
+      workdir: folder of the run.
+      data_dir: folder of the records; ``data/`` in ``workdir`` if None.
+      **of_prepare: other arguments of `prepare.run`.
+    """
+    where = {"workdir": workdir, "data_dir": data_dir}
     began = time.monotonic()
-    for name, stage in stages.items():
+    print("== prepare", flush=True)
+    prepare.run(config, **where, **of_prepare)
+    for name, stage in STAGES.items():
         print(f"== {name}", flush=True)
-        stage(run)
-    print_table(run)
-    print(
-        f"{page.duration(time.monotonic() - began)} in all; the report: "
-        f"{(run.workdir / 'report.html').absolute()}"
-    )
+        stage(config, **where)
+    print_table(config, workdir)
+    page_path = pathlib.Path(workdir).absolute() / "report.html"
+    print(f"{page.duration(time.monotonic() - began)} in all; the report: {page_path}")
 
 
-def print_table(run: Run) -> None:
+def print_table(config: Any, workdir: Path) -> None:
     """Prints the results of all networks, and which of them may be at chance."""
-    results = evaluate.read_results(run)
-    lines = [table_row(report.row(run, *item)) for item in results.items()]
-    target = run.target_domain or "the test split"
+    results = evaluate.read_results(workdir, config.networks)
+    lines = [table_row(report.row(workdir, *item)) for item in results.items()]
+    target = settings.target(config) or "the test split"
     title = f"Tested on {target}, threshold from source development data"
     tables.show(title, [HEADER, *lines])
     if any(line[0].endswith(MARK) for line in lines):

@@ -3,40 +3,47 @@
 import dataclasses
 import functools
 import math
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
 from nasfas_jax import files
 from nasfas_jax.benchmarks import cases, curves, instrument, timing
-from nasfas_jax.commands import search, systems, tables
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import search, tables
+from nasfas_jax.commands import settings as common
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline
+from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.report import meta_figures
+from nasfas_jax.workflows import registry
+from nasfas_jax.workflows.data import domains
 
 
-def run(run: Run) -> None:
+def run(
+    config: Any, *, data_dir: Path | None = None, output: Path = "metagrad"
+) -> None:
     """Measures the config's method: Meta-NAS if it has ``search``, otherwise RFMeta.
 
-    The episode is drawn from the data of ``--data_dir``, at their image size; without it,
+    The episode is drawn from the data of ``data_dir``, at their image size; without it,
     from noise. Writes ``metagrad.json``, ``metagrad.md`` and ``metagrad.svg`` to
-    ``--output``, or to ``metagrad/`` in ``--workdir`` or in the current folder.
+    ``output``.
     """
-    config = run.config.metagrad
-    folder = run.output_folder("metagrad")
-    case, episodes = _case(run)
+    folder = common.make_folder(output, "--output")
+    case, episodes = _case(config, data_dir)
+    measured = config.metagrad
     machine = timing.machine("jax")
     panel = instrument.sweep(
         case,
-        settings(config),
+        settings(measured),
         lambda done: print(*done.costs, sep="\n"),
-        rates=config.rates,
-        repeats=config.repeats,
+        rates=measured.rates,
+        repeats=measured.repeats,
     )
     about = {
         "case": case.name,
         "episodes": episodes,
         "machine": machine,
-        "repeats": config.repeats,
+        "repeats": measured.repeats,
         "asymmetry": _finite({"error": panel.asymmetry})["error"],
         "costs": [dataclasses.asdict(cost) for cost in panel.costs],
         "agreements": [_finite(dataclasses.asdict(a)) for a in panel.agreements],
@@ -64,36 +71,43 @@ def settings(config: Any) -> list[instrument.Setting]:
     ]
 
 
-def _case(run: Run) -> tuple[instrument.Case, str]:
+def _case(config: Any, data_dir: Path | None) -> tuple[instrument.Case, str]:
     """The measured step, and a description of its episodes."""
-    if "search" in run.config:
-        method = search.make_method(run.config.search)
-        episode, about = _episodes(run, {"map_size": method.net.space.map_size})
-        return cases.of_meta_nas(method, episode, run.config.seed), about
-    episode, about = _episodes(run, run.view)
-    description = {**systems.describe(run, "rfmeta"), "domains": cases.DOMAINS}
-    method = systems.make_method(run.config.train, description)
-    return cases.of_rfmeta(method, episode, run.config.seed), about
+    if "search" in config:
+        method = search.make_method(config.search)
+        view = pipeline.View(map_size=method.net.space.map_size)
+        episode, about = _episodes(config, data_dir, view)
+        return cases.of_meta_nas(method, episode, config.seed), about
+    episode, about = _episodes(config, data_dir, common.view(config))
+    train = config.train
+    rate = schedule(train.decay, train.learning_rate, steps=train.steps)
+    method = registry.make_method(
+        common.describe(config, "rfmeta", cases.DOMAINS),
+        adam(rate, weight_decay=train.weight_decay),
+    )
+    return cases.of_rfmeta(method, episode, config.seed), about
 
 
-def _episodes(run: Run, view: dict) -> tuple[Callable, str]:
+def _episodes(
+    config: Any, data_dir: Path | None, view: pipeline.View
+) -> tuple[Callable, str]:
     """A function from a batch size to an episode, and the episode's description."""
-    if run.data_dir:
-        data = run.open_data()
-        sources, _ = run.domains(data)
+    if data_dir:
+        data = common.open_data(config, pathlib.Path(data_dir))
+        sources, _ = domains(data, common.target(config))
+        options = {"domains": sources, "seed": config.seed, **vars(view)}
 
         def drawn(batch_size: int) -> dict:
-            options = {"domains": sources, "seed": run.config.seed, **view}
             return next(pipeline.episodes(data, batch_size=batch_size, **options))
 
         return drawn, f"an episode of {', '.join(sources)}"
-    side, shown = run.config.metagrad.image_size, pipeline.View(**view)
+    side = config.metagrad.image_size
     noise = functools.partial(
         cases.noise_episode,
         image_size=side,
-        map_size=shown.map_size,
-        channels=shown.channels,
-        seed=run.config.seed,
+        map_size=view.map_size,
+        channels=view.channels,
+        seed=config.seed,
     )
     return noise, f"noise of {side} x {side}, in the shape of three domains"
 

@@ -8,34 +8,37 @@ import pathlib
 import cv2
 
 from nasfas_jax import files, names
-from nasfas_jax.commands import annotate, evaluate, train
-from nasfas_jax.commands.run import Run
-from nasfas_jax.data.loading import pipeline
+from nasfas_jax.commands import annotate, settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
-from nasfas_jax.workflows.predict import Prediction, predict_file
+from nasfas_jax.workflows import train as training
+from nasfas_jax.workflows.model import Model
+from nasfas_jax.workflows.predict import Prediction
 
 
-def run(run: Run) -> None:
-    """Scores ``--input`` with ``--network``; writes into ``--output``.
+def run(
+    *,
+    model: Path | None = None,
+    workdir: Path = settings.WORKDIR,
+    network: str | None = None,
+    input: Path | None = None,
+    output: Path | None = None,
+    face_model: Path | None = None,
+) -> None:
+    """Scores ``input`` with a model; writes into ``output``.
 
     ``<name>.csv`` has a line for each clip, ``<name>.mp4`` (for a picture: ``.png``) is
     a copy with face, score and predicted map drawn in (`annotate`), and
     ``<name>_maps.png`` shows a few clips in a row.
     """
-    path = _input(run)
-    name = run.networks[0]
-    prediction = predict_file(
-        path,
-        train.load(run, name),
-        run.recipe,
-        pipeline.View(**run.view),
-        faces.YuNet(run.face_model) if run.face_model else faces.Haar(),
-        threshold=evaluate.read_threshold(run, name),
-    )
-    folder = pathlib.Path(run.output) if run.output else run.folder("predict")
-    folder.mkdir(parents=True, exist_ok=True)
+    path = _input(input)
+    scorer = Model.load(model) if model else _trained(pathlib.Path(workdir), network)
+    detector = faces.YuNet(str(face_model)) if face_model else None
+    prediction = scorer.predict(path, detector=detector)
+    given = output or ("predict" if model else pathlib.Path(workdir) / "predict")
+    folder = settings.make_folder(given, "--output")
     stem = _stem(folder, path)
     _write_scores(stem.with_suffix(".csv"), prediction)
     drawn = _draw_all(stem, path, prediction)
@@ -43,18 +46,33 @@ def run(run: Run) -> None:
     count = len(prediction.scores)
     print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
     print(_verdict(prediction))
-    if prediction.still.any() and run.view["input"] != "static":
+    if prediction.still.any() and scorer.view.input != "static":
         print(_caveat(prediction))
     print(f"wrote {stem}.csv, {drawn.name} and {stem.name}_maps.png in {folder}")
 
 
-def _input(run: Run) -> pathlib.Path:
-    if run.input is None:
+def _input(given: Path | None) -> pathlib.Path:
+    if given is None:
         raise InputError("--input is missing: the video or picture to predict on.")
-    path = pathlib.Path(run.input)
+    path = pathlib.Path(given)
     if not path.is_file():
         raise InputError(f"There is no file {path}; --input is a video or a picture.")
     return path
+
+
+def _trained(workdir: pathlib.Path, network: str | None) -> Model:
+    """The model of a network that was trained in a workdir; of the only one if None."""
+    folder = workdir / "train"
+    names = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if network is None:
+        if len(names) != 1:
+            found = f"{', '.join(names)} there" if names else "none"
+            raise InputError(
+                f"--network is missing: expected one of those trained in {folder}, found"
+                f" {found}. --model=FOLDER names a model elsewhere."
+            )
+        (network,) = names
+    return training.trained_model(folder / network)
 
 
 def _caveat(prediction: Prediction) -> str:

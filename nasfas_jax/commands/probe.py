@@ -6,25 +6,32 @@ from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax import synthetic
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
 from nasfas_jax.synthetic import probes
 
 
-def run(run: Run) -> None:
-    """Probes the synthetic videos of ``--manual_dir``, or of the workdir.
+def run(
+    *,
+    workdir: Path | None = None,
+    manual_dir: Path | None = None,
+    output: Path | None = None,
+) -> None:
+    """Probes the synthetic videos of ``manual_dir``, or of ``workdir``.
 
-    Writes ``probe.json`` to ``--output``, or to the workdir; to the current folder if
-    ``--manual_dir`` is given and ``--workdir`` is not. The features are `probes.making`,
-    which must stay near chance, and `probes.look`; the AUC is measured within a domain
-    (no subject in two folds), and on a domain with a probe trained on all others.
+    Writes ``probe.json`` to ``output``: to the workdir if it is None, to the current
+    folder if ``manual_dir`` is given alone. The features are `probes.making`, which must
+    stay near chance, and `probes.look`; the AUC is measured within a domain (no subject
+    in two folds), and on a domain with a probe trained on all others.
 
     Raises:
       InputError: no finished set there, too few people or a damaged video in it, or
         scikit-learn is not installed.
     """
-    folder = pathlib.Path(run.manual_dir or run.workdir / "videos")
+    root = pathlib.Path(workdir or ("." if manual_dir else settings.WORKDIR))
+    folder = pathlib.Path(manual_dir or root / "videos")
     videos = synthetic.read_index(folder)
     results = {}
     try:
@@ -49,7 +56,7 @@ def run(run: Run) -> None:
         }
         for name, domains in results.items()
     }
-    path = run.output_folder(of_run=not run.manual_dir) / "probe.json"
+    path = settings.make_folder(output or root, "--output") / "probe.json"
     write_json(path, numbers)
     print(f"wrote {path}")
 

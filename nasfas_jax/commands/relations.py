@@ -41,10 +41,10 @@ def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
 
 def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     """What the networks need of other sections."""
-    from nasfas_jax.commands import hand_crafted, systems
+    from nasfas_jax.workflows import registry
 
     for name in names:
-        if name in systems.FEATURE_METHODS:
+        if name in registry.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
         view = settings.get("train", {}).get("view")
         if view and view["input"] == "frames":
@@ -52,7 +52,7 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
                 "config.train.view.input: expected 'static_dynamic', 'static' or 'dynamic'"
                 f" for {name}, whose input is one image, got 'frames'."
             )
-        if name in hand_crafted.NAMES and view:
+        if name in registry.HAND_CRAFTED and view:
             pixels = view.get("pixels", "signed")
             seen = view["input"] == "static" and view["color"].startswith("rgb")
             if not seen or pixels != "signed":
@@ -77,17 +77,13 @@ def _feature_rules(settings: dict, name: str) -> Iterator[str]:
 
 
 def _feature_sizes(settings: dict, name: str, section: str, size: int) -> Iterator[str]:
-    map_size = settings["train"]["map_size"]
-    if size % 32:
-        yield (
-            f"config.{section}.image_size: expected a multiple of 32, since {name} halves "
-            f"images five times, got {size}."
-        )
-    elif map_size % (size // 8):
-        yield (
-            f"config.train.map_size: expected a multiple of {size // 8}, an eighth of "
-            f"config.{section}.image_size, for {name}, got {map_size}."
-        )
+    from nasfas_jax.workflows import registry
+
+    try:
+        registry.require_sizes(name, size, settings["train"]["map_size"])
+    except InputError as error:
+        of = section if str(error).startswith("image_size") else "train"
+        yield f"config.{of}.{error}"
 
 
 def metagrad_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:

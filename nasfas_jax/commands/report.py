@@ -2,12 +2,13 @@
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import data, evaluate
-from nasfas_jax.commands.run import Run
+from nasfas_jax.commands import data, evaluate, settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import select
 from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import prepare
@@ -20,33 +21,43 @@ from nasfas_jax.workflows import records
 AWARE = {"domain": "Domain-aware", "macro_type": "Type-aware"}
 
 
-def run(run: Run) -> None:
+def run(
+    config: Any,
+    *,
+    workdir: Path = settings.WORKDIR,
+    data_dir: Path | None = None,
+    network: str | None = None,
+) -> None:
     """Writes ``report.html`` from what evaluate, train and search left in the workdir."""
-    results = evaluate.read_results(run)
+    workdir = pathlib.Path(workdir)
+    names = settings.networks(config, network)
+    results = evaluate.read_results(workdir, names)
     if not results:
         raise InputError(
-            f"Nothing in {run.workdir} was evaluated yet; run nasfas evaluate with "
-            f"this --workdir first (networks: {', '.join(run.networks)})."
+            f"Nothing in {workdir} was evaluated yet; run nasfas evaluate with "
+            f"this --workdir first (networks: {', '.join(names)})."
         )
-    run.folder("report")
-    prepared = run.open_data()
+    prepared = settings.open_data(config, settings.data_folder(workdir, data_dir))
+    target = settings.target(config)
     evaluated = {
-        name: evaluate.require_current(run, name, prepared) for name in results
+        name: evaluate.require_current(workdir, name, prepared, target)
+        for name in results
     }
+    settings.make_folder(workdir / "report")
     sections = [
-        _curves(run, results),
-        *_searched(run),
-        *_training(run, results),
-        *_faces(run, results),
-        *_dataset(run, prepared),
-        *_settings(run, results),
+        _curves(workdir, results),
+        *_searched(workdir),
+        *_training(workdir, results),
+        *_faces(workdir, results),
+        *_dataset(workdir, prepared),
+        *_settings(workdir, results),
     ]
-    path = run.workdir / "report.html"
+    path = workdir / "report.html"
     page.render(
         path,
-        title=f"nasfas: {run.config.get('protocol') or run.config.title}",
+        title=f"nasfas: {config.get('protocol') or config.title}",
         summary=summarize(evaluated),
-        rows=[row(run, name, result) for name, result in results.items()],
+        rows=[row(workdir, name, result) for name, result in results.items()],
         sections=sections,
         facts=_facts(evaluated) | runtime.describe_machine(),
     )
@@ -113,18 +124,19 @@ def _differing_settings(evaluated: dict[str, records.Evaluation]) -> list[str]:
     return [name for name, found in values.items() if any(v != found[0] for v in found)]
 
 
-def row(run: Run, name: str, result: dict) -> page.Row:
+def row(workdir: Path, name: str, result: dict) -> page.Row:
     """A network's line in the result table."""
-    cost = json.loads((run.workdir / "train" / name / "summary.json").read_text())
+    folder = pathlib.Path(workdir) / "train" / name
+    cost = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
     return page.Row(
         name, result, cost["parameters"], cost["macs"], cost["wall_seconds"]
     )
 
 
-def _curves(run: Run, results: dict) -> page.Section:
+def _curves(workdir: pathlib.Path, results: dict) -> page.Section:
     curves, errors, points, histograms = {}, {}, {}, []
     for name, result in results.items():
-        table = evaluation.read_scores(run.workdir / "evaluate" / name / "scores.csv")
+        table = evaluation.read_scores(workdir / "evaluate" / name / "scores.csv")
         test = evaluation.by_video(table.take(table.split == "test"))
         curve = evaluation.metrics.roc_curve(test.score, test.label)
         curves[name] = (curve.far, curve.tpr)
@@ -147,14 +159,16 @@ def _curves(run: Run, results: dict) -> page.Section:
     )
 
 
-def _searched(run: Run) -> list[page.Section]:
+def _searched(workdir: pathlib.Path) -> list[page.Section]:
     """The found cells, and how the search went; nothing if this run did not search."""
-    lines = runtime.read_metrics(run.workdir / "search")
-    if not run.genotype_file.exists() or not lines:
+    folder = workdir / "search"
+    lines = runtime.read_metrics(folder)
+    if not lines or not (folder / "genotype.json").exists():
         return []
-    found = genotype.load(run.genotype_file)
+    record = records.read(folder)
+    found = genotype.load(folder / "genotype.json")
     cells.draw_graph(found.space.graph(found), format="png").save(
-        run.workdir / "report" / "cells.png"
+        workdir / "report" / "cells.png"
     )
     steps = [line["step"] for line in lines]
     probabilities = {
@@ -166,7 +180,9 @@ def _searched(run: Run) -> list[page.Section]:
         figures.alphas_over_time(steps, p, operations, f"{name} cell")
         for name, p in probabilities.items()
     ]
-    config = run.config.search
+    search = {
+        name.removeprefix("search."): value for name, value in record.settings.items()
+    }
     return [
         page.Section(
             "The found cells",
@@ -176,20 +192,20 @@ def _searched(run: Run) -> list[page.Section]:
         ),
         page.Section(
             "The search",
-            f"{AWARE[config.by]} Meta-NAS, weights to {config.weight_order} order, "
-            f"architecture to {config.arch_order} order, {config.steps} steps, alphas "
-            f"fixed before step {config.alphas_from}. Below: softmax(alphas) of every "
-            "edge, their entropy (1: undecided), and the share of edges where skip is "
+            f"{AWARE[search['by']]} Meta-NAS, weights to {search['weight_order']} order, "
+            f"architecture to {search['arch_order']} order, {record.steps[-1]} steps, "
+            f"alphas fixed before step {search['alphas_from']}. Below: softmax(alphas) of "
+            "every edge, their entropy (1: undecided), and the share of edges where skip is "
             "the strongest operation (collapse shows as a rise to 1).",
             [figures.search_health(steps, probabilities, operations), *over_time],
         ),
     ]
 
 
-def _training(run: Run, results: dict) -> list[page.Section]:
+def _training(workdir: pathlib.Path, results: dict) -> list[page.Section]:
     runs = {}
     for name in results:
-        lines = runtime.read_metrics(run.workdir / "train" / name)
+        lines = runtime.read_metrics(workdir / "train" / name)
         if lines:  # an SVM has no steps
             steps = [line["step"] for line in lines]
             runs[name] = {"loss": (steps, [line["loss"] for line in lines])}
@@ -197,10 +213,10 @@ def _training(run: Run, results: dict) -> list[page.Section]:
     return [page.Section("Training", pictures=pictures)]
 
 
-def _faces(run: Run, results: dict) -> list[page.Section]:
+def _faces(workdir: pathlib.Path, results: dict) -> list[page.Section]:
     """Inputs and maps of the first network of the table."""
     name = next(iter(results))
-    examples = np.load(run.workdir / "evaluate" / name / "examples.npz")
+    examples = np.load(workdir / "evaluate" / name / "examples.npz")
     rows = [
         figures.FaceRow(
             f"{caption}\nscore {nets.score(predicted):.3f}",
@@ -215,28 +231,31 @@ def _faces(run: Run, results: dict) -> list[page.Section]:
         )
     ]
     picture = figures.faces(rows)
-    picture.save(run.workdir / "report" / "faces.png")
+    picture.save(workdir / "report" / "faces.png")
     text = f"Clips of the test part: what {name} was given, should and did predict."
     return [page.Section("Faces", text, [picture])]
 
 
-def _settings(run: Run, results: dict) -> list[page.Section]:
-    """The configs with which the search and the trainings started, equal ones once."""
-    folders = [run.workdir / "search", *(run.workdir / "train" / n for n in results)]
+def _settings(workdir: pathlib.Path, results: dict) -> list[page.Section]:
+    """The settings of the search and of the trainings, equal ones once."""
+    folders = [workdir / "search", *(workdir / "train" / name for name in results)]
     texts: dict[str, list[str]] = {}
     for folder in folders:
-        if (path := folder / "config.json").exists():
-            texts.setdefault(path.read_text(), []).append(folder.name)
+        if (folder / records.FILE).exists():
+            record = records.read(folder)
+            given = {**record.settings, "steps": record.steps}
+            text = "\n".join(f"{k} = {json.dumps(v)}" for k, v in given.items())
+            texts.setdefault(text, []).append(folder.name)
     return [
         page.Section(f"Settings of {', '.join(names)}", code=text)
         for text, names in texts.items()
     ]
 
 
-def _dataset(run: Run, prepared: Prepared) -> list[page.Section]:
+def _dataset(workdir: pathlib.Path, prepared: Prepared) -> list[page.Section]:
     """A contact sheet: one face for every domain and attack type."""
     picture = data.prepared_sheet(prepared, ("train",))
-    picture.save(run.workdir / "report" / "contact_sheet.png")
+    picture.save(workdir / "report" / "contact_sheet.png")
     text = "Faces of the training parts, by domain and attack type."
     return [page.Section("The dataset", text + _stills(prepared), [picture])]
 

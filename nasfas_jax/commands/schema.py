@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from nasfas_jax import limits
+from nasfas_jax import commands, limits
 from nasfas_jax.commands import relations
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE, TEXT
@@ -304,23 +304,6 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "repeats": Field("timed runs of each mode", COUNT),
     },
 }
-#: Sections that a command needs, if it needs any.
-NEEDS = {
-    "synthesize": ("standin",),
-    "prepare": ("data",),
-    "data info": ("data",),
-    "data stats": ("data",),
-    "data show": ("data",),
-    "search": ("data", "search"),
-    "train": ("data", "train"),
-    "evaluate": ("data", "train"),
-    "predict": ("data", "train"),
-    "report": ("data", "train"),
-    "demo": ("data", "search", "train"),
-    "sweep": ("data", "train", "sweep"),
-    "metagrad": ("data", "train", "metagrad"),
-    "bench": ("data", "search", "train"),
-}
 #: Commands that render the synthetic set where it is the dataset.
 RENDERING = ("prepare", "demo", "sweep")
 
@@ -348,8 +331,6 @@ def check(config: Any, *, command: str = "", network: str | None = None) -> None
     problems = [*_missing_sections(settings, command), *_wrong_fields(settings)]
     if network is not None and network not in _NETWORKS():
         problems.append(f"--network: {limits.mismatch(network, _NETWORKS())}")
-    if command == "data list":  # its --protocol may be a family of folds
-        settings["protocol"] = ""
     if not problems:
         names = settings["networks"] if network is None else [network]
         problems = [one for rule in relations.RULES for one in rule(settings, names)]
@@ -371,7 +352,7 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _missing_sections(settings: dict[str, Any], command: str) -> Iterator[str]:
-    needed = list(NEEDS.get(command, ()))
+    needed = list(commands.COMMANDS[command].needs) if command else []
     if command in RENDERING and relations.dataset(settings) == "synthetic":
         needed.append("synthetic")
     for name in needed:

@@ -4,14 +4,17 @@ import dataclasses
 import itertools
 import json
 import os
+import pathlib
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import evaluation, files
-from nasfas_jax.commands.run import Run
+from nasfas_jax import evaluation, files, limits
+from nasfas_jax.commands import settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 
@@ -22,16 +25,26 @@ NAME = 36
 WIDTH = 10_000
 
 
-def run(run: Run) -> None:
+def run(
+    *,
+    input: str | None = None,
+    output: Path | None = None,
+    rule: str = "eer",
+    oracle: str | None = None,
+    seed: str | int = 0,
+) -> None:
     """Rates the score files of ``--input=A.csv,B.csv``; a '+' merges files into one.
 
     Several systems with equal test clips are compared with the first (paired bootstrap
     over subjects); several folds, without a test attack in common, are averaged. Prints
-    tables, in percent; ``--output`` names a folder for ``scores.json`` (fractions from 0
-    to 1), ``roc.svg`` and ``det.svg``, as does ``--workdir`` (its subfolder ``scores``).
+    tables, in percent; ``output`` is a folder for ``scores.json`` (fractions from 0 to
+    1), ``roc.svg`` and ``det.svg``.
     """
-    tables = read(run.input)
-    rating = {**run.rating, "seed": run.config.seed}
+    tables = read(input)
+    oracles = oracle.split(",") if oracle else []
+    rating = {"rule": rule, "oracle": oracles, "seed": _seed(seed)}
+    evaluation.thresholds.find(rule)  # a wrong name shows before the work
+    evaluation.compat.check(oracles)
     results = {}
     for name, table in tables.items():
         try:
@@ -45,17 +58,28 @@ def run(run: Run) -> None:
     if len(tables) > 1 and evaluation.are_folds(tables):
         content["folds"] = _folds(console, results)
     elif len(tables) > 1:
-        content["differences"] = _differences(console, tables, run)
-    if run.oracle:
+        content["differences"] = _differences(console, tables, rating)
+    if oracles:
         console.print(_oracles(results))
     for name, result in results.items():
         print(_counts(name, result))
         for warning in result.warnings:
             print(f"warning: {name}: {warning}")
-    if run.output or run.workdir_given:
-        _write(run, content, tables, results)
+    if output:
+        _write(settings.make_folder(output, "--output"), content, tables, results)
     else:
         print("no file is written: --output=FOLDER adds scores.json, roc.svg, det.svg")
+
+
+def _seed(given: str | int) -> int:
+    """The seed as an integer.
+
+    Raises:
+      InputError: it is none, or negative.
+    """
+    value = int(given) if str(given).isdigit() else given
+    limits.require(seed=(value, limits.SEED))
+    return int(value)
 
 
 def read(inputs: str | None) -> dict[str, evaluation.ScoreTable]:
@@ -203,14 +227,16 @@ def _folds(console: Console, results: Mapping[str, evaluation.Result]) -> dict:
 
 
 def _differences(
-    console: Console, tables: Mapping[str, evaluation.ScoreTable], run: Run
+    console: Console,
+    tables: Mapping[str, evaluation.ScoreTable],
+    rating: Mapping[str, Any],
 ) -> dict:
     first = next(iter(tables))
     table = Table(title="Differences from the first on the same clips")
     content: dict = {"from": first, "to": {}}
     for name in itertools.islice(tables, 1, None):
         found = evaluation.compare(
-            tables[first], tables[name], seed=run.config.seed, rule=run.rating["rule"]
+            tables[first], tables[name], seed=rating["seed"], rule=rating["rule"]
         )
         if not table.columns:
             table.add_column("scores", overflow="fold", max_width=NAME)
@@ -236,8 +262,9 @@ def _interval(interval) -> str:
     return f"\n{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
-def _write(run: Run, content: dict, tables: Mapping, results: Mapping) -> None:
-    folder = run.output_folder("scores")
+def _write(
+    folder: pathlib.Path, content: dict, tables: Mapping, results: Mapping
+) -> None:
     roc, det, points = {}, {}, {}
     for index, (file, table) in enumerate(tables.items()):
         name = f"{index + 1}. {file if len(file) <= NAME else '...' + file[-NAME:]}"

@@ -1,39 +1,41 @@
 """``nasfas synthesize``: a synthetic dataset on disk in a real one's layout."""
 
-from nasfas_jax.commands.run import Run
+import pathlib
+from typing import Any
+
+from nasfas_jax.commands import settings
+from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import Progress
 from nasfas_jax.synthetic import standins
 
 
-def run(run: Run) -> None:
-    """Writes a stand-in of ``--layout`` to ``--output``.
-
-    If it is not given, to ``standins/LAYOUT`` in ``--workdir`` or in the current folder.
-    """
-    if run.layout is None:
+def run(config: Any, *, layout: str | None = None, output: Path | None = None) -> None:
+    """Writes a stand-in of ``layout`` to ``output``, ``standins/LAYOUT`` if it is None."""
+    if layout is None:
         raise InputError(
             f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
             "whose tree is to be written."
         )
-    settings = run.config.standin
-    few = settings.subjects or None
-    total = len(standins.plan(run.layout, subjects=few, empty=settings.empty))
-    folder = run.output_folder("standins", run.layout)
+    standin = config.standin
+    few = standin.subjects or None
+    total = len(standins.plan(layout, subjects=few, empty=standin.empty))
+    folder = output or pathlib.Path("standins") / layout
+    folder = settings.make_folder(folder, "--output")
     with Progress("synthesize", total) as progress:
         standins.write(
-            run.layout,
+            layout,
             folder,
             subjects=few,
-            frames=settings.frames,
-            face_size=settings.face_size,
-            distinct=settings.distinct or None,
-            seed=run.config.seed,
-            empty=settings.empty,
+            frames=standin.frames,
+            face_size=standin.face_size,
+            distinct=standin.distinct or None,
+            seed=config.seed,
+            empty=standin.empty,
             progress=lambda done, _: progress(done),
         )
     print(
-        f"{total} synthetic videos in the layout of {run.layout} in {folder}; go on "
-        f"with: nasfas prepare --config=configs/protocol.py:small --dataset={run.layout} "
-        f"--manual_dir={folder} --workdir=runs/{run.layout}"
+        f"{total} synthetic videos in the layout of {layout} in {folder}; go on "
+        f"with: nasfas prepare --config=protocol:small --dataset={layout} "
+        f"--manual_dir={folder} --workdir=runs/{layout}"
     )

@@ -40,11 +40,15 @@ class Evaluated:
       result: threshold, error rates, AUC, intervals and warnings.
       model: the model with this threshold and these results.
       scores: a row for each clip.
+      maps: predicted map of each clip of the test split, by the clip's name.
+      tested: what was tested.
     """
 
     result: evaluation.Result
     model: Model
     scores: evaluation.ScoreTable
+    maps: dict[str, np.ndarray]
+    tested: Tested
 
     def __repr__(self) -> str:
         test, counts = self.result.test, self.result.test_counts
@@ -148,6 +152,7 @@ def evaluate(
     *,
     target: str = "",
     rule: str = "eer",
+    oracle: Sequence[str] = (),
     batch_size: int = 16,
     seed: int = 0,
     selected_on: str | None = None,
@@ -160,6 +165,7 @@ def evaluate(
       target: domain held out; '' tests the test split of all domains, or of the
         protocol that the data were opened with.
       rule: threshold rule, see `evaluation.thresholds.find`.
+      oracle: evaluators whose numbers are computed too, see `evaluation.compat`.
       batch_size: clips per prediction.
       seed: seed of the bootstrap intervals.
       selected_on: what the network was selected by, see `evaluation.ScoreTable`.
@@ -167,6 +173,8 @@ def evaluate(
     Raises:
       InputError: data of another recipe, or a tested subject or domain was learned from.
     """
+    evaluation.thresholds.find(rule)  # a wrong name shows before the work
+    evaluation.compat.check(oracle)
     prepared_by = {name: getattr(model.recipe, name) for name in SHARED}
     recipe.require_same(data.recipe, prepared_by, data.data_dir)
     sources, _ = domains(data, target)
@@ -186,7 +194,7 @@ def evaluate(
         batch_size=batch_size,
         selected_on=selected_on,
     )
-    result = evaluation.evaluate(scored.table, rule=rule, seed=seed)
+    result = evaluation.evaluate(scored.table, rule=rule, seed=seed, oracle=oracle)
     development = scored.table.take(scored.table.split == "development")
     threshold = Threshold(
         value=result.threshold,
@@ -197,4 +205,4 @@ def evaluate(
     )
     name = data.dataset if data.lists is not None else target or data.dataset
     evaluated = model.with_evaluation(threshold, {name: result.columns()})
-    return Evaluated(result, evaluated, scored.table)
+    return Evaluated(result, evaluated, scored.table, scored.maps, plan)

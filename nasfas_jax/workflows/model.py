@@ -84,7 +84,7 @@ class Model:
       view: what the network sees of the records.
       learned: the training data.
       settings: training settings, JSON values by their names.
-      steps: number of training steps.
+      steps: number of training steps; 0 for hand-crafted features.
       threshold: threshold of the verdicts; None before an evaluation.
       results: error rates as `evaluation.Result.columns` has them (JSON values), by the
         name of the protocol or of the target domain.
@@ -107,12 +107,14 @@ class Model:
     searched: Provenance | None = None
 
     def __post_init__(self):
-        limits.require(steps=(self.steps, limits.COUNT))
+        fitted = "features" in self.network
+        counts = limits.COUNT_OR_NONE if fitted else limits.COUNT
+        limits.require(steps=(self.steps, counts))
 
     @property
     def name(self) -> str:
         """Name of the network or method."""
-        return self.network.get("method") or self.network["network"]
+        return registry.name_of(self.network)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -237,14 +239,18 @@ class Model:
                 f"The weights in {folder} do not fit the network in"
                 f" {model_files.DESCRIPTION}: {problem}."
             )
+        # JAX would round the float64 arrays of hand-crafted features.
+        array = np.asarray if "features" in model.network else jnp.asarray
         trees = jax.tree_util.tree_map_with_path(
-            lambda path, _: jnp.asarray(weights[model_files.leaf_name(path)]), expected
+            lambda path, _: array(weights[model_files.leaf_name(path)]), expected
         )
         return dataclasses.replace(model, **trees)
 
     def _expected(self) -> dict[str, Any]:
         """Shapes and types of ``params`` and ``batch_stats`` by the description."""
         method = _method(model_files.canonical(self.network))
+        if "features" in self.network:
+            return {"params": method.weights(), "batch_stats": {}}
         image = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
         state = jax.eval_shape(method.init, jax.random.key(0), image)
         return {"params": state.params, "batch_stats": state.batch_stats}
@@ -261,11 +267,6 @@ def _method(network: str) -> Any:
       InputError: the description fits no network.
     """
     description = json.loads(network)
-    if description.get("features") in registry.HAND_CRAFTED:
-        raise InputError(
-            f"network: expected a network or a method that trains one, got the"
-            f" hand-crafted features {description['features']!r}, which have no weights."
-        )
     try:
         return registry.make_method(description, optax.identity())
     except (KeyError, TypeError, AttributeError) as error:
@@ -278,7 +279,8 @@ def _method(network: str) -> Any:
 @functools.lru_cache(maxsize=16)
 def _predictor(network: str) -> Callable:
     """Compiled (params, batch_stats, images) to maps; shared by equal descriptions."""
-    return jax.jit(_method(network).predict)
+    predict = _method(network).predict
+    return predict if "features" in json.loads(network) else jax.jit(predict)
 
 
 def _detector(recipe: Recipe) -> faces.Detector:
@@ -287,7 +289,7 @@ def _detector(recipe: Recipe) -> faces.Detector:
         raise InputError(
             f"detector: the model's training data were prepared with the face detector"
             f" {recipe.detector!r}, which needs its file; expected"
-            " detector=faces.YuNet(FILE), got none."
+            " detector=faces.YuNet(FILE), or --face_model=FILE, got none."
         )
     return haar
 

@@ -14,7 +14,7 @@ from nasfas_jax import files
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 
-FILE = "record.json"
+FILE, SUMMARY = "record.json", "summary.json"
 #: Settings that change no result: how often progress is written down.
 FREE = ("log_every", "save_every", "steps")
 
@@ -101,14 +101,12 @@ def _read(folder: pathlib.Path, kind: type[R]) -> R:
         ) from None
 
 
-def begin(folder: pathlib.Path, record: Record, config: str = "") -> None:
+def begin(folder: pathlib.Path, record: Record) -> None:
     """Writes the record of work that starts; compares with it where the work resumes.
 
     Args:
       folder: folder of the search or training.
       record: what is requested.
-      config: resolved config as JSON, written as ``config.json`` when the work starts;
-        '' for none.
 
     Raises:
       InputError: the folder holds work with other settings, other data, or more steps.
@@ -117,8 +115,6 @@ def begin(folder: pathlib.Path, record: Record, config: str = "") -> None:
         if any(folder.glob("checkpoints/*")):
             read(folder)  # the checkpoints of unknown data
         files.write_json(folder / FILE, dataclasses.asdict(record))
-        if config:
-            files.write_text(folder / "config.json", config)
         return
     recorded = read(folder)
     require_same(folder, recorded, record)
@@ -143,16 +139,38 @@ def require_same(folder: pathlib.Path, recorded: Record, asked: Record) -> None:
     _refuse(folder, phrases)
 
 
-def require_settings(
-    folder: pathlib.Path, recorded: dict[str, Any], asked: dict[str, Any]
-) -> None:
-    """Requires that the recorded settings contain the ``asked`` ones.
+def require_data(folder: pathlib.Path, recorded: Record, asked: Provenance) -> None:
+    """Requires the recorded training data.
 
     Raises:
       InputError: lists the differences.
     """
-    there = {name: recorded.get(name) for name in asked}
-    _refuse(folder, _differences(there, asked))
+    _refuse(folder, recorded.learned.differences(asked))
+
+
+def summarize(
+    folder: pathlib.Path, cost: dict[str, Any], steps: int, seconds: float, wall: float
+) -> dict[str, Any]:
+    """Writes ``summary.json``, unless an earlier start finished the same steps.
+
+    Args:
+      folder: folder of the search or training.
+      cost: numbers of parameters and multiply-adds.
+      steps: number of steps.
+      seconds: time of the steps of all starts.
+      wall: time of this start; that of earlier ones is added.
+
+    Returns:
+      Its content: ``cost``, ``steps``, ``seconds`` and ``wall_seconds``.
+    """
+    path = folder / SUMMARY
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if before.get("steps") == steps:
+        return before
+    wall += before.get("wall_seconds", 0.0)
+    summary = {**cost, "steps": steps, "seconds": seconds, "wall_seconds": wall}
+    files.write_json(path, summary)
+    return summary
 
 
 def genotype_provenance(genotype_file: pathlib.Path) -> Provenance | None:

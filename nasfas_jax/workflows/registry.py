@@ -18,6 +18,7 @@ from nasfas_jax.methods import (
 )
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.theta import Weight
+from nasfas_jax.workflows import hand_crafted
 
 #: Methods that train RFMeta's nets, from (nets, optimizer, description): RFMeta and its
 #: ablations (figure 5), its rivals (Table 2), and training without meta-learning.
@@ -62,10 +63,21 @@ FEATURE_METHODS: dict[str, Callable[[feature_nets.FeatureNets, Any, dict], Any]]
 }
 #: Those that learn from labels alone.
 WITHOUT_DEPTH = ("rfmeta_no_depth", "mldg", "reptile", "metareg", "binary_cnn")
-
+#: Settings of the methods of `FEATURE_METHODS` that `describe` is not given: the papers',
+#: and the authors' code's where a paper has none.
+RATES: Mapping[str, Any] = {
+    "inner_learning_rate": 1e-3,
+    "depth_weight": 10.0,
+    "loss_reduction": "mean",
+    "learner_bn_momentum": 0.1,
+    "averages": "mean",
+    "inner_steps": 3,
+    "task_learning_rate": 0.1,
+    "regularizer_learning_rate": 1e-2,
+}
 
 #: Features with a support vector machine (extra ``baselines``); they have no steps.
-HAND_CRAFTED = ("ms_lbp", "colour_texture", "ida")
+HAND_CRAFTED = tuple(hand_crafted.FEATURES)
 #: All names that can be trained.
 NAMES = (*nets.NAMES, *FEATURE_METHODS, *HAND_CRAFTED)
 
@@ -93,7 +105,7 @@ def describe(
         cdn_cdp; None for 0.7.
       genotype_file: genotype of the network 'searched'.
       domains: number of source domains, for the methods of `FEATURE_METHODS`.
-      rates: their other settings, by the names of the config's section ``meta``.
+      rates: their other settings; those that are absent are as in `RATES`.
 
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
@@ -103,7 +115,8 @@ def describe(
         return {"features": name}
     if name in FEATURE_METHODS:
         own = {} if domains is None else {"domains": domains}
-        return {"method": name, "width": width, **(rates or {}), **own}
+        limits.require(**{r: (r, limits.OneOf(tuple(RATES))) for r in rates or ()})
+        return {"method": name, "width": width, **RATES, **(rates or {}), **own}
     return nets.describe(
         name,
         width=width,
@@ -114,14 +127,27 @@ def describe(
     )
 
 
+def name_of(description: Mapping[str, Any]) -> str:
+    """The name of a network, method or features."""
+    kinds = ("method", "features", "network")
+    return next(description[kind] for kind in kinds if kind in description)
+
+
 def make_method(
     description: Mapping[str, Any], optimizer: optax.GradientTransformation
-):
+) -> Any:
     """The method of a description: ``init``, ``step``, ``predict`` and ``batches``.
+
+    Hand-crafted features, described with the number of their support vectors, have
+    ``predict`` alone.
 
     Raises:
       InputError: a description that does not fit.
     """
+    if "features" in description:
+        return hand_crafted.Fitted(
+            description["features"], description["support_vectors"]
+        )
     if "method" not in description:
         return supervised.Supervised(nets.from_description(description), optimizer)
     name, width = description["method"], description["width"]
@@ -133,6 +159,24 @@ def make_method(
         loss_reduction=description["loss_reduction"],
     )
     return FEATURE_METHODS[name](net, optimizer, dict(description))
+
+
+def require_sizes(name: str, image_size: int, map_size: int) -> None:
+    """Requires sizes, in pixels, that a method of `FEATURE_METHODS` can halve.
+
+    Raises:
+      InputError: of ``image_size`` or ``map_size``.
+    """
+    if image_size % 32:
+        raise InputError(
+            f"image_size: expected a multiple of 32, since {name} halves images five"
+            f" times, got {image_size}."
+        )
+    if map_size % (image_size // 8):
+        raise InputError(
+            f"map_size: expected a multiple of {image_size // 8}, an eighth of the image"
+            f" size {image_size}, for {name}, got {map_size}."
+        )
 
 
 def clips_per_domain(batch_size: int, domains: int) -> int:

@@ -4,22 +4,36 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
-import optax
 
-from nasfas_jax import files, nets, runtime
+from nasfas_jax import attack_types, files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.methods import meta_nas
-from nasfas_jax.methods.state import adam
 from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records
 from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.searchers import MetaNASSettings
+
+
+class Groups(NamedTuple):
+    """The groups that the query of an episode is drawn from.
+
+    Attributes:
+      names: names of the groups, sorted.
+      left_out: macro types without a group, since the protocol tests one of their attack
+        types and does not teach it.
+      unseen: these attack types.
+    """
+
+    names: list[str]
+    left_out: list[str]
+    unseen: list[str]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -29,14 +43,17 @@ class Found:
     Attributes:
       genotype: the architecture.
       alphas: architecture weights at the end, ``{cell: [edges, operations]}``.
-      metrics: logged metrics, one dictionary per logged step.
+      metrics: logged metrics, one dictionary per logged step; ``alphas/<cell>`` are the
+        candidates' probabilities [edges, operations].
       learned: training data of the search.
+      seconds: time of the search with all earlier starts, compiling included.
     """
 
     genotype: genotype.Genotype
     alphas: dict[str, np.ndarray]
     metrics: list[dict[str, Any]]
     learned: provenance.Provenance
+    seconds: float
 
     @property
     def net(self) -> nn.Module:
@@ -48,6 +65,19 @@ class Found:
         return "\n".join(f"{name}: {' -> '.join(ops)}" for name, ops in cells.items())
 
 
+def groups(data: prepared.Prepared, *, target: str = "", by: str = "domain") -> Groups:
+    """The groups of a search's episodes; arguments as `search_architecture`.
+
+    Raises:
+      InputError: an unknown target or ``by``, or fewer than two groups.
+    """
+    sources, _ = domains(data, target)
+    unseen = _unseen(data)
+    names = list(pipeline.groups(data, domains=sources, by=by, unseen=unseen))
+    left_out = attack_types.macro_types(unseen) if by == "macro_type" else []
+    return Groups(names, list(left_out), unseen)
+
+
 def search_architecture(
     data: prepared.Prepared,
     space: SearchSpace,
@@ -55,115 +85,121 @@ def search_architecture(
     target: str = "",
     theta: float | Learned | None = None,
     lam: float | Learned | None = None,
+    by: str = "domain",
     steps: int = 48,
-    alphas_from: int = 12,
     batch_size: int = 4,
-    learning_rate: float = 2e-3,
-    weight_decay: float = 5e-5,
-    inner_learning_rate: float = 0.01,
-    inner_steps: int = 1,
-    alpha_learning_rate: float = 0.02,
-    alpha_weight_decay: float = 1e-3,
-    weight_order: str = "exact",
-    arch_order: str = "exact",
-    mode: str = "forward_over_reverse",
-    cost_weight: float = 0.0,
+    episodes: int = 1,
     seed: int = 0,
     folder: str | pathlib.Path | None = None,
     log_every: int = 2,
     save_every: int = 20,
+    **settings: Any,
 ) -> Found:
-    """Searches by Domain-aware Meta-NAS (NAS-FAS Algorithm 1).
+    """Searches by Domain-aware or Type-aware Meta-NAS (NAS-FAS Algorithm 1).
 
     Args:
-      data: prepared data, see `data.open_data`; two or more source domains.
+      data: prepared data, see `data.open_data`; two or more groups.
       space: search space of `search.spaces.get`.
-      target: domain held out for testing; '' searches on all domains.
+      target: domain held out for testing; '' searches on all domains, or on the
+        training split of the protocol that the data were opened with.
       theta: share of central differences in the convolutions of the supernet and of the
         network that is found, see `theta`; None for the space's own.
       lam: share of central differences in the pooling, likewise.
+      by: what the query of an episode is drawn from, 'domain' or 'macro_type'. Macro
+        types of which the protocol tests an attack type that it does not teach take no
+        part.
       steps: number of search steps.
-      alphas_from: step from which on the alphas are updated.
-      batch_size: clips of each domain in an episode.
-      learning_rate: rate of Adam for the weights (eq. 13).
-      weight_decay: L2 coefficient of the weights.
-      inner_learning_rate: rate of the inner updates by SGD (eq. 12).
-      inner_steps: inner updates per learner.
-      alpha_learning_rate: rate of Adam for the alphas (eq. 14).
-      alpha_weight_decay: L2 coefficient of the alphas.
-      weight_order: 'exact' or 'first', order of eq. 13.
-      arch_order: 'exact' or 'first', order of eq. 14.
-      mode: differentiation mode, a key of `bilevel.MODES`.
-      cost_weight: weight of the relative multiply-adds in the loss of the alphas.
+      batch_size: clips of each group in an episode.
+      episodes: episodes per step, distributed over devices.
       seed: seed of weights, alphas, order and augmentation.
-      folder: folder for checkpoints and metrics, from which an interrupted search
-        resumes; a temporary one if None.
+      folder: folder for checkpoints, metrics, ``record.json``, ``groups.json`` and
+        ``genotype.json``, from which an interrupted search resumes; a temporary one if
+        None.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
+      **settings: fields of `searchers.MetaNASSettings`, as ``arch_order="first"``.
 
     Raises:
-      InputError: a setting out of range, an unknown target, fewer than two source
-        domains, or a ``folder`` with other settings or data.
+      InputError: an unknown or wrong setting, an unknown target, fewer than two groups,
+        or a ``folder`` with other settings or data.
       Stopped: by a signal, after a checkpoint.
       Diverged: the loss is not finite.
     """
-    sources, _ = domains(data, target)
     weights = {"theta": theta, "lam": lam}
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)
-    method = meta_nas.MetaNAS(
-        net=space.supernet(),
-        inner_optimizer=optax.sgd(inner_learning_rate),
-        optimizer=adam(learning_rate, weight_decay=weight_decay, eps_root=1e-8),
-        alpha_optimizer=adam(
-            alpha_learning_rate, weight_decay=alpha_weight_decay, b1=0.5
-        ),
-        inner_steps=inner_steps,
-        weight_order=weight_order,
-        arch_order=arch_order,
-        mode=mode,
-        alphas_from=alphas_from,
-        cost_weight=cost_weight,
-    )
-    given = {"batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"weight_decay": weight_decay, "inner_steps": inner_steps}
-    given |= {"inner_learning_rate": inner_learning_rate, "alphas_from": alphas_from}
-    given |= {"alpha_learning_rate": alpha_learning_rate, "mode": mode}
-    given |= {"alpha_weight_decay": alpha_weight_decay, "cost_weight": cost_weight}
-    given |= {"weight_order": weight_order, "arch_order": arch_order}
-    options = dataclasses.asdict(space).items()
-    options = {name: value for name, value in options if value is not None}
-    settings = {"seed": seed, "search": given, "space": {"name": space.name, **options}}
+    chosen = MetaNASSettings.of(**settings)
+    method = chosen.make_method(space)
+    drawn = groups(data, target=target, by=by)
+    sources, _ = domains(data, target)
     learned = provenance.Provenance.of(data, sources)
-    record = records.Record(records.decisive(settings), learned, [steps])
-    episodes = pipeline.episodes(
+    options = dataclasses.asdict(space)
+    given = {
+        "space": space.name,
+        "space_options": {k: v for k, v in options.items() if v is not None},
+        "by": by,
+        "batch_size": batch_size,
+        "episodes": episodes,
+        **dataclasses.asdict(chosen),
+    }
+    decisive = records.decisive({"seed": seed, "search": given})
+    batches = pipeline.episodes(
         data,
         domains=sources,
         batch_size=batch_size,
         seed=seed,
+        episodes=episodes,
+        by=by,
+        unseen=drawn.unseen,
         map_size=space.map_size,
     )
+    mesh = runtime.make_mesh(episodes=episodes)
+    if episodes > 1:
+        method = dataclasses.replace(method, mesh=mesh)
     size = data.recipe.image_size
     with contextlib.ExitStack() as stack:
         path = pathlib.Path(
             folder or stack.enter_context(tempfile.TemporaryDirectory())
         )
         stack.enter_context(files.locked(path))
-        records.begin(path, record)
+        records.begin(path, records.Record(decisive, learned, [steps]))
+        files.write_json(path / "groups.json", {"by": by, "groups": drawn.names})
         state = jax.jit(method.init)(
             jax.random.key(seed), np.zeros((1, size, size, 3), np.float32)
         )
-        state, _ = runtime.fit(
+        began = time.monotonic()
+        state, seconds = runtime.fit(
             "search",
             method.step,
             state,
-            episodes,
+            batches,
             steps=steps,
             folder=path,
             log_every=log_every,
             save_every=save_every,
-            batch_axes=runtime.episode_axes(1),
+            batch_axes=runtime.episode_axes(episodes),
+            mesh=mesh,
+            extra_metrics=lambda state: _probabilities(space, state.alphas),
         )
+        alphas = jax.device_get(state.alphas)
+        found = space.derive(alphas)
+        genotype.save(path / "genotype.json", found)
+        wall = time.monotonic() - began
+        summary = records.summarize(path, {}, steps, seconds, wall)
         metrics = runtime.read_metrics(path)
-    alphas = jax.device_get(state.alphas)
-    return Found(space.derive(alphas), alphas, metrics, learned)
+    return Found(found, alphas, metrics, learned, summary["wall_seconds"])
+
+
+def _unseen(data: prepared.Prepared) -> list[str]:
+    """Attack types that the protocol tests and does not teach; none without a protocol."""
+    if data.lists is None:
+        return []  # an unseen domain is asked for, whatever its attacks
+    tables = [data.splits[split].table for split in ("test", "train")]
+    tested, learned = (set(t["attack_type"][t["label"] == 0].tolist()) for t in tables)
+    return sorted(tested - learned)
+
+
+def _probabilities(space: SearchSpace, alphas: Any) -> dict[str, np.ndarray]:
+    """Candidates' probabilities of each cell, [edges, operations], to be logged."""
+    found = space.probabilities(alphas)
+    return {f"alphas/{cell}": np.asarray(value) for cell, value in found.items()}

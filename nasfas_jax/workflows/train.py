@@ -1,4 +1,4 @@
-"""Training one network or method on the source domains of prepared data."""
+"""Training a network or method on the source domains of prepared data."""
 
 import contextlib
 import dataclasses
@@ -7,129 +7,29 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
-import optax
 
 from nasfas_jax import files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods import supervised
 from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.theta import Weight
-from nasfas_jax.workflows import records, registry
-from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows import hand_crafted, records, registry
+from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
 
-
-class Trained(NamedTuple):
-    """A trained method.
-
-    Attributes:
-      method: what was trained, with ``predict``.
-      state: its last state.
-      summary: parameters, macs, steps, and the seconds of the steps and of all starts.
-      resumed_whole: whether an earlier start had finished the same steps.
-    """
-
-    method: Any
-    state: Any
-    summary: dict[str, Any]
-    resumed_whole: bool
-
-
-def train_method(
-    name: str,
-    data: prepared.Prepared,
-    description: Mapping[str, Any],
-    optimizer: optax.GradientTransformation,
-    *,
-    domains: Sequence[str],
-    folder: pathlib.Path,
-    steps: int,
-    batch_size: int,
-    view: pipeline.View,
-    augment: str = "standard",
-    episodes: int = 1,
-    seed: int = 0,
-    log_every: int = 10,
-    save_every: int = 100,
-) -> Trained:
-    """Trains what a description describes, or resumes its training in ``folder``.
-
-    Args:
-      name: shown with the progress.
-      data: prepared data.
-      description: as `registry.describe` makes it.
-      optimizer: optimizer of all parameters.
-      domains: source domains.
-      folder: folder for checkpoints, metrics and ``summary.json``.
-      steps: total number of steps.
-      batch_size: clips of an episode, the same number of each domain; where a method
-        takes pooled batches, clips of a batch.
-      view: input and target of the batches; a genotype has its own map size.
-      augment: recipe in `data.loading.augment`.
-      episodes: meta-learning episodes per step, distributed over devices; for pooled
-        batches the batch is as many times larger.
-      seed: seed of weights, order and augmentation.
-      log_every: steps between lines of metrics.
-      save_every: steps between checkpoints.
-
-    Raises:
-      InputError: a setting out of range, or data without live or spoof clips.
-      Stopped: by a signal, after a checkpoint.
-      Diverged: the loss is not finite.
-    """
-    method = registry.make_method(description, optimizer)
-    require_images(name, view)
-    pooled = method.batches == "pooled"
-    mesh = runtime.make_mesh(episodes=1 if pooled else episodes)
-    if not pooled and episodes > 1:
-        method = dataclasses.replace(method, mesh=mesh)
-    if isinstance(method, supervised.Supervised):
-        view = dataclasses.replace(view, map_size=method.net.map_size)
-    options = {
-        "domains": domains,
-        "seed": seed,
-        "augment": augment,
-        **dataclasses.asdict(view),
-    }
-    if pooled:
-        batches = pipeline.train_batches(
-            data, batch_size=batch_size * episodes, **options
-        )
-        batch_axes = runtime.BATCH_AXES
-    else:
-        size = registry.clips_per_domain(batch_size, len(domains))
-        batches = pipeline.episodes(data, batch_size=size, episodes=episodes, **options)
-        batch_axes = runtime.episode_axes(episodes)
-    image = example_image(data.recipe, view)
-    state = jax.jit(method.init)(jax.random.key(seed), image)
-    cost = cost_of(method, state, image)
-    began = time.monotonic()
-    state, seconds = runtime.fit(
-        name,
-        method.step,
-        state,
-        batches,
-        steps=steps,
-        folder=folder,
-        log_every=log_every,
-        save_every=save_every,
-        batch_axes=batch_axes,
-        mesh=mesh,
-    )
-    summary, resumed = summarize(folder, cost, steps, seconds, time.monotonic() - began)
-    return Trained(method, state, summary, resumed)
+#: Names in the folder of a training.
+NETWORK, MODEL = "network.json", "model"
 
 
 def train(
     data: prepared.Prepared,
-    net: nn.Module | str,
+    net: nn.Module | str | Mapping[str, Any],
     *,
     target: str = "",
     theta: Weight | None = None,
@@ -141,61 +41,83 @@ def train(
     weight_decay: float = 5e-5,
     augment: str = "flip",
     view: pipeline.View | None = None,
+    episodes: int = 1,
     seed: int = 0,
     searched: provenance.Provenance | None = None,
     folder: str | pathlib.Path | None = None,
     log_every: int = 10,
     save_every: int = 100,
 ) -> Model:
-    """Trains a network with depth supervision on the source domains.
+    """Trains a network or method on the source domains.
+
+    A network is trained with depth supervision on batches of all domains (NAS-FAS
+    sec. 3.3); the methods of `registry.FEATURE_METHODS` train the networks of RFMeta on
+    episodes; the features of `registry.HAND_CRAFTED` are fitted in one step.
 
     Args:
       data: prepared data, see `data.open_data`.
-      net: a network of `nets.build` or of a genotype, or a name for `nets.build`.
+      net: a network of `nets.build` or of a genotype, one of `registry.NAMES`, or a
+        description by `registry.describe`.
       target: domain held out for testing; '' learns from all domains, or from the
         training split of the protocol that the data were opened with.
       theta: share of central differences in the convolutions, see `nets.describe`; None
         for the network's own.
       lam: share of central differences in the pooling, likewise.
       steps: number of steps.
-      batch_size: clips of a batch, half of them live.
+      batch_size: clips of a batch, half of them live; of an episode, the same number of
+        each domain.
       learning_rate: highest learning rate of Adam.
       decay: course of the learning rate, see `methods.state.schedule`.
       weight_decay: L2 coefficient of the weights.
       augment: recipe in `data.loading.augment`.
       view: input and target of the batches; a genotype and CDN have their own map size.
+      episodes: meta-learning episodes per step, distributed over devices; a batch of all
+        domains is as many times larger.
       seed: seed of weights, order and augmentation.
       searched: training data of the search that found the architecture.
-      folder: folder for checkpoints and metrics, from which an interrupted training
+      folder: folder for checkpoints, metrics, ``record.json``, ``network.json``,
+        ``summary.json`` and the model (``model/``), from which an interrupted training
         resumes; a temporary one if None.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
 
     Raises:
-      InputError: a setting out of range, an unknown target, or a ``folder`` with other
-        settings or data.
+      InputError: a setting out of range, an unknown target, data without live or spoof
+        clips, an architecture that was searched on what is tested, or a ``folder`` with
+        other settings or data.
       Stopped: by a signal, after a checkpoint.
       Diverged: the loss is not finite.
     """
-    net = nets.build(net) if isinstance(net, str) else net
-    net = nets.with_weights(net, theta=theta, lam=lam)
     sources, _ = domains(data, target)
-    description = nets.description_of(net)
-    view = dataclasses.replace(view or pipeline.View(), map_size=net.map_size)
-    settings = {
-        "seed": seed,
-        "train": {
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "decay": decay,
-            "weight_decay": weight_decay,
-            "augment": augment,
-            "view": dataclasses.asdict(view),
-        },
-        "network": description,
+    if searched is not None:
+        provenance.require_unseen(
+            searched,
+            data,
+            tested(data, target)._asdict(),
+            what="The search that found the architecture",
+        )
+    description = _describe(net, len(sources), theta, lam)
+    view = _view(description, view or pipeline.View())
+    require_images(registry.name_of(description), view)
+    if "method" in description:
+        size = data.recipe.image_size
+        registry.require_sizes(description["method"], size, view.map_size)
+    given = {
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "decay": decay,
+        "weight_decay": weight_decay,
+        "augment": augment,
+        "episodes": episodes,
+        "view": dataclasses.asdict(view),
     }
-    learned = provenance.Provenance.of(data, sources)
-    record = records.Record(records.decisive(settings), learned, [steps], searched)
+    fitted = "features" in description
+    record = records.Record(
+        records.decisive({"seed": seed, "train": given, "network": description}),
+        provenance.Provenance.of(data, sources),
+        [] if fitted else [steps],
+        searched,
+    )
     rate = schedule(decay, learning_rate, steps=steps)
     with contextlib.ExitStack() as stack:
         path = pathlib.Path(
@@ -203,35 +125,82 @@ def train(
         )
         stack.enter_context(files.locked(path))
         records.begin(path, record)
-        trained = train_method(
-            f"train {description['network']}",
-            data,
-            description,
-            adam(rate, weight_decay=weight_decay),
-            domains=sources,
-            folder=path,
-            steps=steps,
-            batch_size=batch_size,
-            view=view,
-            augment=augment,
-            seed=seed,
-            log_every=log_every,
-            save_every=save_every,
+        if (path / MODEL).exists() and (model := Model.load(path / MODEL)).steps == (
+            0 if fitted else steps
+        ):
+            return model
+        files.write_json(path / NETWORK, description)
+        if fitted:
+            network, params = hand_crafted.fit(
+                description["features"], data, domains=sources, folder=path
+            )
+            model = _model(record, network, params, {}, view, data.recipe, 0)
+        else:
+            params, batch_stats = _run(
+                registry.make_method(
+                    description, adam(rate, weight_decay=weight_decay)
+                ),
+                data,
+                name=f"train {registry.name_of(description)}",
+                sources=sources,
+                batch_size=batch_size,
+                augment=augment,
+                view=view,
+                episodes=episodes,
+                seed=seed,
+                folder=path,
+                steps=steps,
+                log_every=log_every,
+                save_every=save_every,
+            )
+            model = _model(
+                record, description, params, batch_stats, view, data.recipe, steps
+            )
+        model.save(path / MODEL)
+    return model
+
+
+def trained_model(folder: pathlib.Path) -> Model:
+    """The model of a training: of its end, or else of its last whole checkpoint.
+
+    Args:
+      folder: ``folder`` of `train`.
+
+    Raises:
+      InputError: no training there, or a damaged one.
+    """
+    if not (folder / records.FILE).exists():
+        raise InputError(
+            f"There is no trained network in {folder}. Train it first: nasfas train"
+            f" --network={folder.name} with this --workdir."
         )
-    params, batch_stats = jax.device_get(
-        (trained.state.params, trained.state.batch_stats)
+    record = records.read(folder)
+    if (folder / MODEL).exists():
+        model = Model.load(folder / MODEL)
+        if not record.steps or model.steps == record.steps[-1]:
+            return model
+    description = json.loads((folder / NETWORK).read_text(encoding="utf-8"))
+    prefix = "train.view."
+    view = pipeline.View(
+        **{
+            name.removeprefix(prefix): value
+            for name, value in record.settings.items()
+            if name.startswith(prefix)
+        }
     )
-    return Model(
-        network=description,
-        params=params,
-        batch_stats=batch_stats,
-        recipe=data.recipe,
-        view=view,
-        learned=learned,
-        settings=record.settings,
-        steps=steps,
-        searched=searched,
-    )
+    recipe = Recipe(**record.learned.recipe)
+    # The rates change nothing in the structure of the optimizer's state.
+    rate = schedule("constant", 1.0, steps=1)
+    method = registry.make_method(description, adam(rate, weight_decay=0.0))
+    image = example_image(recipe, view)
+    step, state = _restore(folder, method, image)
+    params, batch_stats = jax.device_get((state.params, state.batch_stats))
+    return _model(record, description, params, batch_stats, view, recipe, step)
+
+
+def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
+    """A black image [1, S, S, C] of the shape of a network's input."""
+    return np.zeros((1, *view.input_shape(recipe)), np.float32)
 
 
 def require_images(name: str, view: pipeline.View) -> None:
@@ -247,61 +216,124 @@ def require_images(name: str, view: pipeline.View) -> None:
         )
 
 
-def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
-    """A black image [1, S, S, C] of the shape of a network's input."""
-    return np.zeros((1, *view.input_shape(recipe)), np.float32)
+def _describe(
+    net: nn.Module | str | Mapping[str, Any],
+    domains: int,
+    theta: Weight | None,
+    lam: Weight | None,
+) -> Mapping[str, Any]:
+    if isinstance(net, str) and net in nets.NAMES:
+        net = nets.build(net)
+    if isinstance(net, nn.Module):
+        return nets.description_of(nets.with_weights(net, theta=theta, lam=lam))
+    if theta is not None or lam is not None:
+        raise InputError(
+            "theta, lam: expected with a network of nets.build or a genotype alone, got"
+            " them for a method or a description."
+        )
+    return registry.describe(net, domains=domains) if isinstance(net, str) else net
 
 
-def cost_of(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:
+def _view(description: Mapping[str, Any], view: pipeline.View) -> pipeline.View:
+    """The view with the map size of a network that has its own."""
+    if "network" not in description:
+        return view
+    net = nets.from_description(description)
+    return dataclasses.replace(view, map_size=net.map_size)
+
+
+def _run(
+    method: Any,
+    data: prepared.Prepared,
+    *,
+    name: str,
+    sources: Sequence[str],
+    batch_size: int,
+    augment: str,
+    view: pipeline.View,
+    episodes: int,
+    seed: int,
+    folder: pathlib.Path,
+    steps: int,
+    log_every: int,
+    save_every: int,
+) -> tuple[Any, Any]:
+    """Runs the steps of a method; its parameters and running averages."""
+    pooled = method.batches == "pooled"
+    mesh = runtime.make_mesh(episodes=1 if pooled else episodes)
+    if not pooled and episodes > 1:
+        method = dataclasses.replace(method, mesh=mesh)
+    options = {
+        "domains": sources,
+        "seed": seed,
+        "augment": augment,
+        **dataclasses.asdict(view),
+    }
+    if pooled:
+        batches = pipeline.train_batches(
+            data, batch_size=batch_size * episodes, **options
+        )
+        batch_axes = runtime.BATCH_AXES
+    else:
+        size = registry.clips_per_domain(batch_size, len(sources))
+        batches = pipeline.episodes(data, batch_size=size, episodes=episodes, **options)
+        batch_axes = runtime.episode_axes(episodes)
+    image = example_image(data.recipe, view)
+    state = jax.jit(method.init)(jax.random.key(seed), image)
+    cost = _cost(method, state, image)
+    began = time.monotonic()
+    state, seconds = runtime.fit(
+        name,
+        method.step,
+        state,
+        batches,
+        steps=steps,
+        folder=folder,
+        log_every=log_every,
+        save_every=save_every,
+        batch_axes=batch_axes,
+        mesh=mesh,
+    )
+    records.summarize(folder, cost, steps, seconds, time.monotonic() - began)
+    return jax.device_get((state.params, state.batch_stats))
+
+
+def _cost(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:
     """Numbers of parameters and of multiply-adds of a prediction."""
     own = {k: v for k, v in state.params.items() if k not in ("tasks", "phi")}
     macs = nets.macs_of(method.predict, state.params, state.batch_stats, image)
     return {"parameters": nets.parameters({"params": own}), "macs": macs}
 
 
-def summarize(
-    folder: pathlib.Path, cost: dict, steps: int, seconds: float, wall: float
-) -> tuple[dict[str, Any], bool]:
-    """Writes ``summary.json``, unless an earlier start finished the same steps.
+def _model(
+    record: records.Record,
+    network: Mapping[str, Any],
+    params: Any,
+    batch_stats: Any,
+    view: pipeline.View,
+    recipe: Recipe,
+    steps: int,
+) -> Model:
+    return Model(
+        network=dict(network),
+        params=params,
+        batch_stats=batch_stats,
+        recipe=recipe,
+        view=view,
+        learned=record.learned,
+        settings=record.settings,
+        steps=steps,
+        searched=record.genotype,
+    )
 
-    Returns:
-      Its content, and whether an earlier start wrote it.
-    """
-    path = folder / "summary.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    if before.get("steps") == steps:
-        return before, True
-    wall += before.get("wall_seconds", 0.0)
-    summary = {**cost, "steps": steps, "seconds": seconds, "wall_seconds": wall}
-    files.write_json(path, summary)
-    return summary, False
 
-
-def restore(
-    folder: pathlib.Path,
-    description: Mapping[str, Any],
-    optimizer: optax.GradientTransformation,
-    image: np.ndarray,
-) -> tuple[Any, runtime.Restored]:
-    """The method of a description and its last whole checkpoint in ``folder``.
-
-    Args:
-      folder: folder of the training.
-      description: as `registry.describe` makes it.
-      optimizer: the optimizer it was trained with.
-      image: as `example_image`.
-
-    Raises:
-      InputError: no checkpoint, or one that does not fit.
-    """
-    method = registry.make_method(description, optimizer)
+def _restore(folder: pathlib.Path, method: Any, image: np.ndarray) -> tuple[int, Any]:
+    """Step and state of the last whole checkpoint."""
     like = jax.eval_shape(lambda: method.init(jax.random.key(0), image))
     sharding = runtime.replicated(runtime.make_mesh())
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
     )
-    checkpoints = runtime.Checkpoints(folder)
-    try:
-        return method, checkpoints.restore(like)
-    finally:
-        checkpoints.close()
+    with contextlib.closing(runtime.Checkpoints(folder)) as checkpoints:
+        restored = checkpoints.restore(like)
+    return restored.step, restored.state

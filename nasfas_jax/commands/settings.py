@@ -1,0 +1,102 @@
+"""What the commands read from a config, and where the files of a run lie."""
+
+import pathlib
+from typing import Any
+
+from nasfas_jax import files
+from nasfas_jax.data.loading import pipeline, prepared
+from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.workflows import data as workflow
+from nasfas_jax.workflows import registry
+
+WORKDIR = "runs/local"
+
+Path = str | pathlib.Path
+
+
+def data_folder(workdir: Path, data_dir: Path | None) -> pathlib.Path:
+    """Folder of the prepared data."""
+    return pathlib.Path(data_dir or pathlib.Path(workdir) / "data")
+
+
+def genotype_file(workdir: Path, genotype: Path | None) -> pathlib.Path:
+    """File of the found architecture."""
+    return pathlib.Path(genotype or pathlib.Path(workdir) / "search" / "genotype.json")
+
+
+def make_folder(folder: Path, flag: str = "--workdir") -> pathlib.Path:
+    """Makes a folder, named by a flag, where it is missing.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    folder = pathlib.Path(folder)
+    with files.writing(folder, f"Give another {flag}."):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def recipe(config: Any) -> Recipe:
+    """How videos become records."""
+    data = config.data
+    return Recipe(
+        image_size=data.image_size,
+        frames=data.frames,
+        clips_per_video=data.clips_per_video,
+        sampling=data.sampling,
+        eval_sampling=data.eval_sampling,
+        margin=data.margin,
+        align=data.align,
+        method=data.method,
+        peak=data.peak,
+        interval=data.get("interval", 1),
+        keep_frames=data.get("keep_frames", False),
+    )
+
+
+def view(config: Any) -> pipeline.View:
+    """What networks see of the records, and the map that they predict."""
+    train = config.train
+    return pipeline.View(**train.view.to_dict(), map_size=train.map_size)
+
+
+def target(config: Any) -> str:
+    """The domain held out; '' where a protocol decides what is tested."""
+    return "" if config.get("protocol") else config.target_domain
+
+
+def networks(config: Any, network: str | None) -> list[str]:
+    """``network``, or all of config.networks if it is None."""
+    return [network] if network else list(config.networks)
+
+
+def open_data(config: Any, folder: pathlib.Path) -> prepared.Prepared:
+    """The prepared data, in the splits of config.protocol if there is one."""
+    names = ("image_size", "frames", "interval", "peak")
+    made_by = recipe(config)
+    expected = {name: getattr(made_by, name) for name in names}
+    return workflow.open_data(folder, config.get("protocol") or "", **expected)
+
+
+def describe(
+    config: Any,
+    name: str,
+    domains: int | None = None,
+    genotype_file: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """The description of a network or method, trained on a number of domains.
+
+    Raises:
+      InputError: an unknown name, or a genotype file that does not fit.
+    """
+    train = config.train
+    return registry.describe(
+        name,
+        width=train.width,
+        map_size=train.map_size,
+        theta=train.get("theta"),
+        lam=train.get("lam"),
+        genotype_file=genotype_file,
+        domains=domains,
+        rates=config.meta.to_dict() if name in registry.FEATURE_METHODS else None,
+    )

@@ -1,0 +1,99 @@
+"""Hand-crafted features with a support vector machine, fitted and used as networks are."""
+
+import dataclasses
+import importlib
+import importlib.util
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasfas_jax.data.loading import prepared
+from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import records
+
+#: Number of features of each kind.
+FEATURES = {"ms_lbp": 833, "colour_texture": 354, "ida": 121}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """The method of fitted features; it has no steps.
+
+    Attributes:
+      name: a key of `FEATURES`.
+      support_vectors: their number.
+    """
+
+    name: str
+    support_vectors: int
+
+    def weights(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and types of the parameters, see `hand_crafted.HandCrafted`."""
+        size, count = FEATURES[self.name], self.support_vectors
+        shapes = {
+            "mean": (size,),
+            "scale": (size,),
+            "support_vectors": (count, size),
+            "coefficients": (count,),
+            "intercept": (1,),
+        }
+        return {k: jax.ShapeDtypeStruct(v, np.float64) for k, v in shapes.items()}
+
+    def predict(
+        self, params: Mapping[str, np.ndarray], batch_stats: Any, image: np.ndarray
+    ) -> np.ndarray:
+        """Scores of images [B, S, S, C] in [-1, 1], RGB first, as maps [B, 1, 1]."""
+        del batch_stats
+        pixels = np.rint((image[..., :3] + 1) * 127.5).astype(np.uint8)
+        scorer = _library().HandCrafted(self.name, params)
+        return scorer.score(pixels)[:, None, None]
+
+
+def fit(
+    name: str,
+    data: prepared.Prepared,
+    *,
+    domains: Sequence[str],
+    folder: pathlib.Path,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Fits on every static face of the domains' training clips.
+
+    Args:
+      name: a key of `FEATURES`.
+      data: prepared data.
+      domains: source domains.
+      folder: folder for ``summary.json``, in which the numbers of the support vectors are
+        the parameters, with a multiply-add for each; the cost of the features is left
+        out.
+
+    Returns:
+      The description, and the parameters.
+
+    Raises:
+      InputError: scikit-image or scikit-learn is not installed.
+    """
+    features = _library().HandCrafted(name)
+    split = data.splits["train"]
+    rows = split.rows(domains)
+    began = time.monotonic()
+    faces = split.load(rows, ("static",))["static"]
+    params = features.fit(faces, split.table["label"][rows]).weights
+    seconds = time.monotonic() - began
+    numbers = params["support_vectors"].size
+    cost = {"parameters": numbers, "macs": numbers}
+    records.summarize(folder, cost, 0, seconds, seconds)
+    return {"features": name, "support_vectors": len(params["coefficients"])}, params
+
+
+def _library() -> Any:
+    """The module of the features, which needs libraries that not everyone has."""
+    if not all(importlib.util.find_spec(name) for name in ("skimage", "sklearn")):
+        raise InputError(
+            "Hand-crafted features need scikit-image and scikit-learn: "
+            "pip install -e '.[baselines]'."
+        )
+    return importlib.import_module("nasfas_jax.hand_crafted")
