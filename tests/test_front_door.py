@@ -60,6 +60,8 @@ def test_search_gives_a_network_and_where_it_learned(data):
     assert found.learned.domains == ["dom_c", "dom_i", "dom_o"]
     assert [line["step"] for line in found.metrics][-1] == 2
     assert repr(found).startswith("low: ")
+    assert found._repr_html_().count("<img ") == 2
+    assert "entropy" in found.health().alt.lower() and found.cells().data
 
 
 def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path):
@@ -71,6 +73,13 @@ def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path)
     assert set(evaluated.scores.domain[evaluated.scores.split == "test"]) == {"dom_m"}
     assert "HTER" in repr(evaluated)
     evaluated.roc().save(tmp_path / "roc.svg")
+    test = evaluated.result.test
+    rates = {row[0]: row[1] for row in evaluated.table()}
+    assert rates["HTER"] == f"{100 * test.hter:.1f}"
+    assert rates["AUC"] == f"{100 * evaluated.result.auc:.1f}"
+    shown = evaluated._repr_html_()
+    assert "<th>rate</th>" in shown and f"<td>{rates['AUC']}</td>" in shown
+    assert "warning: " in shown and "dom_m: " in repr(evaluated)
     assert (tmp_path / "roc.svg").stat().st_size > 1000
     evaluated.model.save(tmp_path / "model")
     loaded = nf.load(tmp_path / "model")

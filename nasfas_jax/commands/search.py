@@ -3,7 +3,6 @@
 import pathlib
 from typing import Any
 
-from nasfas_jax import report
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import prepared
@@ -45,8 +44,7 @@ def run(
         **{name: search[name] for name in LOGS},
         **_settings(search),
     )
-    graph = found.genotype.space.graph(found.genotype)
-    report.cells.draw_graph(graph).save(folder / "genotype.svg")
+    found.cells().save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}\n{found}")
 
 

@@ -1,6 +1,7 @@
 """Scoring prepared clips, and the error rates of a model on held-out data."""
 
 import dataclasses
+import html
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from nasfas_jax.report import figures
 from nasfas_jax.workflows.data import Tested, domains, tested
 from nasfas_jax.workflows.model import Model, Threshold
 
+#: Rates that a table shows, beside the AUC.
+RATES = ("hter", "acer", "apcer", "bpcer")
 #: Fields of the recipe that training and test data must share.
 SHARED = (
     *("image_size", "frames", "interval", "method", "peak", "margin", "align"),
@@ -50,16 +53,50 @@ class Evaluated:
     maps: dict[str, np.ndarray]
     tested: Tested
 
+    def table(self) -> list[list[str]]:
+        """Error rates in percent with their 95 % intervals; the header row first."""
+        result, intervals = self.result, self.result.intervals
+        rates = {name: getattr(result.test, name) for name in RATES} | {
+            "auc": result.auc
+        }
+        rows = [["rate", "%", "95 % interval"]]
+        for name, rate in rates.items():
+            found = intervals.get(name)
+            span = f"{100 * found.low:.1f} to {100 * found.high:.1f}" if found else ""
+            rows.append([name.upper(), f"{100 * rate:.1f}", span])
+        return rows
+
     def __repr__(self) -> str:
-        test, counts = self.result.test, self.result.test_counts
-        lines = [
-            f"{self.model.name}: HTER {100 * test.hter:.1f} %, AUC"
-            f" {100 * self.result.auc:.1f} % on {counts.videos} videos of"
-            f" {counts.subjects} subjects; threshold {self.result.threshold:.4f} by"
-            f" {self.result.rule}",
-            *(f"warning: {warning}" for warning in self.result.warnings),
-        ]
-        return "\n".join(lines)
+        lines = [f"{name:<6}{rate:>6}  {span}" for name, rate, span in self.table()]
+        return "\n".join([self._heading(), *lines, *self._warnings()])
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the table of rates and the ROC curve."""
+        head, *rows = self.table()
+        cells = "".join(
+            f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in row)}</tr>"
+            for tag, row in [("th", head), *(("td", row) for row in rows)]
+        )
+        lines = "".join(
+            f"<p>{html.escape(line)}</p>"
+            for line in [self._heading(), *self._warnings()]
+        )
+        picture = self.roc()
+        image = f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
+        return f"{lines}<table>{cells}</table>{image}"
+
+    def _heading(self) -> str:
+        counts, threshold = self.result.test_counts, self.model.threshold
+        assert threshold is not None  # of an evaluated model
+        return (
+            f"{self.model.name} on {', '.join(self.tested.domains)}: {counts.videos}"
+            f" videos of {counts.subjects} subjects; threshold {threshold.value:.4f} by"
+            f" {threshold.rule} on the {threshold.split} split of"
+            f" {', '.join(threshold.domains)}"
+        )
+
+    def _warnings(self) -> list[str]:
+        return [f"warning: {warning}" for warning in self.result.warnings]
 
     def roc(self) -> figures.Picture:
         """ROC curve of the tested videos, with the operating point."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import html
 import pathlib
 import tempfile
 import time
@@ -13,6 +14,9 @@ import numpy as np
 
 from nasfas_jax import attack_types, files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.report import figures
+from nasfas_jax.report.cells import draw_graph
+from nasfas_jax.report.picture import Picture
 from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
@@ -60,9 +64,30 @@ class Found:
         """The network to train."""
         return nets.SearchedNet(self.genotype)
 
+    def cells(self) -> Picture:
+        """Drawing of the cells."""
+        return draw_graph(self.genotype.space.graph(self.genotype))
+
+    def health(self) -> Picture:
+        """Entropy of the probabilities and share of skips, over the steps."""
+        steps = [line["step"] for line in self.metrics]
+        space = self.genotype.space
+        over_time = {
+            name: np.array([line[f"alphas/{name}"] for line in self.metrics])
+            for name in space.cells
+        }
+        return figures.search_health(steps, over_time, space.legend)
+
     def __repr__(self) -> str:
         cells = self.genotype.as_dict()["cells"]
         return "\n".join(f"{name}: {' -> '.join(ops)}" for name, ops in cells.items())
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the cells and the course of the search."""
+        return "".join(
+            f'<p><img src="{one.uri}" width="{one.width}" alt="{html.escape(one.alt)}"></p>'
+            for one in (self.cells(), self.health())
+        )
 
 
 def groups(data: prepared.Prepared, *, target: str = "", by: str = "domain") -> Groups:
