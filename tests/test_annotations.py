@@ -106,7 +106,7 @@ def test_frames_may_be_numbered_from_one(folder):
         ("boxes", "999999999 1 2 3 4\n", r"line 1: expected 5 numbers"),
         ("corners", "0 1 2 3 4\n", r"line 1: expected 4 numbers"),
         ("corners_and_eyes", "0,1,2,3,4\n", r"line 1: expected 9 numbers"),
-        ("corners", b"1 2 3 4\n1 2 \xff 4\n", r"line 2: no text"),
+        ("corners", b"1 2 3 4\n1 2 \xff 4\n", r"line 2: not text"),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(folder, kind, text, message):
@@ -234,7 +234,7 @@ def test_a_kinect_that_sees_too_little_is_no_flat_face(folder):
     found = annotations.read_kinect(path)
     for frame in (0, 1):
         with pytest.raises(
-            VideoError, match=f"too little of the face in frame {frame}"
+            VideoError, match=f"too few depth readings of the face in frame {frame}"
         ):
             _ = found.depth[frame]
 
@@ -262,7 +262,7 @@ def test_recordings_with_something_else_in_them(folder):
         r"Depth_Data is uint16\[2, 1, 24, 32\]": {
             "depth": np.stack([depth] * 2)[:, None]
         },
-        "Eye_Pos holds numbers that are no coordinates": {
+        "Eye_Pos holds numbers that are not coordinates": {
             "eyes": np.full((1, 4), np.nan)
         },
         r"Eye_Pos is .*expected": {"eyes": np.array([[b"x"] * 4])},

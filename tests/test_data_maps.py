@@ -194,7 +194,7 @@ def test_a_landmark_model_must_be_one(tmp_path):
     with pytest.raises(InputError, match=r"missing\.tflite does not exist"):
         landmarks.LandmarkModel(tmp_path / "missing.tflite")
     (tmp_path / "text.tflite").write_text("no network at all")
-    with pytest.raises(InputError, match="none that can be used; OpenCV cannot run it"):
+    with pytest.raises(InputError, match="cannot be used: OpenCV cannot run it"):
         landmarks.LandmarkModel(tmp_path / "text.tflite")
 
 

@@ -271,7 +271,7 @@ def test_odd_names_end_in_rows(tmp_path):
     left_out = {row["video"]: row["reason"] for row in summary.left_out}
     assert left_out == dict.fromkeys(
         ("live/caf%E9.png", "spoof/caf%E9/two%0Alines/y.png"),
-        "its path is no valid UTF-8, rename it",
+        "its path is not valid UTF-8, rename it",
     )
     opened = pipeline.open_dataset(out).splits.values()
     clips = [record["clip"].decode() for split in opened for record in split.source]

@@ -128,7 +128,7 @@ def test_siw_names_are_taken_as_they_are(tmp_path):
     assert found["Test/spoof/003/003_1_2_1_1.mp4"].annotation is None
     # A folder and a name that disagree on the label are nobody's guess.
     wrong = found["Test/live/003/003-1-2-1-1.mov"]
-    assert wrong.split == "" and "folder says live" in wrong.problem
+    assert wrong.split == "" and "folder is live" in wrong.problem
 
 
 def test_casia_mfsd_attack_types_and_families(tmp_path):
@@ -329,7 +329,7 @@ def test_hkbu_mars_names_and_cameras(tmp_path):
     assert facts(nine) == ("hkbu_mars/09", "mask", 0, "test")
     assert nine.attributes == {"camera": "4", "lighting": "1"}
     assert found["real/09/04_01_09.avi"].subject == nine.subject
-    assert "none of hkbu_mars's" in found["attack/09/01_01_08.avi"].problem
+    assert "not belong to hkbu_mars;" in found["attack/09/01_01_08.avi"].problem
     turns = {s.attributes["camera"]: s.rotate for s in found.values() if not s.problem}
     assert turns == {"1": 0, "2": 0, "3": 0, "4": 90, "5": 270, "6": 270, "7": 0}
 
@@ -381,7 +381,9 @@ def test_stray_files(tmp_path, name):
     found = listed(name, tmp_path)
     stray = found.pop(f"more/holiday%231.{suffix}")
     assert (stray.split, stray.label) == ("", 0)
-    assert f"the path more/holiday#1.{suffix} is none of {name}'s" in stray.problem
+    assert (
+        f"the path more/holiday#1.{suffix} does not belong to {name};" in stray.problem
+    )
     assert found == before
 
 

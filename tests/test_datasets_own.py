@@ -233,7 +233,7 @@ def test_a_name_that_is_no_utf8_is_refused_before_opencv_sees_it(tmp_path):
     name = os.fsdecode(b"caf\xe9.mp4")
     (tmp_path / name).write_bytes(b"content")
     for read in (video.open_video, video.read_picture):
-        with pytest.raises(video.VideoError, match="no valid UTF-8"):
+        with pytest.raises(video.VideoError, match="not valid UTF-8"):
             read(tmp_path / name)
 
 

@@ -161,8 +161,8 @@ def test_recordings_that_are_none(tmp_path):
     for name, reason in {
         "gone": "the file is missing",
         "empty": r"the file is empty \(0 bytes\)",
-        "text": "no HDF5 file, or damaged or cut off",
-        "half": "no HDF5 file, or damaged or cut off",
+        "text": "not an HDF5 file, damaged or cut off",
+        "half": "not an HDF5 file, damaged or cut off",
         "other": r"Color_Data is uint8\[3, 48, 64, 3\]; expected numbers \['\?', 3",
     }.items():
         with pytest.raises(video.VideoError, match=reason):
@@ -194,7 +194,10 @@ def test_a_name_that_is_none_is_a_row_of_the_manifest(prepared):
         rows = {row["video"]: row for row in csv.DictReader(file)}
     assert rows["Data/01_1_01.hdf5"]["status"] == "ok"
     stray = rows["Data/holiday.hdf5"]
-    assert stray["status"] == "left out" and "none of three_dmad's" in stray["reason"]
+    assert (
+        stray["status"] == "left out"
+        and "does not belong to three_dmad" in stray["reason"]
+    )
     assert "3 frames, but a clip needs 7" in rows["Data/03_2_01.hdf5"]["reason"]
 
 

@@ -1,4 +1,4 @@
-"""From video files to batches.
+"""Data: from video files to batches.
 
 ``media`` decodes videos and pictures. ``datasets`` lists the files of each dataset with
 their annotations, and ``protocols`` divides them into training, development and test.

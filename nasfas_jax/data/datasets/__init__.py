@@ -1,4 +1,4 @@
-"""The datasets that can be prepared, one file each; the licensed ones by manual_dir."""
+"""The datasets that can be prepared, a module for each."""
 
 from nasfas_jax.data.datasets import (
     casia_mfsd,
@@ -37,7 +37,11 @@ __all__ = ["REGISTRY", "Dataset", "VideoSource", "get"]
 
 
 def get(name: str) -> Dataset:
-    """The dataset of a name; InputError with all names if there is none."""
+    """The dataset of this name.
+
+    Raises:
+      InputError: an unknown name; the message lists all names.
+    """
     if name not in REGISTRY:
         raise InputError(
             f"There is no dataset {name!r}; choose one of {', '.join(REGISTRY)}"

@@ -1,10 +1,11 @@
-"""What datasets say about where the face is: eye files, face files, Kinect recordings.
+"""Readers of face annotations: eye files, box files, Kinect recordings.
 
-A reader takes a file and gives an `Annotation`.  Whichever eye a file lists first, the
-eyes come out ordered by x: the image's left eye (the subject's right one) first.  A
-frame without a row, a row of zeros and a box without area all mean: no face there.
+A reader returns the `Annotation` of a file.  Eyes are ordered by x, in whichever order the
+file lists them: the image's left eye (the subject's right eye) first.  A frame without a
+row, a row of zeros, and a box without area mean that there is no face.
 
-Frames count from 0; a file that numbers its N frames 1 to N is taken to mean 0 to N-1.
+Frames are numbered from 0; if a file numbers its N frames from 1 to N, they become 0 to
+N - 1.
 """
 
 import dataclasses
@@ -17,18 +18,18 @@ import numpy as np
 
 from nasfas_jax.data.media import video
 
-# Where only the eyes are known: a face is this many eye distances wide and high, from
-# hair line to chin and ear to ear, and the eyes lie at this part of its height.
+# For annotations with eyes only: width and height of the face box in eye distances, and the
+# position of the eyes as a share of its height.
 EYES_TO_BOX = (2.5, 3.2, 0.4)
 
-LARGEST = 100_000  # a frame's number or a coordinate beyond it is none
+LARGEST = 100_000  # largest valid frame number or coordinate
 
-NO_READING = (0, 2047)  # what the Kinect's 11 bits say where it sees nothing
+NO_READING = (0, 2047)  # 11-bit values of the Kinect for missing readings
 MAP_SIZE = 64
 
 
 class Maps(Protocol):
-    """Maps by frame: an array [T, D, D], or what reads one from a file when asked."""
+    """Maps by frame: an array [T, D, D], or an object that reads them from a file."""
 
     def __getitem__(self, frame: int, /) -> np.ndarray:
         """The map [D, D] uint8 of one frame."""
@@ -37,25 +38,25 @@ class Maps(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """What is known about a video of T frames, in pixels of its frames as read.
+    """Annotation of a video of T frames, in pixels of the frames as read.
 
-    A box with no width means that the frame shows no face.
+    A box without width marks a frame without a face.
     """
 
     boxes: np.ndarray  # [T, 4] x, y, w, h, tight
     eyes: np.ndarray | None = None  # [T, 2, 2] x, y, the image's left eye first
     depth: Maps | None = None  # [T, D, D] uint8, 255 nearest, 0 background
     face: Maps | None = None  # [T, D, D] uint8, 255 in the face's contour, else 0
-    map_box: np.ndarray | None = None  # [T, 4] the part of the frame both maps cover
+    map_box: np.ndarray | None = None  # [T, 4] the box that both maps cover
 
 
 def read_eyes(path: pathlib.Path) -> Annotation:
     """OULU-NPU: rows `frame, x, y, x, y`, the subject's right eye first.
 
-    The box is built on the eyes.
+    The box is derived from the eyes.
 
     Raises:
-      VideoError: as all readers here, with file and line.
+      VideoError: a damaged file; the text names file and line, as in all readers here.
     """
     return from_eyes(_by_frame(_table(path, 5)).reshape(-1, 2, 2))
 
@@ -66,7 +67,7 @@ def read_boxes(path: pathlib.Path) -> Annotation:
 
 
 def read_corners(path: pathlib.Path) -> Annotation:
-    """SiW: a row `x1 y1 x2 y2` for each frame, in their order."""
+    """SiW: a row `x1 y1 x2 y2` for each frame, in order."""
     return Annotation(_with_area(_from_corners(_table(path, 4).numbers)))
 
 
@@ -80,16 +81,18 @@ def read_corners_and_eyes(path: pathlib.Path) -> Annotation:
 def read_kinect(path: pathlib.Path) -> Annotation:
     """3DMAD: eyes [T, 4] x, y, x, y, the subject's right one first, and depth.
 
-    The box is built on the eyes, and the depth map covers the box.
+    The box is derived from the eyes, and the depth map covers the box.
 
     Raises:
-      VideoError: no HDF5 file, or not with the arrays expected.
+      VideoError: not an HDF5 file, or one without the expected arrays.
     """
     with video.open_hdf5(path) as file:
         eyes = video.hdf5_array(path, file, "Eye_Pos", (None, 4))[:].astype(float)
         video.hdf5_array(path, file, "Depth_Data", (len(eyes), 1, None, None))
     if not (np.abs(eyes) <= LARGEST).all():
-        raise video.VideoError(f"{path}: Eye_Pos holds numbers that are no coordinates")
+        raise video.VideoError(
+            f"{path}: Eye_Pos holds numbers that are not coordinates"
+        )
     known = from_eyes(eyes.reshape(-1, 2, 2))
     return dataclasses.replace(
         known, depth=KinectDepth(path, known.boxes), map_box=known.boxes
@@ -98,7 +101,7 @@ def read_kinect(path: pathlib.Path) -> Annotation:
 
 @dataclasses.dataclass(frozen=True)
 class KinectDepth:
-    """Depth maps of the boxes [T, 4], read from the recording when asked for."""
+    """Depth maps of the boxes [T, 4], read from the recording on access."""
 
     path: pathlib.Path
     boxes: np.ndarray
@@ -107,7 +110,7 @@ class KinectDepth:
         """The map [64, 64] uint8 of a frame, over its box.
 
         Raises:
-          VideoError: the Kinect saw too little of the face.
+          VideoError: too few depth readings of the face.
         """
         with video.open_hdf5(self.path) as file:
             array = video.hdf5_array(self.path, file, "Depth_Data", (None,) * 4)
@@ -115,18 +118,18 @@ class KinectDepth:
         depth = face_depth(_sampled(raw, self.boxes[frame]))
         if depth is None:
             raise video.VideoError(
-                f"{self.path}: the Kinect sees too little of the face in frame {frame}"
+                f"{self.path}: too few depth readings of the face in frame {frame}"
             )
         return depth
 
 
 def face_depth(raw: np.ndarray) -> np.ndarray | None:
-    """Depth map [64, 64] uint8 of the Kinect's readings [h, w] in a tight face box.
+    """Depth map [64, 64] uint8 of Kinect readings [h, w] in a tight face box.
 
-    The nearest point of the face is 255; the value falls linearly with the reading, to
-    a tenth of it at the rim.  Only the ellipse in the box can be face, and of it only
-    what is not far behind: a ball's rim is 3.4 times as far behind its nearest point as
-    half of its area is.  None where the Kinect sees no more than half of the ellipse.
+    The nearest point of the face is 255; the value decreases linearly with the reading, to
+    a tenth at the rim.  Only points in the ellipse of the box are face, without those far
+    behind: the rim of a sphere is 3.4 times as far behind its nearest point as the median
+    of its area.  None if at most half of the ellipse has readings.
     """
     height, width = raw.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -139,7 +142,7 @@ def face_depth(raw: np.ndarray) -> np.ndarray | None:
     reach = max(3.4 * (middle - near), 1.0)
     behind = np.maximum((raw - near) / reach, 0)
     depth = np.where(seen & (behind <= 1.2), 1 - 0.9 * np.minimum(behind, 1), 0)
-    # A hole takes the mean of what is seen around it.
+    # Holes are filled with the mean of the readings around them.
     window = (max(width // 8, 1), max(height // 8, 1))
     around = cv2.blur(seen.astype(np.float64), window)
     filled = cv2.blur(depth, window) / np.maximum(around, 1e-6)
@@ -149,7 +152,7 @@ def face_depth(raw: np.ndarray) -> np.ndarray | None:
 
 
 def from_eyes(eyes: np.ndarray) -> Annotation:
-    """An annotation of the eyes [T, 2, 2], in any order, and boxes built on them.
+    """The annotation of eyes [T, 2, 2] in any order, with boxes derived from them.
 
     >>> from_eyes(np.array([[[60.0, 40], [40, 40]]])).boxes.round(1).tolist()
     [[25.0, 14.4, 50.0, 64.0]]
@@ -163,7 +166,7 @@ def from_eyes(eyes: np.ndarray) -> Annotation:
 
 
 def _sampled(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The box at twice the map's size [128, 128]; 0 beyond the image's border."""
+    """The readings in the box, resized to [128, 128]; 0 outside of the image."""
     steps = (np.arange(2 * MAP_SIZE) + 0.5) / (2 * MAP_SIZE)
     columns = np.floor(box[0] + steps * box[2]).astype(int)
     rows = np.floor(box[1] + steps * box[3]).astype(int)[:, None]
@@ -194,14 +197,14 @@ class _Rows(NamedTuple):
 
 
 def _table(path: pathlib.Path, columns: int) -> _Rows:
-    """The numbers of a text file, divided by commas or blanks."""
+    """The numbers of a text file, separated by commas or white space."""
     try:
         lines = path.read_text("utf-8-sig").split("\n")
     except OSError as error:
         raise video.VideoError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise video.VideoError(f"{path}, line {line}: no text") from error
+        raise video.VideoError(f"{path}, line {line}: not text") from error
     used = [number for number, line in enumerate(lines, 1) if line.strip()]
     if not used:
         raise video.VideoError(f"{path}, line 1: the file has no rows")
@@ -214,7 +217,7 @@ def _row(path, number, line, columns) -> list[float]:
         values = [float(field) for field in re.split(r"\s*,\s*|\s+", line.strip())]
     except ValueError:
         values = []
-    # Written so that NaN fails too.
+    # NaN fails this comparison too.
     if len(values) != columns or not all(abs(value) <= LARGEST for value in values):
         raise video.VideoError(
             f"{path}, line {number}: expected {columns} numbers, found {line[:80]!r}"

@@ -1,6 +1,6 @@
-"""What a dataset is, what one of its files is, and how files are listed by name.
+"""Datasets, their source files, and the listing of files by name.
 
-Listing looks at names only: no video is opened.
+Listing uses names only; no video is opened.
 """
 
 import collections
@@ -21,35 +21,35 @@ from nasfas_jax.errors import InputError
 
 SPLITS = ("train", "development", "test")
 LIVE = "live"
-#: `VideoSource.split_source` where `split_by_subject` or a folder decided.
+#: Values of `VideoSource.split_source` for splits by `split_by_subject` and by folder.
 BY_SUBJECT, BY_FOLDER = "by subject", "folder"
 
-# What would be ambiguous in a clip's name, which is VIDEO#FRAME, or breaks a line.
+# Characters that would be ambiguous in the name of a clip, VIDEO#FRAME, or end a line.
 UNSAFE = re.compile("[%#\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]")
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoSource:
-    """A source file and the facts that its folder and name state.
+    """A source file and the properties that its folder and name state.
 
-    `subject`, `domain` and `attack_type` are stored as `names.normalize` gives them, so
-    that two Unicode spellings are one name; `path` stays as it is on disk.
+    `subject`, `domain` and `attack_type` are normalized (`names.normalize`), so that two
+    Unicode spellings are one name; `path` is kept as on disk.
 
     Attributes:
-      path: the file, or the folder that holds its frames as pictures.
+      path: the file, or the folder of its frames as pictures.
       video: unique id, see `video_id`.
-      subject: the person seen; no subject is in two splits.
+      subject: the person shown; no subject is in two splits.
       domain: dataset or capture condition.
       attack_type: 'live', or the type of the attack.
       label: live 1, spoof 0.
       split: 'train', 'development' or 'test'; '' if there is a `problem`.
-      split_source: what decided the split.
-      annotation: reads the video's annotation from `path`; None where there is none.
-      attributes: what the file's name says beyond that, numbers without padding.
-      rotate: degrees clockwise by which the frames, as they are stored, must be turned
-        to be upright: 0, 90, 180 or 270.
-      problem: why the file cannot be used, if its name already says so; it is listed
-        only so that the manifest can name it.
+      split_source: source of the split.
+      annotation: reader of the video's annotation, a function of `path`; None without one.
+      attributes: other properties in the file's name, numbers without padding.
+      rotate: clockwise rotation in degrees that makes the stored frames upright: 0, 90, 180
+        or 270.
+      problem: reason why the file cannot be used, if its name shows one; such files are
+        listed for the manifest only.
     """
 
     path: pathlib.Path
@@ -72,19 +72,19 @@ class VideoSource:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A dataset: how its files are listed, and what a user must know of it.
+    """A dataset: the listing of its files, and its description for users.
 
     Attributes:
-      name: as in `--dataset`, and the domain of its videos.
-      title: as its authors write it.
-      list_videos: the files below a folder; raises InputError if there are none.
-      attack_types: the spoofs' `attack_type`.
-      splits: the splits that the dataset itself defines.
-      polarity: how its own files and lists write live and spoof.
-      layout: the tree that `list_videos` expects.
-      citation: BibTeX.
-      homepage: where it is described.
-      request: how one gets it.
+      name: name for `--dataset`, and domain of its videos.
+      title: name as written by its authors.
+      list_videos: function from a folder to its files; raises InputError for no files.
+      attack_types: attack types of its spoofs.
+      splits: splits that the dataset itself defines.
+      polarity: encoding of live and spoof in its own files and lists.
+      layout: folder tree that `list_videos` expects.
+      citation: BibTeX entry.
+      homepage: address of its description.
+      request: how to obtain it.
     """
 
     name: str
@@ -101,20 +101,20 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Sidecar:
-    """Reads the annotation of a video from another file."""
+    """Reader of the annotation of a video from another file."""
 
     path: pathlib.Path
     parse: Callable[[pathlib.Path], Annotation]
 
     def __call__(self, video: pathlib.Path) -> Annotation:
-        """The annotation; `video` itself is not looked at."""
+        """The annotation; `video` itself is not read."""
         del video
         return self.parse(self.path)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-    """The paths of all files below a folder, relative and with '/'."""
+    """Relative paths, with '/', of all files below a folder."""
 
     root: pathlib.Path
     names: frozenset[str]
@@ -138,7 +138,7 @@ class Tree:
         return cls(root, frozenset(found))
 
     def picture_folders(self) -> set[str]:
-        """The folders in which pictures lie."""
+        """The folders that contain pictures."""
         return {
             folder
             for name in self.names
@@ -149,9 +149,9 @@ class Tree:
     def sidecar(
         self, parse: Callable[[pathlib.Path], Annotation], *names: str
     ) -> Sidecar | None:
-        """Reader of the first of the files that is there.
+        """Reader of the first of the files that exists.
 
-        None where there is none: then the detector is asked, and the manifest says so.
+        None without any: the boxes are then the detector's, as the manifest records.
         """
         there = next((name for name in names if name in self.names), None)
         return None if there is None else Sidecar(self.root / there, parse)
@@ -171,25 +171,24 @@ def list_by_name(
     folders: bool = False,
     ignore: tuple[str, ...] = (),
 ) -> list[VideoSource]:
-    """List the files whose path below `root` matches `pattern`.
+    """Lists the files whose path below `root` matches `pattern`.
 
-    A file with one of `suffixes` whose path does not match, and a file that differs from
-    another one in its suffix alone, is listed with a `problem`; all other files are not
-    looked at.
+    A file with one of `suffixes` is listed with a `problem` if its path does not match, or
+    if it differs from another file in its suffix alone; all other files are ignored.
 
     Args:
       root: the dataset's folder.
-      dataset: its name; also the videos' domain and the prefix of subjects.
-      layout: said when nothing matches.
+      dataset: name of the dataset, domain of its videos and prefix of its subjects.
+      layout: expected folder tree, for the message when nothing matches.
       pattern: regular expression of a whole path without the suffix.
-      describe: from a match to the `VideoSource` fields attack_type, split and subject,
-        and more where the defaults do not hold.
-      suffixes: of the files that are videos.
-      folders: whether a folder of pictures is a video too; its path has no suffix.
-      ignore: beginnings of paths that are not looked at.
+      describe: function from a match and the tree to the `VideoSource` fields attack_type,
+        split and subject, and others that differ from their defaults.
+      suffixes: suffixes of videos.
+      folders: whether a folder of pictures is a video; its path has no suffix.
+      ignore: prefixes of paths to ignore.
 
     Raises:
-      InputError: no such folder, or no file in it matches.
+      InputError: a missing folder, or no match in it.
     """
     tree = Tree.walk(root, dataset, layout)
     compiled, suffixes = re.compile(pattern), frozenset(suffixes)
@@ -219,7 +218,7 @@ def list_by_name(
 def source(
     root: pathlib.Path, name: str, dataset: str, *, subject: str, **facts: Any
 ) -> VideoSource:
-    """A `VideoSource` of the path `name` below `root`; the label is the attack type's."""
+    """A `VideoSource` of the path `name` below `root`; the attack type gives the label."""
     return VideoSource(
         path=root / name,
         video=video_id(name),
@@ -231,7 +230,7 @@ def source(
 
 
 def stray(root: pathlib.Path, name: str, dataset: str) -> VideoSource:
-    """A video whose name is none of the dataset's; the manifest says so."""
+    """A video whose name does not fit the dataset, listed for the manifest."""
     return source(
         root,
         name,
@@ -239,13 +238,13 @@ def stray(root: pathlib.Path, name: str, dataset: str) -> VideoSource:
         subject="unknown",
         attack_type="unknown",
         split="",
-        problem=f"the path {name} is none of {dataset}'s; 'nasfas data info"
-        f" --dataset={dataset}' says what its tree looks like",
+        problem=f"the path {name} does not belong to {dataset}; 'nasfas data info"
+        f" --dataset={dataset}' shows the expected tree",
     )
 
 
 def plain(**numbers: str) -> dict[str, str]:
-    """Attributes with the padding taken off numbers.
+    """Attributes without the zero padding of numbers.
 
     >>> plain(user="01", quality_group="HR")
     {'user': '1', 'quality_group': 'HR'}
@@ -257,11 +256,11 @@ def plain(**numbers: str) -> dict[str, str]:
 
 
 def require_folder(root: pathlib.Path, dataset: str, layout: str) -> None:
-    """Raise InputError if `root` is no folder."""
+    """Requires `root` to be a folder."""
     if not root.is_dir():
-        came = "it is a file" if root.exists() else "it does not exist"
+        problem = "it is a file" if root.exists() else "it does not exist"
         raise InputError(
-            f"The folder {root} of dataset '{dataset}' cannot be read: {came}. Expected"
+            f"The folder {root} of dataset '{dataset}' cannot be read: {problem}. Expected"
             f" a folder with {layout}; give its path (--manual_dir on the command line,"
             " source_dir in Python)."
         )
@@ -274,7 +273,7 @@ def require_some(
     dataset: str,
     layout: str,
 ) -> None:
-    """Raise InputError, with what lies in `root`, if nothing was found."""
+    """Requires at least one file; the message lists the content of `root`."""
     if found:
         return
     first = f" The first video in it is {strays[0].video}." if strays else ""
@@ -285,16 +284,16 @@ def require_some(
 
 
 def content(root: pathlib.Path, most: int = 8) -> str:
-    """The first names in a folder, for a message."""
+    """The first names in a folder, for messages."""
     held = sorted(p.name for p in root.iterdir() if not names.is_ignored(p.name))
     return ", ".join(map(names.printable, held[:most])) or "nothing"
 
 
 def identity(name: str) -> str:
-    """The person or attack type that a user's folder or file name stands for.
+    """The person or attack type named by a user's folder or file.
 
-    Normalized (`names.normalize`) and in lower case: a person who is spelled in two ways
-    must not be taken for two.
+    Names are normalized (`names.normalize`) and in lower case, so that two spellings of a
+    name are one person.
 
     >>> identity("Ann  B") == identity(" ann b")
     True
@@ -307,16 +306,16 @@ def split_by_subject(
 ) -> list[VideoSource]:
     """Assigns whole subjects to train, development and test.
 
-    A subject in `known` keeps its split. The others, in the order of a hash of their
-    name, fill test and then development until each has a fifth of the subjects (rounded,
-    at least one); the rest go to train. The first subject is for train, two are one for
-    train and one for test. Subjects that are only live, only spoof, and both are assigned
-    separately, so that each split gets live and spoof as far as there are subjects; in a
-    small collection a split may lack one of them.
+    A subject in `known` keeps its split. The others, ordered by a hash of their name, are
+    assigned to test and then development until each has a fifth of the subjects (rounded,
+    at least one); the rest are assigned to train. A single subject is assigned to train; of
+    two subjects, one is assigned to train and one to test. Subjects that are only live,
+    only spoof, and both are assigned separately, so that each split gets live and spoof
+    subjects if there are enough; in a small collection a split may lack one of them.
 
     Args:
-      sources: all files; those with a `problem` are returned as they are and do not count.
-      known: splits of subjects that were assigned before.
+      sources: all files; those with a `problem` are returned unchanged and do not count.
+      known: splits of subjects that were assigned earlier.
     """
     kinds: dict[str, set[int]] = {}
     for one in sources:
@@ -353,7 +352,7 @@ def _fill(group: Sequence[str], known: Mapping[str, str]) -> dict[str, str]:
 def video_id(name: str) -> str:
     """The id of the file with the path `name` below the dataset's folder.
 
-    '#', which divides video and frame in a clip's name, '%', control characters and
+    '#', which separates video and frame in the name of a clip, '%', control characters and
     bytes that are not UTF-8 are percent-encoded.
 
     >>> video_id("live/a#1, 50%.mp4")
@@ -365,7 +364,7 @@ def video_id(name: str) -> str:
 
 
 def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder from `root` down, and the names of the files in it.
+    """The folders from `root` down, each with the names of its files.
 
     Raises:
       InputError: a folder cannot be listed.
@@ -389,10 +388,10 @@ def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
 def _refuse(error: OSError):
     raise InputError(
         f"The folder {error.filename} cannot be listed: {error.strerror}. Expected all"
-        " folders of a dataset to be readable; nothing is left out unsaid."
+        " folders of a dataset to be readable; correct its permissions."
     ) from error
 
 
 def name_hash(name: str) -> str:
-    """An order of names that is nobody's, the same on every machine."""
+    """Machine-independent hash used to order names arbitrarily."""
     return hashlib.sha256(name.encode()).hexdigest()

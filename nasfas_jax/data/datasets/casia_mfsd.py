@@ -14,17 +14,17 @@ KINDS = {
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos; Idiap's boxes are used if they lie in `face-locations/`.
+    """Lists the videos; Idiap's boxes are used if `face-locations/` has them.
 
-    Person 1 of the training part is not person 1 of the test part.
+    Person 1 of the training split is not person 1 of the test split.
     """
     return base.list_by_name(root, "casia_mfsd", DATASET.layout, PATTERN, _describe)
 
 
 def _describe(match, tree):
     file, kind = match["file"], KINDS[match["file"]]
-    # Sources disagree on which of the families 1, 3, 5, 7 and 2, 4, 6, 8 is of the
-    # lower quality, so they keep numbers for names.
+    # Sources disagree on which of the families 1, 3, 5, 7 and 2, 4, 6, 8 has the lower
+    # quality, so their names are numbers.
     family = "HR" if file.startswith("HR") else "1" if int(file) % 2 else "2"
     return {
         "subject": f"{match['folder']}_{match['subject']}",

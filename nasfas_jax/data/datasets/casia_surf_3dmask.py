@@ -11,10 +11,10 @@ PATTERN = (
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos, each a file or a folder of frames.
+    """Lists the videos, each a file or a folder of frames.
 
-    The paper counts 864 fakes; the published list has 858, for subject 0927_021 lacks
-    takes 5 and 6 of each decoration.
+    The paper counts 864 fakes; the published list has 858, because takes 5 and 6 of each
+    decoration are missing for subject 0927_021.
     """
     return base.list_by_name(
         root, "casia_surf_3dmask", DATASET.layout, PATTERN, _describe, folders=True

@@ -9,12 +9,12 @@ PATTERN = (
     r"(?P<folder>real|attack)/0?(?P<subject>[1-9]\d?)/"
     r"0(?P<camera>[1-7])_0(?P<lighting>[1-6])_0?(?P=subject)"
 )
-# How each camera was held.
+# Orientation of each camera.
 ROTATE = {"4": 90, "5": 270, "6": 270}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos."""
+    """Lists the videos."""
     return base.list_by_name(root, "hkbu_mars", DATASET.layout, PATTERN, _describe)
 
 

@@ -1,4 +1,4 @@
-"""MSU-MFSD: a phone's and a laptop's camera."""
+"""MSU-MFSD: videos of a phone and of a laptop."""
 
 import pathlib
 import re
@@ -18,22 +18,22 @@ KINDS = {
     "iphone_video": "iphone_video",
 }
 LISTS = {"train": "train_sub_list.txt", "test": "test_sub_list.txt"}
-# What the released train_sub_list.txt says, for a copy of the data without it.
+# Content of the released train_sub_list.txt, for copies of the data without it.
 TRAIN = frozenset({2, 3, 5, 6, 7, 8, 9, 11, 12, 21, 22, 34, 53, 54, 55})
-# Clients whose live phone videos are stored upside down.  A file that says so itself is
-# turned when it is decoded, and not again.  Boxes and eyes are of the upright frames.
+# Clients whose live phone videos are stored upside down.  Files with a stored rotation are
+# rotated on decoding, and not again.  Boxes and eyes refer to the upright frames.
 UPSIDE_DOWN = frozenset({3, 5, 6, 7, 8, 9})
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos; a `.face` file beside a video holds boxes and eyes.
+    """Lists the videos; a `.face` file beside a video holds boxes and eyes.
 
-    The split is that of the two lists of subjects; where both are missing it is the
-    published one, and `split_source` says so.
+    The splits are those of the two lists of subjects; if both are missing, the published
+    ones, as `split_source` states.
 
     Raises:
-      InputError: also for a damaged list, one list without the other, and for a
-        subject in both.
+      InputError: a missing folder, no videos, a damaged list, one list without the other,
+        or a subject in both.
     """
     listed = _listed(root)
 
@@ -63,7 +63,7 @@ def _describe(match, tree, listed):
 
 
 def _listed(root: pathlib.Path) -> dict[int, str]:
-    """The split of each subject by the lists in `root`; empty where there are none."""
+    """The split of each subject by the lists in `root`; empty without lists."""
     splits: dict[int, str] = {}
     files = {split: root / name for split, name in LISTS.items()}
     missing = [path.name for path in files.values() if not path.is_file()]
@@ -71,8 +71,8 @@ def _listed(root: pathlib.Path) -> dict[int, str]:
         return splits
     if missing:
         raise InputError(
-            f"The list of subjects {root / missing[0]} is missing, and the other one is"
-            " there. Restore it, or take both away to go by the published lists."
+            f"The list of subjects {root / missing[0]} is missing, while the other one"
+            " exists. Restore it, or remove both to use the published lists."
         )
     for split, path in files.items():
         lines = path.read_text("utf-8-sig", errors="replace").splitlines()

@@ -10,12 +10,12 @@ PATTERN = (
     r"(?P<phone>[1-6])_(?P<session>[1-3])_(?P<user>\d\d)_(?P<file>[1-5])"
 )
 SPLITS = {"Train": "train", "Dev": "development", "Test": "test"}
-# By the last digit of the name: one, two prints, two displays.
+# By the last digit of the name: live, two prints, two displays.
 KINDS = {"1": "live", "2": "print", "3": "print", "4": "replay", "5": "replay"}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos; a text file beside a video holds its eyes."""
+    """Lists the videos; a text file beside a video holds its eyes."""
     return base.list_by_name(root, "oulu_npu", DATASET.layout, PATTERN, _describe)
 
 

@@ -22,20 +22,20 @@ SPLIT_FOLDERS = {
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """Lists a user's collection: `live/` and `spoof/<attack type>/`, nested at will.
+    """Lists a user's collection: `live/` and `spoof/<attack type>/`, with any subfolders.
 
-    Below `live/` and below an attack type's folder the first folder, if any, names the
-    subject; a file directly in it is a subject of its own, named by its stem, so that
-    files of one person are recognized only by a folder of that person. Names that
+    Below `live/` and below the folder of an attack type, the first folder, if any, names
+    the subject; a file directly in it is a separate subject, named by its stem, so that
+    the files of one person are recognized only by a folder of that person. Names that
     differ only in letter case, white space or Unicode form are one (`base.identity`).
 
-    Folders of `SPLIT_FOLDERS` above `live/` and `spoof/` give the splits; without them
-    `base.split_by_subject` does. Depth maps (`preparation.maps`) may lie beside the files and
-    are not listed. Every other file is, with a `problem` where it is not used.
+    Folders of `SPLIT_FOLDERS` above `live/` and `spoof/` determine the splits; without
+    them, `base.split_by_subject` does. Depth maps (`preparation.maps`) beside the files are
+    not listed. All other files are listed, with a `problem` if they are not used.
 
     Raises:
-      InputError: no such folder, no video or picture in its place, or a person in two
-        split folders.
+      InputError: a missing folder, no video or picture in the expected folders, or a person
+        in two split folders.
     """
     tree = base.Tree.walk(root, "own_data", DATASET.layout)
     names = sorted(tree.names - set(_depth_maps(tree.names)))
@@ -56,13 +56,13 @@ def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
 
 
 def _place(name: str, by_folder: bool = True) -> tuple[str, str, list[str]]:
-    """Split and kind ('live' or 'spoof') of a file, and the parts of the path below.
+    """Split and kind ('live' or 'spoof') of a file, and the rest of its path.
 
-    The kind is '' for a file that is not in its place.
+    The kind is '' for a file outside of the expected folders.
 
     Args:
       name: path of the file below the collection.
-      by_folder: whether the first folder is a split's.
+      by_folder: whether the first folder is that of a split.
     """
     first, *below = name.split("/")
     split = ""
@@ -75,7 +75,7 @@ def _place(name: str, by_folder: bool = True) -> tuple[str, str, list[str]]:
 
 
 def _source(root: pathlib.Path, name: str, by_folder: bool) -> base.VideoSource:
-    """A file with the facts that its path states, or with the reason against it."""
+    """A file with the properties that its path states, or with its `problem`."""
     split, kind, below = _place(name, by_folder)
     attack_type, subject = base.LIVE, "unknown"
     if kind:
@@ -112,7 +112,7 @@ def _unused(source: base.VideoSource, problem: str) -> base.VideoSource:
 
 
 def _misplaced(name: str, split: str, by_folder: bool) -> str:
-    """Where a file lies that is not in its place; the same text for a whole folder."""
+    """The folder of a file outside of the expected folders."""
     expected, depth = "live/ and spoof/", 1
     if split:
         depth = 2
@@ -127,7 +127,7 @@ def _suffix(name: str) -> str:
 
 
 def _depth_maps(names: Collection[str]) -> Iterator[str]:
-    """The depth maps: of S.jpg S_depth.jpg or .png, of S.mp4 pictures in S_depth/."""
+    """The depth maps: S_depth.jpg or .png of S.jpg, pictures in S_depth/ of S.mp4."""
     files = set()
     for name in names:
         stem = os.path.splitext(name)[0]
@@ -148,10 +148,10 @@ def _in_depth_folder(name: str) -> bool:
 
 
 def _without_copies(sources: Sequence[base.VideoSource]) -> list[base.VideoSource]:
-    """The sources, each used once: not again by a link or by another spelling.
+    """The sources, with a `problem` for links to, and other spellings of, earlier ones.
 
-    Score files compare the names of videos in NFC, where two spellings of a path, as
-    archives from macOS and other systems bring, are one video.
+    Score files compare names of videos in NFC, so that two Unicode spellings of a path,
+    which archives from macOS and other systems contain, are one video.
     """
     linked: dict[str, str] = {}
     spelled: dict[str, str] = {}
@@ -191,5 +191,5 @@ DATASET = base.Dataset(
     splits=base.SPLITS,
     polarity="the folders live/ and spoof/",
     layout="the folders live/ and spoof/<attack type>/, in them a folder for each person",
-    request="Film it: a folder of your own, nothing to ask for.",
+    request="None: a folder of your own recordings.",
 )

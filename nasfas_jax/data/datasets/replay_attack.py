@@ -1,10 +1,10 @@
-"""Replay-Attack: prints, a phone's and a tablet's display before a laptop's camera."""
+"""Replay-Attack: prints and displays of a phone and a tablet, recorded by a laptop."""
 
 import pathlib
 
 from nasfas_jax.data.datasets import annotations, base
 
-# A print's name says highdef_photo, which was the picture's source.
+# The names of prints contain highdef_photo, the source of the picture.
 PATTERN = (
     r"(?P<folder>train|devel|test)/"
     r"(?:real/|(?P<attack>attack)/(?P<support>fixed|hand)/"
@@ -17,7 +17,7 @@ SPLITS = {"train": "train", "devel": "development", "test": "test"}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos but those in `enroll/`, which belong to no protocol here."""
+    """Lists the videos, without those in `enroll/`, which belong to no protocol here."""
     return base.list_by_name(
         root,
         "replay_attack",

@@ -5,7 +5,7 @@ import pathlib
 from nasfas_jax.data.datasets import annotations, base
 
 # Subject-Sensor-Type-Medium-Session, written with '_' on the project's page; some names
-# go on after it ('001-2-3-1-2.m.mov').
+# have an additional ending ('001-2-3-1-2.m.mov').
 PATTERN = (
     r"(?P<folder>Train|Test)/(?P<kind>live|spoof)/(?P<subject>\d{3})/"
     r"(?P<name>(?P=subject)[-_](?P<sensor>\d)[-_](?P<type>[1-3])[-_](?P<medium>\d)"
@@ -15,10 +15,10 @@ KINDS = {"1": "live", "2": "print", "3": "replay"}
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos; a `.face` file beside a video holds its boxes.
+    """Lists the videos; a `.face` file beside a video holds its boxes.
 
-    Idiap found the released boxes poor and drew its own; in a copy of the data without
-    `.face` files the detector is asked.
+    Idiap replaced the released boxes because of their quality; without `.face` files, the
+    boxes are the detector's.
     """
     return base.list_by_name(root, "siw", DATASET.layout, PATTERN, _describe)
 
@@ -36,7 +36,7 @@ def _describe(match, tree):
         "annotation": tree.sidecar(annotations.read_corners, *faces),
     }
     if (match["kind"] == "live") != (match["type"] == "1"):
-        said = f"the folder says {match['kind']}, type {match['type']} of the name not"
+        said = f"the folder is {match['kind']}, but type {match['type']} of the name is not"
         facts |= {"split": "", "problem": said}
     return facts
 

@@ -4,8 +4,8 @@ import pathlib
 
 from nasfas_jax.data.datasets import base
 
-# The name's group, and its attack type.  Partial_Eye and Partial_Mouth are the groups
-# that remain for the paper's thirteenth type.
+# Groups in names, and their attack types.  Partial_Eye and Partial_Mouth are the groups of
+# the thirteenth type of the paper.
 KINDS = {
     "Live": "live",
     "Replay": "replay",
@@ -27,9 +27,9 @@ PATTERN = rf"(?:.*/)?(?P<group>{'|'.join(KINDS)})_(?P<number>\d+)"
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the videos, each a file or a folder of frames, at any depth.
+    """Lists the videos, each a file or a folder of frames, at any depth.
 
-    Names do not tell who is seen, so each video counts as a subject of its own.
+    Names do not contain the person, so each video counts as a separate subject.
     """
     return base.list_by_name(
         root, "siw_m", DATASET.layout, PATTERN, _describe, folders=True

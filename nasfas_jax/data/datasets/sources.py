@@ -1,4 +1,4 @@
-"""Source files of a dataset: one `VideoSource` a file, listed from a folder."""
+"""Source files of a dataset: a `VideoSource` for each file of a folder."""
 
 import pathlib
 

@@ -1,8 +1,8 @@
-"""The split of each person of a user's collection, decided once for a prepared folder.
+"""The split of each person of a user's collection, recorded in the prepared folder.
 
-`splits.csv` beside the records has a line for each person: the split, and what decided
-it. People keep their split when others are added, removed or renamed, and when they come
-back, so that nobody whom a network learned from becomes a test person later.
+`splits.csv` beside the records has a line for each person with the split and its source.
+People keep their split when others are added, removed or renamed, and when they are removed
+and added again, so that nobody in the training set becomes a test person later.
 """
 
 import csv
@@ -23,22 +23,22 @@ from nasfas_jax.errors import InputError
 
 FILE = "splits.csv"
 COLUMNS = ("subject", "split", "split_source")
-# Datasets with splits of their own need no memory.
+# Datasets that define their own splits have no such file.
 DECIDED = (BY_SUBJECT, BY_FOLDER)
 
-#: Subject to its split and what decided it.
+#: Split and its source, by subject.
 Assignment = dict[str, tuple[str, str]]
 
 
 def keep(found: Sequence[VideoSource], *tables: pathlib.Path) -> list[VideoSource]:
-    """The sources with the splits that were recorded for their subjects.
+    """The sources with the splits recorded for their subjects.
 
     Only sources that were split by subject change; new subjects are assigned by
-    `split_by_subject` beside the recorded ones.
+    `split_by_subject`, given the recorded ones.
 
     Args:
       found: all sources of a dataset, as its reader lists them.
-      *tables: as in `read`.
+      *tables: arguments of `read`.
 
     Raises:
       InputError: as `read`.
@@ -60,12 +60,12 @@ def keep(found: Sequence[VideoSource], *tables: pathlib.Path) -> list[VideoSourc
 def write(
     found: Iterable[VideoSource], table: pathlib.Path, *others: pathlib.Path
 ) -> None:
-    """Adds the sources' subjects to the table; nothing for datasets with own splits.
+    """Adds the subjects of the sources to the table, unless the dataset defines its splits.
 
     Args:
       found: the sources, with their final splits.
-      table: the file; what it records of other subjects stays.
-      *others: read where there is no such file yet, as in `read`.
+      table: the file; its lines of other subjects are kept.
+      *others: tables to `read` if the file does not exist.
     """
     new = {
         one.subject: (one.split, one.split_source)
@@ -83,9 +83,8 @@ def write(
 def read(*tables: pathlib.Path) -> Assignment:
     """The recorded splits, from the first of the tables that exists.
 
-    The manifest has the columns too: it is the record of a folder whose `splits.csv` is
-    lost. Where two spellings of a person were two people, the split that is nearer to
-    training holds.
+    The manifest has the same columns and replaces a lost `splits.csv`. If two spellings of
+    a person were recorded as two people, the split nearer to training is used.
 
     Raises:
       InputError: a table cannot be read, or a split in it is unknown.
@@ -118,9 +117,9 @@ def _rows(table: pathlib.Path) -> list[dict[str, str]]:
     return rows
 
 
-def _damaged(table: pathlib.Path, came: str) -> InputError:
+def _damaged(table: pathlib.Path, problem: str) -> InputError:
     return InputError(
-        f"The splits of people cannot be read from {table}: {came}. Expected the columns"
+        f"The splits of people cannot be read from {table}: {problem}. Expected the columns"
         f" {','.join(COLUMNS)}, with {', '.join(SPLITS)} as splits. Restore the file: if"
         " it is deleted, people may change their split, and networks must be trained"
         " anew."

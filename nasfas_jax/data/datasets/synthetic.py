@@ -1,4 +1,4 @@
-"""Rendered heads and their recaptures, as `synthetic` writes them."""
+"""Rendered heads and their recaptures, written by `synthetic`."""
 
 import json
 import pathlib
@@ -12,10 +12,10 @@ from nasfas_jax.errors import InputError
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List a finished set of `synthetic.write_videos`.
+    """Lists a complete set of `synthetic.write_videos`.
 
     Raises:
-      InputError: no such folder, or the set is not finished.
+      InputError: a missing folder, or an incomplete set.
     """
     base.require_folder(root, "synthetic", DATASET.layout)
     paths = synthetic.read_index(root)
@@ -36,7 +36,7 @@ def read_annotation(path: pathlib.Path) -> Annotation:
     """The annotation that was rendered with the video.
 
     Raises:
-      VideoError: it cannot be read; one broken file is no reason to stop the others.
+      VideoError: the file cannot be read.
     """
     try:
         known = synthetic.read_annotation(path)
@@ -59,5 +59,5 @@ DATASET = base.Dataset(
     splits=base.SPLITS,
     polarity="index.json: label 1 live, 0 spoof",
     layout="a set of synthetic videos and its index.json",
-    request="Nothing to ask for: `nasfas prepare --dataset=synthetic` makes it.",
+    request="None: `nasfas prepare --dataset=synthetic` renders it.",
 )

@@ -1,16 +1,16 @@
-"""3DMAD: live faces and masks before a Kinect."""
+"""3DMAD: live faces and masks recorded by a Kinect."""
 
 import pathlib
 
 from nasfas_jax.data.datasets import annotations, base
 from nasfas_jax.data.media.video import HDF5
 
-# Client_Session_Shot, zeros before the numbers or not.
+# Client_Session_Shot, numbers with or without zero padding.
 PATTERN = r"(?:.*/)?(?P<client>\d\d?)_0?(?P<session>[123])_0?(?P<shot>[1-5])"
 
 
 def list_videos(root: pathlib.Path) -> list[base.VideoSource]:
-    """List the recordings at any depth; eyes and depth lie in the files themselves."""
+    """Lists the recordings at any depth; eyes and depth are in the files themselves."""
     return base.list_by_name(
         root, "three_dmad", DATASET.layout, PATTERN, _describe, suffixes=HDF5
     )

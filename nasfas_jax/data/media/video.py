@@ -57,7 +57,7 @@ WHOLE = 0.9
 
 
 class VideoError(Exception):
-    """A file that gives no usable clip; the text is the manifest's reason."""
+    """A file without a usable clip; the text is the reason in the manifest."""
 
 
 class _Fewer(Exception):
@@ -74,14 +74,14 @@ def is_picture(path: pathlib.Path) -> bool:
 
 
 def open_video(path: pathlib.Path, *settings: int) -> cv2.VideoCapture:
-    """Open a video for sequential decoding on one thread.
+    """Opens a video for sequential decoding on one thread.
 
     Args:
       path: the file.
       *settings: more properties of `cv2.VideoCapture`, each followed by its value.
 
     Raises:
-      VideoError: the file is empty or is no video that OpenCV can open.
+      VideoError: the file is empty or is not a video that OpenCV can open.
     """
     _require_content(path)
     one_thread = [cv2.CAP_PROP_N_THREADS, 1]
@@ -174,7 +174,7 @@ def read_clips(
       interval: number of video frames from one frame of a clip to the next.
 
     Raises:
-      VideoError: empty, no video, too short, truncated, or damaged.
+      VideoError: empty, not a video, too short, truncated, or damaged.
     """
     if is_picture(path) and not path.is_dir():
         yield 0, [turn(read_picture(path), rotate)] * frames
@@ -201,7 +201,7 @@ def read_clips(
 
 
 def read_frames(path: pathlib.Path) -> Iterator[np.ndarray]:
-    """Yield all frames as BGR images [H, W, 3], those after the first damaged one excepted.
+    """Yields all frames before the first damaged one as BGR images [H, W, 3].
 
     Args:
       path: video, recording, folder of frames, or picture.
@@ -283,7 +283,7 @@ def _clips(stream, clips: dict[int, range]):
 
 
 def _require_most(decoded: int, total: int) -> None:
-    """Raise VideoError if too many frames of a whole file cannot be decoded."""
+    """Raises VideoError if too many frames of a complete file cannot be decoded."""
     if decoded < WHOLE * total:
         raise VideoError(
             f"damaged: {total} frames are in the file, and decoding stopped after"
@@ -308,7 +308,7 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
         raise VideoError("truncated: the picture has no end")
     try:
         image = pictures.decode(path, content)
-    except cv2.error as error:  # a header that promises an absurd size
+    except cv2.error as error:  # a header with an absurd size
         raise VideoError(f"no picture that OpenCV can read: {error}") from error
     if image is None:
         raise VideoError(
@@ -322,7 +322,7 @@ def _require_content(path):
     try:
         str(path).encode()
     except UnicodeEncodeError:  # OpenCV 4.14 ends the whole process
-        raise VideoError("its path is no valid UTF-8, rename it") from None
+        raise VideoError("its path is not valid UTF-8, rename it") from None
     if not path.is_file():
         raise VideoError("the file is missing")
     if not os.access(path, os.R_OK):
@@ -395,17 +395,17 @@ def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
 
 @contextlib.contextmanager
 def open_hdf5(path: pathlib.Path) -> Iterator[h5py.File]:
-    """An HDF5 file to read from; a damaged one is a VideoError, now or later."""
+    """An open HDF5 file; reading a damaged one raises VideoError inside the block."""
     _require_content(path)
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError) as error:  # what h5py says of damage
-        raise VideoError(f"no HDF5 file, or damaged or cut off: {error}") from error
+    except (OSError, RuntimeError, KeyError) as error:  # raised by h5py for damage
+        raise VideoError(f"not an HDF5 file, damaged or cut off: {error}") from error
 
 
 def hdf5_array(path: pathlib.Path, file: h5py.File, key: str, shape: tuple):
-    """An array of an HDF5 file, unread, of the shape (None: any); else VideoError."""
+    """An array of an HDF5 file, not read yet; VideoError for another shape (None: any)."""
     array = file.get(key)
     if not isinstance(array, h5py.Dataset):
         raise VideoError(f"{path} has no array {key}; it has {', '.join(file)}")

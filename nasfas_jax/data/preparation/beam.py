@@ -1,9 +1,8 @@
-"""Preparing a dataset on a cluster: the stages of `prepare` as Apache Beam pipelines.
+"""Preparation of a dataset on a cluster: the stages of `prepare` as Apache Beam pipelines.
 
-The workers must see the source and the prepared folder under the same paths.  Both
-stages are spread over them: extracting a video, and writing a shard of records.  What
-comes out equals what `prepare.prepare` makes, and either goes on where the other
-stopped.
+The source and the prepared folder must have the same paths on all workers.  Extracting
+videos and writing shards of records are distributed.  The result equals that of
+`prepare.prepare`, and each resumes what the other has started.
 """
 
 import pathlib
@@ -16,7 +15,7 @@ from nasfas_jax.data.preparation import faces, prepare, recipe
 from nasfas_jax.data.preparation.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
 
-# This machine, in this process; Beam's own default would first fetch a Go program.
+# Runs in this process; Beam's default runner would download a Go program.
 RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -33,14 +32,14 @@ def run(
     """`prepare.prepare` on Beam.
 
     Args:
-      dataset: as in `prepare.prepare`, like the next five.
+      dataset: name of the dataset.
       source_dir: the dataset's folder.
-      data_dir: where the prepared data go.
-      settings: how.
-      detector: asked where the dataset gives no face box.
+      data_dir: the prepared folder.
+      settings: the recipe.
+      detector: face detector for videos without annotated boxes.
       landmarks: the landmark model.
-      options: of the pipeline, as Beam's command lines have them, such as
-        '--runner=FlinkRunner'; the local runner without that one.
+      options: options of the pipeline as on Beam's command lines, such as
+        '--runner=FlinkRunner'; without a runner, the pipeline runs in this process.
 
     Raises:
       InputError: as `prepare.prepare`, or Beam is not installed.
@@ -52,9 +51,9 @@ def run(
         )
     except ImportError as error:
         raise InputError(
-            f"Apache Beam cannot be imported ({error}). Install the extra that brings"
-            " it: pip install -e '.[beam]' in the checkout; or prepare without it, on this"
-            " machine's cores."
+            f"Apache Beam cannot be imported ({error}). Install it with the extra"
+            " 'beam', pip install -e '.[beam]' in the checkout, or prepare without"
+            " --beam, on the cores of this machine."
         ) from error
     data_dir = pathlib.Path(data_dir)
     found = sources.list_videos(dataset, source_dir)

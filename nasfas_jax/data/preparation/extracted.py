@@ -1,7 +1,7 @@
-"""The file that holds what was extracted from one source file.
+"""The file of the clips that were extracted from one source file.
 
-A line of JSON that says what it is of and what the manifest says of it, then one NumPy
-array with a row for each clip, absent where there is none.
+It holds a line of JSON with the fingerprint of the source and its row of the manifest,
+followed by a NumPy array with a row for each clip; without clips there is no array.
 """
 
 import functools
@@ -18,7 +18,7 @@ SUFFIX = ".clips"
 
 
 def write(path: pathlib.Path, about: dict, arrays: dict[str, np.ndarray]) -> None:
-    """Write the file, whole; `arrays` by name, each [n, ...], or none at all."""
+    """Writes the file atomically; `arrays` [n, ...] by name may be empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, header = np.empty(0, np.uint8), b""
     if arrays:
@@ -30,11 +30,11 @@ def write(path: pathlib.Path, about: dict, arrays: dict[str, np.ndarray]) -> Non
     line = json.dumps(about | {"bytes": len(header) + rows.nbytes}) + "\n"
     with files.whole(path) as part, part.open("wb") as file:
         file.write(line.encode() + header)
-        file.write(rows.view(np.uint8).data)  # from where they are
+        file.write(rows.view(np.uint8).data)  # without a copy
 
 
 def _header(rows: np.ndarray) -> bytes:
-    """What NumPy writes before an array."""
+    """The header that NumPy writes before an array."""
     text = io.BytesIO()
     about = np.lib.format.header_data_from_array_1_0(rows)
     np.lib.format.write_array_header_1_0(text, about)
@@ -42,7 +42,7 @@ def _header(rows: np.ndarray) -> bytes:
 
 
 def read_about(path: pathlib.Path) -> dict | None:
-    """The line, None if the file is absent or, on a machine that lost power, not whole."""
+    """The line of JSON; None if the file is missing or, after a power cut, incomplete."""
     if not path.exists():
         return None
     with path.open("rb") as file:
@@ -56,9 +56,9 @@ def read_about(path: pathlib.Path) -> dict | None:
 
 
 def read(path: pathlib.Path) -> np.ndarray:
-    """The array, read only; its fields are those of `extract.Extracted.arrays`.
+    """The array, read-only, with the fields of `extract.Extracted.arrays`.
 
-    It is the file itself, mapped into memory: a record is copied once, when it is packed.
+    The file is mapped into memory: a record is copied once, when it is packed.
     """
     with path.open("rb") as file:
         start = len(file.readline())
@@ -70,9 +70,9 @@ def read(path: pathlib.Path) -> np.ndarray:
 
 @functools.lru_cache
 def _layout(header: bytes) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type by NumPy's header, the same for all videos of so many clips.
+    """Shape and type from a NumPy header, equal for videos with equal numbers of clips.
 
-    NumPy takes a millisecond to parse one, as long as a short video's clips take.
+    NumPy parses a header in a millisecond, the time to read the clips of a short video.
     """
     file = io.BytesIO(header)
     np.lib.format.read_magic(file)

@@ -1,6 +1,6 @@
-"""Where the face is: detectors, and the square crop that is held fixed over a clip.
+"""Face detectors, and the square crop, which is fixed over a clip.
 
-A face box is (x, y, w, h) in pixels and tight: hair line to chin, ear to ear.
+A face box (x, y, w, h) in pixels is tight: hair line to chin, ear to ear.
 """
 
 import hashlib
@@ -14,23 +14,28 @@ import numpy as np
 
 from nasfas_jax.errors import InputError
 
-# Detection runs on pictures of at most this size: a face to be cropped is large.
+# Longest side of the pictures given to detectors: faces to be cropped are large.
 LONGEST_SIDE = 480
-# The Haar cascade's square reaches beyond the ears and ends above the chin; measured
-# against YuNet's tight boxes on real videos.
+# From the square of the Haar cascade, which extends beyond the ears and ends above the
+# chin, to a tight box; measured against YuNet's boxes on real videos.
 HAAR_TO_TIGHT = (0.125, 0.0, 0.75, 1.05)
-SMALLEST_FACE = 16  # pixels; below it a crop holds nothing to learn from
+SMALLEST_FACE = 16  # smallest usable side of a face box, in pixels
 
 
 class Face(NamedTuple):
-    """A tight box [4] and, where known, the eyes [2, 2] (x, y), image's left first."""
+    """A face in an image.
+
+    Attributes:
+      box: tight box [4].
+      eyes: eyes [2, 2] (x, y), the image's left eye first; None if unknown.
+    """
 
     box: np.ndarray
     eyes: np.ndarray | None = None
 
 
 class Detector(Protocol):
-    """Finds the most evident face of a BGR image; `name` enters the recipe."""
+    """Function from a BGR image to its most certain face; `name` is part of the recipe."""
 
     name: str
 
@@ -40,12 +45,12 @@ class Detector(Protocol):
 
 
 class Haar:
-    """The frontal face cascade that comes with OpenCV; needs no file."""
+    """The frontal face cascade included in OpenCV."""
 
     name = "haar"
 
     def __init__(self):
-        self._local = threading.local()  # a cascade is not safe to share
+        self._local = threading.local()  # cascades are not thread-safe
 
     def __reduce__(self):
         return Haar, ()
@@ -58,9 +63,9 @@ class Haar:
             file = folder / "haarcascade_frontalface_default.xml"
             cascade = self._local.cascade = cv2.CascadeClassifier(str(file))
         small, scale = _shrink(image)
-        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         boxes, _, weights = cascade.detectMultiScale3(
-            grey, 1.1, 5, minSize=(24, 24), outputRejectLevels=True
+            gray, 1.1, 5, minSize=(24, 24), outputRejectLevels=True
         )
         if len(boxes) == 0:
             return None
@@ -70,7 +75,7 @@ class Haar:
 
 
 class YuNet:
-    """The YuNet network from a user's onnx file; finds eyes too."""
+    """The YuNet network from an onnx file provided by the user; also finds eyes."""
 
     def __init__(self, path: str | pathlib.Path):
         path = pathlib.Path(path)
@@ -117,7 +122,7 @@ class YuNet:
 
 
 def find_face(frames: Sequence[np.ndarray], detector: Detector) -> Face | None:
-    """Median face over the clip's first, middle and last frame (those where one is)."""
+    """Median of the faces found in the first, middle and last frame of a clip."""
     picks = sorted({0, len(frames) // 2, len(frames) - 1})
     if all(frames[i] is frames[0] for i in picks):  # a picture
         picks = [0]
@@ -130,13 +135,13 @@ def find_face(frames: Sequence[np.ndarray], detector: Detector) -> Face | None:
 
 
 def median(values: np.ndarray) -> np.ndarray:
-    """Over the first axis; `numpy.median` takes ten times as long for a few boxes."""
+    """Median over the first axis; `numpy.median` takes ten times as long for a few boxes."""
     ordered, count = np.sort(values, axis=0), len(values)
     return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 def is_usable(box: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether a box is finite, large enough, and has its centre in the image."""
+    """Whether a box is finite, large enough, and has its center in the image."""
     x, y, w, h = (float(value) for value in box)
     inside = 0 <= x + w / 2 < shape[1] and 0 <= y + h / 2 < shape[0]
     return (
@@ -158,18 +163,18 @@ def square(box: np.ndarray, margin: float) -> np.ndarray:
 def crop(
     image: np.ndarray, where: np.ndarray, size: int, roll: float = 0.0
 ) -> np.ndarray:
-    """RGB [size, size, 3] crop of a BGR image; beyond its border the border repeats.
+    """RGB crop [size, size, 3] of a BGR image; pixels of the border repeat beyond it.
 
     Args:
       image: BGR [H, W, 3] uint8.
-      where: the square (x, y, side) before it is turned.
+      where: square (x, y, side) before rotation.
       size: side of the crop in pixels.
-      roll: angle in radians, clockwise as seen, by which the square is turned about its
-        centre: a face that leans by as much stands upright in the crop.
+      roll: clockwise rotation of the square about its center, in radians: a face tilted by
+        this angle is upright in the crop.
     """
     side = int(where[2])
     part = _turned(image, where, roll) if roll else _part(image, where)
-    # By a whole factor averaging is fast; what is left, less than two, is interpolated.
+    # Averaging is fast by integer factors; the remaining factor, below two, interpolates.
     whole = max(side // size, 1) * size
     if side != whole:
         part = cv2.resize(part, (whole, whole), interpolation=cv2.INTER_LINEAR)
@@ -179,7 +184,7 @@ def crop(
 
 
 def roll_of(eyes: np.ndarray) -> float:
-    """Angle in radians, clockwise as seen, of the line from the left eye to the right.
+    """Clockwise angle in radians of the line from the left to the right eye of the image.
 
     >>> roll_of(np.array([[0.0, 0.0], [1.0, 0.0]]))
     0.0
@@ -189,7 +194,7 @@ def roll_of(eyes: np.ndarray) -> float:
 
 
 def into_crop(where: np.ndarray, points: np.ndarray, roll: float = 0.0) -> np.ndarray:
-    """Points [..., 2] of the image as parts of the crop: its corners are 0 and 1."""
+    """Points [..., 2] of the image in coordinates of the crop, whose corners are 0 and 1."""
     x, y, side = (float(value) for value in where)
     cos, sin = np.cos(roll), np.sin(roll)
     offset = np.asarray(points, float) - [x + side / 2, y + side / 2]
@@ -216,10 +221,12 @@ def _part(image: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _turned(image: np.ndarray, where: np.ndarray, roll: float) -> np.ndarray:
-    """The turned square at the image's scale."""
+    """The rotated square at the scale of the image."""
     side = int(where[2])
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    there = out_of_crop(where, corners, roll) - 0.5  # pixel centres are whole numbers
+    there = (
+        out_of_crop(where, corners, roll) - 0.5
+    )  # pixel centers have integer coordinates
     matrix = cv2.getAffineTransform(
         (corners * side - 0.5).astype(np.float32), there.astype(np.float32)
     )

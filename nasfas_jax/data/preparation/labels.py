@@ -1,11 +1,10 @@
 """Label maps of a face crop: depth, face location and binary map, each 32 x 32 uint8.
 
-Depth is 255 at the nearest point, falls to about a tenth of it at the face's outline
-and is 0 in the background.  The training rule of NAS-FAS and its predecessors: a
-spoof's depth and binary map are zero everywhere, for what it shows is flat or no living
-face; the location map is drawn for live and spoof alike.
+Depth is 255 at the nearest point, decreases to about a tenth of it at the outline of the
+face, and is 0 in the background.  As in NAS-FAS and its predecessors, the depth and the
+binary map of a spoof are zero everywhere; the location map is drawn for live and spoof.
 
-`where` is the crop (x, y, side) in the picture, `roll` the angle by which it is turned
+`where` is the square (x, y, side) of the crop in the picture, `roll` its rotation
 (`faces.crop`).
 """
 
@@ -16,19 +15,19 @@ from scipy.spatial import Delaunay
 from nasfas_jax.data.preparation import faces
 
 MAP_SIZE = 32
-FINE = 4  # maps are drawn this many times finer, then averaged
+FINE = 4  # resolution factor at which maps are drawn before averaging
 OUTLINE_DEPTH = 0.1
-SHIFT = 4  # bits after the point of the coordinates that polygons are drawn with
-# Landmarks of the 468: outer and inner corner of the image's left and right eye, the
-# top of the forehead, the tip of the chin.
+SHIFT = 4  # fractional bits of the coordinates of polygons
+# Indices of landmarks: outer and inner corner of the image's left and right eye, the top
+# of the forehead, the tip of the chin.
 EYE_CORNERS = ((33, 133), (362, 263))
 FOREHEAD, CHIN = 10, 152
-# Eyes of an upright face as parts of its tight box, where no one has marked them.
+# Eyes of an upright face relative to its tight box, where no annotation has them.
 USUAL_EYES = np.array([[0.30, 0.40], [0.70, 0.40]])
 
 
 def binary(values: np.ndarray) -> np.ndarray:
-    """0 or 255: which cells are covered by half or more."""
+    """255 for cells that are covered by half or more, else 0."""
     return np.where(values >= 128, 255, 0).astype(np.uint8)
 
 
@@ -41,10 +40,10 @@ def ellipse(where: np.ndarray, box: np.ndarray, roll: float = 0.0) -> np.ndarray
 def analytic_depth(
     where: np.ndarray, box: np.ndarray, eyes=None, roll: float = 0.0
 ) -> np.ndarray:
-    """Depth of a plain head fitted to the box and, where known, the eyes [2, 2].
+    """Depth of an analytic head fitted to the box and, if given, the eyes [2, 2].
 
-    An ellipsoid with nose, eye sockets and chin; the eyes turn it in the image plane
-    and move the nose sideways when the face looks aside.
+    The head is an ellipsoid with nose, eye sockets and chin; the eyes determine its
+    rotation in the image plane and the sideways position of the nose.
     """
     box = np.asarray(box, np.float64)
     if eyes is None:
@@ -60,15 +59,15 @@ def analytic_depth(
         a, d = _face_axes(x, y, box, point, lean)
         return np.exp(-((a / wide) ** 2) - (d / high) ** 2)
 
-    # From the eyes' middle the nose is half an eye distance down.
+    # The nose is half an eye distance below the midpoint of the eyes.
     middle = eyes.mean(0)
-    centre = box[:2] + box[2:] / 2
+    center = box[:2] + box[2:] / 2
     below = np.array([-np.sin(lean), np.cos(lean)]) * np.linalg.norm(right - left)
-    depth += 0.35 * bump(middle - centre + 0.55 * below, 0.17, 0.16)
-    depth += 0.20 * bump(middle - centre + 0.25 * below, 0.10, 0.22)
-    depth += 0.08 * bump(middle - centre + 1.50 * below, 0.30, 0.15)
+    depth += 0.35 * bump(middle - center + 0.55 * below, 0.17, 0.16)
+    depth += 0.20 * bump(middle - center + 0.25 * below, 0.10, 0.22)
+    depth += 0.08 * bump(middle - center + 1.50 * below, 0.30, 0.15)
     for eye in eyes:
-        depth -= 0.12 * bump(eye - centre, 0.22, 0.12)
+        depth -= 0.12 * bump(eye - center, 0.22, 0.12)
     inside = across**2 + down**2 <= 1
     scaled = OUTLINE_DEPTH + (1 - OUTLINE_DEPTH) * depth / depth.max()
     return _to_uint8(_average(np.where(inside, scaled, 0)))
@@ -77,13 +76,13 @@ def analytic_depth(
 def warp_map(
     where: np.ndarray, given: np.ndarray, given_box: np.ndarray, roll: float = 0.0
 ) -> np.ndarray:
-    """A given map [D, E] uint8 that covers the box (x, y, w, h), seen in the crop."""
+    """The part in the crop of a map [D, E] uint8 that covers the box (x, y, w, h)."""
     left, top, wide, high = (float(value) for value in given_box)
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     there = faces.out_of_crop(where, corners, roll) - [left, top]
     there *= [given.shape[1] / wide, given.shape[0] / high]
     side = MAP_SIZE * FINE
-    # Pixel centres are whole numbers on both sides.
+    # Pixel centers have integer coordinates in both images.
     matrix = cv2.getAffineTransform(
         (corners * side - 0.5).astype(np.float32), (there - 0.5).astype(np.float32)
     )
@@ -109,8 +108,8 @@ def landmark_depth(
 ) -> np.ndarray:
     """Depth of the surface through face landmarks [468, 3] (`landmarks.Landmarks`).
 
-    The points are joined to triangles as a face seen from the front has them, whichever
-    way it looks; nearer triangles hide those behind them.
+    The points are triangulated as in a frontal face, whatever the pose; nearer triangles
+    hide farther ones.
     """
     triangles = Delaunay(_from_the_front(points)).simplices
     at = _to_fine(where, points, roll)[triangles]
@@ -124,9 +123,9 @@ def landmark_depth(
 
 
 def resized(maps: np.ndarray, size: int, *, is_binary: bool) -> np.ndarray:
-    """Maps [N, 32, 32] uint8 as [N, size, size]: cells' means weighted by area.
+    """Maps [N, 32, 32] uint8 resized to [N, size, size] by area-weighted means.
 
-    A cell of a binary map is set where half of it or more is.
+    A cell of a binary map is set if half of its area or more is set.
     """
     if size == maps.shape[1]:
         return maps
@@ -137,7 +136,7 @@ def resized(maps: np.ndarray, size: int, *, is_binary: bool) -> np.ndarray:
 
 
 def _overlaps(old: int, new: int) -> np.ndarray:
-    """[new, old] parts of each new cell that old cells cover."""
+    """Shares [new, old] of each new cell covered by the old cells."""
     low = np.arange(new)[:, None] * old / new
     start = np.arange(old)[None]
     high = low + old / new
@@ -162,7 +161,7 @@ def _to_fine(where, points, roll):
 
 
 def _grid(where, roll):
-    """Pixel coordinates x, y [128, 128] of the fine map's cell centres."""
+    """Pixel coordinates x, y [128, 128] of the cell centers of the fine map."""
     x, y, side = (float(value) for value in where)
     steps = (np.arange(MAP_SIZE * FINE) + 0.5) / (MAP_SIZE * FINE)
     if not roll:
@@ -172,7 +171,7 @@ def _grid(where, roll):
 
 
 def _face_axes(x, y, box, offset, roll):
-    """Coordinates about box centre + offset, turned by roll, in half axes."""
+    """Coordinates about the box center + offset, rotated by roll, in half axes."""
     left, top, wide, high = (float(value) for value in box)
     x = x - (left + wide / 2 + offset[0])
     y = y - (top + high / 2 + offset[1])

@@ -1,8 +1,8 @@
-"""468 landmarks of a face in three dimensions, from a model file that the user gives.
+"""468 three-dimensional landmarks of a face, from a model file provided by the user.
 
-The file is MediaPipe's `face_landmark.tflite`; OpenCV runs it.  It takes an upright
-face of 192 x 192 pixels, RGB in [0, 1], and gives the landmarks in pixels of that
-picture, a smaller z being nearer, and how sure it is that they lie on a face.
+The file is MediaPipe's `face_landmark.tflite`, run by OpenCV.  Its input is an upright face
+of 192 x 192 pixels, RGB in [0, 1]; its outputs are the landmarks in pixels of that picture,
+with smaller z nearer, and a logit of whether the picture shows a face.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from nasfas_jax.errors import InputError
 
 POINTS = 468
 SIDE = 192
-MARGIN = 1.5  # of the model's picture, over the longer side of the face box
-# The file's outputs by their number of values: a logit, and the points.
+MARGIN = 1.5  # side of the model's picture over the longer side of the face box
+# Outputs of the model, identified by their number of values: a logit, and the points.
 FACE, LANDMARKS = 1, 3 * POINTS
 
 
 class LandmarkModel:
-    """Landmarks of the face in a box; `name` enters the recipe."""
+    """Landmarks of the face in a box; `name` is part of the recipe."""
 
     def __init__(self, path: str | pathlib.Path):
         path = pathlib.Path(path)
@@ -37,15 +37,15 @@ class LandmarkModel:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         self.name = f"landmarks468:{digest}"
         self._path = path
-        self._local = threading.local()  # a network is not safe to share
+        self._local = threading.local()  # networks are not thread-safe
         try:
             sizes = set(self._forward(np.zeros((SIDE, SIDE, 3), np.uint8)))
-            came = f"its outputs have {sorted(sizes)} values"
+            problem = f"its outputs have {sorted(sizes)} values"
         except cv2.error as error:
-            sizes, came = set(), f"OpenCV cannot run it: {str(error).strip()}"
+            sizes, problem = set(), f"OpenCV cannot run it: {str(error).strip()}"
         if not {FACE, LANDMARKS} <= sizes:
             raise InputError(
-                f"The landmark model {path} is none that can be used; {came}. Expected"
+                f"The landmark model {path} cannot be used: {problem}. Expected"
                 f" MediaPipe's face_landmark.tflite with outputs of {LANDMARKS} and"
                 f" {FACE} values."
             )
@@ -54,10 +54,10 @@ class LandmarkModel:
         return LandmarkModel, (self._path,)
 
     def __call__(self, image: np.ndarray, face: faces.Face) -> np.ndarray | None:
-        """Landmarks [468, 3] in pixels of the BGR image, None where it sees no face.
+        """Landmarks [468, 3] in pixels of the BGR image; None if no face is found.
 
-        Where the eyes are not known, the first run's eyes turn the face upright for a
-        second one.
+        Without eyes, the model runs twice: the eyes of the first run make the face upright
+        for the second.
         """
         where = faces.square(face.box, MARGIN)
         if face.eyes is not None:
@@ -76,7 +76,7 @@ class LandmarkModel:
         return np.concatenate([flat, points[:, 2:] * float(where[2])], 1)
 
     def _forward(self, crop: np.ndarray) -> dict[int, np.ndarray]:
-        """The network's outputs by their number of values."""
+        """Outputs of the network, by their number of values."""
         network = getattr(self._local, "network", None)
         if network is None:
             network = cv2.dnn.readNetFromTFLite(str(self._path))

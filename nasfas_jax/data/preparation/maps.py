@@ -1,16 +1,16 @@
-"""Where a clip's label maps come from: the first source that has something to say.
+"""Label maps of a clip, from the first available source.
 
-Depth of a live clip: a picture file beside the video, the dataset's own depth, the
-landmark model, an analytic head.  Location: the dataset's contour, the landmarks' hull,
-an ellipse.  A spoof's depth is zero.
+Sources of depth for live clips, in order: a picture file beside the video, the dataset's
+own depth, the landmark model, an analytic head.  Sources of location: the dataset's
+contour, the hull of the landmarks, an ellipse.  The depth of spoofs is zero.
 
-Depth files are grey pictures of the whole frame in any size, 255 nearest, 0 background
-(as PRNet's renderer writes them):
+Depth files are gray pictures of the whole frame in any size, 255 nearest, 0 background, as
+written by PRNet's renderer:
 
-* of a picture `face.jpg`: `face_depth.jpg` or `.png` beside it;
-* of a video `clip.mp4`: pictures in the folder `clip_depth/` beside it, named by the
-  frame's number counted from 0, padded or not, with or without a prefix that ends in
-  '_' and a suffix `_depth...`: `121.png`, `0121.jpg`, `6_3_20_5_121_depth1D.jpg`.
+* for a picture `face.jpg`: `face_depth.jpg` or `.png` beside it;
+* for a video `clip.mp4`: pictures in the folder `clip_depth/` beside it, named by the
+  frame index from 0, with optional zero padding, an optional prefix that ends in '_' and
+  an optional suffix `_depth...`: `121.png`, `0121.jpg`, `6_3_20_5_121_depth1D.jpg`.
 """
 
 import os
@@ -31,7 +31,7 @@ FRAME = re.compile(r"(?:.*_)?(\d+)(?:_depth\w*)?")
 
 
 class Maps:
-    """Draws the maps of one source's clips and remembers where each came from."""
+    """Makes the maps of the clips of one source file, and records the source of each map."""
 
     def __init__(
         self,
@@ -49,14 +49,14 @@ class Maps:
     def __call__(
         self, frame: int, image: np.ndarray, face: faces.Face, where, roll: float
     ) -> dict[str, np.ndarray]:
-        """`depth`, `mask` and `face` [32, 32] uint8 of the clip's current frame.
+        """`depth`, `mask` and `face`, uint8 [32, 32], of the current frame of a clip.
 
         Args:
-          frame: its index.
+          frame: index of the frame.
           image: the whole frame, BGR.
-          face: where it is in the frame.
-          where: the crop (x, y, side).
-          roll: of the crop.
+          face: face in the frame.
+          where: square (x, y, side) of the crop.
+          roll: rotation of the crop.
         """
         points = self._landmarks(image, face) if self._landmarks else None
         found = self._face(frame, face, points, where, roll)
@@ -94,7 +94,7 @@ class Maps:
         return labels.analytic_depth(where, face.box, face.eyes, roll)
 
     def _given(self, name, frame, where, roll):
-        """The annotation's map in the crop, or None."""
+        """The annotated map in the crop; None without one."""
         known = self._annotation
         given = getattr(known, name, None)
         if known is None or given is None or known.map_box is None:
@@ -111,7 +111,7 @@ def _gray(path: pathlib.Path) -> np.ndarray:
 
 
 def depth_files(path: pathlib.Path) -> dict[int, pathlib.Path]:
-    """Depth pictures of a source file by frame; empty where there are none."""
+    """Depth pictures of a source file by frame index; empty without any."""
     pictures, folder = _beside(path)
     if video.is_picture(path):
         there = [file for file in pictures if os.path.isfile(file)]
@@ -126,30 +126,30 @@ def depth_files(path: pathlib.Path) -> dict[int, pathlib.Path]:
     if not numbered:
         raise video.VideoError(
             f"the folder {folder.name} beside it holds no depth picture named by a"
-            " frame's number, as 121.png or NAME_121_depth.jpg"
+            " frame's number, such as 121.png or NAME_121_depth.jpg"
         )
     return numbered
 
 
 def depth_stamp(path: pathlib.Path) -> list[int]:
-    """Changes when depth files of a source file come or go."""
+    """Modification times of the depth files of a source file."""
     pictures, folder = _beside(path)
     beside = pictures if video.is_picture(path) else [folder]
     return [file.stat().st_mtime_ns for file in beside if os.path.exists(file)]
 
 
 def _beside(path: pathlib.Path) -> tuple[list[pathlib.Path], pathlib.Path]:
-    """Paths of a picture's depth files and of a video's folder of them.
+    """Paths of the depth files of a picture and of the depth folder of a video.
 
-    They need not exist, and may be too long for the system to ask for: `os.path` takes
-    such a path for an absent one, `pathlib` raises.
+    They need not exist.  A path may be too long for the system: `os.path` reports it as
+    missing, where `pathlib` raises.
     """
     folder = path.with_name(path.stem + "_depth")
     return [path.with_name(folder.name + suffix) for suffix in (".jpg", ".png")], folder
 
 
 def tally(sources: Iterable[str]) -> str:
-    """What the manifest says of the clips' sources.
+    """Sources of the clips as written in the manifest.
 
     >>> tally(["file", "file"]), tally(["file", "analytic", "file"])
     ('file', 'file:2 analytic:1')

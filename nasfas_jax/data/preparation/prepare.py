@@ -1,17 +1,17 @@
-"""Preparing a dataset: extract every video in parallel, then pack the records.
+"""Preparation of a dataset: extraction of every video in parallel, then packing of records.
 
 A prepared folder holds::
 
-    extracted/<recipe hash>/*.clips  one file a video, named by a hash of the video's id,
-                                     so that a restart is cheap
+    extracted/<recipe hash>/*.clips  a file for each video, named by a hash of its id; an
+                                     interrupted run resumes from these files
     <dataset>/1.0.0/                 the records (TFDS, ArrayRecord)
-    manifest.csv                     a row for every source file
+    manifest.csv                     a row for each source file
     splits.csv                       the split of each person (`splits`)
-    clips.csv                        a row for every record, in their order
-    recipe.json                      written last: the folder is complete
+    clips.csv                        a row for each record, in the order of the records
+    recipe.json                      written last, marks the folder as complete
 
-Every file appears under its name only when it is whole. When the sources have changed,
-`recipe.json` is removed first, so that no folder is complete with mixed content.
+Files get their names only when they are completely written. If the sources have changed,
+`recipe.json` is removed first, so that no folder with mixed content is marked as complete.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ OK, LEFT_OUT = "ok", "left out"
 
 
 class Tools(NamedTuple):
-    """What extracting takes besides the source, in the order of `extract.extract`."""
+    """Arguments of `extract.extract` after the source, in order."""
 
     recipe: recipe.Recipe
     detector: faces.Detector
@@ -62,7 +62,13 @@ Progress = Callable[[int, int, str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a run of `prepare` found: the manifest's rows, and where the data lie."""
+    """The result of `prepare`.
+
+    Attributes:
+      data_dir: the prepared folder.
+      recipe: settings of the records.
+      rows: rows of the manifest.
+    """
 
     data_dir: pathlib.Path
     recipe: recipe.Recipe
@@ -70,7 +76,7 @@ class Summary:
 
     @property
     def left_out(self) -> list[dict]:
-        """Rows of the files that gave no record, with their reason."""
+        """Rows of the files without records, with the reasons."""
         return [row for row in self.rows if row["status"] != OK]
 
     @property
@@ -85,7 +91,7 @@ class Summary:
 
 
 def describe_stills(rows: Iterable[Mapping[str, Any]]) -> str:
-    """How many live and spoof clips of the manifest's rows are stills; '' if none is.
+    """Number of stills among the live and spoof clips of manifest rows; '' for none.
 
     >>> row = {"label": 1, "stills": 1, "clips": 9}
     >>> describe_stills([row, row, row | {"label": 0, "stills": 0}])
@@ -115,22 +121,24 @@ def prepare(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Summary:
-    """Prepare the files of a dataset for training; a restart goes on where it stopped.
+    """Prepares the files of a dataset for training; resumes an interrupted run.
 
     Args:
       dataset: a name in `datasets.REGISTRY`.
       source_dir: the dataset's folder.
-      data_dir: where the prepared data go, one folder for each dataset and recipe.
-      settings: how (`Recipe()` if None); its `detector` and `landmarks` are replaced by
-        the names of those given here.
-      detector: asked where the dataset gives no face box; Haar if None.
-      landmarks: draw depth and location maps where nothing better is known (`maps`).
-      workers: threads; one a core if None.
-      progress: called with (videos done, videos in all, last video's id).
+      data_dir: the prepared folder, one for each dataset and recipe.
+      settings: the recipe (`Recipe()` if None); its `detector` and `landmarks` are replaced
+        by the names of the arguments below.
+      detector: face detector for videos without annotated boxes; Haar if None.
+      landmarks: landmark model for depth and location maps without a better source
+        (`maps`).
+      workers: number of threads; one per core if None.
+      progress: function of (number of finished videos, number of videos, id of the last
+        video).
 
     Raises:
-      InputError: nothing to prepare from, nothing usable, no live or no spoof clip, a
-        folder prepared with another recipe, or a full disk.
+      InputError: no source files, no usable live or spoof clip, a folder prepared with
+        another recipe, or a full disk.
     """
     found = sources.list_videos(dataset, pathlib.Path(source_dir))
     tools = make_tools(settings, detector, landmarks)
@@ -144,7 +152,7 @@ def make_tools(
     detector: faces.Detector | None = None,
     landmarks: LandmarkModel | None = None,
 ) -> Tools:
-    """The recipe with the names of detector and landmark model, and these."""
+    """The detector, the landmark model, and the recipe with their names."""
     detector = detector or faces.Haar()
     name = landmarks.name if landmarks else ""
     settings = dataclasses.replace(
@@ -163,7 +171,7 @@ def prepare_videos(
     progress: Progress | None = None,
     config: tfds.download.DownloadConfig | None = None,
 ) -> Summary:
-    """`prepare` of the files in a list; `config` is for TFDS, as in `builder.pack`."""
+    """`prepare` of listed files; `config` is the configuration of TFDS (`builder.pack`)."""
     data_dir = pathlib.Path(data_dir)
     with claim(data_dir, dataset, tools.recipe):
         found = keep_splits(found, data_dir)
@@ -174,7 +182,7 @@ def prepare_videos(
 def keep_splits(
     found: Sequence[sources.VideoSource], data_dir: pathlib.Path
 ) -> list[sources.VideoSource]:
-    """The sources with the splits that `data_dir` has recorded for their subjects."""
+    """The sources with the splits recorded in `data_dir` for their subjects."""
     return splits.keep(found, *_split_tables(data_dir))
 
 
@@ -190,15 +198,15 @@ def finish(
     settings: recipe.Recipe,
     config: tfds.download.DownloadConfig | None = None,
 ) -> Summary:
-    """Writes manifest, splits and records of extracted files.
+    """Writes the manifest, the splits and the records of extracted files.
 
     Args:
-      dataset: its name.
-      found: the files, with their splits from `keep_splits`.
-      rows: of the manifest, one a file.
+      dataset: name of the dataset.
+      found: source files, with the splits of `keep_splits`.
+      rows: rows of the manifest, one for each file.
       data_dir: the prepared folder.
-      settings: how the files were extracted.
-      config: of TFDS, as in `builder.pack`.
+      settings: recipe of the extracted files.
+      config: configuration of TFDS (`builder.pack`).
     """
     folder = extracted_folder(data_dir, settings)
     usable = [
@@ -237,8 +245,8 @@ def finish(
 def _digest(table: str, usable: builder.Videos) -> str:
     """SHA-256 of the content of all records.
 
-    The files of the records would not do: TFDS writes the fields of a record in an order that
-    differs from run to run.
+    The bytes of their files are not reproducible: TFDS writes the fields of a record in an
+    order that changes from run to run.
     """
     total = hashlib.sha256(table.encode())
     for _, path in usable:
@@ -257,7 +265,7 @@ def _clips(usable: builder.Videos) -> list[dict]:
 
 
 def _remove_others(found: Sequence[sources.VideoSource], folder: pathlib.Path) -> None:
-    """Removes what was extracted from files that are no longer there, or was cut off."""
+    """Removes extracted files without a source, and incomplete ones."""
     wanted = {_extracted_path(source, folder) for source in found}
     for path in folder.iterdir():
         if path not in wanted:
@@ -268,11 +276,11 @@ def _remove_others(found: Sequence[sources.VideoSource], folder: pathlib.Path) -
 def claim(
     data_dir: pathlib.Path, dataset: str, settings: recipe.Recipe
 ) -> Iterator[None]:
-    """Hold the folder for one process, and tell a full disk as such.
+    """Locks the folder for this process, and reports a full disk as an InputError.
 
     Raises:
-      InputError: the folder holds other data than are to be prepared there, or another
-        process prepares there.
+      InputError: the folder holds another dataset or recipe, or another process is
+        preparing into it.
     """
     with files.locked(data_dir), files.writing(data_dir):
         _require_same(data_dir, dataset, settings)
@@ -298,7 +306,7 @@ def extract_all(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> list[dict]:
-    """Extract what is not yet; rows of the manifest, in the order of `found`."""
+    """Extracts the remaining files; returns rows of the manifest, ordered as `found`."""
     folder = extracted_folder(data_dir, tools.recipe)
     if not all(one.problem or _extracted_path(one, folder).exists() for one in found):
         warm_up(tools.recipe)
@@ -309,7 +317,7 @@ def extract_all(
     rows = []
     executor = ThreadPoolExecutor(workers or os.cpu_count())
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # the workers are the parallelism
+    cv2.setNumThreads(1)  # the threads of the executor run in parallel
     try:
         for row, source in zip(executor.map(one, found), found, strict=True):
             rows.append(_describe(source, tools.recipe) | row)
@@ -322,17 +330,17 @@ def extract_all(
 
 
 def extracted_folder(data_dir: pathlib.Path, settings: recipe.Recipe) -> pathlib.Path:
-    """Where a recipe's extracted files lie."""
+    """The folder of the files extracted with a recipe."""
     return data_dir / "extracted" / settings.hash
 
 
 def warm_up(settings: recipe.Recipe) -> None:
-    """Compile once, not in every thread."""
+    """Compiles once, before the threads start."""
     extract.pool_clip(np.zeros((settings.frames, 1, 1, 3), np.uint8), settings)
 
 
 def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
-    """Extract one file into the folder; returns what the manifest says about it."""
+    """Extracts one file into the folder; returns its row of the manifest."""
     arrays = {}
     try:
         result = extract.extract(source, *tools)
@@ -350,9 +358,9 @@ def extract_one(source, tools: Tools, folder: pathlib.Path) -> dict:
 
 
 def read_row(source, folder: pathlib.Path) -> dict | None:
-    """The row of a file that is extracted already, if it is still the same file.
+    """The manifest row of an extracted file; None if it is not extracted or has changed.
 
-    A file with a `problem` is never opened, and its row is known at once.
+    Files with a `problem` are not opened.
     """
     if source.problem:
         return _left_out(source.problem)
@@ -368,7 +376,7 @@ def _left_out(reason: str) -> dict:
 
 
 def _fingerprint(source) -> list:
-    """What an extracted file depends on besides the recipe."""
+    """Properties of the source that determine its extracted file, given the recipe."""
     beside = source.annotation
     annotation = beside.path if isinstance(beside, Sidecar) else None
     return [
@@ -379,7 +387,7 @@ def _fingerprint(source) -> list:
 
 
 def _stamp(path: pathlib.Path) -> tuple[int, int] | tuple[None, None]:
-    """Size and time of change of a file; None if it is absent."""
+    """Size and modification time of a file; None if it is missing."""
     if not path.exists():
         return None, None
     stat = path.stat()
@@ -387,7 +395,7 @@ def _stamp(path: pathlib.Path) -> tuple[int, int] | tuple[None, None]:
 
 
 def _extracted_path(source, folder: pathlib.Path) -> pathlib.Path:
-    """A short name: a file's own may already be as long as the system allows."""
+    """Path with a short name; the source's name may have the longest length allowed."""
     digest = hashlib.sha256(source.video.encode()).hexdigest()
     return folder / (digest[:32] + extracted.SUFFIX)
 
@@ -400,7 +408,7 @@ def _describe(source, settings) -> dict:
 
 
 def _require_usable(rows: Sequence[dict], manifest) -> None:
-    """Raise InputError unless there are live and spoof clips."""
+    """Requires live and spoof clips."""
     live, spoof = (
         sum(row["clips"] for row in rows if row["label"] == label) for label in (1, 0)
     )
@@ -419,5 +427,5 @@ def _require_usable(rows: Sequence[dict], manifest) -> None:
 
 
 def _common(rows: Sequence[dict]) -> str:
-    """The folder that holds all files."""
+    """The deepest folder that contains all files."""
     return os.path.commonpath([os.path.dirname(row["path"]) for row in rows])
