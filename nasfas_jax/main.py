@@ -1,5 +1,7 @@
 """The command line: ``nasfas COMMAND --config=FILE:VARIANT --workdir=DIR``."""
 
+import os
+import signal
 import sys
 import warnings
 
@@ -46,7 +48,12 @@ def main(argv: list[str]) -> int:
 
 def run() -> None:
     """Entry point of the ``nasfas`` command."""
-    app.run(main, flags_parser=parse)
+    try:
+        app.run(main, flags_parser=parse)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, as `head`, has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,20 @@ def test_help_and_near_names_need_no_jax(words, code, says):
     assert done.stderr.endswith("set()\n")
 
 
+def test_a_reader_that_stops_early_is_no_error():
+    line = (
+        f"{sys.executable} -m nasfas_jax.main train --help | head -1; echo $PIPESTATUS"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = ["bash", "-c", line]
+    done = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[0] == "usage: nasfas train [--FLAG=VALUE ...]"
+    assert done.stdout.split()[-1] in ("0", "141")  # 0 if all was written in time
+    assert not done.stderr
+
+
 def test_metrics_do_not_import_pytorch(tmp_path):
     """TensorBoard's writer imports it where it is installed."""
     (tmp_path / "torch.py").write_text("raise RuntimeError('PyTorch was imported')")

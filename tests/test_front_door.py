@@ -141,7 +141,7 @@ def test_the_quickstart_of_the_readme_runs(folder, tmp_path, monkeypatch):
     options = ", ".join(f"{name}={value}" for name, value in TINY.items())
     for text, value in {
         'pool="max"': f'pool="max", {options}',
-        "theta=0.3": "theta=0.3, width=1 / 32",
+        "width=1 / 8": "width=1 / 32",
         "steps=48": "steps=1, batch_size=2",
         "steps=1500": "steps=1",
     }.items():
