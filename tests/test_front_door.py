@@ -138,12 +138,15 @@ def test_the_quickstart_of_the_readme_runs(folder, tmp_path, monkeypatch):
     """On small data, with small networks and few steps."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = next(iter(re.findall(r"```python\n(.*?)```", readme, re.S)))
-    options = ", ".join(f"{name}={value}" for name, value in TINY.items())
+    small = {
+        name: TINY[name] for name in ("stem_channels", "channels", "head_channels")
+    }
+    given = '{"stem_channels": 4, "channels": 8, "head_channels": 8}'
     for text, value in {
-        'pool="max"': f'pool="max", {options}',
+        given: repr(small | {"partial": TINY["partial"]}),
         "width=1 / 8": "width=1 / 32",
         "steps=48": "steps=1, batch_size=2",
-        "steps=1500": "steps=1",
+        'target="dom_m")\nevaluated': 'target="dom_m", steps=1)\nevaluated',
     }.items():
         assert text in block
         block = block.replace(text, value)
