@@ -27,7 +27,7 @@ def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     config.seed = 0
     config.selected_on = "nothing"  # whose scores chose these settings
     config.target_domain = ""  # one domain: tested on its own test part
-    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
+    config.protocol = ""  # dataset@protocol splits the data instead: nasfas data list
     config.networks = ("cdn",)
     config.data = ml_collections.ConfigDict(
         {

@@ -1,4 +1,4 @@
-r"""The whole road on the synthetic set: three source domains, tested on the fourth.
+r"""The full pipeline on the synthetic set: three source domains, tested on the fourth.
 
     bash launch/local.sh
     nasfas demo --config=configs/synthetic.py:local --workdir=runs/local
@@ -42,7 +42,7 @@ def base() -> ml_collections.ConfigDict:
     config.selected_on = "development"  # whose scores chose these settings
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
-    config.protocol = ""  # dataset@protocol parts the data instead: nasfas data list
+    config.protocol = ""  # dataset@protocol splits the data instead: nasfas data list
     config.networks = ("searched", "depthnet", "cdn")
 
     config.synthetic = ml_collections.ConfigDict(

@@ -41,7 +41,7 @@ def run_list(*, protocol: str | None = None) -> None:
         print("\n".join(protocols.folds(protocol)))
         return
     table = Table(title="Datasets (nasfas data info --dataset=NAME)")
-    for column in ("name", "dataset", "own parts", "attack types", "protocols"):
+    for column in ("name", "dataset", "own splits", "attack types", "protocols"):
         table.add_column(column)
     for dataset in datasets.REGISTRY.values():
         own = [n for n in protocols.names(dataset.name) if _family(n) == dataset.name]
@@ -93,7 +93,7 @@ def run_info(*, dataset: str | None = None) -> None:
     facts = {
         "layout": found.layout,
         "live and spoof": found.polarity,
-        "own parts": ", ".join(found.splits) or "none",
+        "own splits": ", ".join(found.splits) or "none",
         "attack types": ", ".join(found.attack_types) or "as the folder has them",
         "protocols": ", ".join(protocols.names(found.name)) or "none",
         "homepage": found.homepage,
@@ -202,9 +202,9 @@ def _prepared_stats(folder: pathlib.Path) -> None:
 
 
 def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -> Table:
-    """Videos, subjects and, if any are known, clips by part, domain and type."""
+    """Videos, subjects and, if any are known, clips by split, domain and attack type."""
     table = Table(title=title)
-    for column in ("part", "domain", "attack type"):
+    for column in ("split", "domain", "attack type"):
         table.add_column(column)
     for column in ("videos", "subjects", *(["clips"] if clips else [])):
         table.add_column(column, justify="right")

@@ -35,7 +35,7 @@ def run(config: Any, *, layout: str | None = None, output: Path | None = None) -
             progress=lambda done, _: progress(done),
         )
     print(
-        f"{total} synthetic videos in the layout of {layout} in {folder}; go on "
+        f"{total} synthetic videos in the layout of {layout} in {folder}; continue "
         f"with: nasfas prepare --config=protocol:small --dataset={layout} "
         f"--manual_dir={folder} --workdir=runs/{layout}"
     )

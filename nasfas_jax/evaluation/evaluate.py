@@ -239,7 +239,7 @@ def part(rows: ScoreTable, split: str) -> ScoreTable:
             f"{len(of_split) - live} spoof (splits of all rows: "
             f"{', '.join(np.unique(rows.split)) or 'none'}). The threshold is chosen "
             "on development and applied to test, so each needs both classes: score "
-            "both parts, or choose another protocol."
+            "both splits, or choose another protocol."
         )
     return of_split
 

@@ -160,7 +160,7 @@ def read_index(root: str | os.PathLike) -> list[pathlib.Path]:
     except FileNotFoundError as error:
         raise InputError(
             f"{root} holds no finished synthetic set: index.json is missing. Run "
-            "`nasfas prepare --dataset=synthetic` (it goes on where it stopped)."
+            "`nasfas prepare --dataset=synthetic` (it resumes where it stopped)."
         ) from error
     return [root / entry["path"] for entry in index["videos"]]
 

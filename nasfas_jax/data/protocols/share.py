@@ -13,11 +13,11 @@ SPOOF = "spoof."
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Videos of one dataset: from these of its parts, with these properties.
+    """Videos of one dataset, selected by split and by properties.
 
     Attributes:
       dataset: its name.
-      splits: of its own parts, after `cuts.recut`.
+      splits: the dataset's own splits, after `cuts.recut`.
       where: a property (attack_type, domain, or a key of `VideoSource.attributes`) to
         the values that it may have; 'spoof.medium' asks the medium of spoofs only.
     """

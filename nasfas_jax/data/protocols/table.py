@@ -41,14 +41,14 @@ PAPERS = {
     "casia_mfsd": "Zhang et al., A Face Antispoofing Database, ICB 2012",
     "replay_attack": "Chingovska et al., BIOSIG 2012",
     "msu_mfsd": "Wen et al., Image Distortion Analysis, TIFS 2015",
-    "own_data": "the folder's own parts",
+    "own_data": "the folder's own splits",
     "synthetic": "rendered here",
 }
 OURS = "none published: subjects cut here"
 
 
 def _within(row: Row, first_frames: int = 0) -> Protocol:
-    """A dataset by its own parts; development is chosen as training is."""
+    """A dataset by its own splits; development is chosen as training is."""
     name, title, learned, tested = row
     dataset = name.split("@")[0]
     return Protocol(
@@ -147,7 +147,7 @@ def _ours() -> list[Row]:
     rows: list[Row] = [
         (f"{name}@by_subject", "people of one dataset", {}, {}) for name in MASKS
     ]
-    own = [(f"{name}@all", "its own parts") for name in ("own_data", "synthetic")]
+    own = [(f"{name}@all", "its own splits") for name in ("own_data", "synthetic")]
     return rows + [(*one, {}, {}) for one in own]
 
 
@@ -185,7 +185,7 @@ def _synthetic(target: str) -> Protocol:
     learned = {"domain": tuple(f"dom_{x.lower()}" for x in WHOLE if x != target)}
     return Protocol(
         f"synthetic@{ocim_name(target)}",
-        f"unseen domain dom_{target.lower()}, all its parts",
+        f"unseen domain dom_{target.lower()}, all its splits",
         (Share("synthetic", TRAIN, learned),),
         (Share("synthetic", DEV, learned),),
         (Share("synthetic", SPLITS, {"domain": (f"dom_{target.lower()}",)}),),
@@ -194,7 +194,7 @@ def _synthetic(target: str) -> Protocol:
 
 
 def _cross_type() -> list[Protocol]:
-    """Two types of a dataset to the third, between the subjects of its own parts."""
+    """Two types of a dataset to the third, between the subjects of its own splits."""
     return [
         dataclasses.replace(
             _within((f"{dataset}@", f"{dataset}, unseen {attack}", rest, held)),
