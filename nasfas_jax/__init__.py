@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from nasfas_jax import bilevel, losses, nets, ops
     from nasfas_jax.search import spaces
+    from nasfas_jax.workflows.ablate import ablate
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.model import Model
@@ -42,11 +43,13 @@ _MODULES = {
     "search_architecture": "workflows.search",
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
+    "ablate": "workflows.ablate",
     "Model": "workflows.model",
 }
 
 __all__ = [
     "Model",
+    "ablate",
     "bilevel",
     "evaluate",
     "load",

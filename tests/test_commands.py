@@ -197,8 +197,3 @@ def test_flags_that_do_not_fit_are_said(tmp_path):
         done = nasfas("train", flag, cwd=tmp_path)
         assert done.returncode == 2
         assert says in done.stderr and "Traceback" not in done.stderr
-
-
-def test_notebook_runs(capsys):
-    exec((ROOT / "notebooks" / "theta_sweep.py").read_text(), {"__name__": "notebook"})
-    assert "d energy / d theta" in capsys.readouterr().out

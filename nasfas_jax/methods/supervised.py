@@ -1,12 +1,14 @@
 """Training one network on batches of all domains alike."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from flax.core import FrozenDict
 from jax.typing import ArrayLike
 
 from nasfas_jax import losses
@@ -18,12 +20,14 @@ class Supervised:
     """Depth supervision, MSE + contrastive depth loss (NAS-FAS sec. 3.3).
 
     Attributes:
-      net: from images to maps, ``net.apply(variables, x, train=...)``.
-      optimizer: of its parameters.
+      net: module from images to maps, ``net.apply(variables, x, train=...)``.
+      optimizer: optimizer of its parameters.
+      call: more keyword arguments of the network's call, as ``theta``; may be traced.
     """
 
     net: nn.Module
     optimizer: optax.GradientTransformation
+    call: Mapping[str, Any] = FrozenDict()
 
     batches = "pooled"
 
@@ -47,6 +51,7 @@ class Supervised:
                 batch["image"],
                 train=True,
                 mutable=["batch_stats"],
+                **self.call,
             )
             return losses.depth_loss(predicted, batch["target"]), new["batch_stats"]
 
@@ -58,6 +63,6 @@ class Supervised:
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
         """Maps [B, h, w] of images [B, S, S, 3], with the running averages."""
         variables = {"params": params, "batch_stats": batch_stats}
-        maps = self.net.apply(variables, image, train=False)
+        maps = self.net.apply(variables, image, train=False, **self.call)
         assert isinstance(maps, jax.Array)  # no collection is mutable
         return maps

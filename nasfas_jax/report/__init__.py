@@ -1,5 +1,5 @@
 """Figures and the HTML report."""
 
-from nasfas_jax.report import cells, figures, meta_figures, page
+from nasfas_jax.report import ablation, cells, figures, meta_figures, page
 
-__all__ = ["cells", "figures", "meta_figures", "page"]
+__all__ = ["ablation", "cells", "figures", "meta_figures", "page"]

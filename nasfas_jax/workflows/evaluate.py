@@ -2,7 +2,7 @@
 
 import dataclasses
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -132,10 +132,47 @@ def score(
     Raises:
       InputError: a subject or a video is in two of training, development and test.
     """
+    columns, maps = [], {}
+    for part, batch, about in clips(
+        data, sources=sources, tested=tested, view=view, batch_size=batch_size
+    ):
+        predicted = predict(batch["image"])[batch["valid"]]
+        scores = np.asarray(nets.score(predicted))
+        columns.append({**about, "score": scores})
+        if part == "test":
+            maps |= dict(zip(about["clip"], predicted, strict=True))
+    table = evaluation.ScoreTable(
+        **{
+            name: np.concatenate([part[name] for part in columns])
+            for name in evaluation.COLUMNS
+        },
+        selected_on=selected_on,
+    )
+    return Scored(table, maps)
+
+
+def clips(
+    data: prepared.Prepared,
+    *,
+    sources: Sequence[str],
+    tested: Tested,
+    view: pipeline.View,
+    batch_size: int,
+) -> Iterator[tuple[str, pipeline.Batch, pipeline.Batch]]:
+    """Batches of the development clips of the sources and of the tested clips.
+
+    Arguments as in `score`.
+
+    Yields:
+      The split of the data, and a batch and its columns as `pipeline.eval_batches` yields
+      them; the column ``split`` is "development" or "test".
+
+    Raises:
+      InputError: a subject or a video is in two of training, development and test.
+    """
     parts = [("development", "development", sources)]
     parts += [(split, "test", tested.domains) for split in tested.splits]
     require_disjoint(data, [("train", "train", sources), *parts])
-    columns, maps = [], {}
     for part, split, names in parts:
         batches = pipeline.eval_batches(
             data,
@@ -145,20 +182,8 @@ def score(
             **dataclasses.asdict(view),
         )
         for batch, about in batches:
-            predicted = predict(batch["image"])[batch["valid"]]
-            scores = np.asarray(nets.score(predicted))
-            named = np.full(len(scores), split)
-            columns.append({**about, "score": scores, "split": named})
-            if part == "test":
-                maps |= dict(zip(about["clip"], predicted, strict=True))
-    table = evaluation.ScoreTable(
-        **{
-            name: np.concatenate([part[name] for part in columns])
-            for name in evaluation.COLUMNS
-        },
-        selected_on=selected_on,
-    )
-    return Scored(table, maps)
+            named = np.full(len(about["split"]), split)
+            yield part, batch, {**about, "split": named}
 
 
 def require_disjoint(

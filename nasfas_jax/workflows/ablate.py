@@ -1,0 +1,440 @@
+"""Ablation of theta or lambda: all settings and seeds trained by one compiled program."""
+
+import dataclasses
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nasfas_jax import evaluation, limits, nets, runtime
+from nasfas_jax import theta as thetas
+from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.errors import Diverged, InputError
+from nasfas_jax.evaluation.evaluate import part
+from nasfas_jax.methods.state import TrainState, adam, schedule
+from nasfas_jax.methods.supervised import Supervised
+from nasfas_jax.report import ablation
+from nasfas_jax.report.picture import Picture
+from nasfas_jax.workflows import evaluate
+from nasfas_jax.workflows.data import Tested, domains, tested
+from nasfas_jax.workflows.train import example_image
+
+#: Values of theta in NAS-FAS figure 9a.
+VALUES = tuple(i / 10 for i in range(11))
+#: Steps between two looks at the losses, which wait for the device.
+LOOK_EVERY = 10
+NAMES = {"theta": "theta", "lam": "lambda"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One trained network of an ablation.
+
+    Attributes:
+      input: input image, a key of `pipeline.INPUTS`.
+      value: value of theta or lambda.
+      seed: seed of weights, order and augmentation.
+      loss: training loss of the last step.
+      threshold: threshold from source development data.
+      acer: mean of the worst attack type's APCER and BPCER on test data, 0 to 1.
+      hter: mean of FAR and FRR on test data, 0 to 1.
+      auc: area under the ROC curve on test data, 0 to 1.
+    """
+
+    input: str
+    value: float
+    seed: int
+    loss: float
+    threshold: float
+    acer: float
+    hter: float
+    auc: float
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Ablation:
+    """Error rates by theta or lambda; a table in a terminal and in a notebook.
+
+    Attributes:
+      swept: 'theta' or 'lam'.
+      runs: a run for each input, value and seed, in this order.
+    """
+
+    swept: str
+    runs: tuple[Run, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values of theta or lambda."""
+        return tuple(dict.fromkeys(run.value for run in self.runs))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The input images."""
+        return tuple(dict.fromkeys(run.input for run in self.runs))
+
+    def rates(self, metric: str, input: str) -> np.ndarray:
+        """Rates [seeds, values] of one input image.
+
+        Args:
+          metric: 'acer', 'hter' or 'auc'.
+          input: one of ``inputs``.
+
+        Raises:
+          InputError: another metric or input.
+        """
+        limits.require(
+            metric=(metric, limits.OneOf(ablation.METRICS)),
+            input=(input, limits.OneOf(self.inputs)),
+        )
+        rates = [getattr(run, metric) for run in self.runs if run.input == input]
+        return np.reshape(rates, (len(self.values), -1)).T
+
+    def table(self) -> list[list[str]]:
+        """Rows of text: mean and sample standard deviation over seeds, in percent."""
+        head = ["input", NAMES[self.swept], "seeds"]
+        rows = [[*head, *(f"{name}, %" for name in ablation.METRICS.values())]]
+        for name in self.inputs:
+            columns = [100 * self.rates(metric, name) for metric in ablation.METRICS]
+            for i, value in enumerate(self.values):
+                cells = [_mean_and_deviation(rates[:, i]) for rates in columns]
+                rows.append([name, f"{value:g}", str(len(columns[0])), *cells])
+        return rows
+
+    def panel(self, metric: str = "acer") -> ablation.Panel:
+        """The curves of one metric, to be drawn with others by `ablation.bands`."""
+        curves = {
+            name.replace("_", "-"): self.rates(metric, name) for name in self.inputs
+        }
+        title = ablation.METRICS[metric]
+        return ablation.Panel(NAMES[self.swept], title, self.values, curves)
+
+    def curves(self, metric: str = "acer") -> Picture:
+        """A metric against theta or lambda, as NAS-FAS figure 9a.
+
+        Args:
+          metric: 'acer', 'hter' or 'auc'.
+        """
+        return ablation.bands([self.panel(metric)])
+
+    def __repr__(self) -> str:
+        rows = self.table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))
+            for row in rows
+        ]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        head, *rows = [[html.escape(cell) for cell in row] for row in self.table()]
+        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        names = "".join(f"<th>{cell}</th>" for cell in head)
+        return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def ablate(
+    data: prepared.Prepared,
+    net: nn.Module | str,
+    *,
+    theta: float | Sequence[float] | None = None,
+    lam: float | Sequence[float] | None = None,
+    seeds: int | Sequence[int] = 3,
+    target: str = "",
+    inputs: Sequence[str] = ("static_dynamic",),
+    view: pipeline.View | None = None,
+    steps: int = 1500,
+    batch_size: int = 8,
+    learning_rate: float = 5e-3,
+    decay: str = "cosine",
+    weight_decay: float = 5e-5,
+    augment: str = "flip",
+    chunk: int | None = None,
+    rule: str = "eer",
+    searched: provenance.Provenance | None = None,
+) -> Ablation:
+    """Trains and tests a network for each of several values of theta or lambda.
+
+    theta or lambda is an argument of one compiled program, which trains all values and seeds.
+    The run of a value and a seed is the training of `train` with this seed: the same first
+    weights, batches and augmentation. All values of a seed are given the same batches. The
+    results agree up to rounding, which training amplifies: scaling the first weights by
+    1 + 1e-7 moves losses by about 2e-3 after 40 steps. Hence several seeds.
+
+    Nothing is written, and an interrupted ablation starts again. Of several devices, one is
+    used.
+
+    Args:
+      data: prepared data, see `data.open_data`.
+      net: a network of `nets.build` or of a genotype, or a name for `nets.build`. NAS-FAS
+        figure 9a has theta on 'cdn_cdc' and lambda on 'cdn_cdp'.
+      theta: values of theta, 0 to 1; or one number, where lambda has several values; None
+        for the network's own. Without values of either, theta is 0, 0.1, ..., 1.
+      lam: values of lambda, likewise.
+      seeds: number of seeds, from 0 on, or the seeds.
+      target: domain held out for testing, see `train`.
+      inputs: input images, keys of `pipeline.INPUTS`; all values are trained on each.
+      view: color space, target and pixel range of the batches; its input is replaced.
+      steps: number of steps of each training.
+      batch_size: clips of a batch, half of them live.
+      learning_rate: highest learning rate of Adam.
+      decay: course of the learning rate, see `methods.state.schedule`.
+      weight_decay: L2 coefficient of the weights.
+      augment: recipe in `data.loading.augment`.
+      chunk: number of networks that are trained side by side, by ``vmap``; the others wait
+        in a loop of the same program. None: 1 on CPU, where convolutions with a batch of
+        kernels are several times slower, and all on other devices. Fewer need less memory.
+      rule: threshold rule, see `evaluation.thresholds.find`.
+      searched: training data of the search that found the architecture.
+
+    Raises:
+      InputError: a setting out of range, values of both or for a network that has none,
+        an unknown target, or tested subjects or domains that were learned from.
+      Diverged: a loss is not finite.
+    """
+    swept, values, module = _settings(net, theta, lam)
+    seeds = _seeds(seeds)
+    limits.require(
+        steps=(steps, limits.COUNT),
+        chunk=(1 if chunk is None else chunk, limits.COUNT),
+    )
+    evaluation.thresholds.find(rule)
+    sources, _ = domains(data, target)
+    plan = tested(data, target)
+    learned = provenance.Provenance.of(data, sources)
+    for what, one in (("The ablation", learned), ("The search", searched)):
+        if one is not None:
+            provenance.require_unseen(one, data, plan._asdict(), what=what)
+    view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
+    views = [dataclasses.replace(view, input=name) for name in _inputs(inputs)]
+    rate = schedule(decay, learning_rate, steps=steps)
+    method = Supervised(module, adam(rate, weight_decay=weight_decay))
+    program = _Program(method, swept, values, seeds, chunk)
+    image = example_image(data.recipe.image_size, view)
+    runs = []
+    with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(views)) as progress:
+        for i, one in enumerate(views):
+            options = {"batch_size": batch_size, "augment": augment}
+            options |= dataclasses.asdict(one)
+            batches = _batches(data, seeds, domains=sources, **options)
+            state, losses = program.train(
+                batches, image, steps, progress, done=i * steps
+            )
+            tables = _tables(program, state, data, sources, plan, one)
+            runs += [
+                Run(one.input, value, seed, float(loss), **_rates(table, rule))
+                for (value, seed), loss, table in zip(
+                    program.settings, losses, tables, strict=True
+                )
+            ]
+    return Ablation(swept, tuple(runs))
+
+
+def _batches(
+    data: prepared.Prepared, seeds: Sequence[int], **options: Any
+) -> Iterator[pipeline.Batch]:
+    """Batches without end, one for each seed on a leading axis, as `train` has them."""
+    streams = [pipeline.train_batches(data, seed=seed, **options) for seed in seeds]
+    while True:
+        yield jax.tree.map(lambda *x: np.stack(x), *map(next, streams))
+
+
+class _Program:
+    """Training and scoring of all settings; each is compiled once.
+
+    Runs are stacked on the first axis of states, values first and then seeds.
+    """
+
+    def __init__(
+        self,
+        method: Supervised,
+        swept: str,
+        values: Sequence[float],
+        seeds: Sequence[int],
+        chunk: int | None,
+    ):
+        self.method = method
+        self.settings = [(value, seed) for value in values for seed in seeds]
+        self._swept, self._seeds, self._count = swept, seeds, len(values)
+        self._values = jnp.array([value for value, _ in self.settings])
+        self._places = jnp.tile(jnp.arange(len(seeds)), len(values))
+        if chunk is None:
+            chunk = 1 if jax.default_backend() == "cpu" else len(self.settings)
+        batch_size = None if chunk == 1 else chunk
+        self._init = jax.jit(method.init)
+
+        def with_value(value: jax.Array) -> Supervised:
+            return dataclasses.replace(method, call={swept: value})
+
+        def step(values, places, state, batches):
+            def one(run):
+                value, place, state = run
+                batch = jax.tree.map(lambda x: x[place], batches)
+                state, metrics = with_value(value).step(state, batch)
+                return state, metrics["loss"]
+
+            return jax.lax.map(one, (values, places, state), batch_size=batch_size)
+
+        def score(values, params, batch_stats, image):
+            def one(run):
+                value, params, stats = run
+                return nets.score(with_value(value).predict(params, stats, image))
+
+            return jax.lax.map(
+                one, (values, params, batch_stats), batch_size=batch_size
+            )
+
+        self._step = jax.jit(step, donate_argnums=2)
+        self._score = jax.jit(score)
+
+    def init(self, image: np.ndarray) -> TrainState:
+        """First states: every value of a seed starts from the same weights."""
+        states = [self._init(jax.random.key(seed), image) for seed in self._seeds]
+        return jax.tree.map(lambda *x: jnp.stack(x * self._count), *states)
+
+    def step(
+        self, state: TrainState, batches: Mapping[str, ArrayLike]
+    ) -> tuple[TrainState, jax.Array]:
+        """New states and losses [runs], from a batch of each seed, [seeds, B, ...]."""
+        return self._step(self._values, self._places, state, batches)
+
+    def train(
+        self,
+        batches: Iterator[pipeline.Batch],
+        image: np.ndarray,
+        steps: int,
+        progress: runtime.Progress,
+        done: int,
+    ) -> tuple[TrainState, np.ndarray]:
+        """States after ``steps`` steps, and the losses [runs] of the last one.
+
+        Args:
+          batches: a batch of each seed for each step.
+          image: image of the shape that the network is given.
+          steps: number of steps.
+          progress: told the number of steps, ``done`` of which came before.
+          done: see ``progress``.
+
+        Raises:
+          Diverged: a loss is not finite.
+        """
+        state, losses = self.init(image), np.zeros(0)
+        for step in range(1, steps + 1):
+            state, losses = self.step(state, next(batches))
+            if step % LOOK_EVERY == 1 or step == steps:
+                losses = np.asarray(losses)
+                self._require_finite(losses, step)
+                progress(done + step, f"mean loss {losses.mean():.4f}")
+        return state, np.asarray(losses)
+
+    def score(self, state: TrainState, image: np.ndarray) -> np.ndarray:
+        """Scores [runs, B] of images [B, S, S, C]."""
+        scores = self._score(self._values, state.params, state.batch_stats, image)
+        return np.asarray(scores)
+
+    def _require_finite(self, losses: np.ndarray, step: int) -> None:
+        """Requires finite losses [runs]."""
+        lost = [
+            f"{NAMES[self._swept]} {value:g}, seed {seed}"
+            for (value, seed), loss in zip(self.settings, losses, strict=True)
+            if not np.isfinite(loss)
+        ]
+        if lost:
+            raise Diverged(
+                f"The loss is not finite at step {step} for {'; '.join(lost)}. Lower the"
+                " learning rate, or leave these values out."
+            )
+
+
+def _settings(
+    net: nn.Module | str, theta: Any, lam: Any
+) -> tuple[str, tuple[float, ...], Any]:
+    """Name and values of what is swept, and the network with the other one's value."""
+    module = nets.build(net) if isinstance(net, str) else net
+    if theta is None and np.ndim(lam) == 0:
+        theta = VALUES
+    given: dict[str, Any] = {"theta": theta, "lam": lam}
+    several = [name for name, value in given.items() if np.ndim(value) == 1]
+    if len(several) != 1:
+        raise InputError(
+            "theta, lam: expected several values of one of them, as theta=[0, 0.5, 1], got"
+            f" theta={theta!r} and lam={lam!r}."
+        )
+    (swept,) = several
+    values = tuple(given.pop(swept))
+    limits.require(**{f"number of values of {swept}": (len(values), limits.COUNT)})
+    for value in values:
+        limits.require(**{swept: (value, thetas.RANGE)})
+    module = nets.with_weights(module, **given, **{swept: float(values[0])})
+    return swept, tuple(float(value) for value in values), module
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    if isinstance(seeds, Sequence | np.ndarray):
+        found = list(seeds)
+        limits.require(**{"number of seeds": (len(found), limits.COUNT)})
+        for seed in found:
+            limits.require(seeds=(seed, limits.SEED))
+        return [int(seed) for seed in found]
+    limits.require(seeds=(seeds, limits.COUNT))
+    return list(range(seeds))
+
+
+def _inputs(inputs: Sequence[str]) -> list[str]:
+    names = [inputs] if isinstance(inputs, str) else list(inputs)
+    limits.require(**{"number of inputs": (len(names), limits.COUNT)})
+    return names
+
+
+def _tables(
+    program: _Program,
+    state: TrainState,
+    data: prepared.Prepared,
+    sources: Sequence[str],
+    plan: Tested,
+    view: pipeline.View,
+) -> Iterator[evaluation.ScoreTable]:
+    """The score table of each run."""
+    scores, columns = [], []
+    for _, batch, about in evaluate.clips(
+        data, sources=sources, tested=plan, view=view, batch_size=16
+    ):
+        scores.append(program.score(state, batch["image"])[:, batch["valid"]])
+        columns.append(about)
+    names = [name for name in evaluation.COLUMNS if name != "score"]
+    joined: dict[str, Any] = {
+        name: np.concatenate([one[name] for one in columns]) for name in names
+    }
+    for row in np.concatenate(scores, 1):
+        yield evaluation.ScoreTable(**joined, score=row, selected_on=None)
+
+
+def _rates(table: evaluation.ScoreTable, rule: str) -> dict[str, float]:
+    """Rates on the tested videos at the threshold from the development videos."""
+    videos = evaluation.by_video(table)
+    development, test = part(videos, "development"), part(videos, "test")
+    threshold = evaluation.thresholds.find(rule)(
+        development.score, development.label, development.attack_type
+    )
+    rates = evaluation.metrics.error_rates(
+        test.score, test.label, test.attack_type, threshold
+    )
+    auc = evaluation.metrics.auc(test.score, test.label)
+    return {"threshold": threshold, "acer": rates.acer, "hter": rates.hter, "auc": auc}
+
+
+def _mean_and_deviation(rates: np.ndarray) -> str:
+    """Mean and sample standard deviation, which a single value does not have.
+
+    >>> _mean_and_deviation(np.array([10.0, 12.0]))
+    '11.0 ± 1.4'
+    """
+    mean = f"{rates.mean():.1f}"
+    return mean if len(rates) == 1 else f"{mean} ± {rates.std(ddof=1):.1f}"
