@@ -167,6 +167,7 @@ def test_the_table_has_mean_and_deviation_over_seeds(tmp_path):
         ({"chunk": 0}, "chunk: expected an integer of 1 or more, got 0"),
         ({"steps": 0}, "steps"),
         ({"inputs": ["statics"]}, "Did you mean static"),
+        ({"inputs": ["frames"]}, "'frames'"),
         ({"target": "dom_n"}, "got 'dom_n'"),
         ({"rule": "eeer"}, "rule"),
     ],

@@ -22,7 +22,7 @@ from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import evaluate
 from nasfas_jax.workflows.data import Tested, domains, tested
-from nasfas_jax.workflows.train import example_image
+from nasfas_jax.workflows.train import example_image, require_images
 
 #: Values of theta in NAS-FAS figure 9a.
 VALUES = tuple(i / 10 for i in range(11))
@@ -214,10 +214,12 @@ def ablate(
             provenance.require_unseen(one, data, plan._asdict(), what=what)
     view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
     views = [dataclasses.replace(view, input=name) for name in _inputs(inputs)]
+    for one in views:
+        require_images("ablate", one)
     rate = schedule(decay, learning_rate, steps=steps)
     method = Supervised(module, adam(rate, weight_decay=weight_decay))
     program = _Program(method, swept, values, seeds, chunk)
-    image = example_image(data.recipe.image_size, view)
+    image = example_image(data.recipe, view)
     runs = []
     with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(views)) as progress:
         for i, one in enumerate(views):
