@@ -149,7 +149,7 @@ def test_wrong_input_is_said(collection, tmp_path):
         run("stats", tmp_path, protocol="nothing@1", manual_dir=str(collection))
     with pytest.raises(InputError, match="nowhere"):
         run("stats", tmp_path, data_dir="nowhere")
-    with pytest.raises(InputError, match=r"None of the videos .* can be read"):
+    with pytest.raises(InputError, match=r"None of 1 videos.* can be read .*empty"):
         (tmp_path / "live").mkdir()
         (tmp_path / "live" / "a.avi").write_bytes(b"")
         run("show", tmp_path, dataset="own_data", manual_dir=str(tmp_path))

@@ -5,8 +5,6 @@ import csv
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import cv2
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -16,18 +14,11 @@ from nasfas_jax.commands.settings import Path
 from nasfas_jax.data import datasets, protocols
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import prepared, select
-from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import prepare, recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.report import figures
+from nasfas_jax.workflows import contact_sheets
 
 PARTS = sources.SPLITS
-#: Faces of each domain and attack type in a contact sheet.
-EXAMPLES = 2
-#: Pixels of a contact sheet's faces from raw videos, along their longer side.
-SIDE = 240
-#: Characters under a picture.
-CAPTION = 28
 #: Columns where the output is no terminal.
 WIDTH = 160
 
@@ -215,7 +206,9 @@ def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -
             groups.setdefault((one.split, one.domain, one.attack_type), []).append(one)
             total.append(one)
     order = {name: i for i, name in enumerate(PARTS)}
-    for key in sorted(groups, key=lambda k: (order[k[0]], k[1], _live_first(k[2]))):
+    for key in sorted(
+        groups, key=lambda k: (order[k[0]], k[1], contact_sheets.live_first(k[2]))
+    ):
         table.add_row(*key, *_numbers(groups[key], clips))
     table.add_section()
     table.add_row("all", "", "", *_numbers(total, clips))
@@ -245,126 +238,26 @@ def run_show(
     """
     root = workdir or (None if manual_dir or data_dir else settings.WORKDIR)
     folder = settings.data_folder(root or settings.WORKDIR, data_dir)
-    if manual_dir and protocol:
-        picture = raw_sheet(list(_lists(protocol, folder, manual_dir)[0]))
-    elif manual_dir:
-        found = sources.list_videos(_named(dataset), manual_dir)
-        picture = raw_sheet([one for one in found if not one.problem])
+    if manual_dir:
+        if protocol:
+            found = list(_lists(protocol, folder, manual_dir)[0])
+        else:
+            found = sources.list_videos(_named(dataset), manual_dir)
+        picture, unread = contact_sheets.of_videos(
+            [one for one in found if not one.problem]
+        )
+        for video, reason in unread:
+            print(f"not shown: {names.printable(video)}: {reason}")
     elif protocol:
         chosen = protocols.get(protocol)
-        picture = prepared_sheet(select.open_protocol(folder, chosen))
+        picture = contact_sheets.of_prepared(select.open_protocol(folder, chosen))
     else:
-        picture = prepared_sheet(prepared.open_dataset(folder))
+        picture = contact_sheets.of_prepared(prepared.open_dataset(folder))
     beside = pathlib.Path(root) / "show" if root else "."
     path = settings.make_folder(output or beside, "--output") / "contact_sheet.png"
     with files.writing(path.parent, "Give another --output."):
         picture.save(path)
     print(path)
-
-
-def prepared_sheet(
-    data: prepared.Prepared, parts: Sequence[str] = PARTS
-) -> figures.Picture:
-    """Faces of each domain and attack type, from the first part that has them.
-
-    Beside each face are its depth map, above, and its location map.
-    """
-    where = {}
-    for part in parts:
-        table = data.splits[part].table
-        of: dict[tuple[str, str], list[int]] = {}
-        keys = zip(table["domain"].tolist(), table["attack_type"].tolist(), strict=True)
-        for row, key in enumerate(keys):
-            of.setdefault(key, []).append(row)
-        for key, rows in of.items():
-            where.setdefault(key, (part, _apart(rows)))
-
-    def shown(key: tuple[str, str]) -> list[tuple[np.ndarray, str]]:
-        part, rows = where[key]
-        split = data.splits[part]
-        found = split.load(np.array(rows), ("static", "depth", "face"))
-        pictures = map(_with_maps, found["static"], found["depth"], found["face"])
-        return list(zip(pictures, split.table["video"][rows].tolist(), strict=True))
-
-    return _sheet({key: shown(key) for key in where})
-
-
-def _with_maps(face: np.ndarray, *maps: np.ndarray) -> np.ndarray:
-    """A face [S, S, 3] with its two maps in a column of half its width on the right."""
-    half = len(face) // 2
-    small = [
-        cv2.resize(one, (half, half), interpolation=cv2.INTER_NEAREST) for one in maps
-    ]
-    column = np.vstack(small)[..., None].repeat(3, 2)
-    return np.hstack([face[: 2 * half], column])
-
-
-def raw_sheet(videos: Sequence[sources.VideoSource]) -> figures.Picture:
-    """Frames of each domain and attack type; a file that cannot be read is named."""
-    of: dict[tuple[str, str], list[sources.VideoSource]] = {}
-    for one in videos:
-        of.setdefault((one.domain, one.attack_type), []).append(one)
-    images = {}
-    for key, group in of.items():
-        frames = [(_frame(one), one.video) for one in _apart(group)]
-        images[key] = [(frame, name) for frame, name in frames if frame is not None]
-    if not any(images.values()):
-        raise InputError(
-            f"None of the videos that were tried of {len(videos)} can be read; the"
-            " lines above say why. Check that the files are whole."
-        )
-    return _sheet(images)
-
-
-def _frame(source: sources.VideoSource) -> np.ndarray | None:
-    """A frame near the beginning, RGB [h, w, 3] of SIDE pixels or fewer."""
-    try:
-        _, (image,) = next(video.read_clips(source.path, _early, 1, source.rotate))
-    except video.VideoError as error:
-        print(f"not shown: {names.printable(str(source.path))}: {error}")
-        return None
-    scale = min(1.0, SIDE / max(image.shape[:2]))
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(image[..., ::-1])
-
-
-def _early(total: int) -> list[int]:
-    """Past the first frames, which are often dark, but cheap to reach."""
-    return [total // 8]
-
-
-def _apart(values: Sequence) -> list:
-    """EXAMPLES of them, as far apart in the list as can be."""
-    places = np.linspace(0, len(values) - 1, EXAMPLES).astype(int)
-    return [values[i] for i in sorted(set(places.tolist()))]
-
-
-def _sheet(
-    images: Mapping[tuple[str, str], Sequence[tuple[np.ndarray, str]]],
-) -> figures.Picture:
-    """A line of faces for each domain, live first; captions name these and the video."""
-    domains = sorted({domain for domain, _ in images})
-    kinds = sorted({kind for _, kind in images}, key=_live_first)
-    shown = [
-        (image, f"{domain}: {kind}\n{_shortened(video)}")
-        for domain in domains
-        for kind in kinds
-        for image, video in images.get((domain, kind), ())
-    ]
-    # Columns line up where every domain has every type.
-    full = len(kinds) * EXAMPLES
-    columns = full if len(shown) == full * len(domains) and full <= 8 else 6
-    pictures, captions = zip(*shown, strict=True)
-    return figures.contact_sheet(pictures, captions, columns=min(columns, len(shown)))
-
-
-def _shortened(video: str) -> str:
-    """The end of a video's id, which tells it from others, as wide as its picture."""
-    return video if len(video) <= CAPTION else f"...{video[3 - CAPTION :]}"
-
-
-def _live_first(kind: str) -> tuple[bool, str]:
-    return kind != sources.LIVE, kind
 
 
 def _print(table: Table) -> None:

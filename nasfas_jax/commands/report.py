@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import data, evaluate, settings
+from nasfas_jax.commands import evaluate, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import select
 from nasfas_jax.data.loading.prepared import Prepared
@@ -15,7 +15,7 @@ from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
-from nasfas_jax.workflows import records
+from nasfas_jax.workflows import contact_sheets, records
 
 #: Meta-NAS by config.search.by, as NAS-FAS calls it.
 AWARE = {"domain": "Domain-aware", "macro_type": "Type-aware"}
@@ -254,7 +254,7 @@ def _settings(workdir: pathlib.Path, results: dict) -> list[page.Section]:
 
 def _dataset(workdir: pathlib.Path, prepared: Prepared) -> list[page.Section]:
     """A contact sheet: one face for every domain and attack type."""
-    picture = data.prepared_sheet(prepared, ("train",))
+    picture = contact_sheets.of_prepared(prepared, ("train",))
     picture.save(workdir / "report" / "contact_sheet.png")
     text = "Faces of the training parts, by domain and attack type."
     return [page.Section("The dataset", text + _stills(prepared), [picture])]
