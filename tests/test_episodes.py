@@ -207,7 +207,7 @@ def square(shared, episode):
 def test_the_mean_of_any_function(count):
     x = np.random.default_rng(0).normal(size=(count, 3)).astype(np.float32)
     mesh = runtime.make_mesh(episodes=count)
-    found = jax.jit(lambda s, e: over_episodes(square, s, e, mesh))(2.0, {"x": x})
+    found = jax.jit(lambda s, e: over_episodes(square, mesh)(s, e))(2.0, {"x": x})
     np.testing.assert_allclose(found["x"], 2 * (x**2).sum(1).mean(), rtol=1e-6)
     np.testing.assert_allclose(found["n"], x.mean(), rtol=1e-5)
 
@@ -217,7 +217,7 @@ def test_without_a_mesh_it_is_a_plain_call():
         return shared, episode
 
     shared, episode = object(), object()
-    assert over_episodes(f, shared, episode, None) == (shared, episode)
+    assert over_episodes(f, None)(shared, episode) == (shared, episode)
 
 
 @pytest.mark.parametrize("wrong", [{"x": (3, 2)}, {"x": (4, 2), "y": ()}, {"x": (2,)}])
@@ -225,7 +225,7 @@ def test_episodes_that_do_not_fit_the_mesh_are_refused(wrong):
     mesh = runtime.make_mesh(episodes=4)
     arrays = {name: np.zeros(shape) for name, shape in wrong.items()}
     with pytest.raises(ValueError, match="4 slices of the mesh; got the shapes"):
-        over_episodes(square, 1.0, arrays, mesh)
+        over_episodes(square, mesh)(1.0, arrays)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ from nasfas_jax.bilevel._checks import check_finite
 from nasfas_jax.bilevel._hypergradient import (
     Hypergradient,
     hypergradient,
-    pull_back_update,
+    loss_after_update,
 )
 from nasfas_jax.bilevel._implicit import (
     ImplicitHypergradient,
@@ -96,9 +96,15 @@ from nasfas_jax.bilevel._modes import (
     forward_over_reverse,
     second_derivative_product,
 )
-from nasfas_jax.bilevel._stored import with_derivative
+from nasfas_jax.bilevel._stored import scan_sum, sum_of_losses, with_derivative
 from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
-from nasfas_jax.bilevel._update import POLICIES, apply_update, inner_update
+from nasfas_jax.bilevel._update import (
+    POLICIES,
+    UpdateCotangents,
+    apply_update,
+    inner_update,
+    pull_back_update,
+)
 
 __all__ = [
     "EXACT",
@@ -106,6 +112,7 @@ __all__ = [
     "POLICIES",
     "Hypergradient",
     "ImplicitHypergradient",
+    "UpdateCotangents",
     "apply_update",
     "check_finite",
     "check_symmetry",
@@ -115,9 +122,12 @@ __all__ = [
     "hypergradient",
     "implicit_hypergradient",
     "inner_update",
+    "loss_after_update",
     "neumann",
     "pull_back_update",
+    "scan_sum",
     "second_derivative_product",
+    "sum_of_losses",
     "symmetry_error",
     "with_derivative",
 ]

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from nasfas_jax.bilevel import _checks, _modes, _trees
-from nasfas_jax.bilevel._update import Optimizer, Steps, apply_update, build
+from nasfas_jax.bilevel._stored import with_derivative
+from nasfas_jax.bilevel._update import Optimizer, Steps, pull_back_update
 
 PyTree = Any
 #: Largest estimated error of a finite difference, as a share of the outer derivative.
@@ -146,6 +147,70 @@ def hypergradient(
     return result if state is None else (result, new_state)
 
 
+def loss_after_update(
+    outer_loss: Callable,
+    inner_gradient: Callable,
+    params: PyTree,
+    hyper: PyTree,
+    *,
+    inner_batch: PyTree,
+    outer_batch: PyTree,
+    optimizer: Optimizer,
+    steps: int | None = 1,
+    mode: str | _modes.Mode = "forward_over_reverse",
+    mask: PyTree = True,
+) -> jax.Array:
+    """``L_out(phi_k(phi, h), h, outer_batch)`` as a term of a larger objective.
+
+    Its derivatives by ``params`` and ``hyper`` are those of `hypergradient`, computed
+    together with the value, so that `jax.grad` of an objective with such terms has the
+    time and the memory of the chosen mode. First derivatives only: those of second order
+    are zero, and so are those by values that the losses close over.
+
+    Args:
+      outer_loss: as in `hypergradient`; so are all other arguments.
+      inner_gradient: gradient function of the inner loss.
+      params: ``phi``.
+      hyper: ``h``.
+      inner_batch: passed to ``inner_gradient``.
+      outer_batch: passed to ``outer_loss``.
+      optimizer: optimizer of the inner steps.
+      steps: number of inner steps.
+      mode: how second derivatives are computed.
+      mask: what the inner steps update.
+
+    Raises:
+      TypeError: as `hypergradient`.
+      ValueError: as `hypergradient`.
+
+    >>> import jax, optax
+    >>> inner = lambda w, h, x: 0.5 * (w - h) ** 2
+    >>> outer = lambda w, h, x: 0.5 * w**2
+    >>> @jax.jit
+    ... @jax.grad
+    ... def objective(w):  # w after one step is (w + 1) / 2
+    ...     after = loss_after_update(
+    ...         outer, jax.grad(inner, (0, 1)), w, 1.0,
+    ...         inner_batch=None, outer_batch=None, optimizer=optax.sgd(0.5),
+    ...     )
+    ...     return w + after
+    >>> print(objective(2.0))
+    1.75
+    """
+    result = hypergradient(
+        outer_loss,
+        inner_gradient,
+        *jax.lax.stop_gradient((params, hyper)),
+        inner_batch,
+        outer_batch,
+        optimizer,
+        steps=steps,
+        mode=mode,
+        mask=mask,
+    )
+    return with_derivative(result.value, (result.params, result.hyper), (params, hyper))
+
+
 def _unrolled(outer, inner: Steps, params, hyper, state, product):
     """Plain reverse mode through all steps."""
     del product
@@ -175,7 +240,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
         d_phi, d_opt_state, d_hyper = carry
         (phi, opt_state, grads, *state_then), one = step
         (state_now,) = state_then or (state,)
-        d_phi, d_opt_state, d_hyper_step = pull_back_update(
+        d_phi, d_opt_state, d_hyper_step = _pull_back_step(
             lambda phi, h, batch: inner.gradient(phi, h, batch, state_now)[0],
             phi,
             opt_state,
@@ -207,7 +272,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
     return value, new_state, *_trees.add((d_phi, d_hyper), first)
 
 
-def pull_back_update(
+def _pull_back_step(
     inner_gradient: _modes.GradientFunction,
     params: PyTree,
     opt_state: PyTree,
@@ -216,49 +281,38 @@ def pull_back_update(
     batch: PyTree,
     optimizer: Optimizer,
     d_params: PyTree,
-    d_opt_state: list[jax.Array] | None = None,
+    d_opt_state: list[jax.Array],
     *,
-    mode: str | _modes.Mode,
-    scale: jax.Array | None = None,
+    mode: _modes.Mode,
+    scale: jax.Array,
 ) -> tuple[PyTree, list[jax.Array], PyTree]:
-    """Transposed derivative of one update ``phi' = U(phi, s, g(phi, h), h)``.
+    """Transposed derivative of one inner step ``phi' = U(phi, s, g(phi, h), h)``.
 
     Args:
       inner_gradient: gradient function whose first part is ``g``.
-      params: ``phi`` before the update.
-      opt_state: ``s`` before the update.
+      params: ``phi`` before the step.
+      opt_state: ``s`` before the step.
       grads: ``g(phi, h)``, saved.
       hyper: ``h``.
       batch: passed to ``inner_gradient``.
-      optimizer: ``U``, an optax transformation, or a function that makes one of ``h``.
+      optimizer: ``U``.
       d_params: cotangent of ``phi'``.
-      d_opt_state: cotangents of the float leaves of the new optimizer state; None:
-        zeros.
-      mode: a key of ``MODES``, or a function with the signature of a mode.
+      d_opt_state: cotangents of the float leaves of the new optimizer state.
+      mode: mode function.
       scale: norm with which the error of a `finite_difference` is compared: above a
-        tenth of it the result is NaN. None: the norm of ``d_params``.
+        tenth of it the result is NaN.
 
     Returns:
       The cotangents of ``phi``, of the float leaves of ``s``, and of ``h``.
     """
-
-    def update(phi, state_floats, g, h):
-        phi, new_state = apply_update(
-            build(optimizer, h), phi, _trees.with_floats(opt_state, state_floats), g
-        )
-        return phi, _trees.floats(new_state)
-
-    if d_opt_state is None:
-        d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state))
-    _, pull_back = jax.vjp(update, params, _trees.floats(opt_state), grads, hyper)
-    d_phi, d_before, v, d_hyper = pull_back((d_params, d_opt_state))
-    product = _modes.get(mode)
-    products = _modes.second_derivative_product(
-        inner_gradient, params, hyper, batch, v, mode=product
+    direct = pull_back_update(
+        optimizer, params, opt_state, grads, d_params, d_opt_state, hyper=hyper
     )
-    if isinstance(product, _modes.FiniteDifference):
-        scale = _trees.norm(d_params) if scale is None else scale
-        trusted = product.error(grads, v) <= ERROR_SHARE * scale
+    products = _modes.second_derivative_product(
+        inner_gradient, params, hyper, batch, direct.grads, mode=mode
+    )
+    if isinstance(mode, _modes.FiniteDifference):
+        trusted = mode.error(grads, direct.grads) <= ERROR_SHARE * scale
         products = jax.tree.map(lambda p: jnp.where(trusted, p, jnp.nan), products)
-    d_phi, d_hyper = _trees.add((d_phi, d_hyper), products)
-    return d_phi, d_before, d_hyper
+    d_phi, d_hyper = _trees.add((direct.params, direct.hyper), products)
+    return d_phi, direct.opt_state, d_hyper

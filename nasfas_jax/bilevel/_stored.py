@@ -1,8 +1,10 @@
-"""Functions of known value and derivative."""
+"""Sums over a leading axis in the memory of one slice, and values of known derivative."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 PyTree = Any
@@ -32,3 +34,74 @@ def with_derivative(value: jax.Array, derivative: PyTree, at: PyTree) -> jax.Arr
     constant = jax.lax.stop_gradient
     zero = jax.tree.map(lambda x: x - constant(x), at)  # with derivative one
     return constant(value) + optax.tree.vdot(constant(derivative), zero)
+
+
+def scan_sum(
+    f: Callable[[PyTree], tuple[PyTree, PyTree]], slices: PyTree
+) -> tuple[PyTree, PyTree]:
+    """Sum of a function over the slices of arrays along their first axis.
+
+    The slices are computed one after the other, so that the memory of one is needed.
+    Derivatives of all orders pass through the loop; those in reverse mode store the
+    intermediate values of every slice (see `sum_of_losses`).
+
+    Args:
+      f: maps one slice to the pair of a tree to be summed and a tree to be stacked (``()``
+        for none).
+      slices: tree of arrays with a common first axis.
+
+    Returns:
+      The sum, and the stacked trees.
+
+    >>> import jax
+    >>> total, squares = scan_sum(lambda x: (x, x**2), jax.numpy.array([1.0, 2.0, 3.0]))
+    >>> print(total, squares)
+    6.0 [1. 4. 9.]
+    """
+    f = jax.jit(f)  # traced once, for the shapes and for the loop
+    first = jax.tree.map(lambda x: x[0], slices)
+    zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(f, first)[0])
+
+    def add(total, one):
+        summand, kept = f(one)
+        return jax.tree.map(jnp.add, total, summand), kept
+
+    return jax.lax.scan(add, zero, slices)
+
+
+def sum_of_losses(
+    loss: Callable[[PyTree, PyTree], tuple[jax.Array, PyTree]],
+    params: PyTree,
+    batches: PyTree,
+) -> tuple[jax.Array, PyTree]:
+    """Sum of a loss over stacked batches, in the memory of one batch.
+
+    The gradient of each batch is computed inside the loop, together with its loss, so
+    that the intermediate values of one batch are stored at a time. First derivatives
+    only: those of second order are zero.
+
+    Args:
+      loss: maps ``params`` and one batch to the pair of a scalar and auxiliary values.
+        Derivatives by values that it closes over are zero: these belong in ``params``.
+      params: tree of float arrays.
+      batches: tree of arrays with a common first axis.
+
+    Returns:
+      The sum, whose derivative by ``params`` is the sum of the gradients, and the stacked
+      auxiliary values, which have no derivative.
+
+    >>> import jax
+    >>> def square(w, x):
+    ...     return (w * x) ** 2, {}
+    >>> x = jax.numpy.array([1.0, 2.0])
+    >>> print(jax.grad(lambda w: sum_of_losses(square, w, x)[0])(3.0))  # 2 w (1 + 4)
+    30.0
+    """
+    fixed = jax.lax.stop_gradient(params)
+
+    def gradient(batch):
+        (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(fixed, batch)
+        return (value, grads), aux
+
+    (value, grads), aux = scan_sum(gradient, batches)
+    return with_derivative(value, grads, params), jax.lax.stop_gradient(aux)

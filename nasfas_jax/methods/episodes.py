@@ -1,52 +1,48 @@
-"""Several episodes a step: each alone on its devices, then one mean."""
+"""Several episodes per step: each on its own devices, then one mean."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from nasfas_jax import bilevel
 
-def over_episodes(
-    f: Callable[[Any, Any], Any], shared: Any, episodes: Any, mesh: Mesh | None
-) -> Any:
-    """The mean over episodes of ``f(shared, episode)``, a tree of float arrays.
 
-    Every slice of the mesh's axis ``episode`` runs ``f`` on its episodes, one after the
-    other, and waits for no other slice; what it has summed up then meets in one mean.
-    That is the only collective over ``episode`` and nobody differentiates it: take
-    gradients *inside* of ``f``. The axis ``data`` stays the compiler's, so that within
-    ``f`` a batch is whole, for BatchNorm too, over however many devices it is split.
+def over_episodes(f: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
+    """The function that is the mean over episodes of ``f(*shared, episode)``.
+
+    Each slice of the mesh's axis ``episode`` computes its episodes one after the other
+    and independently of the other slices; one mean of their sums follows. That is the
+    only collective over ``episode``, and it must not be differentiated: take gradients
+    *inside* of ``f``. The axis ``data`` remains automatic, so that within ``f`` a batch
+    is whole, for BatchNorm too, over however many devices it is split.
 
     Args:
-      f: of one episode. It closes over no traced array: those belong to ``shared``.
-      shared: tree of arrays that are the same in all episodes, the state above all.
-      episodes: arrays with a leading axis [E], a multiple of the axis ``episode``; or,
-        without a mesh, one episode that has no such axis.
-      mesh: with the axis ``episode``; None: ``f(shared, episodes)``, nothing else.
+      f: function of arrays shared by all episodes and, last, one episode; it returns a
+        tree of float arrays. It must not close over traced arrays: these are arguments.
+      mesh: mesh with the axis ``episode``; None: ``f`` itself.
 
-    Raises:
-      ValueError: no common leading axis, or one that the slices cannot share evenly.
+    Returns:
+      A function with the arguments of ``f``, the last with a leading axis [E] of
+      episodes, a multiple of the axis ``episode``. It raises ValueError if the arrays
+      have no common leading axis, or one that cannot be divided among the slices.
     """
     if mesh is None:
-        return f(shared, episodes)
-    count, slices = _count(episodes), mesh.shape["episode"]
-    if count is None or count % slices:
-        raise ValueError(
-            "A step of several episodes takes arrays that all have one leading axis of "
-            f"episodes, a multiple of the {slices} slices of the mesh; got the shapes "
-            f"{jax.tree.map(jnp.shape, episodes)}. `pipeline.episodes(..., episodes=E)` "
-            "yields them, and `runtime.make_mesh(episodes=E)` makes a mesh that fits; "
-            "for one episode without that axis leave the method's `mesh` None."
-        )
+        return f
+
+    def mean(*arguments):
+        *shared, episodes = arguments
+        count = _count_checked(episodes, mesh.shape["episode"])
+        total = run(tuple(shared), episodes)
+        return jax.tree.map(lambda x: x / count, total)
 
     def run_slice(shared, episodes):
-        return jax.lax.psum(_total(partial(f, shared), episodes), "episode")
+        return jax.lax.psum(_total(lambda one: f(*shared, one), episodes), "episode")
 
-    # Without its check shard_map keeps out of derivatives: it would sum the gradients by
-    # what the slices share over all slices, those of inner updates among them.
+    # With check_vma=True, gradients with respect to the shared arrays would be summed over
+    # all slices, those of inner updates among them.
     run = jax.shard_map(
         run_slice,
         mesh=mesh,
@@ -55,27 +51,35 @@ def over_episodes(
         axis_names={"episode"},
         check_vma=False,
     )
-    return jax.tree.map(lambda x: x / count, run(shared, episodes))
+    return mean
+
+
+def _count_checked(episodes: Any, slices: int) -> int:
+    """Number of episodes.
+
+    Raises:
+      ValueError: no common leading axis, or not a multiple of ``slices``.
+    """
+    count = _count(episodes)
+    if count is None or count % slices:
+        raise ValueError(
+            "A step of several episodes takes arrays that all have one leading axis of "
+            f"episodes, a multiple of the {slices} slices of the mesh; got the shapes "
+            f"{jax.tree.map(jnp.shape, episodes)}. `pipeline.episodes(..., episodes=E)` "
+            "yields them, and `runtime.make_mesh(episodes=E)` makes a mesh that fits; "
+            "for one episode without that axis leave the method's `mesh` None."
+        )
+    return count
 
 
 def _count(episodes: Any) -> int | None:
-    """The length of the leading axis that all arrays have in common."""
+    """Length of the leading axis that all arrays have in common."""
     lengths = {jnp.shape(x)[:1] for x in jax.tree.leaves(episodes)}
     return lengths.pop()[0] if len(lengths) == 1 and () not in lengths else None
 
 
 def _total(f: Callable[[Any], Any], episodes: Any) -> Any:
-    """The sum over the leading axis of ``f``, with one episode in memory at a time."""
-    first = jax.tree.map(lambda x: x[0], episodes)
-    if _count(episodes) == 1:
-        return f(first)  # no loop: on CPU XLA compiles convolutions in loops badly
-
-    f = jax.jit(f)  # traced once, for the shapes and for the loop
-
-    def add(total, episode):
-        return jax.tree.map(jnp.add, total, f(episode)), None
-
-    nothing = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(f, first)
-    )
-    return jax.lax.scan(add, nothing, episodes)[0]
+    """Sum of ``f`` over the leading axis, with one episode in memory at a time."""
+    if _count(episodes) == 1:  # no loop: XLA's CPU convolutions are slow inside loops
+        return f(jax.tree.map(lambda x: x[0], episodes))
+    return bilevel.scan_sum(lambda one: (f(one), ()), episodes)[0]

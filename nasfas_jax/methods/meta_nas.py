@@ -1,34 +1,33 @@
-"""Domain/Type-aware Meta-NAS (NAS-FAS sec. 4.4, Algorithm 1), exactly.
+"""Domain/Type-aware Meta-NAS (NAS-FAS sec. 4.4, Algorithm 1) with exact derivatives.
 
-With learners ``phi_i = phi - gamma_1 dL(B_i, phi, alpha)/dphi`` on the support domains
-(eq. 12), the weights follow the learners' losses on the query domain, differentiated to
-the *initial* weights (eq. 13), and the architecture follows the query loss at the new
-weights, through eq. 13 and through eq. 12 (eq. 14):
+Learners ``phi_i = phi - gamma_1 dL(B_i, phi, alpha)/dphi`` adapt to the support domains
+(eq. 12). The weights follow the learners' losses on the query domain, differentiated with
+respect to the *initial* weights (eq. 13). The architecture follows the query loss at the
+new weights, with the derivative through eq. 13 and eq. 12 (eq. 14):
 
     M(phi, alpha)  = sum_i L(B_q, phi_i(phi, alpha), alpha)
     phi'(alpha)    = phi - gamma~_1 dM/dphi
     alpha'         = alpha - gamma_2 d/dalpha L(B_q, phi'(alpha), alpha)
 
-``step`` below is these lines. In place of the text's plain gradient steps, any optax
-transformation of gradients can be used; derivatives pass through it as it is.
+`MetaNAS.step` has these lines. In place of the plain gradient steps of the paper, any
+optax transformation of gradients can be used; derivatives pass through its update.
 
-With several episodes e a step (the paper has one), M and L are means over them, and all
+Several episodes e per step (the paper has one): M and L are means over the episodes, which
 share one ``phi' = phi - gamma~_1 mean_e dM_e/dphi``. With ``v = mean_e dL_e/dphi`` at
 ``phi'``, the chain rule gives
 
     d/dalpha mean_e L_e(phi'(alpha), alpha) = mean_e dL_e/dalpha + (dphi'/dalpha)^T v
         = mean_e dL_e/dalpha - gamma~_1 mean_e (d2M_e/dalpha dphi) v
 
-where episodes work alone but for ``phi'`` and ``v``, which are common: the query of one
-also judges what another did to the weights. (The mean of each episode's own eq. 14 is
-the derivative of another objective.) So a step takes three means: of ``dM_e``, of
-``dL_e`` at ``phi'``, and of the products with ``v``. Another optimizer than plain descent
-comes between: ``v`` goes back through its one update first, then to the episodes.
+so a step takes three means: of ``dM_e``, of ``dL_e`` at ``phi'``, and of the products with
+``v``; otherwise episodes are independent. (The mean of the episodes' own eq. 14 is the
+derivative of another objective.) If the optimizer is not plain descent, ``v`` is first
+pulled back through its update.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -48,7 +47,16 @@ MODES = limits.OneOf(bilevel.MODES)
 
 @struct.dataclass
 class SearchState:
-    """All that a search step changes."""
+    """Everything that a search step changes.
+
+    Attributes:
+      step: number of steps taken, a scalar int32.
+      params: weights of the supernet.
+      alphas: architecture parameters.
+      batch_stats: running averages of BatchNorm.
+      opt_state: state of the optimizer of the weights.
+      alpha_opt_state: state of the optimizer of the alphas.
+    """
 
     step: jax.Array
     params: Any
@@ -60,31 +68,30 @@ class SearchState:
 
 @dataclasses.dataclass(frozen=True)
 class MetaNAS:
-    """The search step and its choices.
+    """Search step of Meta-NAS.
 
-    BatchNorm takes the batch's statistics in every pass; its running averages are kept
-    from the outer pass only (the query batch at the new weights). They feed no
-    derivative.
+    BatchNorm uses the statistics of the batch in every pass; its running averages are
+    those of the outer pass alone (the query batch at the new weights). No derivative
+    passes through them.
 
     Attributes:
       net: a supernet, ``net.apply(variables, x, alphas, train=...)``, with its search
         space as ``net.space``.
-      inner_optimizer: of eq. 12; its state starts fresh in every step.
-      optimizer: of the weights, eq. 13. Adam needs ``eps_root > 0`` where
-        ``arch_order`` is exact.
-      alpha_optimizer: of the alphas, eq. 14.
-      inner_steps: updates of each learner.
-      weight_order: 'exact', or 'first': eq. 13 with the inner gradient a constant.
-      arch_order: 'exact', or 'first': eq. 14 with ``phi'`` a constant.
+      inner_optimizer: optimizer of the learners (eq. 12); its state is new in every step.
+      optimizer: optimizer of the weights (eq. 13). Adam needs ``eps_root > 0`` if
+        ``arch_order`` is 'exact'.
+      alpha_optimizer: optimizer of the alphas (eq. 14).
+      inner_steps: number of inner updates per learner.
+      weight_order: 'exact', or 'first': eq. 13 with a constant inner gradient.
+      arch_order: 'exact', or 'first': eq. 14 with a constant ``phi'``.
       mode: how derivatives through updates are computed, a key of `bilevel.MODES` or a
-        mode function.
-        'finite_difference' stands in eq. 12 and again in eq. 13, whose third derivative
-        it only approximates; 'first_order' makes both orders 'first'.
-      alphas_from: the step from which on the alphas are updated; fixed before.
+        mode function. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
+        third derivative it only approximates; 'first_order' makes both orders 'first'.
+      alphas_from: number of steps before the first update of the alphas.
       cost_weight: weight of the space's ``relative_macs`` in the loss of the alphas; 0
         in the paper.
       loss: loss of predicted and target maps, a scalar; the space's own if None.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
 
     Raises:
       InputError: an unknown order or mode, or a number out of range.
@@ -114,7 +121,7 @@ class MetaNAS:
         )
 
     def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
-        """A fresh state for images like ``image`` [1, S, S, 3]."""
+        """Initial state for images like ``image`` [1, S, S, 3]."""
         alpha_key, param_key = jax.random.split(key)
         alphas = self.net.space.init_alphas(alpha_key, jnp.result_type(image))
         variables = self.net.init(param_key, image, alphas, train=False)
@@ -127,8 +134,10 @@ class MetaNAS:
             alpha_opt_state=self.alpha_optimizer.init(alphas),
         )
 
-    def _loss(self, batch_stats: Any, params: Any, alphas: Any, batch: dict):
-        """Loss of a batch, and the new running averages."""
+    def _loss(
+        self, params: Any, alphas: Any, batch_stats: Any, batch: dict
+    ) -> tuple[jax.Array, Any]:
+        """``L(B, phi, alpha)``, and the new running averages."""
         predicted, new = self.net.apply(
             {"params": params, "batch_stats": batch_stats},
             batch["image"],
@@ -139,11 +148,29 @@ class MetaNAS:
         loss = self.net.space.loss if self.loss is None else self.loss
         return loss(predicted, batch["target"]), new["batch_stats"]
 
-    def meta_objective(self, loss, params, alphas, episode) -> bilevel.Hypergradient:
-        """``M`` and its derivatives by ``phi`` and by ``alpha`` (eq. 12 and 13)."""
+    @functools.cached_property
+    def _loss_alone(self) -> Callable[..., jax.Array]:
+        """`_loss` without the averages, traced once for all of its derivatives."""
+        return jax.jit(lambda *arguments: self._loss(*arguments)[0])
 
-        def learner(total, support):
-            one = bilevel.hypergradient(
+    def meta_objective(
+        self, params: Any, alphas: Any, batch_stats: Any, episode: dict
+    ) -> bilevel.Hypergradient:
+        """``M`` of one episode and its derivatives by ``phi`` and ``alpha``.
+
+        Args:
+          params: ``phi``.
+          alphas: ``alpha``.
+          batch_stats: running averages of BatchNorm.
+          episode: as in `step`, one episode.
+        """
+
+        def loss(phi, alpha, batch):
+            return self._loss_alone(phi, alpha, batch_stats, batch)
+
+        def learner(support):
+            """``L(B_q, phi_i, alpha)``, where ``phi_i`` is eq. 12 on ``support``."""
+            result = bilevel.hypergradient(
                 loss,
                 jax.grad(loss, (0, 1)),
                 params,
@@ -152,16 +179,17 @@ class MetaNAS:
                 episode["query"],
                 self.inner_optimizer,
                 steps=self.inner_steps,
-                mode=self._mode(self.weight_order),
+                mode=self.mode if self.weight_order == "exact" else "first_order",
             )
-            return jax.tree.map(jnp.add, total, one), None
+            return result, ()
 
-        nothing = bilevel.Hypergradient(
-            *jax.tree.map(
-                jnp.zeros_like, (episode["query"]["target"].sum(), params, alphas)
-            )
-        )
-        return jax.lax.scan(learner, nothing, episode["support"])[0]
+        return bilevel.scan_sum(learner, episode["support"])[0]
+
+    def query_loss(
+        self, params: Any, alphas: Any, batch_stats: Any, episode: dict
+    ) -> tuple[jax.Array, Any]:
+        """``L(B_q, phi, alpha)`` of one episode, and the new running averages."""
+        return self._loss(params, alphas, batch_stats, episode["query"])
 
     def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
         """One iteration of Algorithm 1.
@@ -172,106 +200,76 @@ class MetaNAS:
             [N-1, B, h, w]; ``query``: the same without the first axis. With a mesh,
             E of them on a leading axis.
         """
+        phi, alpha, stats = state.params, state.alphas, state.batch_stats
 
-        @jax.jit  # traced once, however often its derivatives are taken
-        def loss(batch_stats, params, alphas, batch):
-            return self._loss(batch_stats, params, alphas, batch)[0]
-
-        def meta_gradient(state, episode):
-            return self.meta_objective(
-                partial(loss, state.batch_stats), state.params, state.alphas, episode
-            )
-
-        def query_gradient(state, episode):
-            return jax.value_and_grad(
-                partial(self._loss, state.batch_stats), (0, 1), has_aux=True
-            )(state.params, state.alphas, episode["query"])
-
-        # Eq. 12 and 13.
-        meta = over_episodes(meta_gradient, state, episode, self.mesh)
-        params, opt_state = bilevel.apply_update(
-            self.optimizer, state.params, state.opt_state, meta.params
+        # Eq. 12 and 13: phi' = phi - gamma~_1 dM/dphi.
+        meta_objective = over_episodes(self.meta_objective, self.mesh)
+        meta = meta_objective(phi, alpha, stats, episode)
+        new_phi, opt_state = bilevel.apply_update(
+            self.optimizer, phi, state.opt_state, meta.params
         )
 
-        # Eq. 14: the direct term, and the one through phi'(alpha).
-        (query_loss, batch_stats), (d_params, d_alphas) = over_episodes(
-            query_gradient,
-            dataclasses.replace(state, params=params),
-            episode,
-            self.mesh,
+        # L(B_q, phi', alpha), and its derivatives v by phi' and d_alpha by alpha.
+        query_loss = over_episodes(
+            jax.value_and_grad(self.query_loss, (0, 1), has_aux=True), self.mesh
         )
+        (loss, batch_stats), (v, d_alpha) = query_loss(new_phi, alpha, stats, episode)
+        macs, d_macs = jax.value_and_grad(self.net.space.relative_macs)(alpha)
 
-        relative_macs, d_cost = jax.value_and_grad(self.net.space.relative_macs)(
-            state.alphas
-        )
-
+        # Eq. 14: alpha' = alpha - gamma_2 (d_alpha + (dphi'/dalpha)^T v).
         def update_alphas():
-            grads = jax.tree.map(
-                lambda g, c: g + self.cost_weight * c, d_alphas, d_cost
-            )
+            grads = jax.tree.map(lambda g, c: g + self.cost_weight * c, d_alpha, d_macs)
             if self.arch_order == "exact":
-                through = self._through_update(
-                    meta_gradient, state, meta, d_params, episode
-                )
+                through = self._through_update(state, meta, v, episode)
                 grads = jax.tree.map(jnp.add, grads, through)
             return bilevel.apply_update(
-                self.alpha_optimizer, state.alphas, state.alpha_opt_state, grads
+                self.alpha_optimizer, alpha, state.alpha_opt_state, grads
             )
 
-        alphas, alpha_opt_state = jax.lax.cond(
+        new_alpha, alpha_opt_state = jax.lax.cond(
             state.step >= self.alphas_from,
             update_alphas,
-            lambda: (state.alphas, state.alpha_opt_state),
+            lambda: (alpha, state.alpha_opt_state),
         )
         metrics = {
-            "loss": query_loss,
+            "loss": loss,
             "meta_objective": meta.value,
-            "relative_macs": relative_macs,
-            "l2_alpha_grads": optax.tree.norm(d_alphas),
-            "l2_cost_grads": optax.tree.norm(d_cost),
-            **norms(meta.params, state.params, params),
+            "relative_macs": macs,
+            "l2_alpha_grads": optax.tree.norm(d_alpha),
+            "l2_cost_grads": optax.tree.norm(d_macs),
+            **norms(meta.params, phi, new_phi),
         }
         new_state = SearchState(
-            state.step + 1, params, alphas, batch_stats, opt_state, alpha_opt_state
+            state.step + 1, new_phi, new_alpha, batch_stats, opt_state, alpha_opt_state
         )
         return new_state, metrics
 
-    def _through_update(self, meta_gradient, state, meta, d_params, episode):
-        """``d/dalpha`` of ``d_params . phi'(alpha)``: eq. 14 through eq. 13 and 12."""
+    def _through_update(
+        self, state: SearchState, meta: bilevel.Hypergradient, v: Any, episode: dict
+    ) -> Any:
+        """``(dphi'/dalpha)^T v``, the part of eq. 14 through eq. 13 and 12.
 
-        def gradient(params, alphas, batch):
-            state, episode = batch
-            at = dataclasses.replace(state, params=params, alphas=alphas)
-            return meta_gradient(at, episode)[1:]
-
-        def product(gradient, params, alphas, batch, v):
-            def one(shared, episode):
-                state, v = shared
-                return bilevel.second_derivative_product(
-                    gradient,
-                    state.params,
-                    state.alphas,
-                    (state, episode),
-                    v,
-                    mode=self.mode,
-                )
-
-            state, episodes = batch
-            at = dataclasses.replace(state, params=params, alphas=alphas)
-            return over_episodes(one, (at, v), episodes, self.mesh)
-
-        _, _, d_alphas = bilevel.pull_back_update(
-            gradient,
-            state.params,
-            state.opt_state,
-            meta.params,
-            state.alphas,
-            (state, episode),
-            self.optimizer,
-            d_params,
-            mode=product,
+        With ``phi' = U(phi, dM/dphi)``, the update of the optimizer, it is
+        ``d/dalpha (u . dM/dphi)`` for a constant ``u = (dU/dg)^T v``, which is
+        ``-gamma~_1 v`` for plain descent.
+        """
+        u = bilevel.pull_back_update(
+            self.optimizer, state.params, state.opt_state, meta.params, v
+        ).grads
+        return over_episodes(self._mixed_product, self.mesh)(
+            state.params, state.alphas, state.batch_stats, u, episode
         )
-        return d_alphas
 
-    def _mode(self, order: str) -> str | Callable:
-        return self.mode if order == "exact" else "first_order"
+    def _mixed_product(
+        self, params: Any, alphas: Any, batch_stats: Any, u: Any, episode: dict
+    ) -> Any:
+        """``d/dalpha (u . dM/dphi)`` of one episode."""
+
+        def gradient(phi, alpha, batch):
+            meta = self.meta_objective(phi, alpha, batch_stats, batch)
+            return meta.params, meta.hyper
+
+        _, mixed = bilevel.second_derivative_product(
+            gradient, params, alphas, episode, u, mode=self.mode
+        )
+        return mixed

@@ -84,7 +84,7 @@ class MetaReg(FeatureMethod):
         With a mesh, E of them on a leading axis. Their T_i and phi start alike and take
         one plain gradient step, so the mean of the new ones is the step of the mean.
         """
-        result, learned = over_episodes(self._learn, state, episode, self.mesh)
+        result, learned = over_episodes(self._learn, self.mesh)(state, episode)
         (value, (batch_stats, metrics)), grads = result
         params = {name: state.params[name] for name in grads}
         new, metrics = update(

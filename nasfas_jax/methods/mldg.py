@@ -49,7 +49,7 @@ class MLDG(FeatureMethod):
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update on the mean of L; arguments as of `RFMeta.step`."""
-        result = over_episodes(self._gradient, state, episode, self.mesh)
+        result = over_episodes(self._gradient, self.mesh)(state, episode)
         return update(self.optimizer, state, *result)
 
     def _gradient(self, state: TrainState, episode: dict) -> tuple:

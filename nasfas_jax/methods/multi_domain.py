@@ -32,17 +32,14 @@ class MultiDomain(FeatureMethod):
 
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         """One update on an episode, whose domains are joined, or on a pooled batch."""
-
-        def gradient(state, batch):
-            if self.batches == "episodes":
-                batch = feature_nets.join(batch)
-
-            def objective(params):
-                return feature_nets.loss(self.nets, params, state.batch_stats, batch)
-
-            return jax.value_and_grad(objective, has_aux=True)(state.params)
-
-        (value, (batch_stats, metrics)), grads = over_episodes(
-            gradient, state, batch, self.mesh
+        gradient = jax.value_and_grad(self.objective, has_aux=True)
+        (value, (batch_stats, metrics)), grads = over_episodes(gradient, self.mesh)(
+            state.params, state.batch_stats, batch
         )
         return update(self.optimizer, state, value, grads, batch_stats, metrics)
+
+    def objective(self, params: dict, stats: dict, batch: dict) -> tuple:
+        """``Cls + w Dep``, and (the new running averages, metrics)."""
+        if self.batches == "episodes":
+            batch = feature_nets.join(batch)
+        return feature_nets.loss(self.nets, params, stats, batch)

@@ -44,7 +44,7 @@ class Reptile(FeatureMethod):
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update on the mean over all tasks; arguments as of `RFMeta.step`."""
-        result = over_episodes(self._moved, state, episode, self.mesh)
+        result = over_episodes(self._moved, self.mesh)(state, episode)
         return update(self.optimizer, state, *result)
 
     def _moved(self, state: TrainState, episode: dict) -> tuple:

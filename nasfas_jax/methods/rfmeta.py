@@ -1,14 +1,14 @@
-"""Regularized fine-grained meta-learning (RFMeta, AAAI 2020, Algorithm 1), exactly.
+"""Regularized fine-grained meta-learning (RFMeta, AAAI 2020, Algorithm 1), exact.
 
-F extracts features, M classifies them, D estimates depth from them. With every support
-(meta-train) domain i a meta learner adapts by one step on its classification, and all of
-them are tested on the query (meta-test) domain:
+F extracts features, M classifies them, D estimates depth from them. On each support
+(meta-train) domain i, a meta learner makes one inner update by its classification loss;
+all meta learners are evaluated on the query (meta-test) domain:
 
     M_i = M - a dCls_i(F, M)/dM
     L   = sum_i [Cls_i(F, M) + w Dep_i(F, D) + Cls_q(F, M_i)] + w Dep_q(F, D)
 
-F, M and D follow the gradient of L: to M and to F also through the inner step, for the
-features of domain i stand in dCls_i. `RFMeta.objective` below is these lines.
+F, M and D follow the gradient of L, those of M and F also through the inner update, in
+which dCls_i depends on the features of domain i. `RFMeta.objective` has these lines.
 """
 
 import dataclasses
@@ -73,37 +73,71 @@ class RFMeta(FeatureMethod):
         )
 
     def objective(self, params: dict, stats: dict, episode: dict) -> tuple:
-        """L, and (the new running averages, metrics)."""
+        """L, and (the new running averages, metrics); for first derivatives only."""
         support, query = episode["support"], episode["query"]
         if not self.fine_grained:
             support = jax.tree.map(lambda x: x.reshape(1, -1, *x.shape[2:]), support)
-        z_q, dep_q, new_q = self.nets.features(params, stats, query)
 
-        def pair(params, z_q, batch):
+        def support_terms(shared, batch):
+            """``Cls_i(F, M) + w Dep_i(F, D) + Cls_q(F, M_i)`` of a support domain."""
+            params, z_q = shared
             z_i, dep_i, new_i = self.nets.features(params, stats, batch)
             cls_i, new_i["M"] = self.nets.classification(
                 params["M"], stats["M"], z_i, batch["label"]
             )
-            test, cosine = self._meta_test(
-                params["M"], stats["M"], (z_i, batch["label"]), (z_q, query["label"])
-            )
-            parts = {"cls": cls_i, "depth": dep_i, "cls_test": test, "cosine": cosine}
-            return cls_i + dep_i + test, (parts, new_i)
+            z, labels = (z_i, z_q), (batch["label"], query["label"])
+            cls_q, cosine = self._meta_test(params["M"], stats["M"], z, labels)
+            terms = {"cls": cls_i, "depth": dep_i, "cls_test": cls_q, "cosine": cosine}
+            return cls_i + dep_i + cls_q, (terms, new_i)
 
-        def add(total, batch):
-            # Differentiated here, so that only one domain's activations are held.
-            (loss, seen), grads = jax.value_and_grad(pair, (0, 1), has_aux=True)(
-                *fixed, batch
-            )
-            return jax.tree.map(jnp.add, total, (loss, grads)), seen
-
-        fixed = jax.lax.stop_gradient((params, z_q))
-        zero = jax.tree.map(jnp.zeros_like, (dep_q, fixed))
-        (loss, grads), (parts, new) = jax.lax.scan(add, zero, support)
-        loss = bilevel.with_derivative(loss, grads, (params, z_q)) + dep_q
-        metrics = {name: part.mean() for name, part in parts.items()}
+        z_q, dep_q, new_q = self.nets.features(params, stats, query)
+        total, (terms, new) = bilevel.sum_of_losses(
+            support_terms, (params, z_q), support
+        )
+        metrics = {name: term.mean() for name, term in terms.items()}
         metrics["depth_test"] = dep_q
-        return loss, (self._running_averages(stats, new, new_q), metrics)
+        return total + dep_q, (self._running_averages(stats, new, new_q), metrics)
+
+    def _meta_test(
+        self,
+        learner: Any,
+        stats: Any,
+        z: tuple[Array, Array],
+        labels: tuple[Array, Array],
+    ) -> tuple[Array, Array]:
+        """``Cls_q(F, M_i)``, and the cosine of the gradients of both domains.
+
+        Args:
+          learner: parameters of M.
+          stats: running averages of M.
+          z: features of the support and of the query domain.
+          labels: labels of both.
+
+        Returns:
+          The loss, and the cosine between ``dCls_i/dM`` and ``dCls_q/dM`` at M, which
+          training increases according to eq. 10.
+        """
+
+        def cls_i(m, z, label):
+            return self.nets.classification(m, stats, z[0], label)[0]
+
+        def cls_q(m, z, label):
+            return self.nets.classification(m, stats, z[1], label)[0]
+
+        loss = bilevel.loss_after_update(
+            cls_q,
+            jax.grad(cls_i, (0, 1)),
+            learner,
+            z,
+            inner_batch=labels[0],
+            outer_batch=labels[1],
+            optimizer=optax.sgd(self.inner_learning_rate),  # M_i = M - a dCls_i/dM
+            steps=self.inner_steps,
+            mode=self.mode if self.order == "exact" else "first_order",
+        )
+        at = jax.lax.stop_gradient((learner, z))
+        directions = jax.grad(cls_i)(*at, labels[0]), jax.grad(cls_q)(*at, labels[1])
+        return loss, cosine(*directions)
 
     def _running_averages(self, stats: dict, support: dict, query: dict) -> dict:
         """The averages after a step, by the rule ``averages``.
@@ -138,38 +172,6 @@ class RFMeta(FeatureMethod):
             for name, after in domains.items()
         }
 
-    def _meta_test(self, learner, stats, support, query) -> tuple[Array, Array]:
-        """``Cls_q(F, M_i)`` with its exact derivative, and the directions' cosine.
-
-        The cosine is of the gradients by M on both domains, at M: what eq. 10 says is
-        made large.
-        """
-        (z_i, label_i), (z_q, label_q) = support, query
-
-        def inner(m, z, label):
-            return self.nets.classification(m, stats, z["support"], label)[0]
-
-        def outer(m, z, label):
-            return self.nets.classification(m, stats, z["query"], label)[0]
-
-        z = {"support": z_i, "query": z_q}
-        fixed = jax.lax.stop_gradient((learner, z))
-        result = bilevel.hypergradient(
-            outer,
-            jax.grad(inner, (0, 1)),
-            *fixed,
-            label_i,
-            label_q,
-            optax.sgd(self.inner_learning_rate),
-            steps=self.inner_steps,
-            mode=self.mode if self.order == "exact" else "first_order",
-        )
-        directions = jax.grad(inner)(*fixed, label_i), jax.grad(outer)(*fixed, label_q)
-        value = bilevel.with_derivative(
-            result.value, (result.params, result.hyper), (learner, z)
-        )
-        return value, cosine(*directions)
-
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One iteration of Algorithm 1.
 
@@ -179,14 +181,9 @@ class RFMeta(FeatureMethod):
             and ``label`` [N-1, B]; ``query``: the same without the first axis. With
             a mesh, E of them on a leading axis: the step follows the mean of L.
         """
-
-        def gradient(state, episode):
-            return jax.value_and_grad(self.objective, has_aux=True)(
-                state.params, state.batch_stats, episode
-            )
-
-        (loss, (batch_stats, metrics)), grads = over_episodes(
-            gradient, state, episode, self.mesh
+        gradient = jax.value_and_grad(self.objective, has_aux=True)
+        (loss, (batch_stats, metrics)), grads = over_episodes(gradient, self.mesh)(
+            state.params, state.batch_stats, episode
         )
         return update(self.optimizer, state, loss, grads, batch_stats, metrics)
 
