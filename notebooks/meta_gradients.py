@@ -71,7 +71,8 @@ def toy(mode, steps):
 
     def step(rate, w, h):
         result = bilevel.hypergradient(
-            toy_outer, jax.grad(toy_inner, (0, 1)), w, h, None, None, optax.sgd(rate),
+            toy_outer, jax.grad(toy_inner, (0, 1)), w, h,
+            inner_batch=None, outer_batch=None, optimizer=optax.sgd(rate),
             steps=steps, mode=mode,
         )  # fmt: skip
         return {"w": result.params, "h": result.hyper}, result.value
@@ -147,7 +148,15 @@ def through_reversal(w, h, mode):
     """The derivative through two steps."""
     gradient, sgd = jax.grad(two_players, (0, 1)), optax.sgd(0.5)
     return bilevel.hypergradient(
-        toy_outer, gradient, w, h, None, None, sgd, steps=2, mode=mode
+        toy_outer,
+        gradient,
+        w,
+        h,
+        inner_batch=None,
+        outer_batch=None,
+        optimizer=sgd,
+        steps=2,
+        mode=mode,
     )
 
 
@@ -202,7 +211,8 @@ def maml(mode, steps, optimizer=optax.sgd):
 
     def step(rate, params, support, query):
         result = bilevel.hypergradient(
-            loss, jax.grad(loss, (0, 1)), params, (), support, query, optimizer(rate),
+            loss, jax.grad(loss, (0, 1)), params, (),
+            inner_batch=support, outer_batch=query, optimizer=optimizer(rate),
             steps=steps, mode=mode,
         )  # fmt: skip
         return {"weights": result.params}, result.value
@@ -308,7 +318,16 @@ def through_adam(params, eps_root):
     """The derivative by the start, of a network with an input that support lacks."""
     adam = optax.adam(0.01, eps_root=eps_root)
     grad = jax.grad(loss, (0, 1))
-    return bilevel.hypergradient(loss, grad, params, (), dark, query, adam, steps=3)
+    return bilevel.hypergradient(
+        loss,
+        grad,
+        params,
+        (),
+        inner_batch=dark,
+        outer_batch=query,
+        optimizer=adam,
+        steps=3,
+    )
 
 
 for eps_root in (0.0, 1e-8):
@@ -393,11 +412,20 @@ begin, sgd = jnp.zeros(5), optax.sgd(0.1)
 def both(k):
     """Through k steps, and implicit where they end."""
     through = bilevel.hypergradient(
-        error, gradient, begin, penalty, train, valid, sgd, steps=k
+        error,
+        gradient,
+        begin,
+        penalty,
+        inner_batch=train,
+        outer_batch=valid,
+        optimizer=sgd,
+        steps=k,
     )
-    end = bilevel.inner_update(gradient, begin, penalty, train, sgd, steps=k)
+    end = bilevel.inner_update(
+        gradient, begin, penalty, batch=train, optimizer=sgd, steps=k
+    ).params
     implicit = bilevel.implicit_hypergradient(
-        error, gradient, end, penalty, train, valid
+        error, gradient, end, penalty, inner_batch=train, outer_batch=valid
     )
     return through.hyper, implicit.hyper
 

@@ -71,9 +71,9 @@ def hypergradient(optimizer, steps, mode, gradient=inner_gradient):
             gradient,
             phi,
             h,
-            inner_batch,
-            outer_batch,
-            optimizer,
+            inner_batch=inner_batch,
+            outer_batch=outer_batch,
+            optimizer=optimizer,
             steps=steps,
             mode=mode,
         )

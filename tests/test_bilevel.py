@@ -75,9 +75,9 @@ def test_closed_form_on_quadratics(x64, steps):
             jax.grad(inner, (0, 1)),
             w,
             h,
-            {"a": jnp.asarray(a), "b": jnp.asarray(b)},
-            jnp.asarray(c),
-            optax.sgd(rate),
+            inner_batch={"a": jnp.asarray(a), "b": jnp.asarray(b)},
+            outer_batch=jnp.asarray(c),
+            optimizer=optax.sgd(rate),
             steps=steps,
             mode=mode,
         )
@@ -86,7 +86,7 @@ def test_closed_form_on_quadratics(x64, steps):
             powers[steps].T @ residual,
             by_h.T @ residual,
         )
-        for one, other in zip(result, expected, strict=True):
+        for one, other in zip(result[:3], expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
@@ -123,8 +123,13 @@ def test_first_order_takes_the_inner_gradients_for_constants(x64, name, steps):
     @jax.jit
     def textbook(phi, h, inner_batch, outer_batch):
         phi_k = bilevel.inner_update(
-            inner_gradient, phi, h, inner_batch, OPTIMIZERS[name], steps=steps
-        )
+            inner_gradient,
+            phi,
+            h,
+            batch=inner_batch,
+            optimizer=OPTIMIZERS[name],
+            steps=steps,
+        ).params
         return jax.value_and_grad(outer_loss, (0, 1))(phi_k, h, outer_batch)
 
     value, expected = textbook(*arguments)
@@ -141,7 +146,7 @@ def test_first_order_is_exact_at_a_zero_inner_rate_only(x64):
         for mode in EXACT:
             exact = hypergradient(sgd, 1, mode)(*arguments)
             gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), first, exact)
-            assert (max(jax.tree.leaves(gap[1:])) < 1e-12) == same
+            assert (max(jax.tree.leaves(gap.grads)) < 1e-12) == same
 
 
 def test_levels_nest(x64):
@@ -158,7 +163,7 @@ def test_levels_nest(x64):
     for mode in EXACT:
 
         def nested(phi, h, batch, mode=mode):
-            return hypergradient(sgd, 1, mode)(phi, h, batch, batch)[1:]
+            return hypergradient(sgd, 1, mode)(phi, h, batch, batch).grads
 
         actual = hypergradient(sgd, 2, mode, nested)(*arguments)
         np.testing.assert_allclose(actual.value, value, rtol=1e-12)
@@ -204,9 +209,9 @@ def test_adam_is_finite_at_a_zero_gradient(x64):
             jax.grad(inner, (0, 1)),
             phi,
             jnp.asarray(0.3),
-            jnp.asarray(2.0),
-            None,
-            optax.adam(0.1, eps_root=1e-6),
+            inner_batch=jnp.asarray(2.0),
+            outer_batch=None,
+            optimizer=optax.adam(0.1, eps_root=1e-6),
             steps=3,
             mode=mode,
         )

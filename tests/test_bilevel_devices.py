@@ -46,7 +46,13 @@ def episode(optimizer=SGD, mode="forward_over_reverse", **losses):
 
     def call(phi, h, inner_batch, outer_batch):
         return bilevel.hypergradient(
-            *(outer, gradient, phi, h, inner_batch, outer_batch, optimizer),
+            outer,
+            gradient,
+            phi,
+            h,
+            inner_batch=inner_batch,
+            outer_batch=outer_batch,
+            optimizer=optimizer,
             steps=3,
             mode=mode,
         )
@@ -91,7 +97,9 @@ def test_the_same_for_adam_the_update_and_the_optimum(x64):
     assert_all_close(jax.device_get(result), expected, 1e-12)
 
     def update(phi, h, batch):
-        return bilevel.inner_update(inner_gradient, phi, h, batch, ADAM, steps=3)
+        return bilevel.inner_update(
+            inner_gradient, phi, h, batch=batch, optimizer=ADAM, steps=3
+        )
 
     def with_state(phi, h, batch, state):
         return inner_loss(phi, h, batch), state + 1.0
@@ -99,7 +107,10 @@ def test_the_same_for_adam_the_update_and_the_optimum(x64):
     def carried(phi, h, batch):
         return bilevel.inner_update(
             jax.grad(with_state, (0, 1), has_aux=True),
-            *(phi, h, batch, SGD),
+            phi,
+            h,
+            batch=batch,
+            optimizer=SGD,
             steps=2,
             state=0.0 * h[0],
             policy="carry",
@@ -107,7 +118,12 @@ def test_the_same_for_adam_the_update_and_the_optimum(x64):
 
     def optimum(phi, h, batch):
         return bilevel.implicit_hypergradient(
-            *(outer_loss, inner_gradient, phi, h, batch, batch),
+            outer_loss,
+            inner_gradient,
+            phi,
+            h,
+            inner_batch=batch,
+            outer_batch=batch,
             solver=bilevel.neumann(0.1, 3),
         )
 
@@ -182,7 +198,11 @@ def test_episodes_of_their_own_in_shard_map(x64, mode):
     gradient = jax.grad(sum_of_tasks, (0, 1))
     phi, h, inner, outer = tasks()
     steps = jax.jit(
-        lambda phi, h: bilevel.inner_update(gradient, phi, h, inner, SGD, steps=3)
+        lambda phi, h: (
+            bilevel.inner_update(
+                gradient, phi, h, batch=inner, optimizer=SGD, steps=3
+            ).params
+        )
     )(phi, h)
     values = jax.vmap(outer_loss, (None, None, 0))(steps, h, outer)
     np.testing.assert_allclose(summed.value, values.mean(), rtol=1e-10)

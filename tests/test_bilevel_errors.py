@@ -19,7 +19,14 @@ def loss(phi, h, batch):
 def call(outer=loss, inner=loss, gradient=None, w=W, h=1.0, optimizer=SGD, **options):
     gradient = gradient or jax.grad(inner, (0, 1))
     return bilevel.hypergradient(
-        outer, gradient, w, h, None, None, optimizer, **options
+        outer,
+        gradient,
+        w,
+        h,
+        inner_batch=None,
+        outer_batch=None,
+        optimizer=optimizer,
+        **options,
     )
 
 
@@ -57,7 +64,7 @@ def test_losses_with_state_return_pairs():
     """As they were given it: also where the state is carried from pass to pass."""
     gradient = jax.grad(with_state, (0, 1), has_aux=True)
     options = {"state": {"mean": jnp.ones(2)}, "policy": "carry"}
-    value = call(outer=with_state, gradient=gradient, **options)[0].value
+    value = call(outer=with_state, gradient=gradient, **options).value
     np.testing.assert_allclose(value, call().value)
     with pytest.raises(TypeError, match=r"the pair.* outer loss returned float32\[\]"):
         call(outer=lambda *a: loss(*a[:3]), gradient=gradient, **options)
@@ -88,7 +95,9 @@ def test_a_gradient_function_returns_a_pair():
         with pytest.raises(TypeError, match=r"jax.grad\(loss, \(0, 1\)\)"):
             call(gradient=gradient)
         with pytest.raises(TypeError, match=r"jax.grad\(loss, \(0, 1\)\)"):
-            bilevel.implicit_hypergradient(loss, gradient, W, 1.0, None, None)
+            bilevel.implicit_hypergradient(
+                loss, gradient, W, 1.0, inner_batch=None, outer_batch=None
+            )
 
 
 def test_integers_have_no_derivative():
@@ -98,7 +107,7 @@ def test_integers_have_no_derivative():
         call(h=2)
     with pytest.raises(TypeError, match=r"params\['w'\] is int32\[3\]"):
         bilevel.inner_update(
-            jax.grad(loss, (0, 1)), {"w": jnp.arange(3)}, 1.0, None, SGD
+            jax.grad(loss, (0, 1)), {"w": jnp.arange(3)}, 1.0, batch=None, optimizer=SGD
         )
     with pytest.raises(TypeError, match=r"params\['w'\] is a Python str"):
         call(w={"w": "a name"})
@@ -129,7 +138,9 @@ def test_updates_keep_what_they_are_given():
         with pytest.raises(TypeError, match=expected):
             call(optimizer=renamed, mode=mode)
     with pytest.raises(TypeError, match=expected):
-        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, None, renamed)
+        bilevel.inner_update(
+            jax.grad(loss, (0, 1)), W, 1.0, batch=None, optimizer=renamed
+        )
 
 
 @pytest.mark.parametrize("optimizer", [0.1, lambda h: h])
@@ -159,7 +170,9 @@ def test_optimizers_that_need_more_than_gradients_are_refused(name):
         with pytest.raises(TypeError, match=expected):
             call(optimizer=NEED_MORE[name], mode=mode, steps=3)
     with pytest.raises(TypeError, match=expected):
-        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, None, NEED_MORE[name])
+        bilevel.inner_update(
+            jax.grad(loss, (0, 1)), W, 1.0, batch=None, optimizer=NEED_MORE[name]
+        )
 
 
 @pytest.mark.parametrize("maker", [optax.sgd, optax.adam, optax.contrib.muon])
@@ -172,7 +185,7 @@ def test_a_function_of_optax_must_be_called(maker, h):
         with pytest.raises(TypeError, match=expected):
             call(gradient=gradient, h=h, optimizer=maker, mode=mode)
     with pytest.raises(TypeError, match=expected):
-        bilevel.inner_update(gradient, W, h, None, maker)
+        bilevel.inner_update(gradient, W, h, batch=None, optimizer=maker)
     made = call(h=0.1, optimizer=lambda h: optax.sgd(h))
     assert np.isfinite(made.hyper)
 
@@ -186,7 +199,9 @@ def test_the_number_of_steps():
         call(steps=None)
     ragged = {"x": jnp.ones((3, 2)), "y": jnp.ones(2)}
     with pytest.raises(ValueError, match=r"'x': \(3, 2\), 'y': \(2,\).*jnp\.stack"):
-        bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, ragged, SGD, steps=None)
+        bilevel.inner_update(
+            jax.grad(loss, (0, 1)), W, 1.0, batch=ragged, optimizer=SGD, steps=None
+        )
 
 
 @pytest.mark.parametrize("mode", bilevel.MODES)
@@ -226,7 +241,9 @@ def test_a_rule_without_a_forward_derivative():
         call(inner=inner, mode=mode)
     gradient = jax.grad(inner, (0, 1))
     with pytest.raises(TypeError, match=message):
-        bilevel.implicit_hypergradient(loss, gradient, W, 1.0, None, None, mode=mode)
+        bilevel.implicit_hypergradient(
+            loss, gradient, W, 1.0, inner_batch=None, outer_batch=None, mode=mode
+        )
     with pytest.raises(TypeError, match=message):
         bilevel.check_symmetry(gradient, W, 1.0, None)
     expected = call()
@@ -257,7 +274,52 @@ def test_names_and_masks():
         call(mask={"w": jnp.ones(3, bool)})
     with pytest.raises(ValueError, match="'first_order'"):
         bilevel.implicit_hypergradient(
-            *(loss, jax.grad(loss, (0, 1)), W, 1.0, None, None), mode="first_order"
+            loss,
+            jax.grad(loss, (0, 1)),
+            W,
+            1.0,
+            inner_batch=None,
+            outer_batch=None,
+            mode="first_order",
+        )
+
+
+@pytest.mark.parametrize("name", bilevel.MODES)
+def test_a_name_is_shorthand_for_a_mode(name):
+    made = getattr(bilevel, name)
+    mode = made()
+    assert isinstance(mode, bilevel.Mode) and mode == bilevel.MODES[name]
+    assert hash(mode) == hash(made())
+    by_name, by_mode = call(mode=name), call(mode=mode)
+    assert by_name.hyper == by_mode.hyper and by_name.value == by_mode.value
+    with pytest.raises(TypeError, match=rf"not called. Write `bilevel\.{name}\(\)`"):
+        call(mode=made)
+    for options in (bilevel.forward_over_reverse, bilevel.finite_difference):
+        assert options(assume_symmetric=True) != mode
+    assert bilevel.finite_difference(0.1) != mode
+
+
+def test_results_have_the_same_fields_with_and_without_state():
+    gradient = jax.grad(with_state, (0, 1), has_aux=True)
+    plain, stateful = (
+        call(),
+        call(outer=with_state, gradient=gradient, state={"n": 1.0}),
+    )
+    assert type(plain) is type(stateful) is bilevel.Hypergradient
+    assert plain.state is None and stateful.state == {"n": 1.0}
+    assert plain.grads == (plain.params, plain.hyper)
+    options = {"batch": None, "optimizer": SGD}
+    moved = bilevel.inner_update(jax.grad(loss, (0, 1)), W, 1.0, **options)
+    kept = bilevel.inner_update(gradient, W, 1.0, **options, state={"n": 1.0})
+    assert moved.state is None and kept.state == {"n": 1.0}
+    np.testing.assert_array_equal(moved.params["w"], kept.params["w"])
+
+
+@pytest.mark.parametrize("function", ["hypergradient", "implicit_hypergradient"])
+def test_batches_and_the_optimizer_are_keywords(function):
+    with pytest.raises(TypeError, match="positional arguments"):
+        getattr(bilevel, function)(
+            loss, jax.grad(loss, (0, 1)), W, 1.0, None, None, SGD
         )
 
 

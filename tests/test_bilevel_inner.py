@@ -61,7 +61,7 @@ def test_optimizers_made_of_hyper(x64, name):
         ]
     for result in results:
         np.testing.assert_allclose(result.value, value, rtol=1e-12)
-        assert_close(result[1:], expected, 1e-10)
+        assert_close(result.grads, expected, 1e-10)
 
 
 def unlike(phi):
@@ -93,7 +93,7 @@ def test_transformations_of_gradients_alone(x64, name):
         value, expected = jax.jit(jax.value_and_grad(objective, (0, 1)))(*arguments)
         result = hypergradient(OF_OPTAX[name], 3, "forward_over_reverse")(*arguments)
     np.testing.assert_allclose(result.value, value, rtol=1e-10)
-    assert_close(result[1:], expected, 1e-10)
+    assert_close(result.grads, expected, 1e-10)
 
 
 def test_a_rate_for_each_parameter(x64):
@@ -121,7 +121,13 @@ def test_a_rate_for_each_parameter(x64):
     expected = jax.jit(jax.grad(objective))(rates)
     for mode in ("first_order", "forward_over_reverse"):
         result = bilevel.hypergradient(
-            *(loss, jax.grad(loss, (0, 1)), phi, rates, *batches, optimizer),
+            loss,
+            jax.grad(loss, (0, 1)),
+            phi,
+            rates,
+            inner_batch=batches[0],
+            outer_batch=batches[1],
+            optimizer=optimizer,
             mode=mode,
         )
         assert_close(result.hyper, expected, 1e-12)
@@ -137,17 +143,23 @@ def test_a_mask_is_the_rest_in_hyper(x64, mode):
 
     inner = jax.grad(rearranged(inner_loss), (0, 1))
     optimizer = optax.adam(0.1, eps_root=1e-6)
-    options = {"steps": 3, "mode": mode}
+    options = {"steps": 3, "mode": mode, "optimizer": optimizer}
+    options |= {"inner_batch": batches[0], "outer_batch": batches[1]}
 
     @jax.jit
     def both(phi, h):
         expected = bilevel.hypergradient(
-            *(rearranged(outer_loss), inner, phi["b"], (phi["w"], h)),
-            *(*batches, optimizer),
+            rearranged(outer_loss),
+            inner,
+            phi["b"],
+            (phi["w"], h),
             **options,
         )
         actual = bilevel.hypergradient(
-            *(outer_loss, inner_gradient, phi, h, *batches, optimizer),
+            outer_loss,
+            inner_gradient,
+            phi,
+            h,
             **options,
             mask={"w": False, "b": True},
         )
@@ -158,10 +170,15 @@ def test_a_mask_is_the_rest_in_hyper(x64, mode):
     assert_close((actual.params["w"], actual.hyper), expected.hyper, 1e-12)
     assert_close(actual.value, expected.value, 1e-12)
     updated = bilevel.inner_update(
-        inner_gradient, phi, h, batches[0], optimizer, mask={"w": False, "b": True}
+        inner_gradient,
+        phi,
+        h,
+        batch=batches[0],
+        optimizer=optimizer,
+        mask={"w": False, "b": True},
     )
-    assert_close(updated["w"], phi["w"], 0)
-    assert np.abs(updated["b"] - phi["b"]) > 0.01
+    assert_close(updated.params["w"], phi["w"], 0)
+    assert np.abs(updated.params["b"] - phi["b"]) > 0.01
 
 
 def test_remat_changes_nothing_but_memory(x64):
@@ -172,8 +189,14 @@ def test_remat_changes_nothing_but_memory(x64):
     def objective(remat):
         def call(phi, h):
             phi = bilevel.inner_update(
-                *(inner_gradient, phi, h, batches, optimizer), steps=None, remat=remat
-            )
+                inner_gradient,
+                phi,
+                h,
+                batch=batches,
+                optimizer=optimizer,
+                steps=None,
+                remat=remat,
+            ).params
             return outer_loss(phi, h, outer)
 
         return jax.jit(jax.value_and_grad(call, (0, 1)))(phi, h)
@@ -182,7 +205,7 @@ def test_remat_changes_nothing_but_memory(x64):
     assert_close(again, kept, 1e-12)
     expected = hypergradient(optimizer, None, "forward_over_reverse")
     result = expected(phi, h, batches, outer)
-    assert_close((result.value, result[1:]), kept, 1e-10)
+    assert_close((result.value, result.grads), kept, 1e-10)
 
 
 def test_rfmeta_and_mldg_in_their_own_words(x64):
@@ -222,8 +245,13 @@ def test_rfmeta_and_mldg_in_their_own_words(x64):
         def library(params, mask=mask):
             def one(x):
                 meta = bilevel.hypergradient(
-                    *(cls, jax.grad(cls, (0, 1)), params, (), x, query),
-                    optax.sgd(rate),
+                    cls,
+                    jax.grad(cls, (0, 1)),
+                    params,
+                    (),
+                    inner_batch=x,
+                    outer_batch=query,
+                    optimizer=optax.sgd(rate),
                     mask=mask,
                 )
                 value, grads = jax.value_and_grad(cls)(params, (), x)
@@ -258,11 +286,19 @@ def test_theta_lambda_and_the_inner_rate_are_hyperparameters(x64):
     for mode in bilevel.EXACT:
         result = jax.jit(
             lambda kernel, h, mode=mode: bilevel.hypergradient(
-                *(loss, gradient, kernel, h, *batches, optimizer), steps=2, mode=mode
+                loss,
+                gradient,
+                kernel,
+                h,
+                inner_batch=batches[0],
+                outer_batch=batches[1],
+                optimizer=optimizer,
+                steps=2,
+                mode=mode,
             )
         )(kernel, h)
         np.testing.assert_allclose(result.value, value, rtol=1e-12)
-        assert_close(result[1:], expected, 1e-10)
+        assert_close(result.grads, expected, 1e-10)
     for name in h:
         along = {**dict.fromkeys(h, jnp.asarray(0.0)), name: jnp.asarray(1.0)}
         slope = central_difference(lambda h: objective(kernel, h, *batches), h, along)

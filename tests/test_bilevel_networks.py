@@ -34,9 +34,9 @@ def compute(loss, stats, mode, steps):
             jax.grad(plain, (0, 1)),
             phi,
             h,
-            inner_batch,
-            outer_batch,
-            MOMENTUM,
+            inner_batch=inner_batch,
+            outer_batch=outer_batch,
+            optimizer=MOMENTUM,
             steps=steps,
             mode=mode,
         )
@@ -60,7 +60,7 @@ def test_exact_modes_agree(x64, steps, lead):
 
     for result in everything(phi, h, *batches):
         np.testing.assert_allclose(result.value, value, rtol=1e-12)
-        assert_all_close(result[1:], expected, 1e-10)
+        assert_all_close(result.grads, expected, 1e-10)
     # No kink of ReLU or max lies within 1e-6 of here; rounding is near 1e-16 / 1e-6.
     d_phi, d_h = random_like(phi, 1), jnp.asarray(1.0)
     slope = central_difference(
@@ -139,28 +139,33 @@ def test_policies_of_running_averages(x64, policy):
     @jax.jit
     def updated(phi, h):
         return bilevel.inner_update(
-            gradient, phi, h, support, optax.sgd(0.3), **options
+            gradient, phi, h, batch=support, optimizer=optax.sgd(0.3), **options
         )
 
     @jax.jit
     def everything(phi, h):
         return [
             bilevel.hypergradient(
-                *(loss, gradient, phi, h, support, query, optax.sgd(0.3)),
+                loss,
+                gradient,
+                phi,
+                h,
+                inner_batch=support,
+                outer_batch=query,
+                optimizer=optax.sgd(0.3),
                 **options,
                 mode=mode,
             )
             for mode in ("forward_over_reverse", "unrolled")
         ]
 
-    (_, new), *results = everything(phi, h)
-    assert_all_close(new, kept, 1e-12)
-    for result, new in results:
+    results = everything(phi, h)
+    for result in results:
         np.testing.assert_allclose(result.value, value, rtol=1e-12)
-        assert_all_close(new, kept, 1e-12)
-        assert_all_close(result, results[0][0], 1e-10)
-    # What the inner passes leave is what 'inner' keeps, and 'batch' leaves nothing.
-    _, left = updated(phi, h)
+        assert_all_close(result.state, kept, 1e-12)
+        assert_all_close(result.grads, results[0].grads, 1e-10)
+    # The state after the inner steps is the one that 'inner' keeps; 'batch' changes none.
+    left = updated(phi, h).state
     same = policy in ("inner", "batch")
     wanted = stats if policy == "batch" else kept
     gap = jax.tree.map(lambda a, b: np.abs(a - b).max(), left, wanted)
@@ -188,15 +193,27 @@ def planned(width, batch, depth, optimizer, mode, steps):
 
     def recursion(phi, h, x):
         return bilevel.hypergradient(
-            *(loss, jax.grad(loss, (0, 1)), phi, h, x, x, optimizer),
+            loss,
+            jax.grad(loss, (0, 1)),
+            phi,
+            h,
+            inner_batch=x,
+            outer_batch=x,
+            optimizer=optimizer,
             steps=steps,
             mode=mode,
         )
 
     def rematerialized(phi, h, x):
         phi = bilevel.inner_update(
-            *(jax.grad(loss, (0, 1)), phi, h, x, optimizer), steps=steps, remat=True
-        )
+            jax.grad(loss, (0, 1)),
+            phi,
+            h,
+            batch=x,
+            optimizer=optimizer,
+            steps=steps,
+            remat=True,
+        ).params
         return loss(phi, h, x)
 
     function = jax.grad(rematerialized) if mode == "remat" else recursion

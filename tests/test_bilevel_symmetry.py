@@ -79,7 +79,13 @@ def compute(gradient, mode, steps=2, **options):
     @jax.jit
     def call(phi, h, inner_batch, outer_batch):
         return bilevel.hypergradient(
-            *(outer_loss, gradient, phi, h, inner_batch, outer_batch, SGD),
+            outer_loss,
+            gradient,
+            phi,
+            h,
+            inner_batch=inner_batch,
+            outer_batch=outer_batch,
+            optimizer=SGD,
             steps=steps,
             mode=mode,
             **options,
@@ -117,7 +123,15 @@ def test_a_custom_vjp_is_refused_at_any_depth(mode, place):
     message = rf"custom_vjp.*'reverse_over_reverse'.*{mode}\(assume_symmetric=True\)"
     with pytest.raises(TypeError, match=message):
         bilevel.hypergradient(
-            outer_loss, gradient, phi, h, *batches, SGD, steps=2, mode=mode
+            outer_loss,
+            gradient,
+            phi,
+            h,
+            inner_batch=batches[0],
+            outer_batch=batches[1],
+            optimizer=SGD,
+            steps=2,
+            mode=mode,
         )
 
 
@@ -137,11 +151,20 @@ def test_it_is_refused_wherever_products_are_taken(x64):
                 *(gradient, phi, h, batch, phi), mode="forward_over_reverse"
             )
         with refused():
-            bilevel.implicit_hypergradient(outer_loss, gradient, phi, h, batch, outer)
+            bilevel.implicit_hypergradient(
+                outer_loss, gradient, phi, h, inner_batch=batch, outer_batch=outer
+            )
     stacked = jax.tree.map(lambda x: jnp.stack([x, x]), batch)
     with refused():
         bilevel.hypergradient(
-            *(outer_loss, gradients["grad"], phi, h, stacked, outer, SGD), steps=None
+            outer_loss,
+            gradients["grad"],
+            phi,
+            h,
+            inner_batch=stacked,
+            outer_batch=outer,
+            optimizer=SGD,
+            steps=None,
         )
 
     def with_state(loss):
@@ -151,7 +174,11 @@ def test_it_is_refused_wherever_products_are_taken(x64):
         bilevel.hypergradient(
             with_state(outer_loss),
             jax.grad(with_state(loss), (0, 1), has_aux=True),
-            *(phi, h, batch, outer, SGD),
+            phi,
+            h,
+            inner_batch=batch,
+            outer_batch=outer,
+            optimizer=SGD,
             state=(),
         )
 
@@ -167,7 +194,7 @@ def test_without_symmetry_only_the_reverse_modes_are_exact(x64, rule):
     slope = central_difference(lambda p: objective(p, h, *batches), phi, direction)
     np.testing.assert_allclose(dot(expected[0], direction), slope, rtol=1e-6)
     for mode in ("reverse_over_reverse", "unrolled"):
-        assert_close(compute(gradient, mode)[1:], expected, 1e-10)
+        assert_close(compute(gradient, mode).grads, expected, 1e-10)
     wrong = compute(gradient, bilevel.forward_over_reverse(assume_symmetric=True))
     assert np.abs(wrong.params["w"] - expected[0]["w"]).max() > 1e-4
     error = bilevel.symmetry_error(gradient, phi, h, batches[0])
@@ -194,8 +221,13 @@ def test_gradient_reversal_with_its_sign(x64):
     expected = jax.grad(lambda w, h: moved(w, h) ** 2, (0, 1))(w, h)
     for mode in ("reverse_over_reverse", "unrolled"):
         result = bilevel.hypergradient(
-            *(lambda phi, h, _: phi["w"] ** 2, jax.grad(inner, (0, 1))),
-            *({"w": w, "d": d}, h, None, None, optax.sgd(1.0)),
+            lambda phi, h, _: phi["w"] ** 2,
+            jax.grad(inner, (0, 1)),
+            {"w": w, "d": d},
+            h,
+            inner_batch=None,
+            outer_batch=None,
+            optimizer=optax.sgd(1.0),
             mode=mode,
         )
         np.testing.assert_allclose(result.params["w"], expected[0], rtol=1e-12)
@@ -210,9 +242,9 @@ def test_a_true_rule_is_accepted_on_the_callers_word(x64):
     expected = jax.jit(jax.grad(written_out(SGD, 2, gradient), (0, 1)))(*problem())
     assumed = {"assume_symmetric": True}
     exact = compute(gradient, bilevel.forward_over_reverse(**assumed))
-    assert_close(exact[1:], expected, 1e-10)
+    assert_close(exact.grads, expected, 1e-10)
     near = compute(gradient, bilevel.finite_difference(1e-4, **assumed))
-    assert_close(near[1:], expected, 1e-6)
+    assert_close(near.grads, expected, 1e-6)
     phi, h, batch, _ = problem()
     assert bilevel.check_symmetry(gradient, phi, h, batch) < 1e-14
 
@@ -228,19 +260,31 @@ def test_wrappers_that_change_the_arguments_are_not_followed(x64):
 
     result = jax.jit(
         lambda phi, h, b: bilevel.hypergradient(
-            outer_of_tasks, jax.vmap(per_task), phi, h, b, outer, SGD
+            outer_of_tasks,
+            jax.vmap(per_task),
+            phi,
+            h,
+            inner_batch=b,
+            outer_batch=outer,
+            optimizer=SGD,
         )
     )(*tasks)
     single = compute(per_task, "forward_over_reverse", steps=1)
-    half = jax.tree.map(lambda x: x[0], result[1:])
-    assert_close(half, single[1:], 1e-12)
+    half = jax.tree.map(lambda x: x[0], result.grads)
+    assert_close(half, single.grads, 1e-12)
 
     @functools.wraps(lambda phi, h, batch, weight: None)
     def weighted(phi, h, batch):
         return inner_loss(phi, h, batch)
 
     bilevel.hypergradient(
-        outer_loss, jax.grad(weighted, (0, 1)), phi, h, batch, outer, SGD
+        outer_loss,
+        jax.grad(weighted, (0, 1)),
+        phi,
+        h,
+        inner_batch=batch,
+        outer_batch=outer,
+        optimizer=SGD,
     )
 
 
@@ -252,8 +296,14 @@ def hidden(gradient):
 def nested(phi, h, batch):
     """A hypergradient as gradient function; reversal in its outer loss."""
     return bilevel.hypergradient(
-        *(adversarial(reverse), inner_gradient, phi, h, batch, batch, SGD)
-    )[1:]
+        adversarial(reverse),
+        inner_gradient,
+        phi,
+        h,
+        inner_batch=batch,
+        outer_batch=batch,
+        optimizer=SGD,
+    ).grads
 
 
 ASYMMETRIC = {
@@ -297,8 +347,14 @@ def symmetric_gradients():
 
     def second_level(phi, h, batch):
         return bilevel.hypergradient(
-            *(outer_loss, inner_gradient, phi, h, batch, batch, SGD)
-        )[1:]
+            outer_loss,
+            inner_gradient,
+            phi,
+            h,
+            inner_batch=batch,
+            outer_batch=batch,
+            optimizer=SGD,
+        ).grads
 
     return {
         "smooth": (inner_gradient, phi, hyper, batch),
@@ -371,7 +427,7 @@ def test_stop_gradient_is_symmetric_in_every_mode(x64, name):
     objective = jax.jit(written_out(SGD, 2, gradient))
     expected = jax.jit(jax.grad(objective, (0, 1)))(phi, h, *batches)
     for mode in EXACT:
-        assert_all_close(compute(gradient, mode)[1:], expected, 1e-10)
+        assert_all_close(compute(gradient, mode).grads, expected, 1e-10)
     assert bilevel.check_symmetry(gradient, phi, h, batches[0]) < 1e-12
     along = {"w": jnp.zeros(3), "b": jnp.asarray(1.0)}
     slope = central_difference(lambda p: objective(p, h, *batches), phi, along)

@@ -233,8 +233,8 @@ def check_the_space_of_the_page(names):
     # Another loss instead of the space's own; the space itself is left as it was.
     search = dataclasses.replace(names["search"], loss=lambda x, y: 0 * x.sum())
     start = search.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
-    loss, _ = search._loss(
-        start.batch_stats, start.params, start.alphas, names["batch"]
+    loss, _ = search.query_loss(
+        start.params, start.alphas, start.batch_stats, {"query": names["batch"]}
     )
     assert loss == 0 and space.loss(jnp.ones((1, 4, 4)), jnp.zeros((1, 4, 4))) == 1
 

@@ -8,8 +8,8 @@ assume. A case for any loss takes a few lines:
     def make(mode, steps):
         def step(rate, params, support, query):
             result = bilevel.hypergradient(
-                loss, grad, params, (), support, query, optax.sgd(rate),
-                steps=steps, mode=mode,
+                loss, grad, params, (), inner_batch=support, outer_batch=query,
+                optimizer=optax.sgd(rate), steps=steps, mode=mode,
             )
             return {"weights": result.params}, result.value
         return step
@@ -46,8 +46,8 @@ class Case(NamedTuple):
 
     Attributes:
       name: title in tables.
-      make: ``(mode, inner steps) -> Step``; the mode is a key of `bilevel.MODES` or a
-        function, as `bilevel.hypergradient` takes them.
+      make: ``(mode, inner steps) -> Step``; the mode is a name of `bilevel.MODES` or a
+        mode, as in `bilevel.hypergradient`.
       arguments: function from a batch size to the arrays that the step takes after the
         rate.
     """

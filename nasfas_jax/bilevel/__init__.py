@@ -23,14 +23,16 @@ unless the caller states that it is a true derivative (`forward_over_reverse`), 
 `check_symmetry` tests any gradient function. `implicit_hypergradient` is the derivative
 of the inner *optimum* instead of the steps.
 
-How methods read, with ``grad = jax.grad(loss, (0, 1))``:
+Examples, with ``grad = jax.grad(loss, (0, 1))``:
 
-    DARTS    hypergradient(loss, grad, weights, alphas, train, valid, optax.sgd(rate)).hyper
-    MAML     hypergradient(loss, grad, params, (), support, query, sgd, steps=5).params
+    DARTS    hypergradient(loss, grad, weights, alphas, inner_batch=train, outer_batch=valid,
+             optimizer=optax.sgd(rate)).hyper
+    MAML     hypergradient(loss, grad, params, (), inner_batch=support, outer_batch=query,
+             optimizer=sgd, steps=5).params
     MLDG     the same with one step, plus jax.value_and_grad(loss) on the support domains
-    RFMeta   hypergradient(..., {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}): only M
-             is updated, and F gets its derivative through the query features and through
-             the inner gradient
+    RFMeta   hypergradient(loss, grad, {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}):
+             only M is updated, and the derivative by F passes through the query features
+             and through the inner gradient
     learned rates   optimizer=lambda h: optax.sgd(h['rate'])
 
 A toy: five steps fit a slope to training points, whose slope is 3, under a penalty; the
@@ -48,8 +50,9 @@ penalty is learned from validation points, whose slope is 2.
 >>> @jax.jit
 ... def learn(penalty):
 ...     result = bilevel.hypergradient(
-...         error, jax.grad(penalized, (0, 1)), start, penalty, (x, 3 * x), (x, 2 * x),
-...         optax.sgd(0.1), steps=5, mode='forward_over_reverse',
+...         error, jax.grad(penalized, (0, 1)), start, penalty,
+...         inner_batch=(x, 3 * x), outer_batch=(x, 2 * x), optimizer=optax.sgd(0.1),
+...         steps=5, mode='forward_over_reverse',
 ...     )
 ...     return result.value, penalty - 0.2 * result.hyper
 >>> for _ in range(50):
@@ -67,9 +70,11 @@ are *summed over the devices*, inner gradients among them, without a message: ea
 step would follow the sum of all devices' losses. For episodes of their own, make the
 shared arrays differ first, and average the result:
 
-    def episode(params, hyper, batch):  # with the mesh axis 'episode'
+    def episode(params, hyper, batches):  # with the mesh axis 'episode'
         params, hyper = jax.lax.pcast((params, hyper), 'episode', to='varying')
-        result = bilevel.hypergradient(loss, grad, params, hyper, *batch, optimizer)
+        result = bilevel.hypergradient(
+            loss, grad, params, hyper, **batches, optimizer=optimizer
+        )
         return jax.lax.pmean(result, 'episode')
 
 or pass ``check_vma=False`` to `jax.shard_map`. For one inner problem over all devices keep
@@ -92,14 +97,20 @@ from nasfas_jax.bilevel._implicit import (
 from nasfas_jax.bilevel._modes import (
     EXACT,
     MODES,
+    AnyMode,
+    Mode,
     finite_difference,
+    first_order,
     forward_over_reverse,
+    reverse_over_reverse,
     second_derivative_product,
+    unrolled,
 )
 from nasfas_jax.bilevel._stored import scan_sum, sum_of_losses, with_derivative
 from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
 from nasfas_jax.bilevel._update import (
     POLICIES,
+    InnerUpdate,
     UpdateCotangents,
     apply_update,
     inner_update,
@@ -110,14 +121,18 @@ __all__ = [
     "EXACT",
     "MODES",
     "POLICIES",
+    "AnyMode",
     "Hypergradient",
     "ImplicitHypergradient",
+    "InnerUpdate",
+    "Mode",
     "UpdateCotangents",
     "apply_update",
     "check_finite",
     "check_symmetry",
     "conjugate_gradient",
     "finite_difference",
+    "first_order",
     "forward_over_reverse",
     "hypergradient",
     "implicit_hypergradient",
@@ -125,9 +140,11 @@ __all__ = [
     "loss_after_update",
     "neumann",
     "pull_back_update",
+    "reverse_over_reverse",
     "scan_sum",
     "second_derivative_product",
     "sum_of_losses",
     "symmetry_error",
+    "unrolled",
     "with_derivative",
 ]

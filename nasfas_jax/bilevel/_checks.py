@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jax.extend import core
 
 from nasfas_jax.bilevel import _trees
 
+Result = TypeVar("Result")
 NOT_SCALAR = (
     "An inner loss must return one float and nothing else. Likely fix: end it in "
     "`.mean()` or `.sum()`. For a loss that also returns a state or extras, use "
@@ -298,7 +299,7 @@ def is_unchanged(before: Any, after: Any, name: str) -> None:
             )
 
 
-def check_finite(result: Any) -> Any:
+def check_finite(result: Result) -> Result:
     """Returns ``result`` if all of it is finite; for use outside of `jax.jit`.
 
     The value of a `hypergradient` is NaN if the parameters became non-finite during the
@@ -310,17 +311,18 @@ def check_finite(result: Any) -> Any:
       ValueError: the value or a derivative is infinite or NaN; names it and the likely
         cause.
     """
-    if not _trees.all_finite(result.value):
+    values: Any = result
+    if not _trees.all_finite(values.value):
         raise ValueError(
-            f"The value of the hypergradient is {result.value}: an inner loss, its "
+            f"The value of the hypergradient is {values.value}: an inner loss, its "
             "gradient or the outer loss became non-finite. Likely fixes: a lower inner "
             "learning rate, fewer inner steps, gradient clipping in the inner optimizer; "
             "or the batch itself contains NaN."
         )
-    for name in result._fields:
-        if not _trees.all_finite(getattr(result, name)):
+    for name in (field for field in values._fields if field != "state"):
+        if not _trees.all_finite(getattr(values, name)):
             raise ValueError(
-                f"The value {result.value} is finite, but `{name}` of the hypergradient "
+                f"The value {values.value} is finite, but `{name}` of the hypergradient "
                 "is not: a function in the inner steps has an infinite derivative. The "
                 "likely cause is a square root at zero: inside `optax.adam`, at a "
                 "parameter without inner gradient (give eps_root > 0; eps alone is added "

@@ -24,14 +24,21 @@ class Hypergradient(NamedTuple):
     """Result of `hypergradient`.
 
     Attributes:
-      value: of the objective.
+      value: value of the objective, a scalar.
       params: its derivative by ``phi``, the parameters before the inner steps.
       hyper: its derivative by ``h``.
+      state: auxiliary state after the passes; None without.
     """
 
     value: jax.Array
     params: PyTree
     hyper: PyTree
+    state: PyTree = None
+
+    @property
+    def grads(self) -> tuple[PyTree, PyTree]:
+        """``(params, hyper)``, as a gradient function returns: levels nest by it."""
+        return self.params, self.hyper
 
 
 def hypergradient(
@@ -39,16 +46,16 @@ def hypergradient(
     inner_gradient: Callable,
     params: PyTree,
     hyper: PyTree,
+    *,
     inner_batch: PyTree,
     outer_batch: PyTree,
     optimizer: Optimizer,
-    *,
     steps: int | None = 1,
-    mode: str | _modes.Mode = "forward_over_reverse",
+    mode: _modes.AnyMode = "forward_over_reverse",
     mask: PyTree = True,
     state: PyTree = None,
     policy: str = "batch",
-) -> Any:
+) -> Hypergradient:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
     ``phi_k`` is `inner_update`, and derivatives are by its *start* ``phi`` and by ``h``.
@@ -80,8 +87,8 @@ def hypergradient(
       outer_batch: passed to ``outer_loss``.
       optimizer: as in `inner_update`.
       steps: number of steps on the one ``inner_batch``; None: one per slice of it.
-      mode: a key of ``MODES``, or a mode made by `forward_over_reverse` or
-        `finite_difference`.
+      mode: how second derivatives are computed: a `Mode`, such as
+        `finite_difference(epsilon)`, or its name, one of ``MODES``.
       mask: what the inner steps update; see `inner_update`.
       state: auxiliary state (BatchNorm's running averages), if the losses have any.
         They are then called with it as fourth argument and return ``(value, new
@@ -92,8 +99,8 @@ def hypergradient(
         pass's. No derivative passes through state.
 
     Returns:
-      A `Hypergradient`; with ``state``, the pair of it and the new state. Its value is
-      NaN where ``phi_k`` is not finite, see `check_finite`.
+      A `Hypergradient`. Its value is NaN where ``phi_k`` is not finite, see
+      `check_finite`.
 
     Raises:
       TypeError: leaves that are not float, losses that are not scalar, an update that
@@ -109,7 +116,8 @@ def hypergradient(
     >>> @jax.jit
     ... def meta(w, h):
     ...     grad, sgd = jax.grad(inner, (0, 1)), optax.sgd(0.5)
-    ...     return hypergradient(outer, grad, w, h, None, None, sgd)
+    ...     batches = {'inner_batch': None, 'outer_batch': None}
+    ...     return hypergradient(outer, grad, w, h, **batches, optimizer=sgd)
     >>> meta(jax.numpy.array([2.0]), jax.numpy.array([1.0])).hyper
     Array([0.75], dtype=float32)
     """
@@ -117,11 +125,10 @@ def hypergradient(
     params, hyper, inner_batch, outer_batch, state = _trees.on_one_mesh(
         params, hyper, inner_batch, outer_batch, state
     )
-    product = _modes.get(mode)
+    mode = _modes.get(mode)
     inner = Steps.of(inner_gradient, inner_batch, optimizer, mask, steps, state, policy)
-    if isinstance(product, _modes.SymmetricMode):
-        with_state = () if state is None else (state,)
-        product.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
+    with_state = () if state is None else (state,)
+    mode.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
     chosen, rest = _trees.split(mask, params)
 
     def outer(chosen, rest_and_hyper, state_k):
@@ -139,12 +146,12 @@ def hypergradient(
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
         return value, state_k if policy == "inner" else new_state
 
-    differentiate = _unrolled if mode == "unrolled" else _recursion
+    differentiate = _unrolled if mode == _modes.unrolled() else _recursion
     value, new_state, d_chosen, (d_rest, d_hyper) = differentiate(
-        outer, inner, chosen, (rest, hyper), state, product
+        outer, inner, chosen, (rest, hyper), state, mode
     )
-    result = Hypergradient(value, _trees.join(mask, d_chosen, d_rest), d_hyper)
-    return result if state is None else (result, new_state)
+    d_params = _trees.join(mask, d_chosen, d_rest)
+    return Hypergradient(value, d_params, d_hyper, new_state)
 
 
 def loss_after_update(
@@ -157,7 +164,7 @@ def loss_after_update(
     outer_batch: PyTree,
     optimizer: Optimizer,
     steps: int | None = 1,
-    mode: str | _modes.Mode = "forward_over_reverse",
+    mode: _modes.AnyMode = "forward_over_reverse",
     mask: PyTree = True,
 ) -> jax.Array:
     """``L_out(phi_k(phi, h), h, outer_batch)`` as a term of a larger objective.
@@ -201,19 +208,19 @@ def loss_after_update(
         outer_loss,
         inner_gradient,
         *jax.lax.stop_gradient((params, hyper)),
-        inner_batch,
-        outer_batch,
-        optimizer,
+        inner_batch=inner_batch,
+        outer_batch=outer_batch,
+        optimizer=optimizer,
         steps=steps,
         mode=mode,
         mask=mask,
     )
-    return with_derivative(result.value, (result.params, result.hyper), (params, hyper))
+    return with_derivative(result.value, result.grads, (params, hyper))
 
 
-def _unrolled(outer, inner: Steps, params, hyper, state, product):
+def _unrolled(outer, inner: Steps, params, hyper, state, mode):
     """Plain reverse mode through all steps."""
-    del product
+    del mode
 
     def objective(params, hyper):
         (phi_k, _, state_k), _ = inner.run(params, hyper, state)
@@ -225,9 +232,9 @@ def _unrolled(outer, inner: Steps, params, hyper, state, product):
     return value, new_state, *grads
 
 
-def _recursion(outer, inner: Steps, params, hyper, state, product):
+def _recursion(outer, inner: Steps, params, hyper, state, mode):
     """Recursion over the steps, one second-derivative product at a time."""
-    constant = product is _modes.MODES["first_order"]
+    constant = mode == _modes.first_order()
     (phi_k, opt_state_k, state_k), saved = inner.run(
         params, hyper, state, save=True, constant=constant
     )
@@ -250,7 +257,7 @@ def _recursion(outer, inner: Steps, params, hyper, state, product):
             inner.optimizer,
             d_phi,
             d_opt_state,
-            mode=product,
+            mode=mode,
             scale=scale,
         )
         return (d_phi, d_opt_state, _trees.add(d_hyper, d_hyper_step)), None

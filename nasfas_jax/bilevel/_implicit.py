@@ -76,11 +76,11 @@ def implicit_hypergradient(
     inner_gradient: _modes.GradientFunction,
     optimum: PyTree,
     hyper: PyTree,
+    *,
     inner_batch: PyTree,
     outer_batch: PyTree,
-    *,
     solver: Solver | None = None,
-    mode: str | _modes.Mode = "forward_over_reverse",
+    mode: _modes.AnyMode = "forward_over_reverse",
 ) -> ImplicitHypergradient:
     """Derivative of ``L_out(phi*(h), h)`` where ``phi*(h)`` minimizes the inner loss.
 
@@ -115,7 +115,8 @@ def implicit_hypergradient(
     >>> @jax.jit
     ... def at_optimum(h):
     ...     grad = jax.grad(inner, (0, 1))
-    ...     return implicit_hypergradient(outer, grad, h, h, None, None)
+    ...     batches = {'inner_batch': None, 'outer_batch': None}
+    ...     return implicit_hypergradient(outer, grad, h, h, **batches)
     >>> at_optimum(jax.numpy.array([1.0, 2.0])).hyper
     Array([ 3., 12.], dtype=float32)
     """
@@ -123,7 +124,8 @@ def implicit_hypergradient(
     optimum, hyper, inner_batch, outer_batch = _trees.on_one_mesh(
         optimum, hyper, inner_batch, outer_batch
     )
-    if mode == "first_order":
+    mode = _modes.get(mode)
+    if mode == _modes.first_order():
         raise ValueError(
             "The implicit hypergradient consists of second derivatives, which the mode "
             "'first_order' omits; choose another mode."

@@ -11,9 +11,55 @@ from nasfas_jax.bilevel import _checks, _trees
 
 PyTree = Any
 GradientFunction = Callable[[PyTree, PyTree, PyTree], tuple[PyTree, PyTree]]
-Mode = Callable[
+#: ``(gradient, params, hyper, batch, v)`` to the pair of `second_derivative_product`.
+Product = Callable[
     [GradientFunction, PyTree, PyTree, PyTree, PyTree], tuple[PyTree, PyTree]
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """How products with the second derivatives of a loss are computed.
+
+    Modes are made by `forward_over_reverse`, `reverse_over_reverse`, `unrolled`,
+    `finite_difference` and `first_order`; modes with equal options are equal. Called as a
+    function, a mode returns the pair of `second_derivative_product`.
+
+    Attributes:
+      name: name of the function that makes it.
+      product: ``(gradient, params, hyper, batch, v) -> products``.
+      refuse_custom_vjp: whether `jax.custom_vjp` functions under the loss are an error,
+        since the mode assumes symmetric second derivatives.
+    """
+
+    name: str
+    product: Product
+    refuse_custom_vjp: bool = False
+
+    def check(self, gradient: Callable, *arguments: PyTree) -> None:
+        """Checks the loss of ``gradient`` for functions that the mode refuses.
+
+        Raises:
+          TypeError: the loss uses a `jax.custom_vjp` function.
+        """
+        if self.refuse_custom_vjp:
+            _checks.has_no_custom_vjp(gradient, arguments, self.name)
+
+    def __call__(
+        self,
+        gradient: GradientFunction,
+        params: PyTree,
+        hyper: PyTree,
+        batch: PyTree,
+        v: PyTree,
+    ) -> tuple[PyTree, PyTree]:
+        """The products, after `check`."""
+        self.check(gradient, params, hyper, batch)
+        return self.product(gradient, params, hyper, batch, v)
+
+
+#: A mode, its name, or a function with the signature of its product.
+AnyMode = str | Mode | Product
 
 
 def second_derivative_product(
@@ -23,9 +69,9 @@ def second_derivative_product(
     batch: PyTree,
     v: PyTree,
     *,
-    mode: str | Mode,
+    mode: AnyMode,
 ) -> tuple[PyTree, PyTree]:
-    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` of the ``L`` that ``gradient`` belongs to.
+    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` of the loss ``L`` of a gradient function.
 
     Args:
       gradient: gradient function of ``L``, ``jax.grad(loss, (0, 1))``.
@@ -33,7 +79,7 @@ def second_derivative_product(
       hyper: ``h``.
       batch: passed to ``gradient``.
       v: tree like ``params``.
-      mode: a key of ``MODES``, or a function with the signature of a mode.
+      mode: a `Mode` or its name.
 
     Raises:
       TypeError: a `jax.custom_vjp` function under the loss, see `forward_over_reverse`.
@@ -44,58 +90,42 @@ def second_derivative_product(
         return product(gradient, params, hyper, batch, v)
 
 
-def get(mode: str | Mode) -> Mode:
-    """The function of a mode.
+def get(mode: AnyMode) -> Mode:
+    """The mode of a name or of a function.
 
     Raises:
+      TypeError: a function that makes a mode and was not called.
       ValueError: unknown name.
     """
-    if callable(mode):
+    if isinstance(mode, Mode):
         return mode
+    if callable(mode):
+        name = getattr(mode, "__name__", type(mode).__name__)
+        if getattr(mode, "__module__", None) == __name__ and name in MODES:
+            raise TypeError(
+                f"`mode` is the function bilevel.{name}, which makes a mode and was not "
+                f"called. Write `bilevel.{name}()`, or its name {name!r}."
+            )
+        return Mode(name, mode)
     if mode not in MODES:
         raise ValueError(
             f"Unknown mode of differentiation {mode!r}; choose one of {sorted(MODES)}, "
-            "or a function, e.g. `finite_difference(epsilon)`. The implicit derivative "
-            "is a function of its own, `implicit_hypergradient`: it is a derivative of "
-            "the inner optimum, not of the steps."
+            "or a mode with options, e.g. `bilevel.finite_difference(epsilon)`. The "
+            "implicit derivative is another function, `implicit_hypergradient`: it is a "
+            "derivative of the inner optimum, not of the steps."
         )
     return MODES[mode]
 
 
 @dataclasses.dataclass(frozen=True)
-class SymmetricMode:
-    """A mode that differentiates the gradient along ``v``, which assumes symmetry.
-
-    Attributes:
-      name: name of the function that makes it, for messages.
-      derivative: ``(gradient, params, hyper, batch, v)`` to the derivative along ``v``.
-      assume_symmetric: whether `jax.custom_vjp` functions under the loss are accepted.
-    """
-
-    name: str
-    derivative: Mode
-    assume_symmetric: bool
-
-    def check(self, gradient: Callable, *arguments: PyTree) -> None:
-        """Raises TypeError where the loss of ``gradient`` uses a `jax.custom_vjp`."""
-        if not self.assume_symmetric:
-            _checks.has_no_custom_vjp(gradient, arguments, self.name)
-
-    def __call__(self, gradient, params, hyper, batch, v):
-        """The product."""
-        self.check(gradient, params, hyper, batch)
-        return self.derivative(gradient, params, hyper, batch, v)
-
-
-@dataclasses.dataclass(frozen=True)
-class FiniteDifference(SymmetricMode):
+class FiniteDifference(Mode):
     """A `finite_difference`, which can estimate its error.
 
     Attributes:
       epsilon: length of the step.
     """
 
-    epsilon: float
+    epsilon: float = 0.01
 
     def error(self, grads: PyTree, v: PyTree) -> jax.Array:
         """Estimated norm of the error of the product with ``v``, a scalar."""
@@ -126,14 +156,14 @@ def forward_over_reverse(*, assume_symmetric: bool = False) -> Mode:
       assume_symmetric: True: hand-written rules under the loss are true derivatives, so
         a `jax.custom_vjp` is accepted.
     """
+    return Mode("forward_over_reverse", _jvp_of_gradient, not assume_symmetric)
 
-    def derivative(gradient, params, hyper, batch, v):
-        def along(phi, v):
-            return jax.jvp(lambda phi: gradient(phi, hyper, batch), (phi,), (v,))[1]
 
-        return _checks.has_forward_mode(along)(params, v)
+def _jvp_of_gradient(gradient, params, hyper, batch, v):
+    def along(phi, v):
+        return jax.jvp(lambda phi: gradient(phi, hyper, batch), (phi,), (v,))[1]
 
-    return SymmetricMode("forward_over_reverse", derivative, assume_symmetric)
+    return _checks.has_forward_mode(along)(params, v)
 
 
 def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) -> Mode:
@@ -156,11 +186,21 @@ def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) 
       assume_symmetric: as in `forward_over_reverse`.
     """
 
-    def derivative(gradient, params, hyper, batch, v):
+    product = _CentralDifference(epsilon)
+    return FiniteDifference(
+        "finite_difference", product, not assume_symmetric, epsilon=epsilon
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _CentralDifference:
+    epsilon: float
+
+    def __call__(self, gradient, params, hyper, batch, v):
         size = _trees.norm(v)
         # At v = 0 the quotient is 0 for any finite step.
         step = jax.lax.stop_gradient(
-            epsilon / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
+            self.epsilon / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
         )
 
         def shifted(sign):
@@ -175,29 +215,46 @@ def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) 
             shifted(-1),
         )
 
-    return FiniteDifference("finite_difference", derivative, assume_symmetric, epsilon)
 
-
-def _reverse_over_reverse(gradient, params, hyper, batch, v):
+def reverse_over_reverse() -> Mode:
     """Transposed derivative of the gradient, as autodiff of the written-out steps."""
+    return Mode("reverse_over_reverse", _vjp_of_gradient)
+
+
+def unrolled() -> Mode:
+    """Reverse mode through all inner steps at once, ``jax.grad`` of the objective.
+
+    As a single product it equals `reverse_over_reverse`; they differ in what
+    `hypergradient` stores.
+    """
+    return Mode("unrolled", _vjp_of_gradient)
+
+
+def _vjp_of_gradient(gradient, params, hyper, batch, v):
     _, pull_back = jax.vjp(lambda phi, h: gradient(phi, h, batch)[0], params, hyper)
     return pull_back(v)
 
 
-def _first_order(gradient, params, hyper, batch, v):
-    """Zero: the inner gradient is taken for a constant."""
+def first_order() -> Mode:
+    """No second derivatives: inner gradients are constant, and products are zero."""
+    return Mode("first_order", _zero)
+
+
+def _zero(gradient, params, hyper, batch, v):
     del gradient, batch, v
     return jax.tree.map(jnp.zeros_like, (params, hyper))
 
 
-#: Modes of `hypergradient`. As a single product 'unrolled' equals
-#: 'reverse_over_reverse'; the two differ only in what `hypergradient` stores.
+#: The modes of `hypergradient` with their default options, by name.
 MODES: dict[str, Mode] = {
-    "first_order": _first_order,
-    "finite_difference": finite_difference(),
-    "forward_over_reverse": forward_over_reverse(),
-    "reverse_over_reverse": _reverse_over_reverse,
-    "unrolled": _reverse_over_reverse,
+    mode.name: mode
+    for mode in (
+        first_order(),
+        finite_difference(),
+        forward_over_reverse(),
+        reverse_over_reverse(),
+        unrolled(),
+    )
 }
 #: Modes without approximation, 'forward_over_reverse' where second derivatives are
 #: symmetric (see `check_symmetry`), the others always.

@@ -19,19 +19,31 @@ Optimizer = (
 POLICIES = ("batch", "carry", "inner")
 
 
+class InnerUpdate(NamedTuple):
+    """Result of `inner_update`.
+
+    Attributes:
+      params: ``phi_k``, the parameters after the steps.
+      state: auxiliary state after the steps; None without.
+    """
+
+    params: PyTree
+    state: PyTree = None
+
+
 def inner_update(
     gradient: Callable,
     params: PyTree,
     hyper: PyTree,
+    *,
     batch: PyTree,
     optimizer: Optimizer,
-    *,
     steps: int | None = 1,
     mask: PyTree = True,
     remat: bool = False,
     state: PyTree = None,
     policy: str = "batch",
-) -> Any:
+) -> InnerUpdate:
     """Parameters ``phi_k`` after ``steps`` updates of ``params`` by ``optimizer``.
 
     Written as the equation reads (NAS-FAS eq. 12 for one step of ``optax.sgd``), so that
@@ -66,7 +78,7 @@ def inner_update(
         step uses the new state of the step before. No derivative passes through state.
 
     Returns:
-      ``phi_k``; with ``state``, the pair of ``phi_k`` and the state to be used with it.
+      An `InnerUpdate`: ``phi_k``, and the state to be used with it.
 
     Raises:
       TypeError: leaves that are not float, a loss that is not scalar, an update that
@@ -78,8 +90,9 @@ def inner_update(
     >>> loss = lambda w, h, x: ((w * x - h) ** 2).sum()
     >>> @jax.jit
     ... def fit(w, h, x):
-    ...     return inner_update(jax.grad(loss, (0, 1)), w, h, x, optax.sgd(0.1), steps=20)
-    >>> fit(0.0, 1.0, jax.numpy.array([1.0, 2.0]))
+    ...     grad, sgd = jax.grad(loss, (0, 1)), optax.sgd(0.1)
+    ...     return inner_update(grad, w, h, batch=x, optimizer=sgd, steps=20)
+    >>> fit(0.0, 1.0, jax.numpy.array([1.0, 2.0])).params
     Array(0.6, dtype=float32)
     """
     _checks.are_floats(params=params, hyper=hyper)
@@ -88,7 +101,7 @@ def inner_update(
     chosen, rest = _trees.split(mask, params)
     (chosen, _, new_state), _ = inner.run(chosen, (rest, hyper), state, remat=remat)
     phi_k = _trees.join(mask, chosen, rest)
-    return phi_k if state is None else (phi_k, new_state)
+    return InnerUpdate(phi_k, new_state)
 
 
 def apply_update(

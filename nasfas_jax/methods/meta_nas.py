@@ -39,10 +39,9 @@ from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.state import norms
+from nasfas_jax.methods.state import MODES, norms
 
 ORDERS = ("first", "exact")
-MODES = limits.OneOf(bilevel.MODES)
 
 
 @struct.dataclass
@@ -84,8 +83,8 @@ class MetaNAS:
       inner_steps: number of inner updates per learner.
       weight_order: 'exact', or 'first': eq. 13 with a constant inner gradient.
       arch_order: 'exact', or 'first': eq. 14 with a constant ``phi'``.
-      mode: how derivatives through updates are computed, a key of `bilevel.MODES` or a
-        mode function. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
+      mode: how derivatives through updates are computed, a name of `bilevel.MODES` or a
+        mode. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
         third derivative it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: number of steps before the first update of the alphas.
       cost_weight: weight of the space's ``relative_macs`` in the loss of the alphas; 0
@@ -104,7 +103,7 @@ class MetaNAS:
     inner_steps: int = 1
     weight_order: str = "exact"
     arch_order: str = "exact"
-    mode: str | Callable = "forward_over_reverse"
+    mode: bilevel.AnyMode = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
@@ -115,7 +114,7 @@ class MetaNAS:
             inner_steps=(self.inner_steps, limits.COUNT),
             weight_order=(self.weight_order, limits.OneOf(ORDERS)),
             arch_order=(self.arch_order, limits.OneOf(ORDERS)),
-            **({} if callable(self.mode) else {"mode": (self.mode, MODES)}),
+            mode=(self.mode, MODES),
             alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
@@ -175,9 +174,9 @@ class MetaNAS:
                 jax.grad(loss, (0, 1)),
                 params,
                 alphas,
-                support,
-                episode["query"],
-                self.inner_optimizer,
+                inner_batch=support,
+                outer_batch=episode["query"],
+                optimizer=self.inner_optimizer,
                 steps=self.inner_steps,
                 mode=self.mode if self.weight_order == "exact" else "first_order",
             )
@@ -266,8 +265,7 @@ class MetaNAS:
         """``d/dalpha (u . dM/dphi)`` of one episode."""
 
         def gradient(phi, alpha, batch):
-            meta = self.meta_objective(phi, alpha, batch_stats, batch)
-            return meta.params, meta.hyper
+            return self.meta_objective(phi, alpha, batch_stats, batch).grads
 
         _, mixed = bilevel.second_derivative_product(
             gradient, params, alphas, episode, u, mode=self.mode

@@ -24,7 +24,7 @@ from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
-from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.methods.state import MODES, TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MetaReg(FeatureMethod):
     task_learning_rate: float = 1e-2
     regularizer_learning_rate: float = 1e-2
     inner_steps: int = 2
-    mode: str = "forward_over_reverse"
+    mode: bilevel.AnyMode = "forward_over_reverse"
     mesh: Mesh | None = None
 
     batches = "episodes"
@@ -59,6 +59,7 @@ class MetaReg(FeatureMethod):
                 self.regularizer_learning_rate,
                 limits.NOT_NEGATIVE,
             ),
+            mode=(self.mode, MODES),
             inner_steps=(self.inner_steps, limits.COUNT),
         )
 
@@ -152,9 +153,9 @@ class MetaReg(FeatureMethod):
             jax.grad(regularized, (0, 1)),
             take(in_order, a),
             phi,
-            take(batches, a),
-            take(batches, -1),
-            optax.sgd(self.task_learning_rate),
+            inner_batch=take(batches, a),
+            outer_batch=take(batches, -1),
+            optimizer=optax.sgd(self.task_learning_rate),
             steps=self.inner_steps,
             mode=self.mode,
         )

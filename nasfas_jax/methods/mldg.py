@@ -18,7 +18,7 @@ from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
-from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.methods.state import MODES, TrainState, update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class MLDG(FeatureMethod):
 
     inner_learning_rate: float = 1e-3
     query_weight: float = 1.0
-    mode: str = "forward_over_reverse"
+    mode: bilevel.AnyMode = "forward_over_reverse"
     mesh: Mesh | None = None
 
     batches = "episodes"
@@ -44,6 +44,7 @@ class MLDG(FeatureMethod):
     def __post_init__(self):
         limits.require(
             inner_learning_rate=(self.inner_learning_rate, limits.NOT_NEGATIVE),
+            mode=(self.mode, MODES),
             query_weight=(self.query_weight, limits.NOT_NEGATIVE),
         )
 
@@ -67,9 +68,9 @@ class MLDG(FeatureMethod):
             jax.grad(support_loss, (0, 1)),
             state.params,
             (),
-            episode["support"],
-            episode["query"],
-            optax.sgd(self.inner_learning_rate),
+            inner_batch=episode["support"],
+            outer_batch=episode["query"],
+            optimizer=optax.sgd(self.inner_learning_rate),
             mode=self.mode,
         )
         value, plain = jax.value_and_grad(support_loss)(

@@ -66,11 +66,11 @@ class Reptile(FeatureMethod):
                 jax.grad(loss, (0, 1)),
                 state.params,
                 (),
-                batch,
-                optax.sgd(self.inner_learning_rate),
+                batch=batch,
+                optimizer=optax.sgd(self.inner_learning_rate),
                 steps=self.inner_steps,
             )
-            return jax.tree.map(jnp.subtract, state.params, adapted)
+            return jax.tree.map(jnp.subtract, state.params, adapted.params)
 
         moved = jax.tree.map(lambda x: x.mean(0), jax.lax.map(difference, tasks))
         value, (batch_stats, metrics) = feature_nets.loss(

@@ -24,7 +24,7 @@ from jax.sharding import Mesh
 from nasfas_jax import bilevel, limits
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
-from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.methods.state import MODES, TrainState, update
 
 ORDERS = ("first", "exact")
 #: How the running averages of BatchNorm follow the domains of a step. 'mean': one update
@@ -56,7 +56,7 @@ class RFMeta(FeatureMethod):
 
     inner_learning_rate: float = 1e-3
     order: str = "exact"
-    mode: str = "forward_over_reverse"
+    mode: bilevel.AnyMode = "forward_over_reverse"
     fine_grained: bool = True
     inner_steps: int = 1
     averages: str = "mean"
@@ -68,6 +68,7 @@ class RFMeta(FeatureMethod):
         limits.require(
             inner_learning_rate=(self.inner_learning_rate, limits.NOT_NEGATIVE),
             order=(self.order, limits.OneOf(ORDERS)),
+            mode=(self.mode, MODES),
             averages=(self.averages, limits.OneOf(AVERAGES)),
             inner_steps=(self.inner_steps, limits.COUNT),
         )

@@ -10,8 +10,18 @@ from flax import struct
 
 from nasfas_jax import bilevel, limits
 
+
+class _Modes(limits.OneOf):
+    """Names of modes; mode objects and functions are allowed as well."""
+
+    def __contains__(self, value: Any) -> bool:
+        return callable(value) or super().__contains__(value)
+
+
 #: Courses of the learning rate, see `schedule`.
 DECAYS = ("cosine", "constant", "halve")
+#: Modes of differentiation: a name of `bilevel.MODES`, or a mode.
+MODES = _Modes(bilevel.MODES)
 BELOW_ONE = limits.Range(0, math.nextafter(1, 0))
 
 
