@@ -237,3 +237,43 @@ def test_damping_and_distance_from_the_optimum_show(x64):
     )
     expected = np.linalg.norm(jax.grad(inner)(away, h, None)["w"])
     np.testing.assert_allclose(result.gradient_norm, expected, rtol=1e-9)
+
+
+def test_conjugate_gradients_stop_after_their_iterations_or_at_their_tolerance(x64):
+    rng = np.random.default_rng(0)
+    root, v = rng.normal(size=(15, 10)), rng.normal(size=10)
+    hessian = root.T @ root
+
+    def residual(solver):
+        x = solver(lambda x: jnp.asarray(hessian) @ x, jnp.asarray(v))
+        return np.linalg.norm(hessian @ x - v) / np.linalg.norm(v)
+
+    # The first iterate is the minimum along v.
+    one = v * (v @ v) / (v @ hessian @ v)
+    found = bilevel.conjugate_gradient(1)(
+        lambda x: jnp.asarray(hessian) @ x, jnp.asarray(v)
+    )
+    np.testing.assert_allclose(found, one, rtol=1e-12)
+    assert 1e-4 < residual(bilevel.conjugate_gradient(tolerance=0.1)) < 0.1
+    assert residual(bilevel.conjugate_gradient()) < 1e-6
+    assert residual(bilevel.conjugate_gradient(40, tolerance=1e-12)) < 1e-12
+
+
+def test_a_tenth_of_the_scale_is_the_largest_error_that_is_trusted(x64):
+    """``scale`` None is the norm of the outer derivative."""
+    phi, h, batch, _ = problem()
+    grads, mode = inner_gradient(phi, h, batch)[0], bilevel.finite_difference(0.5)
+    for rate, share in ((1.0, 0.999), (1.0, 1.001), (0.01, None), (1e3, None)):
+        d_phi = jax.tree.map(jnp.ones_like, phi)
+        v = jax.tree.map(lambda d, rate=rate: -rate * d, d_phi)
+        error = mode.error(grads, v)
+        scale = None if share is None else error / 0.1 * share
+        trusted = error <= 0.1 * 2.0 if share is None else share > 1
+        result, _, d_h = bilevel.pull_back_update(
+            *(inner_gradient, phi, optax.sgd(rate).init(phi), grads, h, batch),
+            *(optax.sgd(rate), d_phi),
+            mode=mode,
+            scale=scale,
+        )
+        for leaf in jax.tree.leaves((result, d_h)):
+            assert np.isfinite(leaf).all() == trusted
