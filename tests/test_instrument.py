@@ -65,12 +65,18 @@ def test_one_gradient_that_is_not_finite_counts_as_the_largest_asymmetry():
     def make(mode, steps):
         def step(rate, w, h):
             grad = jax.grad(loss, (0, 1))
-            value, d_w, d_h = bilevel.hypergradient(
-                *(lambda w, h, _: w.sum(), grad, w, h, None, None, optax.sgd(rate)),
+            result = bilevel.hypergradient(
+                lambda w, h, _: w.sum(),
+                grad,
+                w,
+                h,
+                inner_batch=None,
+                outer_batch=None,
+                optimizer=optax.sgd(rate),
                 steps=steps,
                 mode=mode,
             )
-            return {"w": d_w, "h": d_h}, value
+            return {"w": result.params}, result.value
 
         return step
 
