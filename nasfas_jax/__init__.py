@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.search import search_architecture
+    from nasfas_jax.workflows.sweep import sweep
     from nasfas_jax.workflows.train import train
 
 #: Module of each name; '' for a package of its own.
@@ -44,6 +45,7 @@ _MODULES = {
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
     "ablate": "workflows.ablate",
+    "sweep": "workflows.sweep",
     "Model": "workflows.model",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "ops",
     "search_architecture",
     "spaces",
+    "sweep",
     "train",
 ]
 

@@ -193,6 +193,25 @@ def test_methods_and_features_are_trained_by_name(data, name, tmp_path):
     assert found.model.steps == 0 and 0 <= found.result.auc <= 1
 
 
+def test_a_sweep_is_a_table_and_trains_once(data, tmp_path):
+    small = {"net": nf.nets.build("cdn", width=1 / 32)}
+    options = {"targets": ["dom_m", "dom_i"], "steps": 1, "batch_size": 4}
+    swept = nf.sweep(data, small, folder=tmp_path, **options)
+    head, row = swept.table()
+    assert head[1:3] == ["dom_m: HTER / AUC, %", "dom_i: HTER / AUC, %"]
+    (found,) = swept.evaluated["net"]["dom_i"]
+    rate, auc = found.result.test.hter, found.result.auc
+    assert row[2] == f"{100 * rate:.1f} / {100 * auc:.1f}"
+    assert found.model.learned.domains == ["dom_c", "dom_m", "dom_o"]
+    assert "net" in repr(swept) and "<td>net</td>" in swept._repr_html_()
+    trained = tmp_path / "dom_i" / "seed0" / "train" / "net" / "summary.json"
+    before = trained.stat().st_mtime_ns
+    again = nf.sweep(data, small, folder=tmp_path, **options)
+    assert trained.stat().st_mtime_ns == before and again.table() == swept.table()
+    with pytest.raises(InputError, match="dom_x"):
+        nf.sweep(data, small, targets=["dom_x"])
+
+
 def test_an_architecture_searched_on_the_target_is_not_trained(data):
     seen = Provenance.of(data, data.domains)
     with pytest.raises(InputError, match=r"The search .* learned from .*dom_m"):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import smoke
 
-from nasfas_jax.commands import metagrad, sweep
+from nasfas_jax.commands import metagrad
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import sweep as workflow
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -17,7 +18,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 def test_table_means_and_deviations():
     one = {"hter": 0.1, "auc": 0.9, "within": 0.05}
     two = {"hter": 0.3, "auc": 0.7, "within": 0.15}
-    head, row = sweep.table({"net": {"a": [one, two], "b": [two, two]}}, ["a", "b"])
+    head, row = workflow.table({"net": {"a": [one, two], "b": [two, two]}}, ["a", "b"])
     heads = [f"{name}: HTER / AUC, %" for name in ("a", "b", "mean")]
     assert head == ["method", *heads, "within: EER, %"]
     spread = np.std([10, 30], ddof=1)
@@ -29,7 +30,7 @@ def test_table_means_and_deviations():
         f"25.0 ± {half:.1f} / 75.0 ± {half:.1f}",
         f"12.5 ± {half / 2:.1f}",
     ]
-    _, row = sweep.table({"net": {"a": [one]}}, ["a"])
+    _, row = workflow.table({"net": {"a": [one]}}, ["a"])
     assert row == ["net", "10.0 / 90.0", "10.0 / 90.0", "5.0"]
 
 

@@ -19,11 +19,11 @@ from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
+from nasfas_jax.workflows import sweep as workflow
 from nasfas_jax.workflows import train as training
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.registry import FEATURE_METHODS
 
-METRICS = ("hter", "auc")
 Results = dict[str, dict[str, list[dict[str, float]]]]
 
 
@@ -53,10 +53,8 @@ def run(
       InputError: a target that the prepared data do not have.
     """
     workdir = pathlib.Path(workdir)
-    folder, names = (
-        settings.data_folder(workdir, data_dir),
-        settings.networks(config, network),
-    )
+    folder = settings.data_folder(workdir, data_dir)
+    names = settings.networks(config, network)
     if not (folder / recipe.FILE).exists():
         prepare.run(config, workdir=workdir, data_dir=folder, **of_prepare)
     data = settings.open_data(config, folder)
@@ -71,7 +69,7 @@ def run(
                 results[name][target].append(_test(one, name, where, folder))
     settings.make_folder(workdir)
     write_json(workdir / "sweep.json", results)
-    lines = table(results, list(config.sweep.targets))
+    lines = workflow.table(results, list(config.sweep.targets))
     title = f"Tested on the unseen domain; {len(config.sweep.seeds)} seeds"
     title += "; oracles: selected on test data" * (config.selected_on == "test")
     tables.show(title, lines)
@@ -113,36 +111,6 @@ def _test(
     }
 
 
-def table(results: Results, targets: list[str]) -> list[list[str]]:
-    """Header and rows: HTER / AUC in % of each target and of their mean; EER within.
-
-    The last column is the mean over targets of the EER on development data of the source
-    domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
-    """
-    heads = [f"{name}: HTER / AUC, %" for name in (*targets, "mean")]
-    rows = [["method", *heads, "within: EER, %"]]
-    for name, by_target in results.items():
-        across, within = (
-            np.array(
-                [[[one[m] for m in names] for one in by_target[t]] for t in targets]
-            )
-            for names in (METRICS, ("within",))
-        )  # [targets, seeds, metrics]
-        cells = [*across, across.mean(0), within.mean(0)]
-        rows.append([name, *(_cell(100 * cell) for cell in cells)])
-    return rows
-
-
-def _cell(values: np.ndarray) -> str:
-    """[seeds, metrics] in %."""
-    means = values.mean(0)
-    if len(values) == 1:
-        return " / ".join(f"{mean:.1f}" for mean in means)
-    spread = values.std(0, ddof=1)
-    pairs = zip(means, spread, strict=True)
-    return " / ".join(f"{mean:.1f} ± {sd:.1f}" for mean, sd in pairs)
-
-
 def _draw(
     config: Any, workdir: pathlib.Path, data: Prepared, results: Results
 ) -> list[pathlib.Path]:
@@ -158,7 +126,7 @@ def _draw(
     means = {
         name: {
             m: np.mean([[one[m] for one in by_target[t]] for t in targets], 0)
-            for m in METRICS
+            for m in workflow.METRICS
         }
         for name, by_target in results.items()
     }

@@ -1,0 +1,146 @@
+"""Networks and methods trained and tested for several targets and seeds."""
+
+import dataclasses
+import html
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nasfas_jax.data.loading import prepared
+from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.evaluate import Evaluated, evaluate
+from nasfas_jax.workflows.train import train
+
+METRICS = ("hter", "auc")
+#: Results by network, target and seed.
+Tests = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Swept:
+    """Results of a sweep.
+
+    Attributes:
+      evaluated: ``{network: {target: [results of each seed]}}``.
+      targets: domains held out, in the order of the table.
+    """
+
+    evaluated: dict[str, dict[str, list[Evaluated]]]
+    targets: list[str]
+
+    @property
+    def tests(self) -> Tests:
+        """Rates as fractions, `rates` of each evaluation."""
+        return {
+            name: {t: [rates(one) for one in by_target[t]] for t in self.targets}
+            for name, by_target in self.evaluated.items()
+        }
+
+    def table(self) -> list[list[str]]:
+        """See `table`."""
+        return table(self.tests, self.targets)
+
+    def __repr__(self) -> str:
+        rows = self.table()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the table."""
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+            for row in self.table()
+        )
+        return f"<table>{rows}</table>"
+
+
+def sweep(
+    data: prepared.Prepared,
+    networks: Mapping[str, Any],
+    *,
+    targets: Sequence[str],
+    seeds: Sequence[int] = (0,),
+    folder: str | pathlib.Path | None = None,
+    rule: str = "eer",
+    **settings: Any,
+) -> Swept:
+    """Trains and tests every network for every target and seed.
+
+    Args:
+      data: prepared data.
+      networks: networks, names or descriptions as `train` takes them, by name.
+      targets: domains held out, one training each.
+      seeds: seeds, one training each.
+      folder: folder for ``<target>/seed<seed>/train/<network>``; what is trained there
+        already is not trained again. A temporary one for each training if None.
+      rule: threshold rule, see `evaluate`.
+      **settings: other arguments of `train`.
+
+    Raises:
+      InputError: an unknown target, or as `train` and `evaluate`.
+    """
+    for target in targets:
+        domains(data, target)  # a wrong one shows before the work
+    found: dict[str, dict[str, list[Evaluated]]] = {
+        name: {target: [] for target in targets} for name in networks
+    }
+    for target in targets:
+        for seed in seeds:
+            at = pathlib.Path(folder) / target / f"seed{seed}" if folder else None
+            for name, net in networks.items():
+                model = train(
+                    data,
+                    net,
+                    target=target,
+                    seed=seed,
+                    folder=at and at / "train" / name,
+                    **settings,
+                )
+                tested = evaluate(model, data, target=target, rule=rule, seed=seed)
+                found[name][target].append(tested)
+    return Swept(found, list(targets))
+
+
+def rates(evaluated: Evaluated) -> dict[str, float]:
+    """``hter`` and ``auc`` of the target; ``within``, EER on source development data."""
+    result = evaluated.result
+    return {
+        "hter": result.test.hter,
+        "auc": result.auc,
+        "within": result.development_eer,
+    }
+
+
+def table(tests: Tests, targets: Sequence[str]) -> list[list[str]]:
+    """Header and rows: HTER / AUC in % of each target and of their mean; EER within.
+
+    The last column is the mean over targets of the EER on development data of the source
+    domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
+    """
+    heads = [f"{name}: HTER / AUC, %" for name in (*targets, "mean")]
+    rows = [["method", *heads, "within: EER, %"]]
+    for name, by_target in tests.items():
+        across, within = (
+            np.array(
+                [[[one[m] for m in names] for one in by_target[t]] for t in targets]
+            )
+            for names in (METRICS, ("within",))
+        )  # [targets, seeds, metrics]
+        cells = [*across, across.mean(0), within.mean(0)]
+        rows.append([name, *(_cell(100 * cell) for cell in cells)])
+    return rows
+
+
+def _cell(values: np.ndarray) -> str:
+    """Means and deviations in text, of [seeds, metrics] in %."""
+    means = values.mean(0)
+    if len(values) == 1:
+        return " / ".join(f"{mean:.1f}" for mean in means)
+    spread = values.std(0, ddof=1)
+    pairs = zip(means, spread, strict=True)
+    return " / ".join(f"{mean:.1f} ± {sd:.1f}" for mean, sd in pairs)
