@@ -13,6 +13,7 @@ os.environ.setdefault(
     " --xla_cpu_collective_call_terminate_timeout_seconds=600",
 )
 
+import chex
 import jax
 import pytest
 
@@ -37,6 +38,25 @@ def x64():
     """Float64 for derivative tests: ``def test_it(x64): ...``."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def steps_are_traced_once(monkeypatch):
+    """A step that `runtime.fit` traces, and so compiles, a second time fails its test."""
+    from nasfas_jax.runtime import loop
+
+    compile_step = loop.compile_step
+
+    def compile_once(given):
+        chex.clear_trace_counter()  # counts by source, over all calls of `fit`
+
+        @chex.assert_max_traces(n=1)
+        def step(state, batch):
+            return given(state, batch)
+
+        return compile_step(step)
+
+    monkeypatch.setattr(loop, "compile_step", compile_once)
 
 
 @pytest.fixture(scope="session")

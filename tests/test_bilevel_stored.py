@@ -1,5 +1,6 @@
 """Sums over a leading axis, values of known derivative, and terms of an objective."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +18,7 @@ from nasfas_jax import bilevel
 
 
 def assert_close(actual, expected, rtol=1e-12):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol)
+    chex.assert_trees_all_close(actual, expected, rtol=rtol, atol=rtol)
 
 
 def test_with_derivative_has_the_value_and_the_derivative_given(x64):
@@ -39,18 +38,18 @@ def test_with_derivative_has_the_value_and_the_derivative_given(x64):
 
 def test_scan_sum_is_a_loop_that_derivatives_of_all_orders_pass(x64):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)))
-    traces = []
+    chex.clear_trace_counter()
 
     def summed(w):
+        @chex.assert_max_traces(n=1)
         def f(one):
-            traces.append(1)
             return {"sin": jnp.sin(one @ w), "n": jnp.ones((), jnp.int32)}, one.sum()
 
         return bilevel.scan_sum(f, x)
 
     w = jnp.array([0.5, -1.0, 2.0])
     total, kept = jax.jit(summed)(w)
-    assert len(traces) == 1
+    chex.clear_trace_counter()
     assert_close(total, {"sin": jnp.sin(x @ w).sum(), "n": jnp.int32(4)})
     assert_close(kept, x.sum(1))
     hessian = jax.jit(jax.hessian(lambda w: summed(w)[0]["sin"]))(w)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -98,7 +99,11 @@ def test_a_step_is_the_mean_of_single_ones_on_any_number_of_devices(x64, name):
     method = feature_methods()[name]
     stacked, several = draw_episodes(draw_episode(supports=2, size=4))
     state = begin(method, stacked)
-    step = jax.jit(method.step)
+    chex.clear_trace_counter()
+    step = jax.jit(chex.assert_max_traces(method.step, n=1))
+    step(
+        step(state, several[0])[0], several[1]
+    )  # the state after a step is like before
     ones = [jax.device_get(step(state, episode)) for episode in several]
     mean, means = jax.tree.map(lambda *x: np.mean(x, 0), *ones)
     for count in DEVICES if name == "rfmeta" else DEVICES[2:]:

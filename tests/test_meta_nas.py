@@ -4,6 +4,7 @@ import functools
 import itertools
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import numpy as np
@@ -225,17 +226,11 @@ def test_steps_with_adam(x64):
     """One compile; alphas wait; modes agree; and more devices change nothing."""
     episodes = [draw_episode(6, 4, seed) for seed in range(3)]
     method = adam_search()
-    traces = []
-
-    @jax.jit
-    def step(state, episode):
-        traces.append("once a compile")
-        return method.step(state, episode)
-
+    chex.clear_trace_counter()
+    step = jax.jit(chex.assert_max_traces(method.step, n=1))
     states = [jax.device_put(start(method, episodes[0]))]
     for episode in episodes:
         states.append(step(states[-1], episode)[0])
-    assert len(traces) == 1
     assert_close(states[1].alphas, states[0].alphas, 0)
     assert_close(states[1].alpha_opt_state, states[0].alpha_opt_state, 0)
     assert np.abs(states[2].alphas["low"] - states[1].alphas["low"]).max() > 1e-3

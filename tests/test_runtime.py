@@ -126,6 +126,17 @@ def test_a_loop_outside_the_main_thread_needs_no_signals(tmp_path, whole):
     np.testing.assert_array_equal(state["w"], whole[0]["w"])
 
 
+def test_a_step_that_compiles_twice_fails_its_test(tmp_path):
+    """By a fixture of all tests: here the state grows, so its shapes are new."""
+
+    def growing(state, batch):
+        new, metrics = step(state, batch)
+        return {**new, "w": jnp.append(new["w"], 0.0)}, metrics
+
+    with pytest.raises(AssertionError, match="traced > 1 times"):
+        fit(tmp_path, Stream(), step=growing)
+
+
 def test_a_finished_run_does_nothing(tmp_path, whole):
     fit(tmp_path, Stream())
     state = fit(tmp_path, Stream(at=0, do=crash))

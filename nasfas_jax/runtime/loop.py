@@ -100,7 +100,7 @@ def fit(
         log = MetricsLog(folder, first_step=done)
         stack.enter_context(contextlib.closing(log))
         progress = stack.enter_context(Progress(name, steps, start=done))
-        compiled = jax.jit(step, donate_argnums=0)
+        compiled = compile_step(step)
         seconds, logged, first = log.seconds, done, True
         noted: list[int] = []
         while done < steps:
@@ -132,6 +132,11 @@ def fit(
                     stop,
                 )
     return state, seconds
+
+
+def compile_step(step: Callable[[Any, Any], tuple[Any, dict]]) -> Callable[..., Any]:
+    """``step`` under `jax.jit`, which reuses the memory of the state before."""
+    return jax.jit(step, donate_argnums=0)
 
 
 @contextlib.contextmanager
