@@ -52,6 +52,38 @@ def _block_diagonal(groups: tuple[int, ...], features: int, dtype) -> np.ndarray
     return (inputs[:, None] == outputs)[None, None].astype(dtype)
 
 
+def batch_norm(
+    dtype: jnp.dtype,
+    train: bool,
+    *,
+    affine: bool = True,
+    momentum: float = 0.1,
+    name: str | None = None,
+) -> nn.BatchNorm:
+    """BatchNorm whose eps is 1e-5, called inside ``nn.compact`` on arrays of ``dtype``.
+
+    Args:
+      dtype: type of parameters and arithmetic.
+      train: whether the batch's statistics are used.
+      affine: whether it learns a scale and a shift.
+      momentum: weight of the new batch in the running averages.
+      name: name of the module.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=1 - momentum,
+        epsilon=1e-5,
+        use_scale=affine,
+        use_bias=affine,
+        # E[x^2] - E[x]^2 cancels in float32 where the mean is large.
+        use_fast_variance=False,
+        # x is wide already; Flax's own promotion is refused in strict mode.
+        force_float32_reductions=False,
+        param_dtype=dtype,
+        name=name,
+    )
+
+
 class ConvBlock(nn.Module):
     """Central difference convolution, BatchNorm, ReLU (CDCN's building block).
 
@@ -108,17 +140,8 @@ class ConvBlock(nn.Module):
             bias = self.param("bias", nn.initializers.zeros, (self.features,), wide)
             x = x + bias.astype(x.dtype).reshape(1, 1, 1, -1)
         if self.bn:
-            norm = nn.BatchNorm(
-                use_running_average=not train,
-                momentum=1 - self.bn_momentum,
-                epsilon=1e-5,
-                use_scale=self.affine,
-                use_bias=self.affine,
-                # E[x^2] - E[x]^2 cancels in float32 where the mean is large.
-                use_fast_variance=False,
-                # x is wide already; Flax's own promotion is refused in strict mode.
-                force_float32_reductions=False,
-                param_dtype=wide,
+            norm = batch_norm(
+                wide, train, affine=self.affine, momentum=self.bn_momentum
             )
             x = norm(x.astype(wide)).astype(x.dtype)
         return nn.relu(x) if self.relu else x

@@ -70,3 +70,21 @@ def depth_loss(predicted: Array, target: Array) -> Array:
       ValueError: as its two terms.
     """
     return pixel_mse(predicted, target) + contrastive_depth(predicted, target)
+
+
+def pixel_binary(predicted: Array, target: Array) -> Array:
+    """Binary cross entropy, mean over batch and pixels (Auto-FAS eq. 6), a scalar.
+
+    Args:
+      predicted: [B, H, W], probabilities. Those closer to 0 or 1 than the precision of
+        their type count as that far from it.
+      target: [B, H, W], from 0 to 1.
+
+    Raises:
+      ValueError: the shapes differ or are not [B, H, W].
+    """
+    _difference(predicted, target)
+    least = jnp.finfo(predicted.dtype).eps
+    live = jnp.log(jnp.maximum(predicted, least))
+    spoof = jnp.log(jnp.maximum(1 - predicted, least))
+    return -(target * live + (1 - target) * spoof).mean()

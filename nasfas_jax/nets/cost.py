@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from nasfas_jax.ops.convolution import convolution_p
+from nasfas_jax.ops.convolution import (
+    convolution_p,
+    shifted_products,
+    strided_convolution,
+)
+
+#: Functions that compute a convolution ``(x, kernel) -> y`` by other operations.
+CONVOLUTIONS = (shifted_products.__name__, strided_convolution.__name__)
 
 
 def parameters(variables: Any) -> int:
@@ -45,10 +52,19 @@ def _count(jaxpr: Jaxpr) -> int:
     for equation in jaxpr.eqns:
         if "resize" in str(equation.source_info.name_stack):
             continue
+        if equation.params.get("name") in CONVOLUTIONS:
+            total += _products(equation)
+            continue
         repeats = equation.params["length"] if equation.primitive.name == "scan" else 1
         inner = sum(_count(program) for program in _programs(equation))
         total += repeats * inner + _equation(equation)
     return total
+
+
+def _products(equation: JaxprEqn) -> int:
+    """Multiply-adds of an equation ``(x, kernel) -> y`` whose kernel ends in features."""
+    kernel, output = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
+    return math.prod(output) * math.prod(kernel[:-1])
 
 
 def _equation(equation: JaxprEqn) -> int:
@@ -62,9 +78,8 @@ def _equation(equation: JaxprEqn) -> int:
         (contracted, _), _ = equation.params["dimension_numbers"]
         return outputs * math.prod(left[i] for i in contracted)
     if name == convolution_p.name:
-        out_features = right[-1]
-    else:
-        out_features = right[equation.params["dimension_numbers"].rhs_spec[0]]
+        return _products(equation)
+    out_features = right[equation.params["dimension_numbers"].rhs_spec[0]]
     return outputs * math.prod(right) // out_features
 
 

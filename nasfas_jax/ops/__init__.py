@@ -1,14 +1,18 @@
 """Array operators: no parameters, no state; images NHWC, kernels HWIO."""
 
 from nasfas_jax.ops.cdc import cdc, fold_cdc
-from nasfas_jax.ops.pooling import average_to, cdp, halve, max_pool
+from nasfas_jax.ops.convolution import convolve, depthwise
+from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_pool
 from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import resize
 
 __all__ = [
+    "average_pool",
     "average_to",
     "cdc",
     "cdp",
+    "convolve",
+    "depthwise",
     "fold_cdc",
     "halve",
     "max_pool",

@@ -38,9 +38,11 @@ def convolve(
     """
     pads = [dilation * (k // 2) for k in kernel.shape[:2]]
     padding = ((pads[0], pads[0]), (pads[1], pads[1]))
-    plain = (stride, dilation, groups) == (1, 1, 1)
-    if plain and jax.default_backend() == "cpu":
-        return convolution_p.bind(x, kernel, padding=padding)
+    if groups == 1 and jax.default_backend() == "cpu":
+        if (stride, dilation) == (1, 1):
+            return convolution_p.bind(x, kernel, padding=padding)
+        if (stride, dilation) == (2, 1):
+            return strided_convolution(x, kernel)
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -50,6 +52,66 @@ def convolve(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
+
+
+@jax.jit
+def strided_convolution(x: Array, kernel: Array) -> Array:
+    """The convolution of stride 2 as one of stride 1, over blocks of 2 x 2 pixels.
+
+    The pixels of a block become channels, and the kernel, with zeros around it, is cut
+    into blocks in the same way. A 3 x 3 kernel becomes one of 2 x 2 blocks.
+    """
+    height, width, channels, features = kernel.shape
+    pads, rows = [], []
+    for size in (height, width):
+        half = size // 2
+        low = (half + 1) // 2  # blocks before that of the center
+        blocks = low + half // 2 + 1
+        pads.append((low, blocks - 1 - low))
+        rows.append((half % 2, 2 * blocks - size - half % 2))
+    kernel = jnp.pad(kernel, (*rows, (0, 0), (0, 0)))
+    x = jnp.pad(x, ((0, 0), *((0, side % 2) for side in x.shape[1:3]), (0, 0)))
+    blocks = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+    kernel = kernel.reshape(blocks[0], 2, blocks[1], 2, channels, features)
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5).reshape(*blocks, -1, features)
+    sides = (x.shape[1] // 2, x.shape[2] // 2)
+    x = x.reshape(-1, sides[0], 2, sides[1], 2, channels)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(-1, *sides, 4 * channels)
+    return convolution_p.bind(x, kernel, padding=tuple(pads))
+
+
+def depthwise(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) -> Array:
+    """A convolution of each channel with a kernel of its own.
+
+    On CPU it is a sum of shifted products: XLA's grouped convolution is 30 times slower.
+
+    Args:
+      x: [N, H, W, C].
+      kernel: [KH, KW, 1, C], odd KH and KW.
+      stride: pixels between adjacent outputs.
+      dilation: pixels between adjacent taps.
+
+    Returns:
+      [N, ceil(H / stride), ceil(W / stride), C].
+    """
+    if jax.default_backend() != "cpu":
+        groups = x.shape[-1]
+        return convolve(x, kernel, stride=stride, dilation=dilation, groups=groups)
+    return shifted_products(x, kernel, stride=stride, dilation=dilation)
+
+
+@functools.partial(jax.jit, static_argnames=("stride", "dilation"))
+def shifted_products(x: Array, kernel: Array, *, stride: int, dilation: int) -> Array:
+    """`depthwise` as a sum over the taps of the kernel."""
+    window = kernel.shape[:2]
+    pads = [dilation * (k // 2) for k in window]
+    padded = jnp.pad(x, ((0, 0), *((p, p) for p in pads), (0, 0)))
+    out: Array | float = 0.0
+    for row, column in np.ndindex(*window):
+        i, j = row * dilation, column * dilation
+        tap = padded[:, i : i + x.shape[1] : stride, j : j + x.shape[2] : stride]
+        out = out + tap * kernel[row, column].reshape(1, 1, 1, -1)
+    return jnp.asarray(out)
 
 
 #: ``(x, kernel) -> y`` of stride 1, with explicit padding.

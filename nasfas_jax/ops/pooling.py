@@ -9,6 +9,7 @@ import functools
 import operator
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
@@ -64,6 +65,32 @@ def cdp(x: Array, lam: ArrayLike = 0.7, *, window: int = 3, stride: int = 2) -> 
     total = functools.reduce(operator.add, taps)
     center = x[:, ::stride, ::stride]
     return total / window**2 - lam.reshape(1, 1, 1, -1) * center
+
+
+def average_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
+    """The mean of each window over its pixels inside the image (as in DARTS).
+
+    Args:
+      x: [N, H, W, C].
+      window: side of the window in pixels, odd.
+      stride: pixels between adjacent outputs.
+
+    Returns:
+      [N, ceil(H / stride), ceil(W / stride), C].
+
+    Raises:
+      ValueError: an even window.
+    """
+    total = cdp(x, 0.0, window=window, stride=stride)
+    rows, columns = (_inside(side, window, stride) for side in x.shape[1:3])
+    share = np.outer(rows, columns) / window**2
+    return total / jnp.asarray(share[None, :, :, None], x.dtype)
+
+
+def _inside(side: int, window: int, stride: int) -> np.ndarray:
+    """Number of pixels inside the image of each window along an axis."""
+    centers, half = np.arange(0, side, stride), window // 2
+    return np.minimum(centers + half, side - 1) - np.maximum(centers - half, 0) + 1
 
 
 def max_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:

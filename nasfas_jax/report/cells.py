@@ -22,6 +22,8 @@ from nasfas_jax.report.picture import (
 
 # Sizes in inches; one data unit is an inch.
 WIDTH, HEIGHT, COLUMN, ROW, MARGIN = 1.6, 0.34, 2.35, 0.58, 0.3
+#: From the center of a panel's first row to the top of its title.
+TITLE = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,8 @@ def draw_graph(graph: Graph, *, format: Format = "svg") -> Picture:
     ys = [b.y for b in boxes.values()]
     low, high = min(xs) - MARGIN, max(xs) + MARGIN
     top, bottom = min(ys) - HEIGHT / 2 - MARGIN, max(ys) + HEIGHT / 2 + MARGIN
+    titles = [min(boxes[n].y for n in panel.nodes) - TITLE for panel in graph.panels]
+    top = min([top, *titles])
     figure = Figure((high - low, bottom - top))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(low, high), ylim=(bottom, top))

@@ -24,6 +24,8 @@ class CellSpace(abc.ABC):
     """
 
     name: ClassVar[str]
+    chooses_edges: ClassVar[bool] = False
+    target: ClassVar[str] = "depth"
 
     @property
     @abc.abstractmethod
@@ -38,6 +40,10 @@ class CellSpace(abc.ABC):
     @abc.abstractmethod
     def edge_macs(self) -> Mapping[str, np.ndarray]:
         """``{cell: [operations]}``: multiply-adds per pixel of each candidate."""
+
+    def require_edges(self, name: str, cell: Any) -> None:
+        """Accepts any cell: the graph is fixed."""
+        del name, cell
 
     @property
     def operations(self) -> tuple[str, ...]:

@@ -3,40 +3,81 @@
 import dataclasses
 import json
 import pathlib
+from typing import Any, NamedTuple
 
 from nasfas_jax import files
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.search import spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import as_json
 
 FORMAT = "nasfas-genotype"
+#: Version of files whose cells list operations, for spaces with a fixed graph.
 VERSION = 1
+#: Version of files whose cells list edges, for spaces that choose them.
+VERSION_OF_EDGES = 2
+
+
+class Link(NamedTuple):
+    """An edge of a cell whose graph is a part of the architecture.
+
+    Attributes:
+      start: number of the feature that it leaves; 0 and 1 are the cell's inputs.
+      end: number of the node that it enters.
+      operation: name of its operation.
+    """
+
+    start: int
+    end: int
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.start} to {self.end}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The edge in the file."""
+        return {"from": self.start, "to": self.end, "operation": self.operation}
+
+
+Cell = tuple[str, ...] | tuple[Link, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Genotype:
-    """One architecture of a search space: an operation for every edge of every cell.
+    """One architecture of a search space: the operations of the edges of every cell.
 
     Attributes:
       space: the space, with the options of the network to build.
-      cells: for each cell of ``space.cells``, the names of its edges' operations.
+      cells: for each cell of ``space.cells``, the names of its edges' operations, or its
+        edges where the space chooses them.
     """
 
     space: SearchSpace
-    cells: tuple[tuple[str, ...], ...]
+    cells: tuple[Any, ...]
 
     def as_dict(self) -> dict:
         """Content of the file."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": _version(self.space),
             "space": {"name": self.space.name, **_options(self.space)},
             "cells": {
-                name: list(cell)
+                name: [e.as_dict() if isinstance(e, Link) else e for e in cell]
                 for name, cell in zip(self.space.cells, self.cells, strict=True)
             },
         }
+
+    def texts(self) -> dict[str, str]:
+        """Each cell in a line of text."""
+        return {
+            name: (", " if isinstance(cell[0], Link) else " -> ").join(map(str, cell))
+            for name, cell in zip(self.space.cells, self.cells, strict=True)
+        }
+
+
+def _version(space: SearchSpace) -> int:
+    """Version of the files of a space's genotypes."""
+    return VERSION_OF_EDGES if getattr(space, "chooses_edges", False) else VERSION
 
 
 def _options(space: SearchSpace) -> dict:
@@ -82,10 +123,12 @@ def parse(data: object) -> Genotype:
     """
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InputError(f'not a genotype: the field "format" is not "{FORMAT}".')
-    if data.get("version") != VERSION:
+    versions = (VERSION, VERSION_OF_EDGES)
+    if (version := data.get("version")) not in versions or isinstance(version, bool):
         raise InputError(
-            f'the field "version" is {data.get("version")!r}; this program reads '
-            f"version {VERSION}. Search again, or use the release that wrote the file."
+            f'the field "version" is {version!r}; this program reads versions '
+            f"{versions[0]} and {versions[1]}. Search again, or use the release that wrote "
+            "the file."
         )
     options = data.get("space")
     if not isinstance(options, dict):
@@ -98,24 +141,62 @@ def parse(data: object) -> Genotype:
         space = spaces.get(options.pop("name", None), **options)
     except (TypeError, ValueError) as error:
         raise InputError(f'the field "space" does not fit: {error}') from None
+    if version != _version(space):
+        raise InputError(
+            f'the field "version" is {version}, expected {_version(space)} for the search '
+            f"space {space.name!r}. Search again, or use the release that wrote the file."
+        )
     return Genotype(space, _cells(space, data.get("cells")))
 
 
-def _cells(space: SearchSpace, cells: object) -> tuple[tuple[str, ...], ...]:
+def _cells(space: SearchSpace, cells: object) -> tuple[Cell, ...]:
     if not isinstance(cells, dict) or set(cells) != set(space.cells):
         raise InputError(
             f'the field "cells" must hold {list(space.cells)}, got {cells!r:.200}.'
         )
-    for name, edges in space.cells.items():
-        cell = cells[name]
-        if not isinstance(cell, list) or len(cell) != edges:
-            raise InputError(
-                f'the cell "{name}" must list {edges} operations, one an edge, '
-                f"got {cell!r:.200}."
+    read = _edges if _version(space) == VERSION_OF_EDGES else _operations
+    return tuple(read(space, name, cells[name]) for name in space.cells)
+
+
+def _operations(space: SearchSpace, name: str, cell: object) -> tuple[str, ...]:
+    """The operations of a cell of a fixed graph."""
+    edges = space.cells[name]
+    if not isinstance(cell, list) or len(cell) != edges:
+        raise InputError(
+            f'the cell "{name}" must list {edges} operations, one an edge, '
+            f"got {cell!r:.200}."
+        )
+    _require_choices(space, name, cell)
+    return tuple(cell)
+
+
+def _edges(space: SearchSpace, name: str, cell: object) -> tuple[Link, ...]:
+    """The edges of a cell whose graph is a part of the architecture."""
+    fields = {"from", "to", "operation"}
+    if not isinstance(cell, list) or not all(
+        isinstance(edge, dict) and set(edge) == fields for edge in cell
+    ):
+        raise InputError(
+            f'the cell "{name}" must list edges, each with "from", "to" and "operation", '
+            f"got {cell!r:.200}."
+        )
+    links = tuple(Link(e["from"], e["to"], e["operation"]) for e in cell)
+    _require_choices(space, name, [link.operation for link in links])
+    space.require_edges(name, links)
+    return links
+
+
+def _require_choices(space: SearchSpace, name: str, operations: list) -> None:
+    """Requires operations that the space has."""
+    unknown = [op for op in operations if op not in space.choices]
+    if unknown:
+        near = did_you_mean(str(unknown[0]), space.choices)
+        removed = ""
+        if "none" in unknown:
+            removed = (
+                " An edge without operation ('none') is no part of an architecture."
             )
-        if unknown := [op for op in cell if op not in space.choices]:
-            raise InputError(
-                f'the cell "{name}" has {unknown}, which the space {space.title} lacks; '
-                f"it has {list(space.choices)}."
-            )
-    return tuple(tuple(cells[name]) for name in space.cells)
+        raise InputError(
+            f'the cell "{name}" has {unknown}, which the space {space.title} lacks; '
+            f"it has {list(space.choices)}.{near}{removed}"
+        )

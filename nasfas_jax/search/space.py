@@ -22,9 +22,14 @@ class SearchSpace(Protocol):
 
     Attributes:
       name: name in genotype files, configs and `spaces.get`.
+      chooses_edges: whether the edges of a cell are a part of the architecture. If so, a
+        cell of a genotype lists `genotype.Link`, otherwise names of operations.
+      target: target of the batches that `loss` is for, one of `data.loading.views.TARGETS`.
     """
 
     name: ClassVar[str]
+    chooses_edges: ClassVar[bool]
+    target: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
@@ -74,6 +79,15 @@ class SearchSpace(Protocol):
 
     def sample(self, seed: int) -> "Genotype":
         """A random architecture."""
+        ...
+
+    def require_edges(self, name: str, cell: Any) -> None:
+        """Requires the edges of a cell of a genotype to make a cell of the space.
+
+        Raises:
+          InputError: names the edge or node. Spaces that choose no edges need no such
+            method.
+        """
         ...
 
     def supernet(self) -> nn.Module:

@@ -79,8 +79,7 @@ class Found:
         return figures.search_health(steps, over_time, space.legend)
 
     def __repr__(self) -> str:
-        cells = self.genotype.as_dict()["cells"]
-        return "\n".join(f"{name}: {' -> '.join(ops)}" for name, ops in cells.items())
+        return "\n".join(f"{k}: {text}" for k, text in self.genotype.texts().items())
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the cells and the course of the search."""

@@ -1,0 +1,91 @@
+"""The network of a genotype of cells."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from nasfas_jax.search.dag import layers, skeleton, structure
+from nasfas_jax.search.genotype import Genotype, Link
+
+
+class DerivedCell(nn.Module):
+    """A cell of an architecture.
+
+    Attributes:
+      links: its edges.
+      stride: 1, or 2 for a reduction cell.
+      theta: share of central differences in 'cdc'.
+      lam: share of central differences in 'cdp'.
+    """
+
+    links: tuple[Link, ...]
+    stride: int
+    theta: Any = 0.7
+    lam: Any = 0.7
+
+    @nn.compact
+    def __call__(self, s0: Array, s1: Array, *, train: bool) -> Array:
+        """Two inputs [N, H, W, C] to the concatenated nodes [N, h, w, 4 C]."""
+        features: list[Any] = [s0, s1, *[0.0] * structure.NODES]
+        # In the order of their ends: what an edge starts from is complete.
+        for link in sorted(self.links, key=lambda link: link.end):
+            edge = layers.Chosen(
+                link.operation,
+                self.stride if link.start < structure.INPUTS else 1,
+                self.theta,
+                self.lam,
+                name=f"edge_{link.start}_{link.end}",
+            )
+            features[link.end] += edge(features[link.start], train=train)
+        return jnp.concatenate(features[structure.INPUTS :], -1)
+
+
+class DagNet(nn.Module):
+    """The network of an architecture, trained from scratch.
+
+    Attributes:
+      genotype: the architecture; its space has stem, channels, head, theta and lambda.
+    """
+
+    genotype: Genotype
+
+    @property
+    def map_size(self) -> int:
+        """Side of the predicted map, in pixels."""
+        return self.genotype.space.map_size
+
+    @property
+    def target(self) -> str:
+        """Target of the batches to train on."""
+        return self.genotype.space.target
+
+    def loss(self, predicted: Array, target: Array) -> Array:
+        """Loss of maps [B, map_size, map_size], a scalar."""
+        return self.genotype.space.loss(predicted, target)
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """Predicts a map of probabilities of live.
+
+        Args:
+          x: [N, H, W, C], pixels in [-1, 1].
+          train: whether BatchNorm uses the batch, and updates ``batch_stats``.
+
+        Returns:
+          [N, map_size, map_size].
+        """
+        space: Any = self.genotype.space
+        cells: dict[str, Any] = dict(
+            zip(structure.KINDS, self.genotype.cells, strict=True)
+        )
+
+        def cell(kind: str, name: str, s0: Array, s1: Array) -> Array:
+            stride = 2 if kind == "reduction" else 1
+            derived = DerivedCell(
+                cells[kind], stride, space.own_theta, space.own_lam, name=name
+            )
+            return derived(s0, s1, train=train)
+
+        return skeleton.assemble(space, cell, x, affine=True, train=train)

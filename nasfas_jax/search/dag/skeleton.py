@@ -1,0 +1,60 @@
+"""Stem, order of the cells and head, shared by supernets and derived networks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+from jax import Array
+
+from nasfas_jax import ops
+from nasfas_jax.search.dag import layers
+
+
+def assemble(
+    space: Any,
+    cell: Callable[[str, str, Array, Array], Array],
+    x: Array,
+    *,
+    affine: bool,
+    train: bool,
+) -> Array:
+    """A network around its cells; call it inside ``nn.compact``.
+
+    Every convolution of the stem has BatchNorm, and a ReLU before it except for the first.
+    The first cell's inputs are the outputs of the last two convolutions, or twice that of
+    the only one. Inputs are brought to the channels of a cell by a 1 x 1 convolution, and to
+    the sides of the last output by `layers.FactorizedReduce`.
+
+    Args:
+      space: the search space; selects stem, cells and head.
+      cell: ``(kind, name, s0, s1)``, inputs [N, H, W, C] to [N, h, w, 4 C].
+      x: images [N, H, W, C].
+      affine: whether BatchNorm before and after the cells learns a scale and a shift.
+      train: whether BatchNorm uses the batch's statistics.
+
+    Returns:
+      Maps [N, map_size, map_size] of probabilities of live; [N, 1, 1] for 'scalar' heads.
+    """
+    outputs = []
+    for i, (features, stride) in enumerate(space.stem):
+        conv = layers.Conv(features, 3, stride, relu=i > 0, name=f"stem_{i}")
+        x = conv(x, train=train)
+        outputs.append(x)
+    s0, s1 = outputs[-2] if len(outputs) > 1 else outputs[-1], outputs[-1]
+    for i, (kind, channels) in enumerate(space.layout):
+        if s0.shape[1:3] == s1.shape[1:3]:
+            first = layers.Conv(channels, affine=affine, name=f"cell_{i}_input_0")
+        else:
+            first = layers.FactorizedReduce(
+                channels, affine=affine, name=f"cell_{i}_input_0"
+            )
+        second = layers.Conv(channels, affine=affine, name=f"cell_{i}_input_1")
+        inputs = first(s0, train=train), second(s1, train=train)
+        s0, s1 = s1, cell(kind, f"cell_{i}", *inputs)
+    head = layers.Conv(2, 3, bn=False, name="head")
+    logits = head(s1, train=train)
+    if space.head == "scalar":
+        logits = logits.mean((1, 2), keepdims=True)
+    else:
+        logits = ops.resize(logits, space.map_size)
+    return nn.sigmoid(logits[..., 1] - logits[..., 0])

@@ -1,0 +1,284 @@
+"""Base class of the search spaces of cells."""
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from nasfas_jax import limits, losses
+from nasfas_jax import theta as thetas
+from nasfas_jax.errors import InputError
+from nasfas_jax.graphs import Graph, Operation
+from nasfas_jax.search import cell_space
+from nasfas_jax.search.dag import drawing, network, operations, structure, supernet
+from nasfas_jax.search.genotype import Genotype, Link
+
+
+class DagSpace(cell_space.CellSpace):
+    """A space of normal and reduction cells with 14 edges each (DARTS).
+
+    Alphas are ``{cell: {'alpha': [14, operations], 'beta': [14]}}``: the candidates of an
+    edge are mixed by ``softmax(alpha)``, the edges into a node by ``softmax(beta)`` over
+    them (PC-DARTS's edge normalization). A genotype keeps two edges into every node.
+
+    A subclass is a frozen dataclass with the fields ``stem_channels``, ``channels``,
+    ``partial``, ``edge_weights``, ``map_size``, ``theta`` and ``lam``.
+
+    Attributes:
+      stem_strides: strides of the stem's convolutions.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    stem_strides: ClassVar[tuple[int, ...]]
+    stem_channels: tuple[int, ...]
+    channels: int
+    partial: int
+    edge_weights: bool
+    map_size: int
+    theta: Any
+    lam: Any
+    chooses_edges: ClassVar[bool] = True
+    #: Target of the batches to search and train on.
+    target: ClassVar[str] = "label"
+    #: 'map', or 'scalar' for one probability per image.
+    head: Any = "map"
+
+    @property
+    def stem(self) -> tuple[tuple[int, int], ...]:
+        """Channels and stride of each convolution of the stem."""
+        return tuple(zip(self.stem_channels, self.stem_strides, strict=True))
+
+    @property
+    def layout(self) -> tuple[tuple[str, int], ...]:
+        """Kind and channels of each of the nine cells."""
+        cells, channels = [], self.channels
+        for kind in structure.LAYOUT:
+            channels *= 2 if kind == "reduction" else 1
+            cells.append((kind, channels))
+        return tuple(cells)
+
+    @property
+    @abc.abstractmethod
+    def operations(self) -> tuple[str, ...]:
+        """Names of the candidates."""
+
+    def require(self) -> None:
+        """Checks the fields; for ``__post_init__``.
+
+        Raises:
+          InputError: a value out of range, channels that K does not divide, or theta or
+            lambda where no candidate uses it.
+        """
+        given, length = self.stem_channels, len(self.stem_strides)
+        if not isinstance(given, list | tuple) or len(given) != length:
+            raise InputError(
+                f"stem_channels: expected {length} values, each {limits.COUNT}, got "
+                f"{given!r}."
+            )
+        # JSON has a list.
+        object.__setattr__(self, "stem_channels", tuple(given))
+        limits.require(
+            **{f"stem_channels[{i}]": (c, limits.COUNT) for i, c in enumerate(given)},
+            channels=(self.channels, limits.COUNT),
+            partial=(self.partial, limits.COUNT),
+            edge_weights=(self.edge_weights, limits.FLAG),
+            map_size=(self.map_size, limits.COUNT),
+        )
+        for i, (kind, channels) in enumerate(self.layout):
+            if channels % self.partial:
+                raise InputError(
+                    f"channels: expected a multiple of partial, {self.partial}, since one"
+                    f" in {self.partial} channels goes through the candidates of an edge,"
+                    f" got {channels} on the edge 0 -> 2 of cell {i} ({kind})."
+                )
+        for name, user in (("theta", "cdc"), ("lam", "cdp")):
+            if (given := getattr(self, name)) is None:
+                continue
+            if user not in self.operations:
+                raise InputError(
+                    f"{name}: expected None, since it belongs to {user!r}, which is no"
+                    f" operation of this space ({', '.join(self.operations)}), got"
+                    f" {given!r}."
+                )
+            weight = thetas.parse(name, given)
+            if isinstance(weight, Mapping):
+                raise InputError(
+                    f"{name}: expected a number or nets.Learned for a space of cells, got"
+                    " values by layer."
+                )
+            object.__setattr__(self, name, weight)
+
+    @property
+    def own_theta(self) -> Any:
+        """theta of 'cdc'."""
+        return 0.7 if self.theta is None else self.theta
+
+    @property
+    def own_lam(self) -> Any:
+        """Lambda of 'cdp'."""
+        return 0.7 if self.lam is None else self.lam
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """Fourteen edges in each kind of cell."""
+        return dict.fromkeys(structure.KINDS, len(structure.EDGES))
+
+    @property
+    def legend(self) -> tuple[Operation, ...]:
+        """Labels and colors of the candidates."""
+        return tuple(operations.LEGEND[name] for name in self.operations)
+
+    def init_alphas(self, key: Array, dtype: Any = jnp.float32) -> Any:
+        """Normal with deviation 1e-3 (as PC-DARTS)."""
+
+        def draw(key: Array, *shape: int) -> Array:
+            return 1e-3 * jax.random.normal(key, shape, dtype)
+
+        edges, alphas = len(structure.EDGES), {}
+        for kind, k in zip(structure.KINDS, jax.random.split(key, 2), strict=True):
+            one, other = jax.random.split(k)
+            alphas[kind] = {"alpha": draw(one, edges, len(self.operations))}
+            if self.edge_weights:
+                alphas[kind]["beta"] = draw(other, edges)
+        return alphas
+
+    def probabilities(self, alphas: Any) -> dict[str, Array]:
+        """``softmax(alpha)`` of each cell, [14, operations]."""
+        return {kind: jax.nn.softmax(alphas[kind]["alpha"]) for kind in self.cells}
+
+    def shares(self, alphas: Mapping[str, Array]) -> Array:
+        """Weights [14] of the edges of a cell: ``softmax(beta)`` over those into a node.
+
+        1 where the space has no edge weights.
+        """
+        if not self.edge_weights:
+            return jnp.ones_like(alphas["alpha"][:, 0])
+        beta = alphas["beta"]
+        return jnp.concatenate([jax.nn.softmax(beta[g]) for g in structure.GROUPS])
+
+    def weights(self, alphas: Mapping[str, Array]) -> Array:
+        """Weights [14, operations] of the candidates of a cell in the nodes' sums."""
+        return jax.nn.softmax(alphas["alpha"]) * self.shares(alphas)[:, None]
+
+    def derive(self, alphas: Any) -> Genotype:
+        """The two strongest edges into every node (NAS-FAS sec. 4.1).
+
+        The strength of an edge is the largest weight, ``softmax(alpha) softmax(beta)``, of
+        its operations other than none; this operation is kept. Ties go to the earlier edge
+        and operation.
+
+        Args:
+          alphas: alphas of both cells.
+        """
+        names = self.operations
+        kept = [i for i, name in enumerate(names) if name != "none"]
+        cells = []
+        for kind in structure.KINDS:
+            weights = np.asarray(self.weights(alphas[kind]))[:, kept]
+            links = []
+            for group in structure.GROUPS:
+                strength = weights[group].max(-1)
+                strongest = np.argsort(-strength, kind="stable")[: structure.KEPT]
+                for edge in sorted(int(i) + group.start for i in strongest):
+                    operation = names[kept[int(weights[edge].argmax())]]
+                    links.append(Link(*structure.EDGES[edge], operation))
+            cells.append(tuple(links))
+        return Genotype(self.for_retraining(), tuple(cells))
+
+    def require_edges(self, name: str, cell: tuple[Link, ...]) -> None:
+        """Requires two different edges into every node of a cell.
+
+        Raises:
+          InputError: an edge that does not exist or occurs twice, or a node with another
+            number of edges.
+        """
+        pairs = [link[:2] for link in cell]
+        for pair in pairs:
+            if pair not in structure.EDGES or pairs.count(pair) > 1:
+                raise InputError(
+                    f'the cell "{name}" has an edge from {pair[0]!r} to {pair[1]!r}; '
+                    "expected different edges from a feature, 0 to 4, to a later node, "
+                    "2 to 5."
+                )
+        for node in range(structure.INPUTS, structure.INPUTS + structure.NODES):
+            count = sum(end == node for _, end in pairs)
+            if count != structure.KEPT:
+                raise InputError(
+                    f'the cell "{name}" has {count} edges into node {node}; expected '
+                    f"{structure.KEPT}."
+                )
+
+    def sample(self, seed: int) -> Genotype:
+        """A uniformly random architecture: two edges into every node, an operation each."""
+        rng = np.random.default_rng(seed)
+        cells = []
+        for _ in structure.KINDS:
+            links = []
+            for node in range(structure.INPUTS, structure.INPUTS + structure.NODES):
+                starts = rng.choice(node, structure.KEPT, replace=False)
+                for start in sorted(starts.tolist()):
+                    links.append(Link(start, node, str(rng.choice(self.choices))))
+            cells.append(tuple(links))
+        return Genotype(self.for_retraining(), tuple(cells))
+
+    def supernet(self) -> supernet.Supernet:
+        """The supernet."""
+        return supernet.Supernet(self)
+
+    def network(self, genotype: Genotype) -> network.DagNet:
+        """The network of an architecture."""
+        return network.DagNet(genotype)
+
+    def loss(self, predicted: Array, target: Array) -> Array:
+        """`losses.pixel_binary` of maps [B, map_size, map_size]."""
+        return losses.pixel_binary(predicted, target)
+
+    def edge_macs(self) -> dict[str, np.ndarray]:
+        """``{cell: [14, operations]}``: multiply-adds of the candidates, over all cells.
+
+        In the network for retraining, per pixel of the stem's output.
+        """
+        retrained = self.for_retraining()
+        macs = {
+            kind: np.zeros((len(structure.EDGES), len(self.operations)))
+            for kind in structure.KINDS
+        }
+        area = 1.0
+        for kind, channels in retrained.layout:
+            area /= 4 if kind == "reduction" else 1
+            for edge, (start, _) in enumerate(structure.EDGES):
+                reduces = kind == "reduction" and start < structure.INPUTS
+                macs[kind][edge] += area * operations.macs_of_edge(
+                    self.operations, channels, 2 if reduces else 1
+                )
+        return macs
+
+    def relative_macs(self, alphas: Any) -> Array:
+        """Expected multiply-adds of the cells over the largest; differentiable.
+
+        Candidates are drawn by ``softmax(alpha)``, and two edges into every node in
+        proportion to ``softmax(beta)``.
+        """
+        expected, most = jnp.zeros(()), 0.0
+        for kind, macs in self.edge_macs().items():
+            p = jax.nn.softmax(alphas[kind]["alpha"])
+            shares = self.shares(alphas[kind])
+            if not self.edge_weights:
+                shares = shares / jnp.asarray(structure.INCOMING, p.dtype)
+            costs = (p * jnp.asarray(macs, p.dtype)).sum(-1)
+            expected = (
+                expected.astype(p.dtype) + structure.KEPT * (shares * costs).sum()
+            )
+            largest = macs.max(-1)
+            most += sum(
+                np.sort(largest[g])[-structure.KEPT :].sum() for g in structure.GROUPS
+            )
+        return expected / most
+
+    def graph(self, genotype: Genotype) -> Graph:
+        """Both cells of an architecture."""
+        return drawing.graph(dict(zip(self.cells, genotype.cells, strict=True)))
