@@ -21,6 +21,9 @@ def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
     for rows in (cdn.rows(), metagrad.rows(metagrad.RFMetaCase())):
         with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
             next(rows)
+    monkeypatch.setattr(search_step, "step_costs", lambda *_, **__: pytest.fail("late"))
+    with pytest.raises(InputError, match=r"pip install -e '\.\[bench\]'"):
+        bench.run(None, output="nowhere")
 
 
 def test_disagreement_stops_a_benchmark():
@@ -106,6 +109,7 @@ def test_the_command_writes_tables_and_json(tmp_path, monkeypatch, capsys):
     row = cdn.Row("CDN forward", "16 x 16, batch 2", 1.0, 4.0, 7.0)
     monkeypatch.setattr(cdn, "rows", lambda repeats: iter([row]))
     monkeypatch.setattr(timing, "machine", lambda *packages: {"packages": packages})
+    monkeypatch.setattr(timing, "require_torch", lambda: None)
     bench.run(smoke, output=tmp_path)
     assert given["image_size"] == smoke.data.image_size
     assert given["augment"] == smoke.train.augment

@@ -1,7 +1,9 @@
 """Hand-crafted features: sizes, invariances, slow references, and a toy they learn."""
 
+import importlib.util
 import math
 
+import ml_collections
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from nasfas_jax import hand_crafted
+from nasfas_jax.commands import demo, sweep, train
 from nasfas_jax.errors import InputError
 from nasfas_jax.hand_crafted import FEATURES, HandCrafted
 
@@ -359,3 +362,13 @@ def test_dark_and_grey_pixels_count_as_diffuse(pixel, usable):
     part = hand_crafted.specular_part(image)[0, 1]
     expected = (total - 2 * (3 * top - total)) / 3 if usable else 0
     np.testing.assert_allclose(part, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", [train.run, sweep.run, demo.run])
+def test_missing_libraries_are_named_before_any_work(command, monkeypatch, tmp_path):
+    """Not after the networks that are listed before the hand-crafted features."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    config = ml_collections.ConfigDict({"networks": ("rfmeta", "ms_lbp")})
+    with pytest.raises(InputError, match=r"scikit-image and scikit-learn.*baselines"):
+        command(config, workdir=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -27,6 +27,7 @@ def run(config: Any, *, output: Path = "bench") -> None:
 
     Writes ``search_step.json``, ``data.json`` and ``peers.json`` to ``output``.
     """
+    timing.require_torch()  # before minutes of measurements without it
     folder = settings.make_folder(output, "--output")
     steps = []
     for cost in search_step.step_costs(

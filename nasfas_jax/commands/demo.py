@@ -16,6 +16,7 @@ from nasfas_jax.commands import (
 )
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.report import page
+from nasfas_jax.workflows import hand_crafted
 
 #: The stages after `prepare`.
 STAGES = {
@@ -48,6 +49,7 @@ def run(
       data_dir: folder of the records; ``data/`` in ``workdir`` if None.
       **of_prepare: other arguments of `prepare.run`.
     """
+    hand_crafted.require_libraries(config.networks)
     where = {"workdir": workdir, "data_dir": data_dir}
     began = time.monotonic()
     print("== prepare", flush=True)

@@ -54,8 +54,8 @@ def _end(reader: socket.socket) -> None:
             sys.stdout.flush()
             Console(stderr=True).show_cursor()  # hidden by a progress bar
             print(
-                f"nasfas: stopped by {signal.Signals(number).name}. What is finished is "
-                "kept; start the same command again to resume.",
+                f"nasfas: stopped by {signal.Signals(number).name}. Finished files are "
+                "kept. Start the same command again to resume or repeat it.",
                 file=sys.stderr,
                 flush=True,
             )

@@ -19,6 +19,7 @@ from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
+from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows import sweep as workflow
 from nasfas_jax.workflows import train as training
 from nasfas_jax.workflows.data import domains
@@ -55,6 +56,7 @@ def run(
     workdir = pathlib.Path(workdir)
     folder = settings.data_folder(workdir, data_dir)
     names = settings.networks(config, network)
+    hand_crafted.require_libraries(names)  # before hours of training the others
     if not (folder / recipe.FILE).exists():
         prepare.run(config, workdir=workdir, data_dir=folder, **of_prepare)
     data = settings.open_data(config, folder)

@@ -9,7 +9,7 @@ from nasfas_jax.commands.search import print_notes
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import data as workflow_data
-from nasfas_jax.workflows import records
+from nasfas_jax.workflows import hand_crafted, records
 from nasfas_jax.workflows import train as workflow
 from nasfas_jax.workflows.model import Model
 
@@ -23,7 +23,9 @@ def run(
     genotype: Path | None = None,
 ) -> None:
     """Trains ``network``, or all of config.networks, into ``train/<network>/``."""
-    for name in settings.networks(config, network):
+    names = settings.networks(config, network)
+    hand_crafted.require_libraries(names)  # before hours of training the others
+    for name in names:
         train(config, name, workdir=workdir, data_dir=data_dir, genotype=genotype)
 
 

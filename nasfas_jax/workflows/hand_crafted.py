@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -87,6 +87,19 @@ def fit(
     cost = {"parameters": numbers, "macs": numbers}
     records.summarize(folder, cost, 0, seconds, seconds)
     return {"features": name, "support_vectors": len(params["coefficients"])}, params
+
+
+def require_libraries(networks: Iterable[str]) -> None:
+    """Checks that the libraries of the hand-crafted features are installed.
+
+    Args:
+      networks: names of networks; without one of `FEATURES` nothing is checked.
+
+    Raises:
+      InputError: scikit-image or scikit-learn is not installed.
+    """
+    if FEATURES.keys() & set(networks):
+        _library()
 
 
 def _library() -> Any:

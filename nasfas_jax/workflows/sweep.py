@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax.data.loading import prepared
+from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
 from nasfas_jax.workflows.train import train
@@ -84,6 +85,8 @@ def sweep(
     Raises:
       InputError: an unknown target, or as `train` and `evaluate`.
     """
+    named = (network for network in networks.values() if isinstance(network, str))
+    hand_crafted.require_libraries(named)
     for target in targets:
         domains(data, target)  # a wrong one shows before the work
     found: dict[str, dict[str, list[Evaluated]]] = {
