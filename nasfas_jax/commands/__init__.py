@@ -118,7 +118,8 @@ COMMANDS = {
         example="--workdir=runs/local",
     ),
     "probe": Command(
-        "measures what a linear probe can read from the synthetic set",
+        "measures what a linear probe can read from the synthetic set "
+        "(needs the extra 'baselines')",
         ("workdir", "manual_dir", "output"),
         example="--workdir=runs/local",
     ),
