@@ -1,4 +1,4 @@
-"""Attack types by their macro types, and clips in groups of them."""
+"""Macro types of attack types, and groups of clips by macro type."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from nasfas_jax.errors import InputError
 
-#: Attack type to one of the five macro types that a type-aware search draws
-#: (NAS-FAS sec. 5.1); the thirteen of SiW-M, then those of the other datasets.
+#: Macro type of each attack type, one of the five of type-aware search (NAS-FAS sec. 5.1);
+#: the thirteen attack types of SiW-M, then those of the other datasets.
 MACRO_TYPES = {
     "replay": "replay",
     "print": "print",
@@ -30,18 +30,18 @@ MACRO_TYPES = {
     "iphone_video": "replay",
     "mask": "mask",
 }
-#: The thirteen of SiW-M.
+#: The thirteen attack types of SiW-M.
 SIW_M_TYPES = tuple(MACRO_TYPES)[:13]
 
 
 def macro_types(attack_types: Iterable[str]) -> list[str]:
-    """Their macro types, each once, sorted.
+    """The sorted, distinct macro types of attack types.
 
     >>> macro_types(["funny_eye", "print", "cut_photo"])
     ['partial', 'print']
 
     Raises:
-      InputError: an attack type has none.
+      InputError: an attack type without macro type.
     """
     attack_types = sorted(set(attack_types))
     unknown = [name for name in attack_types if name not in MACRO_TYPES]
@@ -57,18 +57,18 @@ def macro_types(attack_types: Iterable[str]) -> list[str]:
 def groups(
     attack_type: np.ndarray, label: np.ndarray, *, unseen: Sequence[str] = ()
 ) -> dict[str, np.ndarray]:
-    """Places of each macro type's spoof clips and of all live ones.
+    """Groups of clips: the spoof clips of one macro type and all live clips.
 
     Args:
-      attack_type: of each clip, [n] texts.
-      label: live 1, spoof 0, [n].
-      unseen: attack types whose macro types get no group.
+      attack_type: attack type of each clip, [n] texts.
+      label: label of each clip [n], 1 for live and 0 for spoof.
+      unseen: attack types whose macro types have no group.
 
     Returns:
-      Macro type to places [k], sorted by macro type.
+      Indices [k] of clips by macro type, sorted by macro type.
 
     Raises:
-      InputError: an attack type has no macro type, or fewer than two groups are left.
+      InputError: an attack type without macro type, or fewer than two groups.
     """
     live = label == 1
     kinds = attack_type[~live].tolist()
@@ -76,8 +76,8 @@ def groups(
     kept = [name for name in macro_types(kinds) if name not in left_out]
     if len(kept) < 2:
         raise InputError(
-            "An episode by macro type needs two of them or more, one to be the query"
-            f" and the others the support; got {', '.join(kept) or 'none'} from the"
+            "An episode by macro type needs two macro types or more, one as the query"
+            f" and the others as the support; got {', '.join(kept) or 'none'} from the"
             f" attack types {', '.join(sorted(set(kinds))) or 'none'}, without"
             f" {', '.join(left_out) or 'nothing'}, which is tested and not learned."
             " Choose data or a protocol with more macro types, or search by domain."

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave: a file, a field, a flag.
+    """A mistake in the input of a user: a file, a field, a flag.
 
-    Its text is one paragraph that names the file or field, what was expected, what came,
-    and what to do. The command line prints it without a traceback and exits with 2.
+    Its text is one paragraph: the file or field, what was expected, what was found, and
+    what to do. The command line prints it without a traceback and exits with code 2.
     """
 
 
@@ -17,7 +17,7 @@ class Diverged(FloatingPointError):
 
 
 class Stopped(Exception):
-    """A signal asked a loop to end; its state is saved, and the same call resumes."""
+    """A loop was stopped by a signal; its state is saved, and the same call resumes it."""
 
     def __init__(self, text: str, number: int):
         """Stopped by the signal ``number``; the exit code is 128 + ``number``."""
@@ -35,7 +35,7 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A question that names up to three similar names, or nothing.
+    """A question with up to three similar names; '' without any.
 
     >>> did_you_mean("serach", ["search", "train"])
     ' Did you mean search?'

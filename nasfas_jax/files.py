@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders that one process writes at a time."""
+"""Atomic writing of files, and folders locked for one process at a time."""
 
 import contextlib
 import csv
@@ -17,7 +17,7 @@ from nasfas_jax.errors import InputError
 
 LOCK = ".lock"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-#: What the system says of a path that cannot be used, in the words of a user.
+#: Descriptions of errors of the system for paths that cannot be used.
 UNUSABLE = {
     errno.EACCES: "permission denied",
     errno.EPERM: "not permitted",
@@ -33,15 +33,15 @@ UNUSABLE = {
 def writing(
     folder: str | os.PathLike, advice: str = "Choose another folder."
 ) -> Iterator[None]:
-    """Reports errors of the disk in one paragraph, while the block writes to a folder.
+    """Context manager that turns disk errors of the block into an InputError.
 
     Args:
-      folder: named where the error names no file.
-      advice: what to do, the last sentence of the paragraph about a path.
+      folder: folder to name if the error names no file.
+      advice: last sentence of the message about a path.
 
     Raises:
-      InputError: the disk is full, or a file or folder cannot be read or written. Any
-        other error passes.
+      InputError: the disk is full, or a file or folder cannot be read or written. Other
+        errors are not changed.
     """
     try:
         yield
@@ -51,8 +51,8 @@ def writing(
         if reason := _full(error):
             raise InputError(
                 f"The disk that holds {folder} is full ({reason}). Free some space, or "
-                "choose another folder. What is finished is kept: the same command "
-                "resumes from there."
+                "choose another folder. Finished work is kept: the same command resumes "
+                "from there."
             ) from error
         if not isinstance(error, OSError) or error.errno not in UNUSABLE:
             raise
@@ -63,9 +63,9 @@ def writing(
 
 
 def _full(error: BaseException | None) -> str:
-    """What the system says of a full disk or quota, or nothing.
+    """The system's text for a full disk or quota; '' for other errors.
 
-    Orbax, TensorStore, HDF5 and ArrayRecord have it in the text of errors of their own.
+    Orbax, TensorStore, HDF5 and ArrayRecord include this text in their own errors.
     """
     while error is not None:
         for number in FULL:
@@ -92,13 +92,13 @@ def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a text file, whole or not at all; line ends stay as they are."""
+    """Writes a text file atomically; line ends are kept."""
     with whole(path) as part:
         part.write_bytes(text.encode())
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as CSV with a header, lines ending in a line feed."""
+    """Rows as CSV with a header and line feeds as line ends."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -107,7 +107,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write `content`, readable, whole or not at all."""
+    """Writes `content` as indented JSON, atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -122,13 +122,13 @@ def digest(paths: Iterable[pathlib.Path]) -> str:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[None]:
-    """Make the folder and keep other processes out of it while the block runs.
+    """Makes the folder and locks it for this process while the block runs.
 
-    The system lets go of the lock when the process ends, however it ends; the empty file
-    `.lock` stays.
+    The system releases the lock when the process ends in any way; the empty file `.lock`
+    remains.
 
     Raises:
-      InputError: another process is in it, or it cannot be written.
+      InputError: another process has locked the folder, or it cannot be written.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -138,8 +138,8 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"Another process is writing to {folder} right now; two at once would"
-                " spoil each other's files. Wait until it has ended (what it has"
-                " finished is kept and used), or choose another folder."
+                f"Another process is writing to {folder}; two at the same time would"
+                " damage each other's files. Wait until it has ended (its finished work"
+                " is kept and used), or choose another folder."
             ) from None
         yield

@@ -6,7 +6,7 @@ import unicodedata
 
 #: Longest file name in bytes on all common file systems.
 LONGEST = 255
-# What operating systems and storage devices leave in folders, besides hidden files.
+# System files of operating systems and storage devices, besides hidden files.
 SYSTEM_FILES = frozenset(
     {
         *("__MACOSX", "Icon\r", "lost+found", "@eaDir"),
@@ -17,7 +17,7 @@ SYSTEM_FILES = frozenset(
 
 
 def normalize(name: str) -> str:
-    """Canonical form of a person's, domain's or attack type's name.
+    """Canonical form of the name of a person, domain or attack type.
 
     Unicode NFC, so that both spellings of an accent are one name (macOS writes NFD);
     white space is trimmed and every run of it is one space; `printable`. Letter case is
@@ -32,7 +32,7 @@ def normalize(name: str) -> str:
 def printable(text: str) -> str:
     r"""Text with line breaks, control characters and invalid UTF-8 as `\xNN` escapes.
 
-    A file name may hold all of them; the result is valid UTF-8 on one line.
+    File names may contain all of them; the result is valid UTF-8 on one line.
 
     >>> print(printable("two\nlines, caf\udce9"))
     two\x0alines, caf\xe9
@@ -49,7 +49,7 @@ def _escaped(character: str) -> str:
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or the operating system's.
+    """Whether a file or folder of this name is hidden or a system file.
 
     >>> [is_ignored(name) for name in ("._a.mp4", "__MACOSX", "Thumbs.db", "a.mp4")]
     [True, True, True, False]
@@ -60,7 +60,7 @@ def is_ignored(name: str) -> bool:
 def fit(name: str, longest: int = LONGEST) -> str:
     """The name if it has at most `longest` bytes, else one with a hash for its end.
 
-    A suffix of up to 16 bytes is kept, for it tells the kind of file.
+    A suffix of up to 16 bytes is kept, since it states the file type.
 
     >>> fit("face.mp4"), len(fit("x" * 251 + ".mp4", 200))
     ('face.mp4', 200)

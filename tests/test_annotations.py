@@ -179,15 +179,15 @@ def test_what_is_written_is_read(folder, kind, data):
         assert not found.boxes[~good].any()
 
 
-def head(height=240, width=320, centre=(160, 120), distance=24):
+def head(height=240, width=320, center=(160, 120), distance=24):
     """A Kinect's frame of an ellipsoid before a wall: eyes, and depth in its units."""
     wide, high, above = annotations.EYES_TO_BOX
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    middle = centre[1] + distance * high * (0.5 - above)
-    r2 = ((x - centre[0]) / (wide * distance / 2)) ** 2
+    middle = center[1] + distance * high * (0.5 - above)
+    r2 = ((x - center[0]) / (wide * distance / 2)) ** 2
     r2 = r2 + ((y - middle) / (high * distance / 2)) ** 2
     depth = np.where(r2 < 1, 800 - 100 * np.sqrt(np.maximum(1 - r2, 0)), 1400)
-    eyes = [centre[0] - distance / 2, centre[1], centre[0] + distance / 2, centre[1]]
+    eyes = [center[0] - distance / 2, center[1], center[0] + distance / 2, center[1]]
     return eyes, depth.astype(np.uint16)
 
 

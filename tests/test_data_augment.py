@@ -147,7 +147,7 @@ def test_an_unknown_recipe_is_refused():
         run("autoaugment")
 
 
-def test_colours_are_those_of_the_definition():
+def test_colors_are_those_of_the_definition():
     image = batch(2)["image"][:, :8, :8]
     hsv = views.recolored(image, "hsv")
     for got, rgb in zip(hsv.reshape(-1, 3), image.reshape(-1, 3), strict=True):

@@ -91,9 +91,9 @@ def test_depth_comes_from_the_first_source_that_has_it(tmp_path):
     assert set(np.unique(said.arrays["depth"])) <= {0, *range(1, 78)}
     folder = tmp_path / "a_depth"
     folder.mkdir()
-    grey = np.full((24, 32), 200, np.uint8)
+    gray = np.full((24, 32), 200, np.uint8)
     for name in ("6_3_20_5_006_depth1D.jpg", "0019.png", "mean.png"):
-        cv2.imwrite(str(folder / name), grey)
+        cv2.imwrite(str(folder / name), gray)
     some = extract.extract(given, RECIPE, Detector(), Landmarks())
     assert some.arrays["frame"].tolist() == [6, 12, 19]
     assert some.depth_source == "file:2 annotation:1"
@@ -132,10 +132,10 @@ def test_new_depth_files_are_noticed(tmp_path):
 
 
 def leaning(angle):
-    """A picture of a bright line through both eyes, turned about the box's centre."""
-    centre = BOX[:2] + BOX[2:] / 2
+    """A picture of a bright line through both eyes, turned about the box's center."""
+    center = BOX[:2] + BOX[2:] / 2
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    eyes = (EYES - centre) @ turn + centre
+    eyes = (EYES - center) @ turn + center
     image = np.zeros((48, 64, 3), np.uint8)
     left, right = np.round(eyes * 16).astype(int)
     cv2.line(image, tuple(left), tuple(right), (255, 255, 255), 2, shift=4)
@@ -237,10 +237,10 @@ def test_preparing_with_a_landmark_model(samples, tmp_path):
 
 
 def test_depth_files_are_no_pictures_of_their_own(tmp_path):
-    grey = np.zeros((8, 8), np.uint8)
+    gray = np.zeros((8, 8), np.uint8)
     for name in ("live/a.png", "live/a_depth.png", "spoof/print/b_depth/0007.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(tmp_path / name), grey)
+        cv2.imwrite(str(tmp_path / name), gray)
     found = sources.list_videos("own_data", tmp_path)
     assert {one.video: one.problem for one in found} == {
         "live/a.png": "",

@@ -18,7 +18,7 @@ from nasfas_jax.data.preparation.recipe import Recipe
 
 
 def frame(index, size=(48, 64)):
-    """Blue above red; the grey of the left half tells the index."""
+    """Blue above red; the gray of the left half tells the index."""
     image = np.zeros((*size, 3), np.uint8)
     image[: size[0] // 2, :, 0] = image[size[0] // 2 :, :, 2] = 200
     image[:, : size[1] // 2] = 6 * index
@@ -53,7 +53,7 @@ def last_frame(path, rotate=0):
 
 
 def levels(path, ends, frames=3):
-    """The index of each frame of each clip, by its grey."""
+    """The index of each frame of each clip, by its gray."""
     clips = video.read_clips(path, lambda _: ends, frames)
     return [[round(float(x[:, :20].mean()) / 6) for x in images] for _, images in clips]
 
@@ -119,13 +119,13 @@ def write_recording(path, count=10, *, spoof=False, size=(96, 128)):
     """A recording of 3DMAD: a textured face with eyes before a far wall."""
     path.parent.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(len(path.name) + spoof)
-    colour = random.integers(60, 200, (count, 3, *size), dtype=np.uint8)
-    colour[:, 0] = np.arange(count)[:, None, None]  # red tells the index
+    color = random.integers(60, 200, (count, 3, *size), dtype=np.uint8)
+    color[:, 0] = np.arange(count)[:, None, None]  # red tells the index
     y, x = np.mgrid[: size[0], : size[1]]
     r2 = ((x - 64) / 25) ** 2 + ((y - 50) / 32) ** 2
     depth = np.where(r2 < 1, 700 + 100 * r2, 1500).astype(np.uint16)
     with h5py.File(path, "w") as file:
-        file.create_dataset("Color_Data", data=colour, chunks=(1, 3, *size))
+        file.create_dataset("Color_Data", data=color, chunks=(1, 3, *size))
         file["Depth_Data"] = np.repeat(depth[None, None], count, 0)
         file["Eye_Pos"] = np.repeat([[54.0, 44, 74, 44]], count, 0)
     return path

@@ -187,7 +187,7 @@ def test_merging_splits_and_shards():
     table = scored(selected_on="nothing")
     parts = {s: table.take(table.split == s) for s in ("test", "development")}
     assert evaluate(merge(parts)) == evaluate(table)
-    with pytest.raises(InputError, match=r"b: .*got 'test0_live_0#0', .* in test too"):
+    with pytest.raises(InputError, match=r"b: .*got 'test0_live_0#0', .* also in test"):
         merge(parts | {"b": table.take(table.clip == "test0_live_0#0")})
     with pytest.raises(
         InputError, match="different lines selected_on: a: None, b: test"

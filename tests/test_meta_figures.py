@@ -32,13 +32,13 @@ def directions(format="svg", window=15):
 def attention(format="png"):
     y, x = np.mgrid[:48, :48] / 48
     face = np.stack([x, y, 0.5 + 0 * x], -1)
-    centre = np.exp(-((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.05)[::6, ::6]
+    center = np.exp(-((x - 0.5) ** 2 + (y - 0.5) ** 2) / 0.05)[::6, ::6]
     row = meta_figures.AttentionRow
     rows = [
         row(
-            "print\nscore 0.1", (255 * face).astype(np.uint8), [7 - centre, 5 * centre]
+            "print\nscore 0.1", (255 * face).astype(np.uint8), [7 - center, 5 * center]
         ),
-        row("replay", face, [np.zeros((8, 8)), centre]),
+        row("replay", face, [np.zeros((8, 8)), center]),
     ]
     return meta_figures.attention_maps(rows, ["Binary CNN", "RFMeta"], format)
 

@@ -128,7 +128,7 @@ def test_constant_scores_are_all_rejected():
 
 @pytest.mark.parametrize("low", [0.1, 5e-324, 1e308])
 def test_no_number_lies_between(low):
-    """Where the midpoint rounds onto a neighbour, the upper score is the threshold."""
+    """Where the midpoint rounds onto a neighbor, the upper score is the threshold."""
     scores, labels = np.array([low, np.nextafter(low, np.inf)]), np.array([0, 1])
     assert rates_at(scores, labels, metrics.eer_threshold(scores, labels)).hter == 0
 

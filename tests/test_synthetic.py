@@ -115,7 +115,7 @@ def test_files_decode_to_what_was_planned(written):
         assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(spec.fps)
         clip = synthetic.render(spec)
         error = np.abs(decoded[0][..., ::-1].astype(int) - clip.frames[0])
-        assert error.mean() < 12  # the codec's loss; colours are not swapped
+        assert error.mean() < 12  # the codec's loss; colors are not swapped
         note = synthetic.read_annotation(path)
         for name in ("video", "subject", "domain", "attack_type", "label", "split"):
             assert getattr(note, name) == getattr(spec, name)
@@ -153,7 +153,7 @@ def test_writing_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "render", stop_after_two)
     with pytest.raises(KeyboardInterrupt):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
-    with pytest.raises(InputError, match="no finished synthetic set"):
+    with pytest.raises(InputError, match="no complete synthetic set"):
         synthetic.read_index(tmp_path)
     monkeypatch.setattr(
         dataset, "render", lambda spec: (made.append(spec.video), render(spec))[1]
@@ -252,24 +252,24 @@ def test_skin_has_a_pulse_and_a_mannequin_none():
     head = build_head(who, 20.0)
     cheek = tuple(np.round([head.chart.rows(0.5), head.chart.columns(0.5)]).astype(int))
     assert head.blood[cheek][1] > 4 * head.blood[cheek][0] > 0
-    behaviour = scene.behave(np.random.default_rng(0), np.arange(50) / 25)
-    rate = np.argmax(np.abs(np.fft.rfft(behaviour.pulse))) / 2.0
+    behavior = scene.behave(np.random.default_rng(0), np.arange(50) / 25)
+    rate = np.argmax(np.abs(np.fft.rfft(behavior.pulse))) / 2.0
     assert 40 <= 60 * rate <= 130
-    assert 0.002 < 0.55 * np.ptp(behaviour.pulse) < 0.05  # of the green light
-    masked, under = disguise.put_on("resin", head, behaviour, np.random.default_rng(1))
+    assert 0.002 < 0.55 * np.ptp(behavior.pulse) < 0.05  # of the green light
+    masked, under = disguise.put_on("resin", head, behavior, np.random.default_rng(1))
     assert masked.blood[cheek].max() < 1e-6  # nothing of the skin is seen
     assert not under.mouth.any() and np.ptp(under.open_) == 0
-    painted, under = disguise.put_on("paint", head, behaviour, np.random.default_rng(1))
-    assert under is behaviour and painted.blood.sum() < head.blood.sum()
+    painted, under = disguise.put_on("paint", head, behavior, np.random.default_rng(1))
+    assert under is behavior and painted.blood.sum() < head.blood.sum()
     np.testing.assert_array_equal(painted.height, head.height)
 
 
 def test_a_silicone_mask_bends_less_than_a_face():
     head = build_head(person(specs_of("live")[0]), 16.0)
-    behaviour = scene.behave(np.random.default_rng(3), np.arange(50) / 25)
-    _, under = disguise.put_on("silicone", head, behaviour, np.random.default_rng(1))
-    assert 0 < np.ptp(under.smile) < np.ptp(behaviour.smile)
-    np.testing.assert_array_equal(under.open_, behaviour.open_)  # holes: eyes blink
+    behavior = scene.behave(np.random.default_rng(3), np.arange(50) / 25)
+    _, under = disguise.put_on("silicone", head, behavior, np.random.default_rng(1))
+    assert 0 < np.ptp(under.smile) < np.ptp(behavior.smile)
+    np.testing.assert_array_equal(under.open_, behavior.open_)  # holes: eyes blink
 
 
 def test_depth_is_true_and_only_of_live(moving):
@@ -344,9 +344,9 @@ def test_most_live_faces_are_found_by_the_bundled_detector():
     specs = specs_of("live", subjects_per_domain=(7, 0, 0), frames=1, face_size=64)
     for spec in specs:
         clip = synthetic.render(spec)
-        grey = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(clip.frames[0], cv2.COLOR_RGB2GRAY)
         x, y, w, h = clip.boxes[0]
-        hits = detector.detectMultiScale(grey, 1.1, 3, minSize=(32, 32))
+        hits = detector.detectMultiScale(gray, 1.1, 3, minSize=(32, 32))
         found.append(
             any(x < a + c / 2 < x + w and y < b + d / 2 < y + h for a, b, c, d in hits)
         )

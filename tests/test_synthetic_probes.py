@@ -104,7 +104,7 @@ def test_the_making_of_files_is_the_same_for_live_and_spoof(videos):
         assert found.auc < 0.6 + 2 * blind.error, (group, found, blind)
 
 
-def test_recapture_is_seen_in_colour_and_sharpness(videos):
+def test_recapture_is_seen_in_color_and_sharpness(videos):
     table = probes.tabulate(videos, probes.look)
     assert np.isfinite(table.values).all()
     wrong = probes.within(table, folds=3)

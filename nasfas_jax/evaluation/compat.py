@@ -1,9 +1,9 @@
-"""Oracles: numbers as published evaluators compute them, to compare with their papers.
+"""Oracles: numbers computed as by published evaluators, for comparison with papers.
 
-Most take the threshold from the very samples they rate, or pool all attack types, or
-both, and are no estimate of performance. They are written from what each evaluator does,
-its peculiarities included; ``docs/evaluation.md`` lists those. Their numbers go only into
-columns called ``oracle_<evaluator>_<quantity>``, as rates in [0, 1].
+Most choose the threshold on the rated samples, or pool all attack types, or both, and do
+not estimate performance. They reproduce each evaluator with its deviations, which
+``docs/evaluation.md`` lists. Their numbers are reported only in columns named
+``oracle_<evaluator>_<quantity>``, as rates in [0, 1].
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +31,10 @@ class Curve(NamedTuple):
 def oracles(
     names: Sequence[str], development: ScoreTable, test: ScoreTable
 ) -> dict[str, float]:
-    """The columns of the named evaluators (see ``EVALUATORS``) for a test part.
+    """The columns of the named evaluators (see ``EVALUATORS``) for a test split.
 
     Raises:
-      InputError: an evaluator is unknown or cannot rate this part.
+      InputError: an unknown evaluator, or one that cannot rate this split.
     """
     check(names)
     columns: Numbers = {}
@@ -45,10 +45,10 @@ def oracles(
 
 
 def check(names: Sequence[str]) -> None:
-    """Refuse names that are not in ``EVALUATORS``.
+    """Requires names in ``EVALUATORS``.
 
     Raises:
-      InputError: naming the first.
+      InputError: an unknown name.
     """
     for name in names:
         if name not in EVALUATORS:
@@ -59,7 +59,7 @@ def check(names: Sequence[str]) -> None:
 
 
 def _test(development: ScoreTable, test: ScoreTable) -> Numbers:
-    """Our own rules with the test part's labels: the best that a threshold could do."""
+    """The rules of this package with the labels of the test split."""
     own = (test.score, test.label)
     at = thresholds.apcer_threshold(*own, test.attack_type, 1 / 20)
     least = metrics.error_rates(
@@ -196,11 +196,11 @@ EVALUATORS: dict[str, Callable[[ScoreTable, ScoreTable], Numbers]] = {
 
 
 def _thinned_curve(part: ScoreTable) -> Curve:
-    """The curve as scikit-learn gives it by default, to whose points the papers' codes go.
+    """The curve of scikit-learn with its defaults, used by the code of the papers.
 
-    It drops every point in whose neighbourhood the counts grow evenly
-    (``drop_intermediate``), and starts with a point that accepts nothing, its threshold
-    one above the highest score, as in versions before 1.3.
+    It lacks points between which the counts grow linearly (``drop_intermediate``), and
+    starts with a point that accepts nothing, with a threshold one above the highest score,
+    as in versions before 1.3.
     """
     far, tpr, threshold = metrics.roc_curve(part.score, part.label)
     live, spoof = thresholds.split(part.score, part.label)
@@ -214,7 +214,7 @@ def _thinned_curve(part: ScoreTable) -> Curve:
 
 
 def _smaller_error(curve: Curve) -> np.floating:
-    """The smaller of the two errors where they are nearest, called EER by some."""
+    """The smaller of the two errors where they are closest, called EER by some papers."""
     frr = 1 - curve.tpr
     at = np.argmin(np.abs(frr - curve.far))
     return min(curve.far[at], frr[at])

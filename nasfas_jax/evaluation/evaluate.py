@@ -1,4 +1,4 @@
-"""From a score table to honest numbers: threshold from development, rates on test."""
+"""Evaluation of a score table: threshold from development, error rates on test."""
 
 import dataclasses
 import json
@@ -14,9 +14,9 @@ from nasfas_jax.evaluation.scores import SPLITS, ScoreTable, by_video, normalize
 
 #: Development AUC below which a warning says that the polarity may be flipped.
 FLIPPED = 0.4
-#: Fewest people from whom an interval or a comparison with chance is taken seriously.
+#: Fewest people for a meaningful interval or comparison with chance.
 FEW = 5
-#: Fields of a result that a selection on test data turns into an oracle's.
+#: Fields of a result that are oracles if the model was selected on test data.
 NUMBERS = (
     *("threshold", "development_eer", "development_auc"),
     *("test", "auc", "intervals"),
@@ -25,7 +25,7 @@ NUMBERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """How much stands behind the rates of one part.
+    """Sizes of one split.
 
     ``by_type`` counts the evaluated rows (videos or clips) of each attack type and of
     "live".
@@ -46,9 +46,9 @@ class Result:
     that threshold. ``intervals`` has those of hter, acer, auc and development_auc.
     ``warnings`` are sentences for the reader of the numbers.
 
-    ``oracle`` holds what uses the test labels to choose a threshold, or pools the attack
-    types, under names that start with ``oracle_``: no estimates of performance. If
-    ``selected_on`` is "test", no number is one.
+    ``oracle`` holds numbers with a threshold chosen by test labels, or with pooled attack
+    types, under names that start with ``oracle_``; they do not estimate performance. If
+    ``selected_on`` is "test", no number does.
     """
 
     level: str
@@ -66,10 +66,10 @@ class Result:
     oracle: dict[str, float]
 
     def columns(self) -> dict[str, Any]:
-        """All fields by the names they have in a file.
+        """All fields by their names in files.
 
-        The entries of ``oracle`` stand beside the others; if the model was selected on
-        test data, the name of every number that this touches starts with ``oracle_``.
+        The entries of ``oracle`` are included; if the model was selected on test data, the
+        names of all affected numbers start with ``oracle_``.
         """
         fields = dataclasses.asdict(self)
         oracle = fields.pop("oracle")
@@ -86,7 +86,7 @@ class Result:
 
 
 def fields_of(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """``Result.columns`` under the fields' own names, whatever a model was selected on."""
+    """``Result.columns`` by the names of the fields, without the prefix of oracles."""
     own = {f"oracle_{name}": name for name in NUMBERS}
     if columns["selected_on"] != "test":
         own = {}
@@ -102,21 +102,20 @@ def evaluate(
     samples: int = 1000,
     oracle: Sequence[str] = (),
 ) -> Result:
-    """Rates on the test part at a threshold from the development part.
+    """Error rates on the test split at a threshold from the development split.
 
     Args:
-      table: rows of the splits "development" and "test"; "train" rows are only looked
-        at by the leakage check.
-      rule: how the threshold is chosen, see ``thresholds.find``.
-      level: evaluate each video by the mean of its clips' scores, or each clip.
-      seed: of the bootstrap.
-      samples: resamples of the bootstrap.
-      oracle: evaluators of ``compat.EVALUATORS`` whose numbers are wanted too.
+      table: rows of the splits "development" and "test"; "train" rows are used by the
+        leakage check only.
+      rule: name of the threshold rule, see ``thresholds.find``.
+      level: 'video' for the mean score of the clips of each video, or 'clip'.
+      seed: seed of the bootstrap.
+      samples: number of resamples of the bootstrap.
+      oracle: evaluators of ``compat.EVALUATORS`` to compute in addition.
 
     Raises:
-      InputError: a subject or video stands in two parts, a part is missing or holds one
-        class only, clips of one video contradict each other, or there is no such rule
-        or oracle.
+      InputError: a subject or video in more than one split, a split that is missing or has
+        one class only, contradictory clips of one video, or an unknown rule or oracle.
     """
     if level not in ("video", "clip"):
         raise InputError(f"level: expected video or clip, got {level!r}. Choose one.")
@@ -160,8 +159,8 @@ def evaluate(
 def _of_learning(auc: float, people: int, interval: Interval | None) -> Iterator[str]:
     """Warns if the development split does not show that the network learned anything.
 
-    It does if the 95 % interval of its AUC over people lies above 0.5, and it has `FEW`
-    people or more: intervals from fewer are too narrow.
+    It does if the 95 % interval of its AUC over people is above 0.5, and it has `FEW` people
+    or more: intervals from fewer are too narrow.
     """
     percent = f"the AUC on development is {100 * auc:.1f} %"
     below = interval is not None and interval.high < 0.5
@@ -198,15 +197,15 @@ def _of_test(test: ScoreTable, selected_on: str | None) -> Iterator[str]:
 
 
 def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
-    """Raise if a subject or a video appears in more than one split.
+    """Requires subjects and videos in one split only.
 
-    Names are compared as ``scores.normalized`` returns them.
+    Names are compared in the form of ``scores.normalized``.
 
     Args:
-      columns: 'video', 'subject' and 'split', one of each for every clip.
+      columns: 'video', 'subject' and 'split' of every clip.
 
     Raises:
-      InputError: naming up to five of them.
+      InputError: a subject or a video in more than one split; up to five are named.
     """
     for what in ("video", "subject"):
         values, part_of = normalized(what, columns[what]), columns["split"]
@@ -229,7 +228,7 @@ def part(rows: ScoreTable, split: str) -> ScoreTable:
     """The rows of one split.
 
     Raises:
-      InputError: there are no live or no spoof rows among them.
+      InputError: no live or no spoof rows among them.
     """
     of_split = rows.take(rows.split == split)
     live = int(of_split.label.sum())

@@ -93,7 +93,7 @@ def error_rates(
     Args:
       scores: [n], finite.
       labels: [n], 1 for live and 0 for spoof.
-      attack_types: [n] names; those of live samples are not looked at.
+      attack_types: [n] names; those of live samples are ignored.
       threshold: accept when ``score >= threshold``.
 
     Raises:
@@ -141,8 +141,8 @@ def auc(scores: ArrayLike, labels: ArrayLike) -> float:
 def tpr_at_fpr(scores: ArrayLike, labels: ArrayLike, fpr: float) -> float:
     """The highest share of live samples accepted while FAR is ``fpr`` at most.
 
-    A point of the curve of these very samples, without interpolation: it looks at their
-    labels, so on a test part it is an oracle's number. Errors as ``eer_threshold``.
+    A point of the curve of these samples, without interpolation; since it uses their
+    labels, it is an oracle on a test split. Errors as ``eer_threshold``.
     """
     live, _ = split(scores, labels)
     return float(np.mean(live >= far_threshold(scores, labels, fpr)))

@@ -16,7 +16,7 @@ RATES = ("apcer", "bpcer", "acer", "far", "frr", "hter")
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """Mean and sample deviation (ddof 1) over folds, whose values stand in order."""
+    """Mean and sample deviation (ddof 1) over folds, with the values in order."""
 
     mean: float
     deviation: float
@@ -35,8 +35,7 @@ def merge(tables: Mapping[str, ScoreTable]) -> ScoreTable:
     """The rows of all tables, by name of their files, in one.
 
     Raises:
-      InputError: a clip stands in two of them, or they say different things of what the
-        model was selected on.
+      InputError: a clip in two of them, or different values of ``selected_on``.
     """
     selected = {name: table.selected_on for name, table in tables.items()}
     if len(set(selected.values())) > 1:
@@ -51,7 +50,7 @@ def merge(tables: Mapping[str, ScoreTable]) -> ScoreTable:
             if owner.setdefault(clip, name) != name:
                 raise InputError(
                     f"{name}: expected clips that no other merged file has, got "
-                    f"{clip!r}, which stands in {owner[clip]} too. Merge files of "
+                    f"{clip!r}, which is also in {owner[clip]}. Merge files of "
                     "different clips; compare systems by a comma between their files."
                 )
     columns = {
@@ -136,7 +135,7 @@ def compare(
     samples: int = 1000,
     **settings: Any,
 ) -> dict[str, Difference]:
-    """How two systems differ on the same test clips: second - first.
+    """Differences of two systems on the same test clips: second - first.
 
     Each is rated at the threshold from its own development scores. The intervals come
     from resampled test subjects, the same ones for both systems (paired).
@@ -144,8 +143,8 @@ def compare(
     Args:
       first: scores of a system.
       second: scores of another.
-      seed: of the bootstrap.
-      samples: resamples of the bootstrap.
+      seed: seed of the bootstrap.
+      samples: number of resamples of the bootstrap.
       **settings: ``rule`` and ``level`` of ``evaluate``.
 
     Returns:
@@ -153,7 +152,7 @@ def compare(
       was selected on test data.
 
     Raises:
-      InputError: the test clips or what is said of them differ, or as ``evaluate``.
+      InputError: different test clips, labels or attack types, or as ``evaluate``.
     """
     results, sides = [], []
     for table in (first, second):

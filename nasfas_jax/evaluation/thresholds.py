@@ -1,4 +1,4 @@
-"""Threshold rules: how a threshold is chosen on scores whose labels are known.
+"""Threshold rules: functions that choose a threshold on labeled scores.
 
 A higher score means live (label 1), a lower one spoof (label 0); a sample is accepted
 when ``score >= threshold``. A threshold lies between two adjacent distinct scores, or
@@ -18,10 +18,10 @@ Rule = Callable[[ArrayLike, ArrayLike, ArrayLike], float]
 
 
 def eer_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The threshold where false acceptance and false rejection come closest.
+    """The threshold with the smallest difference of false acceptance and false rejection.
 
-    Of equally good thresholds the highest is taken, as in bob.measure. If all scores are
-    equal, the threshold lies just above them and everything is rejected.
+    Of equally good thresholds the highest is chosen, as in bob.measure. If all scores are
+    equal, the threshold is just above them and everything is rejected.
 
     Args:
       scores: [n], finite.
@@ -63,8 +63,8 @@ def apcer_threshold(
 ) -> float:
     """The lowest threshold at which the APCER of every attack type is ``target`` at most.
 
-    ``bpcer20`` is this with 1/20. ``attack_types`` [n] are names, those of live samples
-    not looked at; other arguments and errors as ``eer_threshold``.
+    ``bpcer20`` uses a target of 1/20. ``attack_types`` are [n] names, those of live samples
+    ignored; other arguments and errors as ``eer_threshold``.
     """
     live, spoof = split(scores, labels)
     at = cuts(live, spoof)
@@ -114,10 +114,10 @@ def find(rule: str) -> Rule:
 
 
 def cuts(live: np.ndarray, spoof: np.ndarray) -> np.ndarray:
-    """All thresholds that matter, rising: [m + 1] for m distinct scores.
+    """All distinct thresholds, rising: [m + 1] for m distinct scores.
 
-    The first accepts all, the last rejects all, and between are the midpoints of
-    adjacent distinct scores (or the upper of two that no number parts).
+    The first accepts all, the last rejects all, and the others are midpoints of adjacent
+    distinct scores (or the upper one if no number is between them).
     """
     distinct = np.unique(np.concatenate([live, spoof]))
     low, high = distinct[:-1], distinct[1:]
@@ -128,7 +128,7 @@ def cuts(live: np.ndarray, spoof: np.ndarray) -> np.ndarray:
 
 
 def count_accepted(ordered: np.ndarray, at: ArrayLike) -> np.ndarray:
-    """How many of the rising scores reach each threshold."""
+    """Number of the rising scores at or above each threshold."""
     return len(ordered) - np.searchsorted(ordered, at, side="left")
 
 

@@ -7,14 +7,14 @@ from jax import Array, lax
 
 
 def _weights(length: int, size: int) -> np.ndarray:
-    """[size, length]: row i mixes the two samples around output pixel i's centre."""
+    """[size, length]: row i mixes the two samples around output pixel i's center."""
     place = (np.arange(size) + 0.5) * length / size - 0.5
     place = np.clip(place, 0, length - 1)
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(length)))
 
 
 def resize(x: Array, size: int | tuple[int, int]) -> Array:
-    """Bilinear resizing: half-pixel centres, edges repeated, no antialiasing.
+    """Bilinear resizing: half-pixel centers, edges repeated, no antialiasing.
 
     As PyTorch's ``Upsample(mode='bilinear', align_corners=False)`` and
     ``jax.image.resize(..., 'bilinear', antialias=False)``.

@@ -71,7 +71,7 @@ def roc(
 ) -> Picture:
     """ROC curves by name, each ``(far, tpr)``.
 
-    ``points`` marks where the threshold that was fixed beforehand puts each network.
+    ``points`` marks each network at its threshold from development data.
     """
     figure, axes = _square(len(curves))
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
@@ -125,7 +125,7 @@ def probit(rates: ArrayLike) -> np.ndarray:
 
 
 def _square(curves: int) -> tuple[Figure, Axes]:
-    """Room for a square of curves, and beside it for the legend of many."""
+    """A square for curves, with room for a legend of many beside it."""
     beside = 1.7 if curves > len(SERIES) else 0.0
     figure = Figure((4.9 + beside, 4.7), layout="constrained")
     return figure, figure.add_subplot()
@@ -134,7 +134,7 @@ def _square(curves: int) -> tuple[Figure, Axes]:
 def _legend(
     axes: Axes, curves: int, corner: Literal["lower right", "upper right"]
 ) -> None:
-    """In the corner that curves leave free, or outside where it would hide many."""
+    """Legend in the corner without curves, or outside for many curves."""
     if curves > len(SERIES):
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0))
     else:
@@ -142,16 +142,16 @@ def _legend(
 
 
 def _draw_curves(axes: Axes, curves: Mapping, points: Mapping) -> None:
-    """Curves by name in the series' colours, then dashed, and their operating points."""
+    """Curves by name in the series' colors, then dashed, and their operating points."""
     for index, (name, (x, y)) in enumerate(curves.items()):
         turn, place = divmod(index, len(SERIES))
-        colour, dashes = SERIES[place], ("-", "--", ":")[turn % 3]
+        color, dashes = SERIES[place], ("-", "--", ":")[turn % 3]
         axes.plot(
-            x, y, linestyle=dashes, color=colour, label=name, clip_on=False, zorder=3
+            x, y, linestyle=dashes, color=color, label=name, clip_on=False, zorder=3
         )
         if name in points:
             axes.plot(
-                *points[name], "o", color="white", markeredgecolor=colour, zorder=4,
+                *points[name], "o", color="white", markeredgecolor=color, zorder=4,
                 markersize=7, markeredgewidth=1.8, clip_on=False,
             )  # fmt: skip
     if points:
@@ -168,16 +168,16 @@ def score_histograms(
     live = table.score[table.attack_type == "live"]
     types = [str(name) for name in np.unique(table.attack_type) if name != "live"]
     values = np.append(table.score, threshold)
-    # Room on both sides: a network that has learned nothing may give equal scores.
+    # Room on both sides: the scores of an untrained network may be equal.
     room = max(1e-6, 0.01 * np.ptp(values))
     edges = np.linspace(values.min() - room, values.max() + room, 33)
     figure = Figure((4.9, 0.9 + 1.15 * len(types)), layout="constrained")
     panels = figure.subplots(len(types), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, types, strict=True):
         spoof = table.score[table.attack_type == name]
-        for scores, colour in ((live, LIVE), (spoof, SPOOF)):
+        for scores, color in ((live, LIVE), (spoof, SPOOF)):
             weights = np.full(len(scores), 1 / max(len(scores), 1))
-            axes.hist(scores, edges, weights=weights, color=colour, alpha=0.6)
+            axes.hist(scores, edges, weights=weights, color=color, alpha=0.6)
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         accepted = np.mean(spoof >= threshold)
         text = f"{name} (n = {len(spoof)}): {accepted:.1%} accepted"
@@ -203,7 +203,7 @@ def score_histograms(
 
 @matplotlib.rc_context(STYLE)
 def faces(rows: Sequence[FaceRow], format: Format = "png") -> Picture:
-    """A row for each example: what the network saw, should say, and said."""
+    """A row for each example: input, target and prediction of the network."""
     titles = (
         "current frame",
         "dynamic image",
@@ -268,7 +268,7 @@ def count_axis(axes: Axes, name: str) -> None:
 
 
 def _show(axes: Axes, array: np.ndarray) -> None:
-    """An image as it is, or a map in colours that all can tell apart."""
+    """An image, or a map in colors that are distinguishable for all readers."""
     values = array / 255 if array.dtype == np.uint8 else array
     axes.imshow(
         np.clip(values, 0, 1), cmap="cividis", vmin=0, vmax=1,
@@ -289,8 +289,8 @@ def alphas_over_time(
 ) -> Picture:
     """Softmax weights of the candidates on each edge of a cell: [T, edges, operations].
 
-    The operation that a genotype would keep at the end (the best but none) is drawn
-    thick; the dotted line is where all candidates started, 1 / operations.
+    The operation that a genotype keeps at the end (the best other than none) is drawn
+    thick; the dotted line is the initial weight of all candidates, 1 / operations.
     """
     edges, count = probabilities.shape[1:]
     figure = Figure((WIDE, 2.9), layout="constrained")
@@ -344,14 +344,14 @@ def search_health(
 ) -> Picture:
     """Entropy and skip ratio of each cell's alphas over time ([T, edges, operations]).
 
-    A search that collapses shows as a skip ratio that climbs to 1; entropy that stays
-    at 1 has decided nothing.
+    A skip ratio that rises to 1 indicates a collapsed search; an entropy that stays at 1
+    indicates an undecided one.
     """
     figure = Figure((WIDE, 2.7), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, values), colour in zip(cells.items(), SERIES, strict=False):
-        left.plot(steps, entropy(values), color=colour, label=name)
-        right.step(steps, skip_ratio(values, operations), color=colour, where="post")
+    for (name, values), color in zip(cells.items(), SERIES, strict=False):
+        left.plot(steps, entropy(values), color=color, label=name)
+        right.step(steps, skip_ratio(values, operations), color=color, where="post")
     left.set_title("entropy of the choice (1 = undecided)")
     right.set_title("skip ratio (1 = collapsed)")
     right.set_ylim(-0.03, 1.03)
@@ -373,14 +373,14 @@ def training_curves(
     lines = math.ceil(len(metrics) / columns)
     figure = Figure((WIDE, 0.4 + 2.5 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for (network, run), colour in zip(runs.items(), SERIES, strict=False):
+    for (network, run), color in zip(runs.items(), SERIES, strict=False):
         for name, (steps, values) in run.items():
             axes = panels[metrics.index(name)]
-            axes.plot(steps, values, color=colour, linewidth=1.3)
+            axes.plot(steps, values, color=color, linewidth=1.3)
             axes.set_title(name.replace("_", " "))
             count_axis(axes, "step")
             axes.margins(x=0)
-        panels[0].plot([], [], color=colour, label=network)
+        panels[0].plot([], [], color=color, label=network)
     for axes in panels[len(metrics) :]:
         axes.set_visible(False)
     figure.legend(loc="outside lower center", ncols=len(runs))

@@ -1,4 +1,4 @@
-"""Pictures of meta-learning: RFMeta's figures 5 and 6, and what its eq. 10 maximizes."""
+"""Pictures of meta-learning: RFMeta's figures 5 and 6, and the objective of its eq. 10."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from nasfas_jax.report.picture import (
     finish,
 )
 
-#: How a metric is headed, and which way is better.
+#: Headings of metrics, with the better direction.
 METRICS = {"hter": "HTER (lower is better)", "auc": "AUC (higher is better)"}
 
 
@@ -38,8 +38,8 @@ class Curves(NamedTuple):
 class AttentionRow(NamedTuple):
     """One example of `attention_maps`.
 
-    ``face`` is [S, S, 3], uint8 or floats in [0, 1]; each of ``maps`` [h, w] says with
-    real numbers of any scale how much a method looks where.
+    ``face`` is [S, S, 3], uint8 or floats in [0, 1]; each of ``maps`` [h, w] is the attention
+    of a method in real numbers of any scale.
     """
 
     caption: str
@@ -51,7 +51,7 @@ class AttentionRow(NamedTuple):
 def components_bars(
     results: Mapping[str, Mapping[str, ArrayLike]], format: Format = "svg"
 ) -> Picture:
-    """What each component is worth, as RFMeta figure 5: one panel for each metric.
+    """Results with and without components, as RFMeta figure 5: a panel for each metric.
 
     ``results[method][metric]`` are values from 0 to 1, one for each seed. A bar is their
     mean, its line the sample standard deviation (none for one seed), and each dot a seed.
@@ -95,8 +95,8 @@ def components_bars(
 
 def _bar(axes: Axes, place: int, values: np.ndarray) -> None:
     mean = values.mean()
-    colour = SERIES[place % len(SERIES)]
-    axes.barh(place, mean, 0.62, color=colour, alpha=0.85)
+    color = SERIES[place % len(SERIES)]
+    axes.barh(place, mean, 0.62, color=color, alpha=0.85)
     reach = values.max()
     if len(values) > 1:
         deviation = values.std(ddof=1)
@@ -144,12 +144,12 @@ def learning_directions(
                 f"window = {window}, got {x.shape} and {y.shape}. Give one cosine for "
                 "each step, and a window from 1 to their number."
             )
-        colour = SERIES[index % len(SERIES)]
+        color = SERIES[index % len(SERIES)]
         if window > 1:
-            axes.plot(x, y, color=colour, linewidth=0.7, alpha=0.25)
+            axes.plot(x, y, color=color, linewidth=0.7, alpha=0.25)
         kernel = np.full(window, 1 / window)
         smooth = [np.convolve(values, kernel, "valid") for values in (x, y)]
-        axes.plot(*smooth, color=colour, linewidth=2, label=name, zorder=3)
+        axes.plot(*smooth, color=color, linewidth=2, label=name, zorder=3)
     count_axis(axes, "step")
     axes.set_ylabel("cosine")
     axes.set_title("meta-train gradient against meta-test gradient (1 = one direction)")
@@ -162,9 +162,9 @@ def learning_directions(
 
 @matplotlib.rc_context(STYLE)
 def mode_curves(panels: Sequence[Curves], format: Format = "svg") -> Picture:
-    """What modes of differentiation cost and throw away: two panels a row.
+    """Cost and error of differentiation modes: two panels per row.
 
-    A mode has one colour and one marker in all panels. Linear axes of y that hold no
+    A mode has one color and one marker in all panels. Linear axes of y that hold no
     negative value begin at 0, so that heights compare.
 
     Raises:
@@ -225,10 +225,10 @@ def _draw_modes(axes: Axes, panel: Curves, modes: Sequence[str]) -> None:
 def attention_maps(
     rows: Sequence[AttentionRow], methods: Sequence[str], format: Format = "png"
 ) -> Picture:
-    """A face and, for each method, where it looks, as RFMeta figure 6.
+    """A face and the attention of each method, as RFMeta figure 6.
 
-    Each map is stretched from its smallest to its largest value (an even one is all dark),
-    so colours compare places within a map, not maps, and lies over the face in grey.
+    Each map is scaled from its smallest to its largest value (a constant one is dark) and
+    drawn over the gray face: colors are comparable within a map, not between maps.
 
     Raises:
       InputError: a row without one map for each method.
@@ -268,7 +268,7 @@ def attention_maps(
 
 
 def _overlay(axes: Axes, face: np.ndarray, values: np.ndarray) -> None:
-    """The map in colours over the face in grey, both on the face's extent."""
+    """The map in colors over the face in gray, both on the face's extent."""
     stretched = values - values.min()
     stretched /= max(stretched.max(), np.finfo(np.float64).tiny)
     extent = (0, face.shape[1], face.shape[0], 0)

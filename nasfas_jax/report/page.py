@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds everything and works offline."""
+"""The report: one self-contained HTML file that works offline."""
 
 import dataclasses
 import importlib.resources
@@ -31,7 +31,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The network's name, marked if its numbers are an oracle's."""
+        """The name of the network, marked if its numbers are oracles."""
         oracle = self.result["selected_on"] == "test"
         return f"{self.network} (oracle)" if oracle else self.network
 
@@ -60,7 +60,7 @@ def render(
     sections: Sequence[Section],
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the report; the file appears whole or not at all.
+    """Writes the report atomically.
 
     Args:
       path: of the HTML file.

@@ -1,4 +1,4 @@
-"""A finished picture, and the look that all of them share."""
+"""Finished pictures, and their common style."""
 
 import base64
 import dataclasses
@@ -17,7 +17,7 @@ Format = Literal["svg", "png"]
 
 INK, MUTED, RULE = "#1f2933", "#5f6b7a", "#d5dbe3"
 LIVE, SPOOF, ACCENT = "#0072B2", "#E69F00", "#B3261E"
-#: For lines: the colours of Okabe and Ito that stand out on white, told apart by all.
+#: For lines: the colors of Okabe and Ito that stand out on white, told apart by all.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 STYLE: dict[Any, Any] = {
@@ -41,7 +41,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "legend.frameon": False,
     "figure.facecolor": "white",
-    # Letters as outlines look alike everywhere; a fixed salt gives equal files.
+    # Letters as outlines look equal everywhere; a fixed salt gives reproducible files.
     "svg.fonttype": "path",
     "svg.hashsalt": "nasfas",
 }
@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 class Picture:
     """An image file in memory.
 
-    ``width`` is in CSS pixels (96 to the inch); ``alt`` says in words what is shown.
+    ``width`` is in CSS pixels (96 per inch); ``alt`` describes the content in words.
     """
 
     data: bytes

@@ -173,7 +173,7 @@ class Checkpoints:
         return step
 
     def _damage(self, step: int) -> str | None:
-        """What differs from the checksums of a checkpoint, None if nothing does."""
+        """The difference from the checksums of a checkpoint; None without one."""
         path = self._checksum_file(step)
         if not path.exists():
             return "no checksums, so writing it was interrupted"
@@ -225,7 +225,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _shapes(state: Any) -> dict[str, str]:
-    """Type and shape of every array by its path: what a checkpoint must agree in."""
+    """Type and shape of every array by its path, which a checkpoint must match."""
     return {
         jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}"
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)

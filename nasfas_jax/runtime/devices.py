@@ -1,4 +1,4 @@
-"""Devices: the mesh that batches are laid out on, and the cache of compiled programs."""
+"""Devices: the mesh for batches, and the cache of compiled programs."""
 
 import math
 import os
@@ -34,10 +34,10 @@ def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
     differentiated code.
 
     Args:
-      devices: all that there are if None.
-      episodes: of a step. ``episode`` has the most slices that both they and the
-        devices can be divided by: 4 episodes on 8 devices are 4 slices of 2; 3 on 8 are
-        one slice of 8, and follow each other there.
+      devices: devices of the mesh; all devices if None.
+      episodes: number of episodes per step. ``episode`` has the largest number of slices
+        that divides both episodes and devices: 4 episodes on 8 devices use 4 slices of 2;
+        3 on 8 use one slice of 8, one after the other.
 
     Raises:
       InputError: fewer episodes than one.
@@ -53,7 +53,7 @@ BATCH_AXES = PartitionSpec("data")
 
 
 def episode_axes(episodes: int) -> dict[str, PartitionSpec]:
-    """What the mesh splits of an episode, or of ``episodes`` on a leading axis."""
+    """Partitioned axes of an episode, or of ``episodes`` on a leading axis."""
     lead = ("episode",) if episodes > 1 else ()
     return {
         "support": PartitionSpec(*lead, None, "data"),
@@ -68,7 +68,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def place(batch: Any, axes: Any, mesh: Mesh) -> Any:
-    """The batch's arrays on the mesh, split along ``axes`` where they are many enough.
+    """The arrays of a batch on the mesh, split along ``axes`` if large enough.
 
     Args:
       batch: tree of arrays.
@@ -89,7 +89,7 @@ def _put(array: np.ndarray, axes: PartitionSpec, mesh: Mesh) -> jax.Array:
 
 
 def describe_machine() -> dict[str, str]:
-    """What the numbers of a run were measured on."""
+    """The machine of a run: device, processor and versions."""
     device = jax.devices()[0]
     return {
         "device": f"{jax.device_count()} x {device.device_kind} ({device.platform})",

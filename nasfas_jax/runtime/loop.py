@@ -21,18 +21,18 @@ from nasfas_jax.runtime.progress import Progress
 
 
 class Batches(Protocol):
-    """An endless iterator that knows its place, as Grain's are."""
+    """An endless iterator with a state, such as those of Grain."""
 
     def __next__(self) -> Any:
         """The next batch."""
         ...
 
     def get_state(self) -> Any:
-        """The place, as JSON."""
+        """The state, as JSON content."""
         ...
 
     def set_state(self, state: Any) -> None:
-        """Goes to a place."""
+        """Resumes from a state."""
         ...
 
 
@@ -59,17 +59,17 @@ def fit(
     same devices, as one that was never killed.
 
     Args:
-      name: shown with the progress.
+      name: name shown with the progress.
       step: ``(state, batch) -> (state, metrics)``; compiled here, once.
-      state: the first state.
-      batches: endless.
-      steps: in all.
-      folder: holds metrics, TensorBoard files and checkpoints.
+      state: initial state.
+      batches: endless iterator of batches.
+      steps: total number of steps.
+      folder: folder of metrics, TensorBoard files and checkpoints.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
-      batch_axes: what the mesh splits of the batch's arrays; see `devices.place`.
-      mesh: of the devices to use; `devices.make_mesh()` if None.
-      extra_metrics: more to log, of the state.
+      batch_axes: partitioned axes of the batch; see `devices.place`.
+      mesh: mesh of the devices; `devices.make_mesh()` if None.
+      extra_metrics: function from the state to additional metrics.
 
     Returns:
       The last state, and the seconds spent in steps, those before a restart included;
@@ -108,7 +108,7 @@ def fit(
             began = time.monotonic()
             state, metrics = compiled(state, batch)
             done += 1
-            if first:  # and compiled: from here on there is something to save
+            if first:  # compiled: from here on there is a state to save
                 noted = stack.enter_context(_noted_signals())
             due = first or done % log_every == 0 or done == steps
             if due:
@@ -141,7 +141,7 @@ def compile_step(step: Callable[[Any, Any], tuple[Any, dict]]) -> Callable[..., 
 
 @contextlib.contextmanager
 def _noted_signals() -> Iterator[list[int]]:
-    """Notes SIGTERM and SIGINT in a list, and calls nobody else's handler meanwhile.
+    """Records SIGTERM and SIGINT in a list, in place of the installed handlers.
 
     Signals reach the main thread only: elsewhere the list stays empty.
     """

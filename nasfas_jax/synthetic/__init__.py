@@ -1,20 +1,20 @@
 """A synthetic face anti-spoofing set of real video files with true annotations.
 
-A procedural head with known geometry turns, blinks, speaks and smiles in a lit room
-before a camera, and blood pulses in its skin: that is *live*. A spoof is what an attacker
-would make of the same person, one of SiW-M's thirteen types (`ATTACKS`):
+A *live* video shows a procedural head with known geometry that turns, blinks, speaks and
+smiles in a lit room, with a pulse in the color of its skin. A spoof is an attack with the
+face of the same person, one of SiW-M's thirteen types (`ATTACKS`):
 
-- a photo or a clip by the attacker's own camera, *printed* (ink gamut, halftone, paper
-  flat, bent, or cut with his eyes behind the holes) or *replayed* (emitting sub-pixels
-  that alias with the sensor, a glass that mirrors), moved by hand as a sheet;
-- a *mask* or a mannequin (`disguise.WORN`): rigid or flexible, shining, dull or clear;
-- *makeup* (`disguise.PAINTED`): pigments on a head that lives on;
+- a photo or a video of the attacker's camera, *printed* (ink gamut, halftone, paper flat,
+  bent, or cut with the attacker's eyes behind the holes) or *replayed* (sub-pixels that
+  alias with the sensor, a reflecting glass), moved by hand as a sheet;
+- a *mask* or a mannequin (`disguise.WORN`): rigid or flexible, glossy, matt or transparent;
+- *makeup* (`disguise.PAINTED`): pigments on a living head;
 - *partial* attacks: joke eyes, paper glasses, printed pieces glued on.
 
-All pass the same last camera and the same encoder, and the face box goes its way by one
-law, so that nothing but the pictures tells them apart; `probes` measures that. Four
+All videos use the same last camera and the same encoder, and face boxes have one motion
+distribution, so that only the pictures contain the class; `probes` measures that. Four
 domains (`dom_o`, `dom_c`, `dom_i`, `dom_m`) differ in camera, light, room, resolution and
-container, and in what their attackers had. No person is in two domains or two splits.
+container, and in the equipment of their attackers. No person is in two domains or splits.
 
 On disk::
 
@@ -24,10 +24,10 @@ On disk::
     root/<domain>/<split>/<subject>/<video>.npz    depth, contour, depth_box
     root/index.json                                all videos, written last
 
-`read_annotation(video)` returns all that is known of a video. Its maps are [T, D, D]
-over the square `depth_box[t]` (x, y, width, height in pixels): cell (row i, column j)
-covers the pixels from x + j * width / D and y + i * height / D on. To get a map over
-another box, resample it; outside `depth_box` it is 0.
+`read_annotation(video)` returns the annotation of a video. Its maps are [T, D, D] over the
+square `depth_box[t]` (x, y, width, height in pixels): cell (row i, column j) starts at pixel
+x + j * width / D, y + i * height / D. Outside of `depth_box` a map is 0; resample it for
+another box.
 """
 
 from nasfas_jax.synthetic.dataset import (

@@ -1,4 +1,4 @@
-"""Paper and screens: what lies between a first camera and the last one."""
+"""Paper and screens, which show the picture of a first camera to the last one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Sheet:
       half: half its width and height.
       edge: width of its border: white paper or black bezel.
       bend: curvature 1 / radius about the vertical (0) or horizontal (1) axis.
-      axis: which.
-      source_scale: source pixels a head unit on the sheet.
-      source_centre: the source pixel that lies in the sheet's middle.
-      holes: middles [2, 2] of the two eye holes on the sheet, or None.
+      axis: axis of the bend, 0 vertical or 1 horizontal.
+      source_scale: source pixels per head unit of the sheet.
+      source_center: source pixel at the center of the sheet.
+      holes: centers [2, 2] of the two eye holes of the sheet, or None.
     """
 
     half: tuple[float, float]
@@ -31,7 +31,7 @@ class Sheet:
     bend: float
     axis: int
     source_scale: float
-    source_centre: Array
+    source_center: Array
     holes: Array | None = None
 
     def height(self, x: Array, y: Array) -> Array:
@@ -40,8 +40,8 @@ class Sheet:
         return -0.5 * np.float32(self.bend) * along * along
 
     def points(self, pixels: Array) -> Array:
-        """Points [..., 3] of the sheet where source pixels [..., 2] lie."""
-        flat = (pixels - self.source_centre) / self.source_scale
+        """Points [..., 3] of the sheet at source pixels [..., 2]."""
+        flat = (pixels - self.source_center) / self.source_scale
         return np.concatenate(
             [flat, self.height(flat[..., 0], flat[..., 1])[..., None]], -1
         ).astype(np.float32)
@@ -65,7 +65,7 @@ class Sheet:
 
 
 def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Array]:
-    """Sheet coordinates x, y [H, W] of what every pixel of a frame sees."""
+    """Sheet coordinates x, y [H, W] of the pixels of a frame."""
     width, height = track.size
     u = np.linspace(-0.5 * width, 0.5 * width, 33, dtype=np.float32) / track.scale
     v = np.linspace(-0.5 * height, 0.5 * height, 33, dtype=np.float32) / track.scale
@@ -83,11 +83,11 @@ class Printer:
     """A printer and its paper.
 
     Attributes:
-      pitch: of the halftone's dots, the last camera's pixels.
-      gain: exponent of the coverages; below 1 the dots spread and the print darkens.
-      key: share of the grey that black ink prints.
-      white: warmth of the paper's white.
-      gloss: of the paper.
+      pitch: distance of halftone dots, in pixels of the last camera.
+      gain: exponent of the ink coverages; below 1, dots spread and the print is darker.
+      key: share of gray printed by black ink.
+      white: warmth of the white of the paper.
+      gloss: gloss of the paper.
     """
 
     pitch: float
@@ -98,7 +98,7 @@ class Printer:
 
 
 def draw_printer(rng: np.random.Generator, style: dict) -> Printer:
-    """A printer at random; `style` holds the range of every attribute."""
+    """A random printer; `style` has the range of each attribute."""
     return Printer(**{k: float(rng.uniform(*ends)) for k, ends in style.items()})
 
 
@@ -107,8 +107,8 @@ def ink(picture: Array, printer: Printer) -> Array:
     wanted = 1 - np.clip(picture, 0, 1)
     black = wanted.min(2, keepdims=True)
     removed = np.float32(printer.key) * black * step(black, 0.1, 0.9)
-    colours = np.clip((wanted - removed) / (1 - removed), 0, 1)
-    cover = np.concatenate([colours, removed], 2) ** np.float32(printer.gain)
+    colors = np.clip((wanted - removed) / (1 - removed), 0, 1)
+    cover = np.concatenate([colors, removed], 2) ** np.float32(printer.gain)
     return cover * np.float32(0.94)
 
 
@@ -117,14 +117,14 @@ def printed(
 ) -> Array:
     """Reflectance [H, W, 3] of the halftone of ink coverages on paper.
 
-    Clustered dots at 15, 75, 0 and 45 degrees; inks let through each other's light
-    (Neugebauer), so wide saturated colours are lost.
+    Clustered dots at 15, 75, 0 and 45 degrees; overlapping inks multiply (Neugebauer), so
+    the gamut lacks saturated colors.
 
     Args:
       cover: C, M, Y, K [H, W, 4].
-      pitch: of the dots, pixels of this picture.
+      pitch: distance of the dots, in pixels of this picture.
       white: warmth of the paper.
-      rng: for the paper.
+      rng: generator of the paper.
     """
     paper = 0.86 * np.exp(np.array([white, 0, -white], np.float32))
     paper = paper * np.float32(rng.uniform(0.9, 1))
@@ -159,14 +159,14 @@ def print_texture(
     printer: Printer,
     rng: np.random.Generator,
 ) -> Array:
-    """A printed photo as the last camera's lens will spread it, [2H, 2W, 3] or so.
+    """A printed photo blurred by the lens of the last camera, about [2H, 2W, 3].
 
     Args:
       picture: the attacker's photo, uint8 RGB.
-      scale: texels a sensor pixel.
-      camera: the last camera, for its blur: dots finer than a pixel alias afterwards.
-      printer: the print shop's.
-      rng: for the paper.
+      scale: texels per sensor pixel.
+      camera: the last camera, for its blur; dots finer than a pixel alias in the sensor.
+      printer: the printer.
+      rng: generator of the paper.
     """
     cover = ink(linear(picture), printer)
     reflect = printed(cover, scale * printer.pitch, printer.white, rng)
@@ -182,24 +182,24 @@ def show_print(
     light: scene.Light,
     gloss: float,
 ) -> tuple[Array, Array]:
-    """Radiance of a held print [H, W, 3] and its cover [H, W]; the lens is in it.
+    """Radiance of a held print [H, W, 3] and its cover [H, W], after the lens.
 
     Args:
-      texture: from `print_texture`.
-      enlarge: its texels a source pixel.
-      sheet: where and how bent.
-      track: the hand's motion.
-      frame: which frame.
-      light: the room's.
-      gloss: of the paper.
+      texture: result of `print_texture`.
+      enlarge: texels per source pixel.
+      sheet: shape of the print.
+      track: motion of the hand.
+      frame: index of the frame.
+      light: light of the room.
+      gloss: gloss of the paper.
     """
     x, y = seen_on(sheet, track, frame)
     step_ = sheet.source_scale * enlarge
-    centre = (sheet.source_centre + 0.5) * enlarge - 0.5
+    center = (sheet.source_center + 0.5) * enlarge - 0.5
     photo = cv2.remap(
         texture,
-        x * np.float32(step_) + np.float32(centre[0]),
-        y * np.float32(step_) + np.float32(centre[1]),
+        x * np.float32(step_) + np.float32(center[0]),
+        y * np.float32(step_) + np.float32(center[1]),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
@@ -212,7 +212,7 @@ def show_print(
 
 
 def _lit(sheet, light: scene.Light, turn, x, y, gloss) -> tuple[Array, Array]:
-    """Light on the sheet's points and its mirror image in the paper, [H, W, 3] each."""
+    """Diffuse and specular light of the points of the sheet, [H, W, 3] each."""
     normals = sheet.normals(x, y)
     facing = np.maximum(normals @ (turn.T @ light.direction), 0)
     middle = light.direction + np.array([0, 0, 1], np.float32)
@@ -229,14 +229,14 @@ class Display:
     """A screen that emits light.
 
     Attributes:
-      pitch: of its pixels, sensor pixels.
-      white: colour of its white, RGB (bluer than paper).
-      brightness: beside a white paper in the room.
-      black: light of a black pixel, share.
-      gamma: exponent beyond the picture's own.
-      duty: width of a sub-pixel's stripe, pixels.
-      reflect: share of the room seen in the glass.
-      focus: deviation of the last camera's defocus on it, sensor pixels.
+      pitch: distance of its pixels, in sensor pixels.
+      white: color of its white, RGB (bluer than paper).
+      brightness: brightness relative to white paper in the room.
+      black: light of a black pixel, relative to white.
+      gamma: exponent in addition to that of the picture.
+      duty: width of a sub-pixel stripe, in pixels of the screen.
+      reflect: share of the room reflected by the glass.
+      focus: standard deviation of the last camera's defocus on it, in sensor pixels.
     """
 
     pitch: float
@@ -250,10 +250,10 @@ class Display:
 
 
 def draw_display(rng: np.random.Generator, style: dict) -> Display:
-    """A phone, tablet or monitor at random.
+    """A random phone, tablet or monitor.
 
     Args:
-      rng: the attacker's generator.
+      rng: generator of the attacker.
       style: ranges `pitch`, `blue` (of its white), `brightness`, `black`, `gamma`,
         `focus`.
     """
@@ -272,11 +272,11 @@ def draw_display(rng: np.random.Generator, style: dict) -> Display:
 
 
 def mosaic(display: Display, camera: Camera, x: Array, y: Array) -> Array:
-    """How the sub-pixels modulate the light at every sensor pixel, [H, W, 3].
+    """Modulation of the light at every sensor pixel by the sub-pixels, [H, W, 3].
 
-    Fourier series of RGB stripes and black rows, each harmonic weakened by lens and
-    pixel aperture and then taken at the sensor's points: it aliases with the sensor's
-    grid, and again with the Bayer mosaic, as a real screen's moire does.
+    Fourier series of RGB stripes and black rows; each harmonic is attenuated by the lens
+    and the pixel aperture and then sampled at the sensor pixels, so that it aliases with
+    the sensor grid and the Bayer mosaic, as the moire of a real screen.
 
     Args:
       display: the screen.
@@ -294,12 +294,12 @@ def mosaic(display: Display, camera: Camera, x: Array, y: Array) -> Array:
         * camera.passes(k * frequency, display.focus)
         for k in (1, 2)
     ]
-    for colour in range(3):
-        place = turn * (x - np.float32(colour / 3))
+    for color in range(3):
+        place = turn * (x - np.float32(color / 3))
         stripes = weights[0] * np.cos(place)
         if weights[1] > 0.01:
             stripes = stripes + weights[1] * np.cos(2 * place)
-        out[..., colour] = np.maximum((1 + stripes) * (1 + rows), 0)
+        out[..., color] = np.maximum((1 + stripes) * (1 + rows), 0)
     return out
 
 
@@ -313,23 +313,23 @@ def show_replay(
     camera: Camera,
     light: scene.Light,
 ) -> tuple[Array, Array]:
-    """Radiance of a held screen [H, W, 3] and its cover [H, W]; the lens is in it.
+    """Radiance of a held screen [H, W, 3] and its cover [H, W], after the lens.
 
     Args:
-      picture: this frame of the attacker's video, uint8 RGB.
+      picture: frame of the attacker's video, uint8 RGB.
       display: the screen.
-      room: what its glass mirrors, radiance [H, W, 3], blurred.
-      sheet: where; not bent.
-      track: the hand's motion.
-      frame: which frame.
+      room: radiance of the reflected room [H, W, 3], blurred.
+      sheet: flat sheet of the screen.
+      track: motion of the hand.
+      frame: index of the frame.
       camera: the last camera.
-      light: the room's; the dark glass scatters a little of it.
+      light: light of the room; the glass scatters a small share of it.
     """
     x, y = seen_on(sheet, track, frame)
     shown = cv2.remap(
         picture,
-        x * np.float32(sheet.source_scale) + np.float32(sheet.source_centre[0]),
-        y * np.float32(sheet.source_scale) + np.float32(sheet.source_centre[1]),
+        x * np.float32(sheet.source_scale) + np.float32(sheet.source_center[0]),
+        y * np.float32(sheet.source_scale) + np.float32(sheet.source_center[1]),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
@@ -349,7 +349,7 @@ def show_replay(
 
 
 def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
-    """The room [H, W, 3] as the tilted glass mirrors it."""
+    """The room [H, W, 3] reflected by the tilted glass."""
     drift = (track.rotation[frame, 2, :2] * -2.5 * track.scale).astype(np.float64)
     matrix = np.array([[-1, 0, room.shape[1] + drift[0]], [0, 1, drift[1]]])
     return cv2.warpAffine(room, matrix, track.size, borderMode=cv2.BORDER_REFLECT)

@@ -1,4 +1,4 @@
-"""A camera: lens, sensor under a Bayer mosaic, noise, colour, tone, sharpening."""
+"""A camera: lens, sensor under a Bayer mosaic, noise, color, tone, sharpening."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nasfas_jax.synthetic.fields import Array
 
-FILL = 0.85  # of a sensor pixel that gathers light, along each side
+FILL = 0.85  # light-sensitive share of the side of a sensor pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,16 +18,16 @@ class Camera:
     """One device with its processing.
 
     Attributes:
-      psf: deviation of the lens's blur, sensor pixels.
-      vignette: light lost in the corners, share.
-      target: mean green level that exposure aims at, linear.
-      shot, read: noise: variance a unit of signal, and deviation in the dark.
-      balance: remaining colour cast after white balance, RGB gains.
-      saturation: of colours, 1 is neutral.
-      gamma: exponent of the tone curve, 2.2 is usual.
+      psf: standard deviation of the blur of the lens, in sensor pixels.
+      vignette: share of light lost in the corners.
+      target: mean green level targeted by the exposure, linear.
+      shot, read: variance of the noise per unit of signal, and its deviation in the dark.
+      balance: color cast after white balance, RGB gains.
+      saturation: saturation of colors, 1 for neutral.
+      gamma: exponent of the tone curve, usually 2.2.
       contrast: weight of an S curve, 0 to 1.
       sharpen: weight of unsharp masking.
-      smooth: deviation of the denoiser's blur, pixels; 0 is none.
+      smooth: standard deviation of the denoising blur, in pixels; 0 for none.
     """
 
     psf: float
@@ -43,13 +43,13 @@ class Camera:
     smooth: float
 
     def lens(self, radiance: Array) -> Array:
-        """The radiance [H, W, 3] as the lens spreads it over the sensor."""
+        """The radiance [H, W, 3] blurred by the lens."""
         return cv2.GaussianBlur(radiance, (0, 0), self.psf)
 
     def passes(self, frequency: float, defocus: float = 0.0) -> float:
-        """Contrast left of a pattern of so many cycles a pixel: lens, then aperture.
+        """Contrast of a pattern of `frequency` cycles per pixel after lens and aperture.
 
-        The pattern is then *sampled*: above half a cycle it aliases, for red and blue,
+        The pattern is then *sampled*: it aliases above half a cycle, for red and blue,
         which have every second pixel, above a quarter.
         """
         blur = np.hypot(self.psf, defocus)
@@ -57,19 +57,19 @@ class Camera:
         return float(lens * np.sinc(FILL * frequency))
 
     def exposure(self, optical: Array) -> float:
-        """The gain that brings the middle of the picture to the target."""
+        """The gain that maps the center of the picture to the target level."""
         height, width = optical.shape[:2]
         rows = slice(height // 5, height - height // 5)
         middle = optical[rows, width // 4 : width - width // 4]
         return self.target / max(1e-4, float(middle.mean()))
 
     def develop(self, optical: Array, gain: float, rng: np.random.Generator) -> Array:
-        """What the camera makes of the light on its sensor.
+        """The picture of the camera from the light on its sensor.
 
         Args:
           optical: linear RGB [H, W, 3] behind the lens; H and W even.
-          gain: exposure.
-          rng: for the noise.
+          gain: gain of the exposure.
+          rng: generator of the noise.
 
         Returns:
           uint8 RGB [H, W, 3].
@@ -85,15 +85,15 @@ class Camera:
         noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
         mosaic += noise * np.sqrt(np.float32(self.shot) * mosaic + self.read**2)
         counts = np.clip(mosaic * 65535, 0, 65535).astype(np.uint16)
-        colour = cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
-        return self._process(colour.astype(np.float32))
+        color = cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
+        return self._process(color.astype(np.float32))
 
-    def _process(self, colour: Array) -> Array:
-        """Colour matrix, tone curve, denoising and sharpening; uint8 [H, W, 3]."""
+    def _process(self, color: Array) -> Array:
+        """Color matrix, tone curve, denoising and sharpening; uint8 [H, W, 3]."""
         luma = np.array([0.25, 0.6, 0.15])
         matrix = self.saturation * np.eye(3) + (1 - self.saturation) * luma[None, :]
         matrix = matrix * np.array(self.balance)[None, :] / 16.0
-        level = np.clip(cv2.transform(colour, matrix), 0, 4095).astype(np.uint16)
+        level = np.clip(cv2.transform(color, matrix), 0, 4095).astype(np.uint16)
         picture = _tone(self.gamma, self.contrast).take(level)
         if self.smooth:
             picture = cv2.GaussianBlur(picture, (0, 0), self.smooth)
@@ -104,7 +104,7 @@ class Camera:
 
 
 def _vignette(height: int, width: int, strength: float) -> Array:
-    """Light share [H, W] of a lens that loses `strength` in the corners."""
+    """Share of light [H, W] of a lens that loses `strength` in the corners."""
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     return 1 - np.float32(strength) * (x * x + y * y) / 2
@@ -120,16 +120,16 @@ def _tone(gamma: float, contrast: float) -> Array:
 
 
 def linear(picture: Array) -> Array:
-    """Linear light [H, W, 3] float32 that an sRGB-like uint8 picture stands for."""
+    """Linear light [H, W, 3] float32 of an sRGB-like uint8 picture."""
     table = (np.arange(256) / 255.0) ** 2.2
     return table.astype(np.float32).take(picture)
 
 
 def vary(camera: Camera, rng: np.random.Generator) -> Camera:
-    """The same camera on another day: exposure, focus, balance and ISO speed vary.
+    """The same camera with random exposure, focus, white balance and ISO speed.
 
-    The ISO speed spreads the noise fourfold, and with it the size of the encoded file,
-    which then says little of what was filmed.
+    The ISO speed varies the noise fourfold, and with it the size of the encoded file, which
+    then reveals little about the content.
     """
     cast = np.exp(rng.normal(0, 0.025, 3))
     balance = tuple(float(a * b) for a, b in zip(camera.balance, cast, strict=True))
@@ -145,12 +145,12 @@ def vary(camera: Camera, rng: np.random.Generator) -> Camera:
 
 
 def attackers_camera(rng: np.random.Generator, style: dict) -> Camera:
-    """The device that takes the source picture, at random.
+    """A random camera of the attacker, for the source picture.
 
     Args:
-      rng: the attacker's generator.
-      style: ranges `psf`, `saturation`, `contrast`, `sharpen` and `warmth` (of what its
-        white balance leaves): a soft webcam or a crisp camera.
+      rng: generator of the attacker.
+      style: ranges `psf`, `saturation`, `contrast`, `sharpen` and `warmth` (of the color
+        cast after white balance).
     """
     cast = np.exp(rng.normal(0, 0.03, 3))
     warm = rng.uniform(*style["warmth"])
@@ -171,6 +171,6 @@ def attackers_camera(rng: np.random.Generator, style: dict) -> Camera:
 
 
 def jpeg(picture: Array, quality: int) -> Array:
-    """A picture [H, W, 3] through JPEG."""
+    """A picture [H, W, 3] after JPEG compression."""
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))

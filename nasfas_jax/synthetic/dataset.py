@@ -1,4 +1,4 @@
-"""Write the set as video files with annotations, and read these again."""
+"""The synthetic set as video files with annotations: writing and reading."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from nasfas_jax.synthetic.stage import Clip
 Array = np.ndarray
 
 FORMAT = {"format": "nasfas-synthetic", "version": 2}
-# Measured on the default set; only the warning about a full disk depends on it.
+# Measured on the default set; used for the check of free space only.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """What is known of one video file. All boxes and points are in its pixels.
+    """Annotation of a video file. Boxes and points are in its pixels.
 
     Attributes:
       path: the video file.
-      video, subject, domain, attack_type, split: as in `VideoSpec`.
+      video, subject, domain, attack_type, split: fields of its `VideoSpec`.
       label: 1 live, 0 spoof.
-      fps: frames a second.
+      fps: frames per second.
       boxes: face boxes x, y, width, height, float32 [T, 4].
-      eyes: eye centres (x, y), left in the picture first, float32 [T, 2, 2].
+      eyes: eye centers (x, y), left in the picture first, float32 [T, 2, 2].
       depth: uint8 [T, D, D] over `depth_box`: 255 nearest, 26 farthest of the face, 0
         off the face; all 0 for a spoof.
       contour: uint8 [T, D, D] over `depth_box`, 255 within the face contour, else 0;
         for live and spoof.
       depth_box: x, y, width, height of the square that the maps cover, float32 [T, 4];
-        may reach over the frame's edge.
+        may extend beyond the frame.
     """
 
     path: pathlib.Path
@@ -77,7 +77,7 @@ def write_videos(
     workers: int = 2,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[pathlib.Path]:
-    """Writes the set under `root` and returns the video files in the plan's order.
+    """Writes the set under `root` and returns the video files in the order of the plan.
 
     Complete videos are kept, so an interrupted call can be repeated. Frames do not
     depend on `workers`. With more than one worker new Python processes are *spawned*: a
@@ -93,7 +93,8 @@ def write_videos(
       face_size: as in `plan`.
       seed: as in `plan`.
       workers: number of processes; 1 renders in the calling process.
-      progress: called with (videos done, number of videos) after each video.
+      progress: function of (number of finished videos, number of videos), called after
+        each video.
 
     Raises:
       InputError: `root` cannot be written, holds a set of other settings, the disk is
@@ -115,7 +116,7 @@ def write_videos(
 
 
 def _write(root, settings: dict, specs, workers: int, progress) -> list[pathlib.Path]:
-    """Write what is missing of the set, in a folder that is ours."""
+    """Writes the missing videos into a claimed folder."""
     _claim(root, settings)
     paths = [video_path(root, spec) for spec in specs]
     work = [(s, p) for s, p in zip(specs, paths, strict=True) if not _complete(p)]
@@ -132,7 +133,7 @@ def _write(root, settings: dict, specs, workers: int, progress) -> list[pathlib.
 
 
 def _write_index(root, settings: dict, specs, paths) -> None:
-    """Say in one file what the finished set holds."""
+    """Writes the index of the complete set."""
     entries = [
         {"path": path.relative_to(root).as_posix(), **_entry(spec)}
         for spec, path in zip(specs, paths, strict=True)
@@ -143,33 +144,33 @@ def _write_index(root, settings: dict, specs, paths) -> None:
 
 
 def video_path(root: pathlib.Path, spec: VideoSpec) -> pathlib.Path:
-    """Where a video lies: root/domain/split/subject/video.avi or .mp4."""
+    """Path of a video: root/domain/split/subject/video.avi or .mp4."""
     folder = root / spec.domain / spec.split / spec.subject
     return folder / (spec.video + spec.suffix)
 
 
 def read_index(root: str | os.PathLike) -> list[pathlib.Path]:
-    """The video files of a finished set, in the plan's order.
+    """The video files of a complete set, in the order of the plan.
 
     Raises:
-      InputError: there is no finished set.
+      InputError: there is no complete set.
     """
     root = pathlib.Path(root)
     try:
         index = json.loads((root / "index.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"{root} holds no finished synthetic set: index.json is missing. Run "
-            "`nasfas prepare --dataset=synthetic` (it resumes where it stopped)."
+            f"{root} holds no complete synthetic set: index.json is missing. Run "
+            "`nasfas prepare --dataset=synthetic` (it resumes an interrupted run)."
         ) from error
     return [root / entry["path"] for entry in index["videos"]]
 
 
 def read_annotation(video: str | os.PathLike) -> Annotation:
-    """What is known of a video file of the set.
+    """The annotation of a video file of the set.
 
     Raises:
-      InputError: its annotation files are missing or broken.
+      InputError: missing or damaged annotation files.
     """
     path = pathlib.Path(video)
     try:
@@ -186,8 +187,8 @@ def read_annotation(video: str | os.PathLike) -> Annotation:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"The annotation of {path} cannot be read ({error}): the files "
-            f"{path.stem}.json and {path.stem}.npz must lie beside it, as "
-            "`write_videos` made them. Delete the video and write the set again."
+            f"{path.stem}.json and {path.stem}.npz written by `write_videos` are "
+            "expected beside it. Delete the video and write the set again."
         ) from error
 
 
@@ -195,7 +196,7 @@ _TEXT = ("video", "subject", "domain", "attack_type", "label", "split", "fps")
 
 
 def _claim(root: pathlib.Path, settings: dict) -> None:
-    """Marks the folder with the settings, or refuses another set's folder."""
+    """Writes the settings into the folder, or refuses the folder of another set."""
     plan_file = root / "plan.json"
     wanted = {**FORMAT, "settings": settings}
     if not plan_file.exists():
@@ -203,12 +204,12 @@ def _claim(root: pathlib.Path, settings: dict) -> None:
     elif (found := json.loads(plan_file.read_text("utf-8"))) != wanted:
         raise InputError(
             f"{root} holds a synthetic set with other settings: {found}, while "
-            f"{wanted} is asked for. Choose another folder or delete this one."
+            f"{wanted} is requested. Choose another folder or delete this one."
         )
 
 
 def _check_room(root: pathlib.Path, specs: list[VideoSpec]) -> None:
-    """Refuse to start what the disk cannot hold."""
+    """Requires enough free space on the disk."""
     needed = sum(
         spec.frames * (spec.size[0] * spec.size[1] * BYTES_A_PIXEL + BYTES_A_MAP)
         for spec in specs
@@ -223,12 +224,12 @@ def _check_room(root: pathlib.Path, specs: list[VideoSpec]) -> None:
 
 
 def _complete(path: pathlib.Path) -> bool:
-    """The video is renamed last: where it stands, its annotation stands."""
+    """Whether a video is complete; it is renamed after its annotation is written."""
     return path.exists()
 
 
 def _run(work: list[tuple[VideoSpec, pathlib.Path]], workers: int):
-    """Make the videos, yielding after each, in the order they get done."""
+    """Renders the videos; yields after each, in the order of completion."""
     if workers <= 1 or len(work) <= 1:
         for job in work:
             yield write_one(*job)
@@ -244,13 +245,13 @@ def _run(work: list[tuple[VideoSpec, pathlib.Path]], workers: int):
 
 
 def _begin_worker() -> None:
-    """Prepares a process of the pool: one thread, and no life after its parent's."""
+    """Prepares a process of the pool: one thread, and an end with its parent."""
     cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Ends this process when its parent is killed, which leaves a pool's waiting."""
+    """Ends this process when its parent is killed; a pool's process would wait."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -258,7 +259,7 @@ def _end_with_parent() -> None:
 
 
 def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
-    """Render one video and write it with its annotation; the video file comes last.
+    """Renders a video and writes its annotation, then the video file.
 
     Raises:
       InputError: the disk is full, or the codec is missing.
@@ -281,7 +282,7 @@ def write_one(spec: VideoSpec, path: pathlib.Path) -> pathlib.Path:
 
 
 def _fields(spec: VideoSpec, clip: Clip) -> dict:
-    """The annotation as JSON holds it."""
+    """The annotation as JSON content."""
     return {
         **FORMAT,
         **_entry(spec),
@@ -291,12 +292,12 @@ def _fields(spec: VideoSpec, clip: Clip) -> dict:
 
 
 def _entry(spec: VideoSpec) -> dict:
-    """What the set's files say of a video."""
+    """The entry of a video in the files of the set."""
     return {**dataclasses.asdict(spec), "label": spec.label}
 
 
 def _quality(part: pathlib.Path, clip: Clip, spec: VideoSpec) -> int:
-    """That of Motion-JPEG which holds the file to a size drawn without the label."""
+    """Quality of Motion-JPEG for a random file size that is independent of the label."""
     domain = DOMAINS[spec.domain]
     if domain.codec != "MJPG":
         return 0
@@ -306,5 +307,5 @@ def _quality(part: pathlib.Path, clip: Clip, spec: VideoSpec) -> int:
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:
-    """Write whole or not at all."""
+    """Writes the file atomically."""
     files.write_text(path, json.dumps(content) + "\n")

@@ -1,8 +1,8 @@
-"""What an attacker wears, paints or glues on a head: masks, makeup, pieces of paper.
+"""Objects and pigments on a head: masks, makeup, pieces of paper.
 
-`WORN` and `PAINTED` are the attacks as data: where a material or a pigment lies, what it
-does to light, and how much of the living face still moves under it. The head below, its
-light and its camera are those of a live clip.
+`WORN` and `PAINTED` define the attacks: place and optical properties of a material or a
+pigment, and the share of facial motion that remains visible. The head below, the light and
+the camera are those of a live clip.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from nasfas_jax.synthetic import parts
 from nasfas_jax.synthetic.attacks import draw_printer, ink, printed
 from nasfas_jax.synthetic.fields import Array, Chart, fractal
 from nasfas_jax.synthetic.head import Head, cavities, draw_eyes, normals_of, skin
-from nasfas_jax.synthetic.identity import draw_identity, skin_colour
-from nasfas_jax.synthetic.scene import Behaviour
+from nasfas_jax.synthetic.identity import draw_identity, skin_color
+from nasfas_jax.synthetic.scene import Behavior
 
 Range = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Worn:
-    """A material on a part of the head. Ranges are drawn from.
+    """A material on a part of the head; ranges are sampled.
 
     Attributes:
-      part: which, of `parts.PARTS`.
-      picture: what is on it: the wearer's "face" as moulded and painted, the same
-        "print"ed on paper, one "plain" colour, joke eyeballs ("pupils"), or "none".
+      part: covered part, a key of `parts.PARTS`.
+      picture: what is on it: the wearer's "face" as molded and painted, the same
+        "print"ed on paper, one "plain" color, joke eyeballs ("pupils"), or "none".
       gloss, shine, wrap: of the material, as in `Head`; paper and plaster are dull,
         plastic shines, silicone scatters light inside.
-      lift: how far it stands off the skin, head units.
+      lift: distance from the skin, head units.
       smooth: width of the hollows it bridges, head units.
       crease: side of the flat facets into which it folds, head units; 0 bends freely.
-      clear: share of the light that passes through it.
-      eyes: "live" where they are free or behind holes, else "painted".
+      clear: share of transmitted light.
+      eyes: "live" if they are visible, also through holes, else "painted".
       flex: share of the expression that moves it.
     """
 
@@ -127,15 +127,15 @@ class Pigment:
     """Paint on living skin.
 
     Attributes:
-      zone: where, of `parts.ZONES`.
-      colours: linear RGB reflectances, of which one is drawn; () is the skin's own
-        colour, evened.
+      zone: painted zone, a key of `parts.ZONES`.
+      colors: linear RGB reflectances, one of which is sampled; () for the mean color of
+        the skin.
       cover: range of opacity.
-      gloss: of the skin under it, share: powder dulls, lipstick shines.
+      gloss: factor of the gloss of the skin: below 1 for powder, above 1 for lipstick.
     """
 
     zone: str
-    colours: tuple
+    colors: tuple
     cover: Range
     gloss: float = 1.0
 
@@ -191,23 +191,23 @@ PRINTER = {  # of what is cut out and worn
 
 
 def put_on(
-    way: str, head: Head, behaviour: Behaviour, rng: np.random.Generator
-) -> tuple[Head, Behaviour]:
-    """The head and its behaviour under an attack on it.
+    way: str, head: Head, behavior: Behavior, rng: np.random.Generator
+) -> tuple[Head, Behavior]:
+    """The head and its behavior with an attack on it.
 
     Args:
       way: key of `WORN` or `PAINTED`.
-      head: the live one.
-      behaviour: as if live.
-      rng: for what is drawn.
+      head: the live head.
+      behavior: behavior of the live head.
+      rng: generator of the attack.
     """
     if way in PAINTED:
-        return paint(head, way, rng), behaviour
+        return paint(head, way, rng), behavior
     worn = WORN[way]
-    behaviour = behaviour.stiffen(worn.flex)
+    behavior = behavior.stiffen(worn.flex)
     if worn.eyes == "painted":
-        behaviour = behaviour.stare()
-    return wear(head, worn, rng), behaviour
+        behavior = behavior.stare()
+    return wear(head, worn, rng), behavior
 
 
 def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
@@ -246,7 +246,7 @@ def _share(part: Array, head: Head) -> float:
 
 
 def _relief(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> Array:
-    """Heights [H, W] with the worn thing's own where it lies."""
+    """Heights [H, W] of the head with the worn object."""
     chart = head.chart
     smooth = chart.blur(head.height, rng.uniform(*worn.smooth))
     if worn.crease:
@@ -268,27 +268,27 @@ def _facets(chart: Chart, height: Array, side: float) -> Array:
 
 
 def _picture(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> Array:
-    """Albedo [H, W, 3] of the worn thing."""
+    """Albedo [H, W, 3] of the worn object."""
     who, chart = head.who, head.chart
     if worn.picture == "pupils":
         return parts.joke_eyes(who, chart, rng)
     if worn.picture == "plain":
         if worn.part != "head":
-            colour = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32)
-            return np.broadcast_to(colour, (*chart.shape, 3))
+            color = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32)
+            return np.broadcast_to(color, (*chart.shape, 3))
         return _doll(head, rng)
     face = draw_eyes(head, 0.95, (0.0, 0.0)) if worn.eyes == "painted" else head.albedo
     face = chart.blur(face, rng.uniform(0.015, 0.03))
     if worn.picture == "print":
         return _print(head, face, part, rng)
-    tint = skin_colour(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
+    tint = skin_color(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
     return (0.85 * face + 0.15 * tint).astype(np.float32)
 
 
 def _doll(head: Head, rng: np.random.Generator) -> Array:
-    """A shop-window figure: one colour, painted features, a wig."""
+    """Albedo of a mannequin: one color, painted features, a wig."""
     who, chart = head.who, head.chart
-    skin_tone = skin_colour(who.melanin * 0.8, 0.15) * np.exp(rng.normal(0, 0.1, 3))
+    skin_tone = skin_color(who.melanin * 0.8, 0.15) * np.exp(rng.normal(0, 0.1, 3))
     face = draw_eyes(head, 0.95, (0.0, 0.0))
     face = chart.blur(face, 0.012)
     features = parts.features(who, chart)[..., None]
@@ -298,14 +298,14 @@ def _doll(head: Head, rng: np.random.Generator) -> Array:
 
 
 def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Array:
-    """The face [H, W, 3] as a photo on paper: its light is in it, its colours are ink."""
+    """The face [H, W, 3] as a photo on paper, with baked-in light and ink colors."""
     baked = 0.55 + 0.45 * head.normals[..., 2:] * head.cavity[..., None]
     photo = face * baked
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
     photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     printer = draw_printer(rng, PRINTER)
-    # Twice as fine while dots are drawn: they would alias with the chart's own grid.
+    # Dots are drawn at twice the resolution; they would alias with the grid of the chart.
     fine = cv2.resize(photo * cast, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     paper = printed(ink(fine, printer), 2.7 * printer.pitch, printer.white, rng)
     size = head.chart.shape[::-1]
@@ -313,7 +313,7 @@ def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Ar
 
 
 def paint(head: Head, way: str, rng: np.random.Generator) -> Head:
-    """The living head under makeup."""
+    """The living head with makeup."""
     if way == "impersonation":
         head = _as_another(head, rng)
     for pigment in PAINTED[way]:
@@ -322,17 +322,17 @@ def paint(head: Head, way: str, rng: np.random.Generator) -> Head:
 
 
 def _apply(head: Head, pigment: Pigment, rng: np.random.Generator) -> Head:
-    """One pigment on the skin; hair and glasses stay above it."""
+    """One pigment on the skin, below hair and glasses."""
     who, chart = head.who, head.chart
     zone = parts.ZONES[pigment.zone](who, chart, rng)
     cover = np.float32(rng.uniform(*pigment.cover)) * zone
     cover = np.clip(cover * head.cover * (1 - head.over[..., 3]), 0, 1)[..., None]
-    if pigment.colours:
-        colour = np.array(pigment.colours[rng.integers(len(pigment.colours))])
-        colour = colour * np.exp(rng.normal(0, 0.12))
+    if pigment.colors:
+        color = np.array(pigment.colors[rng.integers(len(pigment.colors))])
+        color = color * np.exp(rng.normal(0, 0.12))
     else:
-        colour = skin_colour(who.melanin * 0.95, 0.2 + 0.3 * who.blood) * 0.95
-    albedo = head.albedo + cover * (colour.astype(np.float32) - head.albedo)
+        color = skin_color(who.melanin * 0.95, 0.2 + 0.3 * who.blood) * 0.95
+    albedo = head.albedo + cover * (color.astype(np.float32) - head.albedo)
     duller = 1 + cover[..., 0] * np.float32(pigment.gloss - 1)
     return dataclasses.replace(
         head,

@@ -1,9 +1,8 @@
 """Four domains that differ as OULU-NPU, CASIA-MFSD, Replay-Attack and MSU-MFSD do.
 
-A domain is a camera, a kind of light, a kind of room, a resolution and a container; all
-these are the same for live and spoof. It is also what its attackers had: their camera,
-their printer, their screen. What colour and sharpness tell of a spoof differs with it,
-as it does between collections of real attacks.
+A domain defines a camera, a type of light and room, a resolution and a container, equal for
+live and spoof, and the camera, printer and screen of its attackers. The relation of color
+and sharpness to the class therefore depends on the domain, as in real datasets.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ class Domain:
     """One capture condition.
 
     Attributes:
-      name: as in the index.
+      name: name in the index.
       camera: the last camera of every video, live or spoof.
       light: ranges for `scene.draw_light`.
       room: palette, clutter and defocus for `scene.build_background`.
       source: ranges for `camera.attackers_camera`, and `height` of the face in its pictures
-        beside that in the last camera's.
+        relative to that in the videos.
       printer: ranges for `attacks.Printer`.
       display: ranges for `attacks.draw_display`.
-      near: the lens's blur on a held sheet beside that on a sitter: a lens of fixed
-        focus sees one of them sharper.
-      zoom: the face's size beside the asked `face_size`.
+      near: blur of the lens on a held sheet relative to that on a person (a lens of fixed
+        focus is sharper at one distance).
+      zoom: size of the face relative to the requested `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
-      rate: range of the bytes a pixel to which Motion-JPEG holds a video, as cameras
-        hold a bit rate; mp4v has none.
+      rate: range of the bytes per pixel of Motion-JPEG videos, as the bit rate of a
+        camera; unused for mp4v.
     """
 
     name: str

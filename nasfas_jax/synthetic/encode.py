@@ -1,4 +1,4 @@
-"""Frames to video files, by the codecs that the OpenCV wheel carries."""
+"""Encoding of frames as video files, with the codecs of the OpenCV wheel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nasfas_jax.synthetic.stage import Clip
 
 Array = np.ndarray
 
-TAGS = {  # codec and file ending: the four letters that the container wants
+TAGS = {  # four-character codes by codec and suffix
     ("MJPG", ".avi"): "MJPG",
     ("MJPG", ".mov"): "jpeg",
     ("mp4v", ".avi"): "XVID",
@@ -27,14 +27,14 @@ TAGS = {  # codec and file ending: the four letters that the container wants
 def write_clip(
     clip: Clip, path: str | os.PathLike, *, codec: str, quality: int = 90
 ) -> pathlib.Path:
-    """Write one clip as a video file, whole or not at all.
+    """Writes a clip as a video file, atomically.
 
     Args:
-      clip: from `render`; its `fps` is the file's.
-      path: the file; .avi, .mov or .mp4 says the container.  Its folder must exist.
+      clip: result of `render`, with the frame rate.
+      path: the file, in an existing folder; .avi, .mov or .mp4 selects the container.
       codec: "MJPG" (.avi, .mov) or "mp4v" (MPEG-4 part 2; .avi, .mov, .mp4).
-      quality: 1 to 100, of Motion-JPEG in .avi only: OpenCV's writers of the other
-        kinds have a fixed one.
+      quality: quality of Motion-JPEG in .avi, 1 to 100; OpenCV's other writers have a
+        fixed one.
 
     Raises:
       InputError: no such pair of codec and container, or this OpenCV cannot write it.
@@ -49,7 +49,7 @@ def write_clip(
 def encode(
     path: pathlib.Path, frames: Array, fps: float, codec: str, quality: int
 ) -> None:
-    """Write RGB frames [T, H, W, 3], uint8, and count them again."""
+    """Writes RGB frames [T, H, W, 3], uint8, and counts the frames in the file."""
     suffix = path.suffix.lower()
     if (codec, suffix) not in TAGS:
         raise InputError(
@@ -59,7 +59,7 @@ def encode(
         )
     code = cv2.VideoWriter.fourcc(*TAGS[codec, suffix])
     size = (frames.shape[2], frames.shape[1])
-    own = (codec, suffix) == ("MJPG", ".avi")  # OpenCV's own writer has a quality
+    own = (codec, suffix) == ("MJPG", ".avi")  # only this writer has a quality
     api = cv2.CAP_OPENCV_MJPEG if own else cv2.CAP_FFMPEG
     writer = cv2.VideoWriter(str(path), api, code, fps, size)
     if not writer.isOpened():
@@ -83,8 +83,8 @@ def quality_for(path: pathlib.Path, clip: Clip, rate: float) -> int:
 
     Args:
       path: an .avi file to try with.
-      clip: what is to be written; every fourth frame is tried.
-      rate: bytes a pixel.
+      clip: the clip to write; every fourth frame is tried.
+      rate: bytes per pixel.
     """
     frames = clip.frames[::4]
     low, high = 5, 97

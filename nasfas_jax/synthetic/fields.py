@@ -1,4 +1,4 @@
-"""Charts, soft masks and noise: what the procedural textures are made of."""
+"""Charts, soft masks and noise, from which procedural textures are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Chart:
 
     Attributes:
       left, top, right, bottom: the rectangle's edges, in head units.
-      density: pixels a head unit.
+      density: pixels per head unit.
     """
 
     left: float
@@ -34,20 +34,20 @@ class Chart:
 
     @functools.cached_property
     def x(self) -> Array:
-        """Abscissae of the pixel centres, float32 [1, columns]."""
+        """Abscissae of the pixel centers, float32 [1, columns]."""
         columns = np.arange(self.shape[1], dtype=np.float32)
         return (self.left + (columns + 0.5) / self.density)[None, :].astype(np.float32)
 
     @functools.cached_property
     def y(self) -> Array:
-        """Ordinates of the pixel centres, float32 [rows, 1]."""
+        """Ordinates of the pixel centers, float32 [rows, 1]."""
         rows = np.arange(self.shape[0], dtype=np.float32)
         return (self.top + (rows + 0.5) / self.density)[:, None].astype(np.float32)
 
     def soft(self, distance: Array, width: float = 0.0) -> Array:
         """1 where the signed distance is negative, 0 where positive, smooth between.
 
-        The step is one pixel wide, or `width` head units if that is more: shapes are
+        The step is one pixel wide, or `width` head units if larger, so that shapes are
         antialiased at every density.
         """
         span = max(width, 1.0 / self.density)
@@ -60,15 +60,15 @@ class Chart:
         )
 
     def columns(self, x: Array) -> Array:
-        """Pixel columns of the abscissae `x`, as cv2.remap counts them."""
+        """Pixel columns of the abscissae `x`, in coordinates of cv2.remap."""
         return (x - np.float32(self.left)) * np.float32(self.density) - np.float32(0.5)
 
     def rows(self, y: Array) -> Array:
-        """Pixel rows of the ordinates `y`, as cv2.remap counts them."""
+        """Pixel rows of the ordinates `y`, in coordinates of cv2.remap."""
         return (y - np.float32(self.top)) * np.float32(self.density) - np.float32(0.5)
 
     def sample(self, image: Array, x: Array, y: Array) -> Array:
-        """Bilinear values of `image` at points; the border value goes on outside."""
+        """Bilinear values of `image` at points; border values repeat outside."""
         return cv2.remap(
             image,
             self.columns(x),
@@ -100,7 +100,7 @@ def bump(
 def pair(
     x: Array, y: Array | float, cx: float, cy: float, sx: float, sy: float
 ) -> Array:
-    """Two Gaussian hills mirrored about the middle of the face."""
+    """Two Gaussian hills, symmetric about the middle of the face."""
     return bump(np.abs(x), y, cx, cy, sx, sy)
 
 
@@ -118,7 +118,7 @@ def fractal(
 ) -> Array:
     """Smooth noise of mean 0 and deviation 1, largest features `cell` pixels wide.
 
-    A pair (cell_y, cell_x) makes streaks: hair, brushed surfaces, cloth.
+    A pair (cell_y, cell_x) gives streaks, as in hair, brushed surfaces and cloth.
     """
     cell_y, cell_x = (cell, cell) if isinstance(cell, (int, float)) else cell
     total = np.zeros(shape, np.float32)
@@ -137,7 +137,7 @@ def fractal(
 def waves(rng: np.random.Generator, times: Array, low: float, high: float) -> Array:
     """A smooth random motion: three sines of `low` to `high` Hz, deviation about 1.
 
-    `times` are seconds, [T]; so is the result's shape, float32.
+    `times` are seconds [T]; the result is float32 [T].
     """
     frequency = rng.uniform(low, high, 3)
     phase = rng.uniform(0, 2 * np.pi, 3)

@@ -1,4 +1,4 @@
-"""Where a surface point lands in the picture, and which point a pixel sees."""
+"""Projection of surface points into pictures, and ray casting from pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 Array = np.ndarray
 
-DISTANCE = 8.0  # from the eye of the camera to the object's origin, head units: 56 cm
+DISTANCE = 8.0  # from the camera to the origin of the object, head units: 56 cm
 DEPTHS = np.linspace(1.75, -0.7, 11, dtype=np.float32)  # of the first search, to back
 
 
@@ -32,12 +32,12 @@ def rotations(yaw: Array, pitch: Array, roll: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """A rigid object's way through a clip, seen by a pinhole camera.
+    """Motion of a rigid object through a clip, seen by a pinhole camera.
 
     Attributes:
       rotation: [T, 3, 3], object to camera.
       shift: [T, 3], the object's origin in head units.
-      scale: pixels a head unit at the origin's mean depth.
+      scale: pixels per head unit at the mean depth of the origin.
       size: columns and rows of the frame.
     """
 
@@ -47,21 +47,21 @@ class Track:
     size: tuple[int, int]
 
     def project(self, points: Array) -> Array:
-        """Pixel places [T, P, 2] of object points [T, P, 3] or [P, 3]."""
+        """Pixel coordinates [T, P, 2] of object points [T, P, 3] or [P, 3]."""
         seen = points @ self.rotation.transpose(0, 2, 1) + self.shift[:, None, :]
         plane = seen[..., :2] / (1 - seen[..., 2:] / DISTANCE)
         return plane * self.scale + (np.array(self.size, np.float32) - 1) / 2
 
-    def place(self, points: Array, heights: Array, centres: Array) -> Track:
-        """The same turning, scaled and moved so that the points' box goes as asked.
+    def place(self, points: Array, heights: Array, centers: Array) -> Track:
+        """The same rotation, scaled and moved so that the box of the points is as requested.
 
-        Size and path of the box then say nothing of what moves: the face is nearer or
-        farther, left or right, by just what its turning would have added.
+        Size and path of the box are then independent of the object: its distance and
+        position compensate the effect of its rotation.
 
         Args:
-          points: [T, P, 3] or [P, 3], the points whose bounding box counts.
-          heights: wanted heights of the box, pixels [T].
-          centres: wanted centres of the box, pixels [T, 2].
+          points: points [T, P, 3] or [P, 3] of the bounding box.
+          heights: requested heights of the box, pixels [T].
+          centers: requested centers of the box, pixels [T, 2].
         """
         track = self
         for _ in range(6):
@@ -69,7 +69,7 @@ class Track:
             scale = track.scale * float(heights.mean() / box[:, 3].mean())
             grown = heights / box[:, 3] * (track.scale / scale)
             away = (1 - track.shift[:, 2] / DISTANCE) / grown
-            off = (centres - (box[:, :2] + box[:, 2:] / 2)) * (away / scale)[:, None]
+            off = (centers - (box[:, :2] + box[:, 2:] / 2)) * (away / scale)[:, None]
             z = DISTANCE * (1 - away)
             shift = np.column_stack([track.shift[:, :2] + off, z - z.mean()])
             track = dataclasses.replace(
@@ -88,11 +88,11 @@ class Track:
         """The surface points seen along the rays of a grid.
 
         Args:
-          frame: which frame.
+          frame: index of the frame.
           height: the surface z = height(x, y), in the object's frame.
-          grid: picture coordinates u [1, W] and v [H, 1], head units from the centre.
-          search: step from front to back for the first hit (a surface that can hide
-            parts of itself), else follow the tangent from z = 0.
+          grid: picture coordinates u [1, W] and v [H, 1], head units from the center.
+          search: whether to search from front to back for the first hit (for surfaces that
+            can occlude themselves), or to follow the tangent from z = 0.
 
         Returns:
           x, y in the object's frame and the depth towards the camera, [H, W] each.
@@ -117,7 +117,7 @@ class Track:
 
 
 def at_rest(rotation: Array, size: tuple[int, int]) -> Track:
-    """A way that only turns; `place` gives it size and path."""
+    """A track of rotations alone; `place` gives it size and path."""
     return Track(rotation, np.zeros((len(rotation), 3), np.float32), 1.0, size)
 
 
@@ -156,12 +156,12 @@ def bounding(points: Array) -> Array:
 
 
 def spread(coarse: Array, grid: tuple[Array, Array], track: Track) -> Array:
-    """A map known on a coarse picture grid, at every pixel of the frame.
+    """A map on a coarse picture grid, interpolated to every pixel of the frame.
 
     Args:
       coarse: [h, w] or [h, w, C] on the grid.
       grid: u [1, w] and v [h, 1] in head units, evenly spaced.
-      track: gives the frame's scale and size.
+      track: scale and size of the frame.
     """
     u, v = grid[0][0], grid[1][:, 0]
     width, height = track.size

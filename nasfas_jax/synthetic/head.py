@@ -9,7 +9,7 @@ import numpy as np
 
 from nasfas_jax.synthetic import shape
 from nasfas_jax.synthetic.fields import Array, Chart, bump, fractal, pair, step
-from nasfas_jax.synthetic.identity import BY_BLOOD, Identity, skin_colour
+from nasfas_jax.synthetic.identity import BY_BLOOD, Identity, skin_color
 
 LEFT, TOP, RIGHT, BOTTOM = -1.65, -2.0, 1.65, 2.25
 
@@ -19,18 +19,18 @@ class Head:
     """Textures over one chart of the head's front, all float32.
 
     Attributes:
-      who: the person.
+      who: numbers of the person.
       chart: the textures' grid.
       height: z [H, W] in head units.
       normals: unit normals [H, W, 3].
       albedo: linear RGB reflectance [H, W, 3], eyes not yet drawn.
-      cover: 1 on the head, 0 beside it [H, W].
+      cover: 1 on the head, 0 outside [H, W].
       gloss: strength of the specular lobe [H, W].
-      cavity: ambient light that reaches the point, 0 to 1 [H, W].
-      wrap: how far light scatters round under the skin, by colour [3].
-      over: what lies over the eyes (glasses, a fringe): colour and cover [H, W, 4].
-      blood: share of light, by colour, that a unit of blood more takes from the living
-        skin that is seen [H, W, 3].
+      cavity: share of ambient light that reaches the point, 0 to 1 [H, W].
+      wrap: range of subsurface scattering, by color [3].
+      over: color and cover of glasses or hair over the eyes [H, W, 4].
+      blood: share of light, by color, that an additional unit of blood absorbs in visible
+        living skin [H, W, 3].
       shine: exponent of the specular lobe.
     """
 
@@ -66,7 +66,7 @@ def build_head(who: Identity, density: float) -> Head:
         ..., None
     ]
     strands = fractal(rng, chart.shape, (0.5 * density, 0.05 * density), 3)
-    tint = who.hair_colour * np.exp(0.35 * strands)[..., None]
+    tint = who.hair_color * np.exp(0.35 * strands)[..., None]
     glasses = _glasses(who, chart)
     over = np.dstack([tint * hair[..., None], hair])
     over = glasses + over * (1 - glasses[..., 3:])
@@ -110,7 +110,7 @@ def normals_of(height: Array, density: float) -> Array:
 
 
 def cavities(chart: Chart, height: Array) -> Array:
-    """How open a point lies to light from all round, 0 to 1 [H, W]."""
+    """Share of ambient light that reaches each point, 0 to 1 [H, W]."""
     lifted = np.maximum(height, -0.1)
     deep = np.maximum(chart.blur(lifted, 0.09) - lifted, 0) * 4.0
     wide = np.maximum(chart.blur(lifted, 0.3) - lifted, 0) * 0.9
@@ -130,7 +130,7 @@ def skin(who: Identity, chart: Chart, rng: np.random.Generator) -> tuple[Array, 
     lips = _lips(who, chart)
     made_up = who.feminine > 0.6 and who.seed % 3 == 0
     blood = blood + lips * ((1.7 if made_up else 0.85) + 0.1 * grain)
-    albedo = skin_colour(who.melanin, blood)
+    albedo = skin_color(who.melanin, blood)
     dark = 0.16 * pair(x, y, who.eye_x - 0.05, who.eye_y + 0.17, 0.17, 0.07)
     dark = dark + 0.22 * pair(x, y, who.eye_x, who.eye_y - 0.06, 0.2, 0.07)
     dark = dark + 0.04 * mottle + 0.03 * grain
@@ -147,7 +147,7 @@ def skin(who: Identity, chart: Chart, rng: np.random.Generator) -> tuple[Array, 
         np.abs(x) - who.mouth_width, 0.05
     )
     albedo = albedo * (1 - 0.8 * np.minimum(nostril, 1))[..., None]
-    albedo = albedo + mouth[..., None] * (0.03 * skin_colour(0.5, 1.5) - 0.9 * albedo)
+    albedo = albedo + mouth[..., None] * (0.03 * skin_color(0.5, 1.5) - 0.9 * albedo)
     albedo = _whiskers(who, chart, rng, albedo)
     zone = bump(x, y, 0, -0.6, 0.5, 0.25) + bump(x, y, 0, 0.45, 0.12, 0.3)
     zone = zone + 0.6 * pair(x, y, 0.55, 0.35, 0.2, 0.18) + 0.8 * lips
@@ -186,12 +186,12 @@ def _whiskers(
         beard = np.maximum(beard, 0.14 * np.maximum(jaw, lip) * below)
     beard = np.clip(beard * (0.8 + 0.25 * speckle), 0, 0.92)
     for cover in (beard, brows * 0.9):
-        albedo = albedo + cover[..., None] * (who.hair_colour * 1.1 - albedo)
+        albedo = albedo + cover[..., None] * (who.hair_color * 1.1 - albedo)
     return albedo
 
 
 def _glasses(who: Identity, chart: Chart) -> Array:
-    """Premultiplied colour and cover [H, W, 4] of the frame of the glasses."""
+    """Premultiplied color and cover [H, W, 4] of the frame of the glasses."""
     if who.glasses == "none":
         return np.zeros((*chart.shape, 4), np.float32)
     thick = 0.038 if who.glasses == "thick" else 0.018
@@ -204,11 +204,9 @@ def _glasses(who: Identity, chart: Chart) -> Array:
         np.abs(chart.y - who.eye_y + 0.04) - thick,
     )
     frame = chart.soft(np.minimum(np.minimum(np.abs(ring) - thick, bridge), arms), 0.01)
-    colour = np.array([0.02, 0.02, 0.025], np.float32)
-    colour = (
-        colour if who.seed % 2 else colour + np.array([0.1, 0.06, 0.03], np.float32)
-    )
-    return np.dstack([frame[..., None] * colour, frame]).astype(np.float32)
+    color = np.array([0.02, 0.02, 0.025], np.float32)
+    color = color if who.seed % 2 else color + np.array([0.1, 0.06, 0.03], np.float32)
+    return np.dstack([frame[..., None] * color, frame]).astype(np.float32)
 
 
 def draw_eyes(head: Head, open_: float, gaze: tuple[float, float]) -> Array:
@@ -216,8 +214,8 @@ def draw_eyes(head: Head, open_: float, gaze: tuple[float, float]) -> Array:
 
     Args:
       head: the head.
-      open_: 1 is open, 0 is shut.
-      gaze: where the eyes look, right and down, about -1 to 1.
+      open_: openness of the eyes, 1 for open, 0 for closed.
+      gaze: direction of the gaze, right and down, about -1 to 1.
     """
     albedo = head.albedo.copy()
     who, chart = head.who, head.chart
@@ -237,7 +235,7 @@ def draw_eyes(head: Head, open_: float, gaze: tuple[float, float]) -> Array:
 
 
 def _eye(who, chart, u, v, side, open_, gaze) -> tuple[Array, Array]:
-    """Premultiplied colour [h, w, 3] and cover [h, w] of one eye."""
+    """Premultiplied color [h, w, 3] and cover [h, w] of one eye."""
     arc = np.clip(1 - (u / who.eye_width) ** 2, 0, 1)
     shut = 0.55 * who.eye_height * arc
     upper = shut + open_ * (-1.05 * who.eye_height * arc**0.8 - shut)
@@ -250,7 +248,7 @@ def _eye(who, chart, u, v, side, open_, gaze) -> tuple[Array, Array]:
     ball = ball * (1 - 0.55 * chart.soft(np.abs(v - upper) - 0.03, 0.07))[..., None]
     iris = chart.soft(radius - 0.1)[..., None]
     ring = 0.45 + 0.8 * chart.soft(radius - 0.08, 0.03) * radius / 0.1
-    ball = ball + iris * (who.eye_colour * ring[..., None] - ball)
+    ball = ball + iris * (who.eye_color * ring[..., None] - ball)
     ball = ball * (1 - 0.97 * chart.soft(radius - 0.042))[..., None]
     glint = bump(u, v, side * -0.025, -0.04, 0.017, 0.017)[..., None]
     ball = ball + 1.3 * glint * opening[..., None]

@@ -1,4 +1,4 @@
-"""Who is filmed: the numbers that make one person's head."""
+"""Persons: the numbers that define the head of one person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EYE_COLOURS = np.array(
     np.float32,
 )
 
-BY_BLOOD = np.array([0.10, 0.55, 0.52], np.float32)  # absorbance of a unit, by colour
+BY_BLOOD = np.array([0.10, 0.55, 0.52], np.float32)  # absorbance of a unit, by color
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Identity:
     """One person. Lengths are in head units (half the face's width, about 7 cm).
 
     `melanin` runs from 0 (the lightest human skin) to 1 (the darkest), `age` from 0
-    (twenty) to 1 (seventy). Colours are linear RGB reflectances.
+    (twenty) to 1 (seventy). Colors are linear RGB reflectances.
     """
 
     seed: int
@@ -71,8 +71,8 @@ class Identity:
     hairline: float
     hair: str
     hair_volume: float
-    hair_colour: Array
-    eye_colour: Array
+    hair_color: Array
+    eye_color: Array
     beard: float
     moustache: float
     glasses: str
@@ -81,14 +81,14 @@ class Identity:
 
 
 def draw_identity(rng: np.random.Generator) -> Identity:
-    """One person at random: every tone, age, hair, beard and glasses are drawn."""
+    """A random person: skin tone, age, hair, beard and glasses are sampled."""
     melanin = float(rng.beta(0.9, 1.1))
     age = float(rng.uniform(0, 1))
     feminine = float(rng.beta(0.6, 0.6))
     dark_only = melanin > 0.35
-    colour = rng.choice([0, 1] if dark_only else [0, 1, 2, 3, 4, 5])
+    color = rng.choice([0, 1] if dark_only else [0, 1, 2, 3, 4, 5])
     if age > 0.75 and rng.random() < 0.7:
-        colour = 6
+        color = 6
     styles = ["long", "tied", "long", "short"] if feminine > 0.5 else ["short", "short"]
     if feminine < 0.5 and rng.random() < 0.15 + 0.35 * age:
         styles = ["bald", "receding"]
@@ -123,8 +123,8 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         hairline=float(rng.normal(-0.98, 0.07)),
         hair=str(rng.choice(styles)),
         hair_volume=float(rng.uniform(0.06, 0.2)),
-        hair_colour=HAIR_COLOURS[colour] * np.float32(rng.uniform(0.8, 1.25)),
-        eye_colour=EYE_COLOURS[rng.choice([0, 1] if dark_only else 5)],
+        hair_color=HAIR_COLOURS[color] * np.float32(rng.uniform(0.8, 1.25)),
+        eye_color=EYE_COLOURS[rng.choice([0, 1] if dark_only else 5)],
         beard=float(rng.uniform(0.2, 1.0)) if bearded else 0.0,
         moustache=float(rng.uniform(0.3, 1.0)) if bearded else 0.0,
         glasses=str(rng.choice(["thick", "thin"])) if rng.random() < 0.22 else "none",
@@ -133,7 +133,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
     )
 
 
-def skin_colour(melanin: float, blood: float | Array) -> Array:
+def skin_color(melanin: float, blood: float | Array) -> Array:
     """Linear RGB of skin: light tissue seen through melanin and blood (Beer-Lambert).
 
     Args:

@@ -1,4 +1,4 @@
-"""Film a head: shade it, find what every pixel sees, put it before its background."""
+"""Rendering of a head: shading, ray casting, and composition with the background."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nasfas_jax.synthetic.head import Head, draw_eyes
 from nasfas_jax.synthetic.identity import Identity
 
 VIEW = np.array([0, 0, 1], np.float32)
-CELL = 2.0  # pixels between the rays that are followed; the rest is interpolated
+CELL = 2.0  # distance of rays in pixels; pixels between them are interpolated
 
 
 def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Array):
@@ -24,12 +24,12 @@ def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Ar
       albedo: linear RGB [H, W, 3].
       light: in the camera's frame.
       turn: rotation [3, 3] of the head.
-      shadow: share of the key light that arrives, by colour [H, W, 3].
+      shadow: share of the key light that arrives, by color [H, W, 3].
     """
     key = turn.T @ light.direction
     middle = light.direction + VIEW
     middle = turn.T @ (middle / np.linalg.norm(middle))
-    # One product with all normals: down, the lobe's axis, and per colour the wrapped
+    # One product with all normals: down, the lobe's axis, and per color the wrapped
     # cosine (n.l + wrap) / (1 + wrap) of the key light.
     down, axis = -0.25 * turn.T[:, 1], np.append(middle, 0)
     rows = [np.append(key, wrap) / (1 + wrap) for wrap in head.wrap]
@@ -41,18 +41,18 @@ def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Ar
     lobe *= head.gloss * np.float32(head.shine / 5)
     up *= head.cavity
     layers = []
-    for colour, diffuse in enumerate(lit):
+    for color, diffuse in enumerate(lit):
         diffuse = np.maximum(diffuse, 0)
-        direct = (albedo[..., colour] * diffuse + lobe) * shadow[..., colour]
-        ambient = albedo[..., colour] * up * light.ambient[colour]
-        layers.append((direct * light.key[colour] + ambient) * head.cover)
+        direct = (albedo[..., color] * diffuse + lobe) * shadow[..., color]
+        ambient = albedo[..., color] * up * light.ambient[color]
+        layers.append((direct * light.key[color] + ambient) * head.cover)
     return cv2.merge([*layers, head.cover])
 
 
 def cast_shadow(head: Head, direction: Array) -> Array:
-    """Share of the key light, by colour, that the head's relief lets through.
+    """Share of the key light, by color, that is not shadowed by the relief of the head.
 
-    Skin scatters the red that enters beside a shadow into it: `wrap` softens its edge.
+    Skin scatters red light into shadows: `wrap` softens their edges.
 
     Returns:
       [H, W, 3].
@@ -121,10 +121,10 @@ LANDMARKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Sitter:
-    """All that stays the same over one clip of one person in one room.
+    """The constants of a clip of one person in one room.
 
-    `points` [T, P, 2] are the pixels of `face_points` in every frame, `shake` [T, 2]
-    those by which the background moves.
+    `points` [T, P, 2] are the pixel coordinates of `face_points` in every frame, `shake`
+    [T, 2] is the motion of the background in pixels.
     """
 
     head: Head
@@ -132,13 +132,13 @@ class Sitter:
     body: scene.Body
     background: Array
     shake: Array
-    behaviour: scene.Behaviour
+    behavior: scene.Behavior
     track: geometry.Track
     shadow: Array
     points: Array
 
     def grid(self, frame: int) -> tuple[Array, Array]:
-        """Picture coordinates u [1, W], v [H, 1] of the coarse grid about the head."""
+        """Picture coordinates u [1, W], v [H, 1] of the coarse grid around the head."""
         x, y = self.track.shift[frame, :2]
         apart = CELL / self.track.scale
         u = np.arange(x - 2.0, x + 2.0, apart, dtype=np.float32)
@@ -146,7 +146,7 @@ class Sitter:
         return u[None, :], v[:, None]
 
     def look(self, frame: int) -> tuple[tuple[Array, Array], Array]:
-        """The coarse grid, and x, y, depth [h, w, 3] of what its rays meet."""
+        """The coarse grid, and x, y, depth [h, w, 3] of the points hit by its rays."""
         head = self.head
         grid = self.grid(frame)
         smooth = coarse_height(head)
@@ -159,7 +159,7 @@ class Sitter:
 
     def film(self, frame: int) -> tuple[Array, tuple[Array, Array], Array]:
         """Radiance [H, W, 3] of one frame before any lens, and what `look` found."""
-        head, act = self.head, self.behaviour
+        head, act = self.head, self.behavior
         grid, seen = self.look(frame)
         gaze = (float(act.gaze[frame, 0]), float(act.gaze[frame, 1]))
         albedo = draw_eyes(head, float(act.open_[frame]), gaze)
@@ -196,7 +196,7 @@ class Sitter:
 
 
 def coarse_height(head: Head) -> tuple[Chart, Array]:
-    """The head's height at 32 texels a unit: enough for where rays meet it."""
+    """The height of the head at 32 texels per unit, sufficient for ray casting."""
     chart = head.chart
     small = dataclasses.replace(chart, density=min(32.0, chart.density))
     if small.shape == chart.shape:
@@ -206,7 +206,7 @@ def coarse_height(head: Head) -> tuple[Chart, Array]:
 
 
 def speak(who: Identity, x: Array, y: Array, mouth: float) -> Array:
-    """Texture ordinates with the mouth open: the dark seam between the lips widens."""
+    """Texture ordinates for an open mouth: the dark seam between the lips is wider."""
     if mouth <= 0:
         return y
     across = np.clip(1 - (x / who.mouth_width) ** 2, 0, 1)
@@ -217,12 +217,12 @@ def speak(who: Identity, x: Array, y: Array, mouth: float) -> Array:
 
 
 def express(who: Identity, x: Array, y: Array, smile: float, brow: float) -> Array:
-    """Texture ordinates with the mouth's corners and the brows drawn up."""
+    """Texture ordinates with raised corners of the mouth and raised brows."""
     corners = np.float32(0.06 * smile) * pair(x, y, who.mouth_width, who.mouth_y, *WIDE)
     return y + corners + np.float32(0.05 * brow) * bump(0, y, 0, who.brow_y, 1, 0.14)
 
 
-WIDE = (0.16, 0.13)  # head units round a mouth's corner that move with it
+WIDE = (0.16, 0.13)  # size in head units of the region that moves with a mouth corner
 
 
 def contour_mask(points: Array, box: Array, cells: int) -> Array:
@@ -249,10 +249,10 @@ def depth_map(
     """True depth over a box, uint8 like `mask`: 255 nearest, 26 farthest, 0 off."""
     cells = mask.shape[0]
     u, v = grid[0][0], grid[1][:, 0]
-    centre = (np.array(track.size, np.float32) - 1) / 2
+    center = (np.array(track.size, np.float32) - 1) / 2
     pixel = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-    at_u = (box[0] + pixel * box[2] - centre[0]) / track.scale
-    at_v = (box[1] + pixel * box[3] - centre[1]) / track.scale
+    at_u = (box[0] + pixel * box[2] - center[0]) / track.scale
+    at_v = (box[1] + pixel * box[3] - center[1]) / track.scale
     columns = (at_u - u[0]) / (u[1] - u[0])
     rows = (at_v - v[0]) / (v[1] - v[0])
     depth = cv2.remap(
@@ -263,7 +263,7 @@ def depth_map(
         borderMode=cv2.BORDER_REPLICATE,
     )
     face = mask > 0
-    # The last cells of the rim fall away steeply; they would flatten all the rest.
+    # The steep outermost cells are excluded from the range of depth.
     low, high = float(np.quantile(depth[face], 0.08)), float(depth[face].max())
     value = 26 + 229 * np.maximum(depth - low, 0) / max(high - low, 1e-3)
     return np.where(face, np.round(value), 0).astype(np.uint8)

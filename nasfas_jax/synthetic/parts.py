@@ -1,4 +1,4 @@
-"""Where on a face things lie: the parts that are covered, the zones that are painted.
+"""Parts of a face that objects cover, and zones that pigments cover.
 
 Every function takes (who, chart, rng) and returns a soft mask float32 [H, W].
 """
@@ -37,12 +37,12 @@ def _half(who: Identity, chart: Chart, rng: np.random.Generator, sign: int) -> A
 
 
 def head(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """All of it, hair too."""
+    """The whole head with its hair."""
     return np.ones(chart.shape, np.float32)
 
 
 def eyeballs(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Two discs before the eyes."""
+    """Two discs in front of the eyes."""
     return chart.soft(_ball(who, chart) - 0.29, 0.01)
 
 
@@ -63,15 +63,15 @@ def joke_eyes(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
     red = 0.35 * chart.soft(np.abs(veins) - 0.12, 0.1) * step(radius, 0.1, 0.28)
     white = np.array([0.80, 0.79, 0.76], np.float32)
     white = white * (1 - red[..., None] * np.array([0.1, 0.8, 0.8], np.float32))
-    colour = rng.uniform(0.02, 0.4, 3).astype(np.float32)
+    color = rng.uniform(0.02, 0.4, 3).astype(np.float32)
     ring = chart.soft(iris - rng.uniform(0.12, 0.17))[..., None]
     pupil = chart.soft(iris - 0.07)[..., None]
-    picture = white + ring * (colour - white)
+    picture = white + ring * (color - white)
     return (picture * (1 - 0.97 * pupil)).astype(np.float32)
 
 
 def frames(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Broad cardboard glasses with free lenses, and their arms."""
+    """Wide cardboard glasses without lenses, and their temples."""
     wide, high = rng.uniform(0.29, 0.34), rng.uniform(0.2, 0.26)
     dx = (np.abs(chart.x) - who.eye_x - 0.02) / wide
     dy = (chart.y - who.eye_y - 0.03) / high
@@ -120,7 +120,7 @@ PARTS = {
 
 
 def lips(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """The lips, a little over their rim."""
+    """The lips and a narrow margin."""
     y = chart.y - who.mouth_y + who.smile * (chart.x / who.mouth_width) ** 2
     taper = np.clip(1 - (np.abs(chart.x) / who.mouth_width) ** 2.2, 0, 1)
     rim = np.maximum(-y - who.lips * 1.1 * taper, y - who.lips * 1.5 * taper)
@@ -133,7 +133,7 @@ def lids(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def cheeks(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Where rouge goes."""
+    """The cheeks, for rouge."""
     return pair(chart.x, chart.y, 0.58, 0.48, 0.2, 0.16)
 
 
@@ -146,21 +146,21 @@ def brows(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def hollows(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Painted shade: beside the nose, below the cheekbones, on the temples."""
+    """Zones of painted shade: beside the nose, below the cheekbones, on the temples."""
     nose = pair(chart.x, chart.y, 0.17, 0.3, 0.05, 0.25)
     bones = pair(chart.x, chart.y, 0.68, 0.72, 0.2, 0.12)
     return np.minimum(nose + bones + pair(chart.x, chart.y, 0.85, -0.4, 0.15, 0.3), 1)
 
 
 def ridges(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Painted light: on the nose, the cheekbones, the chin."""
+    """Zones of painted highlights: on the nose, the cheekbones, the chin."""
     nose = bump(chart.x, chart.y, 0, 0.3, 0.045, 0.3)
     bones = pair(chart.x, chart.y, 0.55, 0.3, 0.2, 0.06)
     return np.minimum(nose + bones + bump(chart.x, chart.y, 0, 1.35, 0.12, 0.1), 1)
 
 
 def lines(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Painted wrinkles, which no light ever shades."""
+    """Painted wrinkles, without relief."""
     fold = np.abs(chart.x) - (
         who.nose_width + 0.12 + 0.42 * np.clip(chart.y - 0.6, -0.2, 0.6)
     )
@@ -176,7 +176,7 @@ def lines(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def jaw(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """Where a beard grows."""
+    """The area of a beard."""
     side = step(chart.y, 0.5, 0.95) * step(np.abs(chart.x), 0.15, 0.6)
     below = step(chart.y, who.mouth_y + 0.14, who.mouth_y + 0.24)
     lip = pair(chart.x, chart.y, 0.14, who.mouth_y - 0.19, 0.2, 0.05)
@@ -200,8 +200,8 @@ def bands(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def features(who: Identity, chart: Chart) -> Array:
-    """What is painted on a doll: eyes, brows, lips, nostrils."""
-    rng = np.random.default_rng(0)  # these zones draw nothing
+    """The painted features of a mannequin: eyes, brows, lips, nostrils."""
+    rng = np.random.default_rng(0)  # these zones are not random
     eyes = pair(chart.x, chart.y, who.eye_x, who.eye_y, 0.2, 0.11)
     nose = pair(chart.x, chart.y, 0.1, who.eye_y + who.nose_length + 0.05, 0.08, 0.05)
     return np.clip(

@@ -1,9 +1,9 @@
-"""What a linear probe can tell of a written set, and from what.
+"""Linear probes of the labels of a synthetic set, by groups of features.
 
-A set is worth training on if nothing but the pictures gives the label away: a probe on
-`making` (size of the file, its container, the way of the face box, black borders) must
-stay near chance. Colour and sharpness (`look`) do tell live from spoof, as recapture
-really changes them, but within the domain whose camera and light they were learnt in.
+A set is useful for training only if the label is contained in the pictures alone: a probe
+on `making` (file size, container, path of the face box, black borders) must stay near
+chance. Color and sharpness (`look`) predict the label, since recapture changes them, but
+mainly within the domain, camera and light that the probe was fitted on.
 
 Needs scikit-learn (the extra `test`).
 """
@@ -22,15 +22,15 @@ from nasfas_jax.synthetic.dataset import Annotation, read_annotation
 
 Array = np.ndarray
 
-DARK = 16  # a border whose every pixel is below this level is black
-LOOKED_AT = 3  # frames of a video that `look` averages
+DARK = 16  # borders with all pixels below this level count as black
+LOOKED_AT = 3  # number of frames averaged by `look`
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
     """A probe's AUC, as a fraction (chance is 0.5), and its standard error over subjects.
 
-    As text it is in percent.
+    Its text is in percent.
     """
 
     auc: float
@@ -45,7 +45,7 @@ class Table:
     """Features of the videos of a set.
 
     Attributes:
-      names: of the features.
+      names: names of the features.
       values: float64 [N, F].
       labels: 1 live, 0 spoof [N].
       subjects, domains, attack_types: str [N].
@@ -59,7 +59,7 @@ class Table:
     attack_types: Array
 
     def where(self, rows: Array) -> Table:
-        """The rows that a mask or an index picks."""
+        """The rows of a mask or an index."""
         kept = {
             field.name: getattr(self, field.name)[rows]
             for field in dataclasses.fields(self)[1:]
@@ -79,11 +79,11 @@ def tabulate(
     """The features of video files of a set.
 
     Args:
-      videos: as `write_videos` returns them.
+      videos: paths returned by `write_videos`.
       features: `making` or `look`.
 
     Raises:
-      InputError: a video's annotation is missing.
+      InputError: a missing annotation of a video.
     """
     notes = [read_annotation(video) for video in videos]
     rows = [features(note) for note in notes]
@@ -98,9 +98,9 @@ def tabulate(
 
 
 def making(note: Annotation) -> dict[str, float]:
-    """What the making of a file can betray: nothing of it depends on the picture.
+    """Features of the production of a file, none of which depends on the picture.
 
-    Boxes are in heights of the frame.
+    Boxes are in units of the height of the frame.
     """
     reader = cv2.VideoCapture(str(note.path))
     good, first = reader.read()
@@ -120,9 +120,9 @@ def making(note: Annotation) -> dict[str, float]:
     return fields | _way(note.boxes / fields["rows"])
 
 
-def _damaged(path: pathlib.Path, came: str) -> InputError:
+def _damaged(path: pathlib.Path, problem: str) -> InputError:
     return InputError(
-        f"{path} {came}. Expected a whole video of the synthetic set; delete the file"
+        f"{path} {problem}. Expected a complete video of the synthetic set; delete the file"
         " and run 'nasfas prepare' again, which renders what is missing."
     )
 
@@ -140,10 +140,10 @@ def _borders(frame: Array) -> dict[str, float]:
 
 
 def _way(boxes: Array) -> dict[str, float]:
-    """Size, place and motion of the face box [T, 4] through the clip."""
+    """Size, position and motion of the face box [T, 4] in the clip."""
     size = boxes[:, 2:]
-    centre = boxes[:, :2] + size / 2
-    path = np.column_stack([centre, size, size[:, :1] / size[:, 1:]])
+    center = boxes[:, :2] + size / 2
+    path = np.column_stack([center, size, size[:, :1] / size[:, 1:]])
     speed = np.abs(np.diff(path, axis=0)) if len(path) > 1 else 0 * path
     jerk = np.abs(np.diff(path, 2, axis=0)) if len(path) > 2 else 0 * path
     table = {}
@@ -156,7 +156,7 @@ def _way(boxes: Array) -> dict[str, float]:
 
 
 def look(note: Annotation) -> dict[str, float]:
-    """Global statistics of colour and sharpness of the face, as recapture changes them."""
+    """Global statistics of color and sharpness of the face, which recapture changes."""
     frames = _faces(note)
     rows = [_statistics(face) for face in frames]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -181,7 +181,7 @@ def _faces(note: Annotation) -> list[Array]:
 
 
 def _statistics(face: Array) -> dict[str, float]:
-    """Moments of the colour channels, energies of octaves, noise."""
+    """Moments of the color channels, energies of octaves, noise."""
     table = {}
     spaces = {
         "rgb": face[..., ::-1],
@@ -191,8 +191,8 @@ def _statistics(face: Array) -> dict[str, float]:
     for space, picture in spaces.items():
         for letter, channel in zip(space, cv2.split(picture), strict=True):
             level = channel.astype(np.float32)
-            table[f"colour: mean {space} {letter}"] = level.mean()
-            table[f"colour: deviation {space} {letter}"] = level.std()
+            table[f"color: mean {space} {letter}"] = level.mean()
+            table[f"color: deviation {space} {letter}"] = level.std()
     for letter, channel in zip("ycc", cv2.split(spaces["ycc"]), strict=True):
         level = channel.astype(np.float32)
         for octave in range(3):
@@ -204,10 +204,10 @@ def _statistics(face: Array) -> dict[str, float]:
 
 
 def within(table: Table, *, folds: int = 5) -> Result:
-    """AUC of a linear probe, cross-validated with no subject in two parts.
+    """AUC of a linear probe, cross-validated over subjects.
 
-    The error is that of the tested videos alone; `chance` says how far learning on a
-    small set makes it scatter.
+    The error covers the tested videos alone; `chance` measures the variation due to fitting
+    on a small set.
 
     Raises:
       InputError: fewer people than folds.
@@ -216,9 +216,9 @@ def within(table: Table, *, folds: int = 5) -> Result:
 
 
 def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
-    """What `within` finds where there is nothing: labels shuffled in every subject.
+    """The result of `within` for labels shuffled within every subject.
 
-    Its error is the deviation over the draws, by which a result near 0.5 is judged.
+    Its error is the standard deviation over the draws.
     """
     rng = np.random.default_rng(0)
     found = []
@@ -233,7 +233,7 @@ def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
 
 
 def _held_out_scores(table: Table, folds: int) -> Array:
-    """Scores [N] of every video by a probe that saw no video of its subject."""
+    """Scores [N] of the videos by probes fitted without their subjects."""
     from sklearn.model_selection import GroupKFold
 
     people = len(set(table.subjects.tolist()))
@@ -252,7 +252,7 @@ def _held_out_scores(table: Table, folds: int) -> Array:
 
 
 def across(table: Table, domain: str) -> Result:
-    """AUC on one domain of a linear probe learnt on all the others."""
+    """AUC on one domain of a linear probe fitted on all other domains."""
     held = table.domains == domain
     model = _fit(table.where(~held))
     target = table.where(held)
@@ -269,7 +269,7 @@ def _fit(table: Table):
 
 
 def _result(table: Table, scores: Array, draws: int = 200) -> Result:
-    """AUC and its standard error by drawing subjects anew."""
+    """AUC and its standard error, by resampling subjects."""
     rng = np.random.default_rng(0)
     rows_of = [np.flatnonzero(table.subjects == s) for s in np.unique(table.subjects)]
     drawn = []

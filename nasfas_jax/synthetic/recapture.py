@@ -1,4 +1,4 @@
-"""Print and replay: a first camera's picture on a sheet before the last camera."""
+"""Print and replay: the picture of a first camera on a sheet, filmed by the last camera."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from nasfas_jax.synthetic.stage import (
 )
 
 BENDS = {"flat": (0.0, 0.03), "bent": (0.1, 0.3), "cut": (0.0, 0.2)}  # 1 / radius
-ASKEW = 2.0  # how far off the axis a photo is held, beside a head
+ASKEW = 2.0  # tilt of a held photo relative to that of a head
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What the attacker has: pictures of the victim and where the face is in them."""
+    """Pictures of the victim taken by the attacker, and the place of the face in them."""
 
     pictures: list[Array]
     points: Array
     open_: Array
     scale: float
-    centre: Array
+    center: Array
 
 
 def render_recapture(spec: VideoSpec) -> Clip:
-    """A print or a replay: a sheet moved by hand before the domain's camera."""
+    """A print or a replay: a sheet moved by hand in front of the camera of the domain."""
     stage, way = set_stage(spec), variant(spec)
     focused = dataclasses.replace(
         stage.camera, psf=stage.camera.psf * stage.domain.near
@@ -53,7 +53,7 @@ def render_recapture(spec: VideoSpec) -> Clip:
     rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
     track = geometry.at_rest(rotation, stage.size)
     contour = points[:, : live.CONTOUR]
-    track = track.place(contour, stage.way.heights, stage.way.centres)
+    track = track.place(contour, stage.way.heights, stage.way.centers)
     shown = track.project(points)
     if way in BENDS:
         optical_at = _print_shower(stage, source, sheet, track, way, rng)
@@ -67,21 +67,21 @@ def render_recapture(spec: VideoSpec) -> Clip:
 def take_source(
     spec: VideoSpec, stage: Stage, still: bool, rng: np.random.Generator
 ) -> Source:
-    """Film the victim live with the attacker's own camera: a photo or a video."""
+    """A photo or a video of the live victim by the attacker's camera."""
     times = stage.times[:1] if still else stage.times
-    behaviour = scene.behave(rng, times)
-    if still:  # a photo with shut eyes is thrown away
-        behaviour = behaviour.stare()
+    behavior = scene.behave(rng, times)
+    if still:  # photos with closed eyes are rejected
+        behavior = behavior.stare()
     style = stage.domain.source
     height = float(stage.way.heights.mean()) * rng.uniform(*style["height"])
     span = rng.uniform(1.6, 3.0) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
-    centre = np.array([columns - 1, rows - 1]) / 2
-    centre = centre + rng.uniform(-0.08, 0.08, 2) * height
+    center = np.array([columns - 1, rows - 1]) / 2
+    center = center + rng.uniform(-0.08, 0.08, 2) * height
     head = build_head(person(spec), density(height))
     size = (columns, rows)
-    way = scene.wander(rng, times, height, centre)
-    sitter = sit(head, stage.domain, size, way, behaviour, rng)
+    way = scene.wander(rng, times, height, center)
+    sitter = sit(head, stage.domain, size, way, behavior, rng)
     device = camera.attackers_camera(rng, style)
     quality = int(rng.integers(72, 95))
     pictures, gain = [], 0.0
@@ -91,11 +91,11 @@ def take_source(
         picture = device.develop(optical, gain, rng)
         pictures.append(camera.jpeg(picture, quality))
     middle = np.array([columns - 1, rows - 1], np.float32) / 2
-    return Source(pictures, sitter.points, behaviour.open_, sitter.track.scale, middle)
+    return Source(pictures, sitter.points, behavior.open_, sitter.track.scale, middle)
 
 
 def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sheet:
-    """The paper or the screen that carries the source, at its own size."""
+    """The paper or the screen with the source, at its size."""
     rows, columns = source.pictures[0].shape[:2]
     half = rng.uniform(0.92, 1.0) / (2 * source.scale)
     bend = rng.uniform(*BENDS.get(way, (0.0, 0.0))) * rng.choice([-1, 1])
@@ -105,19 +105,19 @@ def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sh
         bend=float(bend),
         axis=int(rng.integers(2)),
         source_scale=source.scale,
-        source_centre=source.centre,
+        source_center=source.center,
         holes=sheet_eyes(source) if way == "cut" else None,
     )
 
 
 def sheet_eyes(source: Source) -> Array:
-    """Where the eyes of a photo lie on its sheet, [2, 2] head units."""
+    """Positions of the eyes of a photo on its sheet, [2, 2] head units."""
     eyes = source.points[0, live.CONTOUR : live.CONTOUR + 2]
-    return ((eyes - source.centre) / source.scale).astype(np.float32)
+    return ((eyes - source.center) / source.scale).astype(np.float32)
 
 
 def _room(stage: Stage, track: geometry.Track, rng) -> tuple[scene.Light, Array]:
-    """The room in which the attack is filmed, before any lens."""
+    """Light and radiance of the room of the attack, before the lens."""
     light = scene.draw_light(rng, stage.domain.light)
     room = scene.build_background(
         rng, stage.domain.room, track.size, track.scale, light
@@ -128,12 +128,12 @@ def _room(stage: Stage, track: geometry.Track, rng) -> tuple[scene.Light, Array]
 def _attacker(
     stage: Stage, sheet: attacks.Sheet, track: geometry.Track, rng
 ) -> live.Sitter:
-    """Who looks through the holes of a cut print: his eyes are behind them."""
+    """The attacker behind a cut print, whose eyes are visible through its holes."""
     who = draw_identity(rng)
     way = stage.way.scaled(0.95)
     head = build_head(who, density(float(way.heights.mean())))
-    behaviour = scene.behave(rng, stage.times)
-    sitter = sit(head, stage.domain, stage.size, way, behaviour, rng)
+    behavior = scene.behave(rng, stage.times)
+    sitter = sit(head, stage.domain, stage.size, way, behavior, rng)
     flat = np.asarray(sheet.holes)
     holes = np.column_stack([flat, sheet.height(flat[:, 0], flat[:, 1])])
     eyes = sitter.points[:, live.CONTOUR : live.CONTOUR + 2].mean(1)
@@ -144,7 +144,7 @@ def _attacker(
 
 
 def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng):
-    """A function: frame -> light [H, W, 3] on the sensor, of a held print."""
+    """Function from a frame index to the light [H, W, 3] of a held print on the sensor."""
     enlarge = 2.5 * track.scale / source.scale
     photo = cv2.resize(
         source.pictures[0], None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC
@@ -173,7 +173,7 @@ def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng)
 
 
 def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
-    """A function: frame -> light [H, W, 3] on the sensor, of a held screen."""
+    """Function from a frame index to the light [H, W, 3] of a held screen on the sensor."""
     light, room = _room(stage, track, rng)
     room = stage.camera.lens(room)
     display = attacks.draw_display(rng, stage.domain.display)

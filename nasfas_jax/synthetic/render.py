@@ -1,4 +1,4 @@
-"""Render one video: a live clip, or an attack filmed by the same camera."""
+"""Rendering of one video: a live clip, or an attack filmed by the same camera."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from nasfas_jax.synthetic.stage import (
 
 
 def render(spec: VideoSpec) -> Clip:
-    """Render one video; a pure function of `spec`."""
+    """Renders a video; a pure function of `spec`."""
     if spec.attack_type in ("print", "replay"):
         return render_recapture(spec)
     return render_head(spec)
 
 
 def render_head(spec: VideoSpec) -> Clip:
-    """A live clip, or one of a head that wears a mask, paint or paper."""
+    """A live clip, or a clip of a head with a mask, paint or paper."""
     stage = set_stage(spec)
     rng = np.random.default_rng([spec.seed, 3])
     head = bare = build_head(person(spec), density(float(stage.way.heights.mean())))
-    behaviour = scene.behave(rng, stage.times)
+    behavior = scene.behave(rng, stage.times)
     if not spec.label:
         way = variant(spec)
-        head, behaviour = disguise.put_on(way, head, behaviour, rng)
+        head, behavior = disguise.put_on(way, head, behavior, rng)
     sitter = sit(
         head,
         stage.domain,
         stage.size,
         stage.way,
-        behaviour,
+        behavior,
         rng,
         bare,
     )
@@ -56,4 +56,4 @@ def render_head(spec: VideoSpec) -> Clip:
         return live.depth_map(hits, grid, sitter.track, region, mask)
 
     pictures = stage.film(optical, spec.frames)
-    return finish(spec, pictures, sitter.points, behaviour.open_, depth)
+    return finish(spec, pictures, sitter.points, behavior.open_, depth)

@@ -1,4 +1,4 @@
-"""The room: its light, its background, the sitter's shoulders, and how people move."""
+"""The scene: light, background, body and motion of people."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 from nasfas_jax.synthetic import geometry
 from nasfas_jax.synthetic.fields import Array, Chart, fractal, step, waves
-from nasfas_jax.synthetic.identity import Identity, skin_colour
+from nasfas_jax.synthetic.identity import Identity, skin_color
 
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """A soft key light and the light from all round, linear RGB.
+    """A soft key light and an ambient light, linear RGB.
 
     `direction` is a unit vector from the face to the key light (x right, y down, z to
-    the camera); `back` is what shines on the background.
+    the camera); `back` is the light on the background.
     """
 
     direction: Array
@@ -26,18 +26,18 @@ class Light:
     back: Array
 
 
-def colour_of(warmth: float) -> Array:
+def color_of(warmth: float) -> Array:
     """Linear RGB of a light: 0 is neutral, 1 a bulb, -1 a blue sky; green stays 1."""
     return np.array([1 + 0.35 * warmth, 1, 1 - 0.4 * warmth], np.float32)
 
 
 def draw_light(rng: np.random.Generator, style: dict) -> Light:
-    """A light as a domain has them.
+    """A random light of a domain.
 
     Args:
-      rng: the session's generator.
-      style: ranges `azimuth` and `elevation` (degrees), `ambient` (share of light from
-        all round), `warmth`, `back` (brightness of the background).
+      rng: generator of the session.
+      style: ranges `azimuth` and `elevation` (degrees), `ambient` (share of ambient
+        light), `warmth`, `back` (brightness of the background).
     """
     azimuth = np.deg2rad(rng.uniform(*style["azimuth"]) * rng.choice([-1, 1]))
     elevation = np.deg2rad(rng.uniform(*style["elevation"]))
@@ -50,24 +50,25 @@ def draw_light(rng: np.random.Generator, style: dict) -> Light:
         np.float32,
     )
     ambient = np.float32(rng.uniform(*style["ambient"]))
-    tint = colour_of(rng.uniform(*style["warmth"]))
-    fill = colour_of(rng.uniform(*style["warmth"]))
+    tint = color_of(rng.uniform(*style["warmth"]))
+    fill = color_of(rng.uniform(*style["warmth"]))
     back = np.float32(rng.uniform(*style["back"])) * fill
     return Light(direction, (1 - 0.6 * ambient) * tint, ambient * fill, back)
 
 
 @dataclasses.dataclass(frozen=True)
-class Behaviour:
-    """What a sitter does over a clip: [T] each, and the head's rotation.
+class Behavior:
+    """Expression and rotation of a head over a clip, [T] each.
 
     Attributes:
       rotation: [T, 3, 3].
       open_: openness of the eyes, 1 open.
       gaze: [T, 2], right and down.
       mouth: openness of the mouth, 0 shut.
-      smile: how far the mouth's corners are drawn up, about -1 to 1.
-      brow: how far the brows are raised, about -1 to 1.
-      pulse: blood in the skin beyond its mean, in `identity.skin_colour`'s unit.
+      smile: height of the corners of the mouth, about -1 to 1.
+      brow: height of the brows, about -1 to 1.
+      pulse: deviation of the blood in the skin from its mean, in the unit of
+        `identity.skin_color`.
     """
 
     rotation: Array
@@ -78,8 +79,8 @@ class Behaviour:
     brow: Array
     pulse: Array
 
-    def stiffen(self, flex: float) -> Behaviour:
-        """The same under a mask that lets through a share `flex` of the expression."""
+    def stiffen(self, flex: float) -> Behavior:
+        """The behavior under a mask that transmits a share `flex` of the expression."""
         return dataclasses.replace(
             self,
             mouth=self.mouth * np.float32(flex),
@@ -87,8 +88,8 @@ class Behaviour:
             brow=self.brow * np.float32(flex),
         )
 
-    def stare(self) -> Behaviour:
-        """The same with painted eyes, which neither blink nor wander."""
+    def stare(self) -> Behavior:
+        """The behavior with painted eyes, without blinks and eye movements."""
         return dataclasses.replace(
             self, open_=np.full_like(self.open_, 0.95), gaze=0 * self.gaze
         )
@@ -96,44 +97,44 @@ class Behaviour:
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How a face goes through the frame.
+    """Path of a face box through a clip.
 
     Attributes:
-      heights: of the face box, pixels [T].
-      centres: of the face box, pixels [T, 2].
-      shake: of the room behind, pixels [T, 2]: what the camera's motion makes of it.
+      heights: heights of the face box, pixels [T].
+      centers: centers of the face box, pixels [T, 2].
+      shake: motion of the background by camera motion, pixels [T, 2].
     """
 
     heights: Array
-    centres: Array
+    centers: Array
     shake: Array
 
     def scaled(self, factor: float) -> Way:
-        """The same for a face of another size."""
+        """The path of a face of another size."""
         return dataclasses.replace(self, heights=factor * self.heights)
 
 
-def wander(rng: np.random.Generator, times: Array, height: float, centre: Array) -> Way:
-    """The way of a face box through a clip.
+def wander(rng: np.random.Generator, times: Array, height: float, center: Array) -> Way:
+    """A random path of a face box through a clip.
 
-    A head that sways, a hand that holds a print, a tripod or a hand under the camera:
-    all draw from this one law, so that the box's motion tells none from another.
+    Heads, held prints, and cameras on tripods or in hands share one motion distribution, so
+    that box motion does not reveal the class.
 
     Args:
-      rng: the generator.
+      rng: generator of the path.
       times: seconds [T].
       height: mean height, pixels.
-      centre: mean centre [2].
+      center: mean center [2].
     """
     size = height * 0.018 * np.exp(rng.normal(0, 0.6))
     path = size * np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
     zoom = 0.5 * size * waves(rng, times, 0.2, 0.8)
-    held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the rest stand on a tripod
-    return Way(height + zoom, centre + path, held * path)
+    held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the others are on a tripod
+    return Way(height + zoom, center + path, held * path)
 
 
 def moved(room: Array, shake: Array) -> Array:
-    """A room [H, W, C] as a camera sees it that has turned by `shake` pixels [2]."""
+    """A room [H, W, C] seen by a camera that is rotated by `shake` pixels [2]."""
     matrix = np.array([[1, 0, shake[0]], [0, 1, shake[1]]])
     size = room.shape[1::-1]
     return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
@@ -143,11 +144,11 @@ def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
     """Rotations [T, 3, 3] of something held or carried by a person.
 
     Args:
-      rng: the generator.
+      rng: generator of the rotations.
       times: seconds [T].
-      tilt: how far off the camera's axis it is held, beside a head. A plane that faces
-        the camera hardly changes its width when it turns, a head does; a plane that is
-        held askew does too, and its box then moves as a head's.
+      tilt: angle to the axis of the camera, relative to that of a head. The width of a
+        plane that faces the camera hardly changes when it rotates, unlike that of a head;
+        the box of a tilted plane changes like that of a head.
     """
     size = np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4))) * np.array([1.0, 0.6, 0.5])
     start = np.deg2rad([5.0, 3.5, 2.5]) * rng.standard_normal(3)
@@ -156,15 +157,15 @@ def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
     return geometry.rotations(*angles)
 
 
-def behave(rng: np.random.Generator, times: Array) -> Behaviour:
-    """A natural clip: the head turns, eyes blink and wander, the mouth may speak."""
+def behave(rng: np.random.Generator, times: Array) -> Behavior:
+    """Natural behavior: head turns, blinks, eye movements, sometimes speech."""
     rotation = turn(rng, times)
     mouth = np.zeros(len(times))
     if rng.random() < 0.5:
         mouth = np.clip(0.35 + 0.5 * waves(rng, times, 2.0, 4.5), 0, 1)
     gaze = np.stack([waves(rng, times, 0.2, 0.8) for _ in range(2)], 1)
     smile, brow = (waves(rng, times, 0.2, 0.7) for _ in range(2))
-    return Behaviour(
+    return Behavior(
         rotation,
         blink(rng, times),
         np.clip(0.4 * gaze, -0.8, 0.8),
@@ -176,7 +177,7 @@ def behave(rng: np.random.Generator, times: Array) -> Behaviour:
 
 
 def blink(rng: np.random.Generator, times: Array) -> Array:
-    """Openness of the eyes [T]; at least one blink, of 0.2 s or so."""
+    """Openness of the eyes [T], with at least one blink of about 0.2 s."""
     end = float(times[-1])
     open_ = np.full(len(times), rng.uniform(0.85, 1.0))
     blinks = [rng.uniform(0.15, max(0.2, end - 0.2))]
@@ -189,10 +190,10 @@ def blink(rng: np.random.Generator, times: Array) -> Array:
 
 
 def heartbeat(rng: np.random.Generator, times: Array) -> Array:
-    """Blood in the skin beyond its mean [T]: 50 to 110 beats a minute.
+    """Deviation of the blood in the skin from its mean [T], 50 to 110 beats per minute.
 
-    It takes about a hundredth of the green light and a fifth of that of the red, as
-    remote photoplethysmography finds in faces.
+    It absorbs about a hundredth of the green light and a fifth of that of the red light, as
+    measured in faces by remote photoplethysmography.
     """
     phase = 2 * np.pi * (rng.uniform(50, 110) / 60 * times + rng.random())
     wave = np.sin(phase) + 0.35 * np.sin(2 * phase - 0.8)
@@ -210,7 +211,7 @@ class Body:
 def build_body(
     who: Identity, light: Light, density: float, rng: np.random.Generator
 ) -> Body:
-    """The sitter's body, lit, seen from the front."""
+    """The shaded body of a person, seen from the front."""
     chart = Chart(-3.6, 0.7, 3.6, 3.4, density)
     x, y = chart.x, chart.y
     slim = 0.56 - 0.07 * who.feminine
@@ -227,7 +228,7 @@ def build_body(
     if rng.random() < 0.35:
         stripes = np.sin((x + y * rng.uniform(-1, 1)) * rng.uniform(6, 20))
         pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
-    skin = skin_colour(who.melanin, np.full(chart.shape, who.blood * 0.9))
+    skin = skin_color(who.melanin, np.full(chart.shape, who.blood * 0.9))
     albedo = np.where(cloth[..., None] > 0.5, 0, skin)
     albedo = (
         skin * (1 - cloth)[..., None]
@@ -253,14 +254,14 @@ def build_background(
     scale: float,
     light: Light,
 ) -> Array:
-    """A room behind the sitter, linear RGB [H, W, 3], out of focus.
+    """A defocused room behind the person, linear RGB [H, W, 3].
 
     Args:
-      rng: the session's generator.
-      style: `palette` (albedos), `clutter` (number of things), `defocus` (head units).
+      rng: generator of the session.
+      style: `palette` (albedos), `clutter` (number of objects), `defocus` (head units).
       size: columns and rows.
-      scale: pixels a head unit.
-      light: for its `back` light.
+      scale: pixels per head unit.
+      light: light of the scene, of which `back` is used.
     """
     width, height = size
     palette = np.asarray(style["palette"], np.float32)
@@ -278,25 +279,25 @@ def build_background(
 
 
 def _put_thing(room: Array, rng, palette: Array, scale: float) -> None:
-    """Draw one frame, shelf, curtain or lamp into the room, in place."""
+    """Draws one frame, shelf, curtain or lamp into the room, in place."""
     height, width = room.shape[:2]
-    colour = palette[rng.integers(len(palette))] * rng.uniform(0.3, 1.5)
+    color = palette[rng.integers(len(palette))] * rng.uniform(0.3, 1.5)
     x, y = rng.uniform(-0.1, 0.9) * width, rng.uniform(-0.1, 0.8) * height
     w, h = rng.uniform(0.4, 2.4, 2) * scale
     kind = rng.random()
     corner, other = (int(x), int(y)), (int(x + w), int(y + h))
     if kind < 0.5:
-        cv2.rectangle(room, corner, other, (colour * 0.4).tolist(), -1)
+        cv2.rectangle(room, corner, other, (color * 0.4).tolist(), -1)
         edge = max(1, int(0.06 * scale))
         inner = (corner[0] + edge, corner[1] + edge), (other[0] - edge, other[1] - edge)
-        cv2.rectangle(room, *inner, colour.tolist(), -1)
+        cv2.rectangle(room, *inner, color.tolist(), -1)
     elif kind < 0.7:
         bright = (2.5 * np.ones(3) * rng.uniform(0.6, 1.4)).tolist()
         cv2.ellipse(room, (corner, (w * 0.5, h * 0.4), 0), bright, -1)
     else:
         for number in range(int(rng.integers(3, 9))):
             left = int(x + number * 0.3 * scale)
-            book = colour * rng.uniform(0.4, 1.6, 3)
+            book = color * rng.uniform(0.4, 1.6, 3)
             top = int(y + rng.uniform(0, 0.2) * scale)
             cv2.rectangle(
                 room,

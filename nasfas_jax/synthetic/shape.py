@@ -1,6 +1,6 @@
-"""The head as a height field: where skull, nose, lips and hair stand.
+"""The head as a height field: skull, nose, lips and hair.
 
-Head units, x to the picture's right, y down, z towards the camera; the origin lies
+In head units, x to the right of the picture, y down, z towards the camera; the origin is
 between the eyes in the plane of the ears. A face is about 2 wide, its chin at 1.6.
 """
 
@@ -11,11 +11,11 @@ import numpy as np
 from nasfas_jax.synthetic.fields import Array, Chart, bump, fractal, pair, step
 from nasfas_jax.synthetic.identity import Identity
 
-FLOOR = -0.6  # the height where there is no head
+FLOOR = -0.6  # height outside of the head
 
 
 def half_width(who: Identity, y: Array, grow: float = 0.0) -> Array:
-    """Half the skull's width at height y; `grow` widens it all round (hair)."""
+    """Half the width of the skull at height y; `grow` adds to it on all sides (hair)."""
     top, middle = -1.62 - grow, 0.1
     up = np.clip((y - middle) / (top - middle), 0, 1)
     down = np.clip((y - middle) / (who.chin - middle), 0, 1)
@@ -34,7 +34,7 @@ def dome(x: Array, y: Array, width: Array, low: float, high: float) -> Array:
 
 
 def features(who: Identity, x: Array, y: Array) -> Array:
-    """What stands out of the skull or sinks into it, in head units."""
+    """Relief of the features on the skull, in head units."""
     base = who.eye_y + who.nose_length  # of the nose
     up = np.clip((y - who.eye_y + 0.12) / (base - who.eye_y + 0.1), 0, 1.05)
     ridge = who.nose_height * up**1.25 * step(-y, -(base + 0.12), -(base - 0.05))
@@ -66,7 +66,7 @@ def features(who: Identity, x: Array, y: Array) -> Array:
 
 
 def wrinkles(who: Identity, x: Array, y: Array, rng: np.random.Generator) -> Array:
-    """Fine lines of age on forehead and beside the eyes, in head units."""
+    """Relief of wrinkles on the forehead and beside the eyes, in head units."""
     if who.age < 0.35:
         return np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)
     lines = np.zeros(np.broadcast_shapes(x.shape, y.shape), np.float32)

@@ -1,4 +1,4 @@
-"""The plan: which videos the set has, before any is rendered."""
+"""The plan of a set: its list of videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nasfas_jax.synthetic.domains import DOMAINS
 
 SPLITS = ("train", "development", "test")
 FACE_SIZES = limits.Range(24, 1024, whole=True)
-ATTACKS = {  # SiW-M's thirteen, with the ways in which each comes
+ATTACKS = {  # the thirteen attack types of SiW-M, with the variants of each
     "replay": ("video", "photo"),
     "print": ("flat", "bent", "cut"),
     "half_mask": ("upper", "lower"),
@@ -28,7 +28,7 @@ ATTACKS = {  # SiW-M's thirteen, with the ways in which each comes
     "paper_glasses": ("paper_glasses",),
     "partial_paper": ("eyes", "mouth"),
 }
-#: Macro type to those of its attack types that are rendered.
+#: Rendered attack types, by macro type.
 BY_MACRO_TYPE = {
     macro: tuple(name for name in ATTACKS if MACRO_TYPES[name] == macro)
     for macro in dict.fromkeys(MACRO_TYPES.values())
@@ -37,20 +37,20 @@ BY_MACRO_TYPE = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoSpec:
-    """One video; everything in it follows from these fields.
+    """Specification of one video, which determines all of it.
 
     Attributes:
       domain: key of `domains.DOMAINS`: camera, light, room, frame size.
       attack_type: "live" or a key of `ATTACKS`.
       subject_seed: entropy of the person: the same in all videos of a subject.
       seed: entropy of the clip.
-      variant: one of the attack's ways in `ATTACKS`; "" draws one by `seed`.
-      camera_seed: entropy of the device and its setting; None takes `seed`.
+      variant: variant of the attack type in `ATTACKS`; "" for a random one by `seed`.
+      camera_seed: entropy of the camera and its setting; `seed` if None.
       frames: number of frames.
-      fps: frames a second.
-      face_size: height of the face box in pixels, about; domains vary it.
-      video: unique name, also the file's stem.
-      subject: the person's name; of one domain and one split only.
+      fps: frames per second.
+      face_size: approximate height of the face box in pixels; varied by domains.
+      video: unique name, the stem of the file.
+      subject: name of the person, in one domain and one split only.
       split: "train", "development" or "test".
     """
 
@@ -107,7 +107,7 @@ def plan(
     face_size: int = 64,
     seed: int = 0,
 ) -> list[VideoSpec]:
-    """The list of videos, the same for the same arguments.
+    """The list of videos, a function of the arguments alone.
 
     Every subject belongs to one domain and one split, and has `live_videos` live videos
     and one of each of `attacks`.
@@ -115,16 +115,16 @@ def plan(
     Args:
       subjects_per_domain: people in train, development and test, in each domain.
       live_videos: live videos of a person.
-      attacks: attack types, and macro types (keys of `BY_MACRO_TYPE`), of whose attack
-        types one subject after another gets the next.
-      frames: frames of a video.
-      fps: frames a second.
-      face_size: height of the face box in pixels, about: a 64 x 64 crop wants 56 to 80,
-        a 256 x 256 crop about 230.
-      seed: of everything.
+      attacks: attack types, or macro types (keys of `BY_MACRO_TYPE`), whose attack types
+        are assigned to the subjects in turn.
+      frames: number of frames per video.
+      fps: frames per second.
+      face_size: approximate height of the face box in pixels: 56 to 80 for a 64 x 64 crop,
+        about 230 for a 256 x 256 crop.
+      seed: seed of the whole set.
 
     Raises:
-      InputError: a number that makes no set, or an unknown attack.
+      InputError: a number out of range, or an unknown attack.
     """
     people = subjects_per_domain
     good = len(people) == 3 and all(n in limits.COUNT_OR_NONE for n in people)
@@ -173,12 +173,11 @@ def _people(subjects_per_domain: Sequence[int]) -> Iterator[tuple[str, str, str]
 def _check(field: str, expected: str, value, good: bool) -> None:
     if not good:
         raise InputError(
-            f"Synthetic set: {field} must be {expected}, but is {value!r}. Change "
-            f"{field}."
+            f"{field}: expected {expected} for the synthetic set, got {value!r}."
         )
 
 
 def derive(seed: int, name: str) -> int:
-    """A seed for a name: independent of order, of workers and of what else is made."""
+    """The seed of a name, independent of order, workers and other names."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "little")

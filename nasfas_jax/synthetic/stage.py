@@ -1,4 +1,4 @@
-"""What live and spoof videos share: the camera, the face's way, the finished clip."""
+"""Shared parts of live and spoof videos: camera, path of the face, annotated clip."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One rendered video with its truth.
+    """One rendered video with its annotation.
 
     Attributes:
       frames: uint8 RGB [T, H, W, 3].
       fps: frames a second.
       boxes: face boxes x, y, width, height in pixels, float32 [T, 4].
-      eyes: the two eyes' centres, left in the picture first, float32 [T, 2, 2].
+      eyes: the two eyes' centers, left in the picture first, float32 [T, 2, 2].
       landmarks: `live.LANDMARKS` in pixels, float32 [T, 10, 2].
       open_: openness of the eyes shown, 1 open, float32 [T].
       depth: true depth over `depth_box`, uint8 [T, 64, 64]: 255 nearest, 26 the
@@ -34,7 +34,7 @@ class Clip:
       contour: the filled face contour over `depth_box`, uint8 [T, 64, 64], 0 or 255,
         for live and spoof.
       depth_box: x, y, width, height of the region the maps cover, float32 [T, 4]; it
-        may reach over the frame's edge.
+        may extend beyond the frame.
     """
 
     frames: Array
@@ -50,15 +50,15 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What live and spoof videos of a domain draw alike.
+    """Random properties shared by live and spoof videos of a domain.
 
     Attributes:
       domain: the capture condition.
-      camera: the last camera, as it is set today.
+      camera: the last camera with its setting.
       size: columns and rows of a frame.
       times: seconds [T].
-      way: of the face through the frame.
-      noise: the sensor's generator.
+      way: path of the face through the frame.
+      noise: generator of the noise of the sensor.
     """
 
     domain: Domain
@@ -69,7 +69,7 @@ class Stage:
     noise: np.random.Generator
 
     def film(self, optical_at, frames: int) -> list[Array]:
-        """Pictures [H, W, 3] of what `optical_at(frame)` lets fall on the sensor."""
+        """Sensor frames [H, W, 3] rendered from the irradiance `optical_at(frame)`."""
         pictures, gain = [], 0.0
         for frame in range(frames):
             optical = optical_at(frame)
@@ -84,32 +84,32 @@ def person(spec: VideoSpec) -> Identity:
 
 
 def variant(spec: VideoSpec) -> str:
-    """The attack's way: as asked, else drawn."""
+    """The variant of the attack: the specified one, or a random one."""
     rng = np.random.default_rng([spec.seed, 5])
     return spec.variant or str(rng.choice(ATTACKS[spec.attack_type]))
 
 
 def set_stage(spec: VideoSpec) -> Stage:
-    """Camera and way of the face; they follow the seeds, whatever is filmed."""
+    """Camera and path of the face, which depend on the seeds alone."""
     rng = np.random.default_rng([spec.seed, 1])
     device = spec.seed if spec.camera_seed is None else spec.camera_seed
     domain = DOMAINS[spec.domain]
     size = domain.size(spec.face_size)
     height = spec.face_size * domain.zoom * rng.uniform(0.92, 1.08)
-    centre = (np.array(size) - 1) / 2 + rng.uniform(-0.06, 0.06, 2) * height
+    center = (np.array(size) - 1) / 2 + rng.uniform(-0.06, 0.06, 2) * height
     times = np.arange(spec.frames) / spec.fps
     return Stage(
         domain,
         camera.vary(domain.camera, np.random.default_rng([device, 6])),
         size,
         times,
-        scene.wander(rng, times, height, centre),
+        scene.wander(rng, times, height, center),
         np.random.default_rng([spec.seed, 2]),
     )
 
 
 def density(height: float) -> float:
-    """Texels a head unit of a head whose face is so many pixels high."""
+    """Texels per head unit of a head whose face is `height` pixels high."""
     return 1.35 * height / FACE_HEIGHT
 
 
@@ -118,18 +118,18 @@ def sit(
     domain: Domain,
     size: tuple[int, int],
     way: scene.Way,
-    behaviour: scene.Behaviour,
+    behavior: scene.Behavior,
     rng: np.random.Generator,
     bare: Head | None = None,
 ) -> live.Sitter:
-    """Put a head into a room so that its face box goes the asked way.
+    """Places a head in a room so that its face box follows the path of the stage.
 
-    Where it wears something, `bare` is the head below, whose contour is the face's.
+    `bare` is the head below a worn object; its contour is that of the face.
     """
     light = scene.draw_light(rng, domain.light)
     points = live.face_points(head.who, head.chart, (bare or head).height)
-    track = geometry.at_rest(behaviour.rotation, size)
-    track = track.place(points[: live.CONTOUR], way.heights, way.centres)
+    track = geometry.at_rest(behavior.rotation, size)
+    track = track.place(points[: live.CONTOUR], way.heights, way.centers)
     room = scene.build_background(rng, domain.room, size, track.scale, light)
     return live.Sitter(
         head,
@@ -137,7 +137,7 @@ def sit(
         scene.build_body(head.who, light, track.scale * 1.2, rng),
         room,
         way.shake,
-        behaviour,
+        behavior,
         track,
         live.cast_shadow(head, track.rotation[0].T @ light.direction),
         track.project(points),
@@ -157,11 +157,11 @@ def finish(
     """The clip with its annotations.
 
     Args:
-      spec: what was asked for.
-      frames: the pictures.
+      spec: specification of the video.
+      frames: pictures of the video.
       points: pixels [T, P, 2] of `live.face_points`.
       open_: openness of the eyes shown [T].
-      depth_at: the function (frame, region, mask) -> depth map, for a live clip.
+      depth_at: function (frame, region, mask) -> depth map, for a live clip.
     """
     contour = points[:, : live.CONTOUR]
     boxes = geometry.bounding(contour)

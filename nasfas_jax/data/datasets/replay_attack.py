@@ -63,5 +63,5 @@ DATASET = base.Dataset(
   year      = {2012},
 }""",
     homepage="https://www.idiap.ch/dataset/replayattack",
-    request="An end user licence agreement, signed at Idiap's page or on Zenodo.",
+    request="An end user license agreement, signed at Idiap's page or on Zenodo.",
 )

@@ -48,5 +48,5 @@ DATASET = base.Dataset(
   year      = {2013},
 }""",
     homepage="https://www.idiap.ch/dataset/3dmad",
-    request="An end user licence agreement, signed at Idiap's page or on Zenodo.",
+    request="An end user license agreement, signed at Idiap's page or on Zenodo.",
 )

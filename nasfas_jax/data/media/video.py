@@ -56,7 +56,7 @@ TURNS = {
 WHOLE = 0.9
 
 
-class VideoError(Exception):
+class VideoError(ValueError):
     """A file without a usable clip; the text is the reason in the manifest."""
 
 

@@ -1,4 +1,4 @@
-"""Per-frame annotation files in each dataset's dialect, a row a frame."""
+"""Annotation files in the format of each dataset, a row for each frame."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Row = Callable[[int, Array, Array], str]
 
 @dataclasses.dataclass(frozen=True)
 class Dialect:
-    """Where a video's annotation lies and how a row is written.
+    """Path and row format of the annotation of a video.
 
     Attributes:
-      folder: put before the video's path; "" for beside the video.
-      suffix: of the annotation file, instead of the video's last ending.
+      folder: folder of annotations; "" for files beside the video.
+      suffix: suffix of the annotation file, in place of that of the video.
       row: (frame from 0, box x y width height, eyes [2, 2] left in the picture first),
         all in whole pixels -> one line without its end.
     """
@@ -38,7 +38,7 @@ class Dialect:
 
 
 def _oulu(frame: int, box: Array, eyes: Array) -> str:
-    """The right eye is the person's own, with the smaller x."""
+    """The right eye is that of the subject, with the smaller x."""
     return ",".join(str(n) for n in (frame, *eyes[0], *eyes[1]))
 
 
@@ -52,13 +52,13 @@ def _idiap(frame: int, box: Array, eyes: Array) -> str:
 
 
 def _msu(frame: int, box: Array, eyes: Array) -> str:
-    """Chosen: frames count from 0, and the left eye is the person's own."""
+    """Chosen: frames are numbered from 0, and the left eye is that of the subject."""
     x, y, width, height = box
     corners = (x, y, x + width, y + height)
     return ",".join(str(n) for n in (frame, *corners, *eyes[1], *eyes[0]))
 
 
-# CASIA-MFSD ships none; Idiap's face-locations for it are what its users have.
+# CASIA-MFSD has no annotations; users have Idiap's face-locations.
 # SiW-M, HKBU-MARs and CASIA-SURF 3DMask have none; 3DMAD's eyes are in its HDF5.
 DIALECTS = {
     "oulu_npu": Dialect("", ".txt", _oulu),

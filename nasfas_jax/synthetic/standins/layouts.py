@@ -1,7 +1,7 @@
-"""The nine trees as data: who is in a split, and what each of their files is called.
+"""The nine trees: subjects of each split, and names of their files.
 
-The names are the datasets' own. What no public source confirms was chosen and is marked
-"chosen" below: a real tree may differ there, and its reader must not rely on it.
+Names are those of the datasets. Details without a public source are assumptions, marked
+"chosen" below: a real tree may differ, and readers must not rely on them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ class File:
     """One video of a tree.
 
     Attributes:
-      path: below the root, with '/'.
+      path: path below the root, with '/'.
       attack_type: "live" or one of `synthetic.ATTACKS`.
       aspect: columns over rows of the upright picture.
-      variant: way of the attack, as in `synthetic.VideoSpec`; "" draws one.
-      camera: what filmed it; files of one camera share its lens and setting.
-      turn: quarter turns, counter-clockwise, by which the stored frames are turned.
-      tagged: the container says so, and a decoder turns the frames upright.
-      subject: whose face; `Layout.plan` fills in split and number where it is "".
-      split: of the tree; filled in by `Layout.plan`.
+      variant: variant of the attack, as in `synthetic.VideoSpec`; "" for a random one.
+      camera: name of the camera; files of one camera share lens and setting.
+      turn: counterclockwise quarter turns of the stored frames.
+      tagged: whether the container stores the turn, so that decoders undo it.
+      subject: name of the person; "" for split and number, set by `Layout.plan`.
+      split: split of the tree, set by `Layout.plan`.
     """
 
     path: str
@@ -45,11 +45,11 @@ class Layout:
     """One dataset's tree.
 
     Attributes:
-      people: split -> numbers of its subjects, those with a trap in their names first.
-      few: how many of them a small stand-in has in each split.
-      files: (split, number) -> the files of one subject.
-      domain: the camera, light and room of `synthetic.DOMAINS` it is filmed in.
-      fps: frames a second.
+      people: numbers of the subjects by split, those with unusual names first.
+      few: number of subjects of a small stand-in in each split.
+      files: function (split, number) -> the files of one subject.
+      domain: domain of `synthetic.DOMAINS` with the camera, light and room.
+      fps: frames per second.
     """
 
     people: Mapping[str, tuple[int, ...]]

@@ -1,4 +1,4 @@
-"""Protocol files and subject lists, as the datasets that ship any write them."""
+"""Protocol files and subject lists in the formats of the datasets that have them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHORT = {"train": "train", "development": "devel", "test": "test"}
 def oulu_npu(files: Sequence[File]) -> Lists:
     """Protocols/Protocol_p/Part[_fold].txt with lines `+1,stem`, `-1,stem`, `-2,stem`.
 
-    That displays are written -2 is chosen: sources agree on the sign alone.
+    The -2 for displays is chosen: sources agree on the sign alone.
     """
     lists = {}
     for protocol, fold in [(1, 0), (2, 0), *((p, f) for p in (3, 4) for f in _SIX)]:
@@ -36,7 +36,7 @@ _OULU_SIGNS = {"1": "+1", "2": "-1", "3": "-1", "4": "-2", "5": "-2"}
 
 
 def _in_oulu(stem: str, protocol: int, fold: int, split: str) -> bool:
-    """Whether a video is in a protocol's part: unseen room, instruments, phone, all."""
+    """Whether a video is in a split of a protocol: unseen room, instruments, phone, all."""
     phone, session, _, number = stem.split("_")
     test = split == "test"
     return (
@@ -47,7 +47,7 @@ def _in_oulu(stem: str, protocol: int, fold: int, split: str) -> bool:
 
 
 def replay_attack(files: Sequence[File]) -> Lists:
-    """protocols/: clients, real, recognition (enrolment) and attack lists, one path a line.
+    """protocols/: clients, real, recognition (enrolment) and attack lists, one path per line.
 
     `smalltest`, whose choice of clients is not public, is left out.
     """
@@ -87,7 +87,7 @@ _REPLAY_PROTOCOLS = {
 
 
 def msu_mfsd(files: Sequence[File]) -> Lists:
-    """train_sub_list.txt and test_sub_list.txt: a two-digit client a line."""
+    """train_sub_list.txt and test_sub_list.txt: a two-digit client per line."""
     lists = {}
     for split in ("train", "test"):
         people = {int(f.subject.split("_")[1]) for f in files if f.split == split}

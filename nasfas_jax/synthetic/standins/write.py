@@ -1,4 +1,4 @@
-"""Write a stand-in: render few clips, put them into many files with true names."""
+"""Writing of a stand-in: few rendered clips in many files with official names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODECS = {".avi": "MJPG", ".mov": "MJPG", ".mp4": "mp4v"}
 
 @dataclasses.dataclass(frozen=True)
 class _Settings:
-    """What decides the content of a stand-in."""
+    """Settings that determine the content of a stand-in."""
 
     layout: str
     subjects: int | None
@@ -75,7 +75,7 @@ def write(
     if distinct is not None:
         limits.require(distinct=(distinct, limits.COUNT))
     planned = plan(layout, subjects=subjects, empty=empty)
-    _spec(planned[0], settings)  # a wrong number shows before anything is written
+    _spec(planned[0], settings)  # refuses wrong numbers before anything is written
     root = pathlib.Path(root)
     with files.writing(root):
         _claim(root, settings)
@@ -107,7 +107,7 @@ def plan(
 
 
 def _write_files(root, files: list[File], settings: _Settings, progress) -> None:
-    """Write all files that are not there yet, clip by clip."""
+    """Writes the missing files, clip by clip."""
     done = 0
     for clips in _groups(files, settings):
         missing = [file for file in clips if not (root / file.path).exists()]
@@ -126,7 +126,7 @@ def _write_files(root, files: list[File], settings: _Settings, progress) -> None
 
 
 def _groups(files: list[File], settings: _Settings) -> Iterator[list[File]]:
-    """Files that share a clip: of one person, one kind, and one turn of `distinct`."""
+    """Files that share a clip: one person, one attack type, one turn of `distinct`."""
     kinds: dict[tuple, list[File]] = {}
     for file in files:
         kinds.setdefault((file.subject, file.attack_type, file.variant), []).append(
@@ -138,12 +138,12 @@ def _groups(files: list[File], settings: _Settings) -> Iterator[list[File]]:
 
 
 def _render(file: File, settings: _Settings) -> synthetic.Clip:
-    """The clip of a file, with a depth map where a Kinect would see a relief."""
+    """The clip of a file, with a depth map where a Kinect would measure a relief."""
     spec = _spec(file, settings)
     clip = synthetic.render(spec)
     if file.path.endswith(".hdf5") and file.attack_type != "live":
-        # A mask's label depth is zero, but a Kinect sees the relief of the face under
-        # it: the same person's in the same pose, for the seeds are the same.
+        # The label depth of a mask is zero, but a Kinect measures the relief of the face
+        # below it: that of the same person in the same pose, by the same seeds.
         bare = synthetic.render(
             dataclasses.replace(spec, attack_type="live", variant="")
         )
@@ -167,7 +167,7 @@ def _spec(file: File, settings: _Settings) -> synthetic.VideoSpec:
 
 
 def _write_one(root, file: File, clip: synthetic.Clip, layout: str) -> None:
-    """Write a video with its annotation; the video appears last, whole."""
+    """Writes the annotation of a video, then the video, atomically."""
     path = root / file.path
     path.parent.mkdir(parents=True, exist_ok=True)
     clip = shot.fit(clip, file.aspect)
@@ -191,14 +191,14 @@ def _write_hdf5(path: pathlib.Path, clip: synthetic.Clip) -> None:
     The person's right eye, which has the smaller x, comes first.
     """
     with h5py.File(path, "w") as file:
-        colour = np.moveaxis(clip.frames, -1, 1)
-        file.create_dataset("Color_Data", data=colour, compression="gzip")
+        color = np.moveaxis(clip.frames, -1, 1)
+        file.create_dataset("Color_Data", data=color, compression="gzip")
         file.create_dataset("Depth_Data", data=shot.kinect(clip), compression="gzip")
         file.create_dataset("Eye_Pos", data=clip.eyes.round().reshape(-1, 4))
 
 
 def _claim(root: pathlib.Path, settings: _Settings) -> None:
-    """Make the folder and mark it, or refuse one that holds something else."""
+    """Makes and marks the folder, or refuses one with other content."""
     root.mkdir(parents=True, exist_ok=True)
     mark = root / MARK
     if not mark.exists():
@@ -206,7 +206,7 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
         if held:
             raise InputError(
                 f"{root} is not empty and holds no stand-in: {', '.join(held)}. Choose "
-                "an empty folder, so that nothing synthetic lies among other data."
+                "an empty folder, so that synthetic and other data are not mixed."
             )
         _mark(root, settings, complete=False)
     wanted = _about(settings, complete=False)
@@ -220,13 +220,13 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
     if found != wanted:
         raise InputError(
             f"{root} holds a stand-in with other settings: {found.get('settings')}, "
-            f"while {wanted['settings']} is asked for. Choose another folder or delete "
+            f"while {wanted['settings']} is requested. Choose another folder or delete "
             "this one."
         )
 
 
 def _mark(root: pathlib.Path, settings: _Settings, complete: bool) -> None:
-    """Say that all of this is synthetic, and whether all of it is there."""
+    """Writes the file that marks the content as synthetic and complete or not."""
     _write_text(root / MARK, json.dumps(_about(settings, complete)) + "\n")
 
 
@@ -239,6 +239,6 @@ def _about(settings: _Settings, complete: bool) -> dict:
 
 
 def _write_text(path: pathlib.Path, text: str) -> None:
-    """Write whole or not at all."""
+    """Writes the file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(path, text)
