@@ -36,7 +36,7 @@ class Run:
     """One trained network of an ablation.
 
     Attributes:
-      input: input image, a key of `pipeline.INPUTS`.
+      input: input image, a key of `views.INPUTS`.
       value: value of theta or lambda.
       seed: seed of weights, order and augmentation.
       loss: training loss of the last step.
@@ -180,7 +180,7 @@ def ablate(
       lam: values of lambda, likewise.
       seeds: number of seeds, from 0 on, or the seeds.
       target: domain held out for testing, see `train`.
-      inputs: input images, keys of `pipeline.INPUTS`; all values are trained on each.
+      inputs: input images, keys of `views.INPUTS`; all values are trained on each.
       view: color space, target and pixel range of the batches; its input is replaced.
       steps: number of steps of each training.
       batch_size: clips of a batch, half of them live.
