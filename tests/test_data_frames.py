@@ -227,7 +227,7 @@ def test_frames_that_the_records_do_not_hold_are_refused(folder, tmp_path, colle
 
 def test_networks_of_single_images_refuse_clips(folder):
     data = pipeline.open_dataset(folder)
-    with pytest.raises(InputError, match=r"view\.input: .*for train cdn.*'frames'"):
+    with pytest.raises(InputError, match=r"view\.input: .*for cdn, .*'frames'"):
         train.train(data, "cdn", steps=1, view=VIEW)
     config = {"input": "frames", "color": "rgb", "target": "depth"}
     problems = schema.relations.network_rules({"train": {"view": config}}, ["cdn"])
