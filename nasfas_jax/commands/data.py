@@ -18,7 +18,6 @@ from nasfas_jax.data.preparation import prepare, recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import contact_sheets
 
-PARTS = sources.SPLITS
 #: Columns where the output is no terminal.
 WIDTH = 160
 
@@ -79,7 +78,7 @@ def _official(name: str) -> str:
 
 
 def run_info(*, dataset: str | None = None) -> None:
-    """Prints what is known of a dataset."""
+    """Prints layout, splits, protocols and citation of a dataset, and how to get it."""
     found = datasets.get(_named(dataset))
     facts = {
         "layout": found.layout,
@@ -152,7 +151,7 @@ def _lists(
     if manual_dir:
         return protocol.lists(_raw(protocol, manual_dir, folder)), {}
     data = select.open_protocol(folder, protocol)
-    tables = [data.splits[part].table for part in PARTS]
+    tables = [data.splits[split].table for split in sources.SPLITS]
     videos = [name for table in tables for name in table["video"].tolist()]
     domains = [name for table in tables for name in table["domain"].tolist()]
     if len(protocol.datasets) > 1:  # the dataset's name is in front
@@ -179,8 +178,8 @@ def _raw(
 def _prepared_stats(folder: pathlib.Path) -> None:
     data = prepared.open_dataset(folder)
     clips: collections.Counter = collections.Counter()
-    for part in data.splits.values():
-        columns = (part.table["domain"].tolist(), part.table["video"].tolist())
+    for split in data.splits.values():
+        columns = (split.table["domain"].tolist(), split.table["video"].tolist())
         clips.update(zip(*columns, strict=True))
     _print(_counts(f"{data.dataset} in {folder}", select.listed(folder), clips))
     about = recipe.read(folder)
@@ -205,7 +204,7 @@ def _counts(title: str, videos: Iterable[sources.VideoSource], clips: Mapping) -
         if not one.problem:
             groups.setdefault((one.split, one.domain, one.attack_type), []).append(one)
             total.append(one)
-    order = {name: i for i, name in enumerate(PARTS)}
+    order = {name: i for i, name in enumerate(sources.SPLITS)}
     for key in sorted(
         groups, key=lambda k: (order[k[0]], k[1], contact_sheets.live_first(k[2]))
     ):

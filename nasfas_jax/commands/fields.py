@@ -1,4 +1,4 @@
-"""The fields of a config that flags change: an unknown one is said by its full name."""
+"""Config fields on the command line, and messages about unknown and wrong ones."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Relations between the fields of a config, whose values alone are right.
+"""Relations between fields of a config, checked after the fields themselves.
 
 A config is given as dicts; a rule applies where the sections that it relates are present.
 """

@@ -1,4 +1,4 @@
-"""``nasfas report``: one HTML page of all that a run made."""
+"""``nasfas report``: one HTML page with all results of a run."""
 
 import json
 import pathlib
@@ -100,7 +100,7 @@ def summarize(evaluated: dict[str, records.Evaluation]) -> str:
 
 
 def _unseen(evaluated: dict[str, records.Evaluation]) -> str:
-    """What the records allow to say about a tested domain."""
+    """Clause on an unseen domain, as far as the records support it; '' if none."""
     if not all(record.tested["unseen"] for record in evaluated.values()):
         return ""
     unknown = evaluated.get("searched")
@@ -147,8 +147,8 @@ def _curves(workdir: pathlib.Path, results: dict) -> page.Section:
         )
     return page.Section(
         "ROC and DET curves, scores",
-        "Videos of the test part. The dots are the operating points at the thresholds "
-        "from the development parts.",
+        "Videos of the test split. The dots are the operating points at the thresholds "
+        "from the development splits.",
         [
             figures.roc(
                 curves, {k: (far, 1 - frr) for k, (far, frr) in points.items()}
@@ -160,7 +160,7 @@ def _curves(workdir: pathlib.Path, results: dict) -> page.Section:
 
 
 def _searched(workdir: pathlib.Path) -> list[page.Section]:
-    """The found cells, and how the search went; nothing if this run did not search."""
+    """Sections on the found cells and on the search; none if this run did not search."""
     folder = workdir / "search"
     lines = runtime.read_metrics(folder)
     if not lines or not (folder / "genotype.json").exists():
@@ -232,12 +232,12 @@ def _faces(workdir: pathlib.Path, results: dict) -> list[page.Section]:
     ]
     picture = figures.faces(rows)
     picture.save(workdir / "report" / "faces.png")
-    text = f"Clips of the test part: what {name} was given, should and did predict."
+    text = f"Clips of the test split: input, target and predicted map of {name}."
     return [page.Section("Faces", text, [picture])]
 
 
 def _settings(workdir: pathlib.Path, results: dict) -> list[page.Section]:
-    """The settings of the search and of the trainings, equal ones once."""
+    """Settings of the search and of the trainings; equal settings are shown once."""
     folders = [workdir / "search", *(workdir / "train" / name for name in results)]
     texts: dict[str, list[str]] = {}
     for folder in folders:
@@ -256,7 +256,7 @@ def _dataset(workdir: pathlib.Path, prepared: Prepared) -> list[page.Section]:
     """A contact sheet: one face for every domain and attack type."""
     picture = contact_sheets.of_prepared(prepared, ("train",))
     picture.save(workdir / "report" / "contact_sheet.png")
-    text = "Faces of the training parts, by domain and attack type."
+    text = "Faces of the training splits, by domain and attack type."
     return [page.Section("The dataset", text + _stills(prepared), [picture])]
 
 

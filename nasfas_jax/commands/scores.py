@@ -83,7 +83,7 @@ def _seed(given: str | int) -> int:
 
 
 def read(inputs: str | None) -> dict[str, evaluation.ScoreTable]:
-    """The score tables of ``--input``, by the text that names each.
+    """The score tables of ``--input``, by the text that names them there.
 
     Raises:
       InputError: nothing is named, something twice, or a file cannot be read or merged.
@@ -155,7 +155,7 @@ def _by_selection(results: Mapping[str, evaluation.Result]) -> Iterator[dict]:
 
 
 def _rates(results: Mapping[str, evaluation.Result]) -> Table:
-    """A line for each file; intervals are of 95 %, over test subjects."""
+    """A row per file, with 95 % intervals over test subjects."""
     rule = next(iter(results.values())).rule
     table = Table(title=f"Test videos, threshold by {rule} on development")
     table.add_column("scores", overflow="fold", max_width=NAME)
@@ -202,7 +202,7 @@ def _counts(name: str, result: evaluation.Result) -> str:
 
 
 def _oracles(results: Mapping[str, evaluation.Result]) -> Table:
-    """A line for each quantity, a column for each file."""
+    """A row per quantity and a column per file."""
     table = Table(title="Oracles: no estimates of performance")
     for name in ("column, unit", *results):
         table.add_column(name, overflow="fold")

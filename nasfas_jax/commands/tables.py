@@ -1,4 +1,4 @@
-"""Rows of text, the head first, on the screen and as Markdown."""
+"""Tables, given as rows of text with the header first, on the screen and in Markdown."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def show(title: str, rows: Rows) -> None:
-    """Prints a table as wide as it is: no cell is cut or broken."""
+    """Prints a table at its full width, without cutting or wrapping a cell."""
     shown = Table(title=title)
     for column in rows[0]:
         shown.add_column(column, no_wrap=True)
@@ -23,7 +23,7 @@ def show(title: str, rows: Rows) -> None:
 
 
 def markdown(rows: Rows) -> str:
-    """The table in Markdown, a line a row.
+    """The table in Markdown, one line per row.
 
     >>> print(markdown([["a", "b"], ["1", "2"]]), end="")
     | a | b |
