@@ -35,7 +35,10 @@ def run(config: Any, *, output: Path = "bench") -> None:
         batch_size=config.search.batch_size,
         image_size=config.data.image_size,
     ):
-        rich.print(cost)
+        rich.print(
+            f"weights {cost.weights}, architecture {cost.architecture}, {cost.mode}:"
+            f" {cost.seconds:.2f} s a step, {cost.compile:.1f} s to compile"
+        )
         steps.append(cost)
     rich.print(step_table(steps))
     entries = [dataclasses.asdict(cost) for cost in steps]

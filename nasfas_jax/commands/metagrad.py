@@ -35,7 +35,7 @@ def run(
     panel = instrument.sweep(
         case,
         settings(measured),
-        lambda done: print(*done.costs, sep="\n"),
+        lambda done: print(*map(_line, done.costs), sep="\n"),
         rates=measured.rates,
         repeats=measured.repeats,
     )
@@ -59,6 +59,15 @@ def run(
     files.write_text(folder / "metagrad.md", _markdown(found, about, panel))
     meta_figures.mode_curves(curves.of_panel(panel)).save(folder / "metagrad.svg")
     print(f"wrote {folder / 'metagrad.json'}, metagrad.md and metagrad.svg")
+
+
+def _line(cost: instrument.Cost) -> str:
+    """One cost, printed as soon as it is measured."""
+    return (
+        f"batch {cost.batch_size}, k = {cost.steps}, {cost.mode}: {cost.seconds:.3f} s a"
+        f" step, {cost.compile_seconds:.1f} s to compile,"
+        f" {cost.temporary_bytes / 1e6:.1f} MB temporary"
+    )
 
 
 def settings(config: Any) -> list[instrument.Setting]:
