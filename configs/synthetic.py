@@ -8,6 +8,8 @@ on two CPU cores; README.md has the times and results that this printed. Variant
     local  the main job: 720 videos, a narrow supernet, networks an eighth as wide
     smoke  every command in seconds, for tests; learns nothing
     paper  the sizes and rates of NAS-FAS sec. 6.1 on faces of 256 x 256; for a GPU
+    baseline  a trial of the NAS-FAS baseline space by DARTS; not run yet
+    auto_fas  Auto-FAS at its own sizes and rates; not run yet
 """
 
 import ml_collections
@@ -198,4 +200,58 @@ def paper(config: ml_collections.ConfigDict) -> None:
     )
 
 
-VARIANTS = {"local": lambda config: None, "smoke": smoke, "paper": paper}
+def baseline(config: ml_collections.ConfigDict) -> None:
+    """A trial of the baseline space, SD-CD-DP, by NAS: DARTS on random halves."""
+    config.title = "NAS in the baseline space on the synthetic set"
+    config.networks = ("searched",)
+    config.search.space = "nas_baseline"
+    config.search.space_options = ml_collections.ConfigDict(
+        {
+            "operation_space": "cd",
+            "head": "map",
+            "stem_channels": (4, 8, 16),
+            "channels": 8,
+            "partial": 4,
+            "edge_weights": True,
+            "map_size": 8,
+        }
+    )
+    # Of nasfas_jax.search.trials; it has the last word on operations, head and input.
+    config.search.trial = "SD-CD-DP"
+    config.search.method = "darts"
+    config.search.input = "static_dynamic"
+    config.search.optimizer = "adam"
+    config.search.decay = "constant"
+    config.search.by = "half"
+    config.train.view.target = "label"
+
+
+def auto_fas(config: ml_collections.ConfigDict) -> None:
+    """Auto-FAS: its sizes and rates, with the steps of the main job."""
+    baseline(config)
+    config.title = "Auto-FAS on the synthetic set"
+    config.data.image_size = 108
+    del config.search.trial
+    config.search.space = "auto_fas"
+    config.search.space_options = ml_collections.ConfigDict(
+        {"stem_channels": (32, 48), "channels": 12, "partial": 4, "map_size": 14}
+    )
+    config.search.update(
+        input="static",
+        optimizer="momentum",
+        learning_rate=0.05,
+        decay="cosine",
+        weight_decay=1e-4,
+        alpha_learning_rate=6e-3,
+        alpha_weight_decay=1e-3,
+    )
+    config.train.view.input = "static"
+
+
+VARIANTS = {
+    "local": lambda config: None,
+    "smoke": smoke,
+    "paper": paper,
+    "baseline": baseline,
+    "auto_fas": auto_fas,
+}

@@ -5,6 +5,7 @@ import pathlib
 
 from nasfas_jax import limits, theta
 from nasfas_jax.commands import schema
+from nasfas_jax.search.dag import space as dag_space
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -30,6 +31,8 @@ def wrong_values(allowed):
         yield from (3, None, True, ["x"])
     elif allowed is theta.WEIGHTS:
         yield from (1.5, True, [0.5], {"stem_0": [0.5, 2]})
+    elif allowed is dag_space.STEM_CHANNELS:
+        yield from (0, True, [2, 0], "3")
     elif allowed is limits.FLAG:
         yield from ("yes", 1, 0, None)
     else:

@@ -78,3 +78,13 @@ def test_wrong_shapes_are_both_named():
             loss(jnp.zeros((2, 4, 4, 1)), jnp.zeros((2, 4, 4, 1)))
     with pytest.raises(ValueError, match="3 x 3"):
         losses.contrastive_depth(jnp.zeros((1, 2, 5)), jnp.zeros((1, 2, 5)))
+
+
+def test_pixel_binary_is_its_definition():
+    predicted = np.array([[[0.2, 0.9], [0.5, 0.7]]], np.float32)
+    target = np.array([[[0.0, 1.0], [1.0, 0.0]]], np.float32)
+    expected = -np.log([0.8, 0.9, 0.5, 0.3]).mean()
+    np.testing.assert_allclose(
+        losses.pixel_binary(predicted, target), expected, rtol=1e-5
+    )
+    assert np.isfinite(losses.pixel_binary(target, 1 - target))

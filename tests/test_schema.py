@@ -85,7 +85,11 @@ def test_the_schema_declares_the_fields_of_all_configs_and_no_others():
     [
         ("data", Recipe, {"dataset", "detector", "landmarks", "version"}),
         ("train.view", pipeline.View, {"map_size"}),
-        ("search.space_options", fas.FASSpace, set()),
+        (
+            "search.space_options",
+            fas.FASSpace,
+            {"operation_space", "head", "edge_weights"},
+        ),
     ],
 )
 def test_sections_have_the_fields_of_the_library(section, kind, apart):

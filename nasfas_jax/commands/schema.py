@@ -175,6 +175,31 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "search": {
         "space": Field("search space", _library("search.spaces:SPACES")),
+        "trial": Field(
+            "trial of NAS-FAS; if present it chooses space and input",
+            _library("search.trials:TRIALS"),
+            optional=True,
+        ),
+        "method": Field(
+            "search method; 'meta_nas' if absent",
+            _library("workflows.searchers:METHODS"),
+            optional=True,
+        ),
+        "input": Field(
+            "image that is searched on; 'static_dynamic' if absent",
+            _library("data.loading.views:INPUTS"),
+            optional=True,
+        ),
+        "optimizer": Field(
+            "optimizer of the weights in 'darts'; 'adam' if absent",
+            _library("workflows.searchers:OPTIMIZERS"),
+            optional=True,
+        ),
+        "decay": Field(
+            "course of the weights' rate in 'darts'; 'constant' if absent",
+            _library("workflows.searchers:DECAYS"),
+            optional=True,
+        ),
         "by": Field(
             "groups that episodes draw from", _library("data.loading.pipeline:BY")
         ),
@@ -206,7 +231,24 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "kind of pooling", _library("search.fas.options:POOLS"), optional=True
         ),
         "attention": Field("whether attention follows pooling", FLAG, optional=True),
-        "stem_channels": Field("channels in the stem", COUNT, optional=True),
+        "operation_space": Field(
+            "operations of nas_baseline",
+            _library("search.baseline.space:OPERATIONS"),
+            optional=True,
+        ),
+        "head": Field(
+            "output of nas_baseline",
+            _library("search.baseline.space:HEADS"),
+            optional=True,
+        ),
+        "edge_weights": Field(
+            "whether edges are weighted by softmax(beta)", FLAG, optional=True
+        ),
+        "stem_channels": Field(
+            "channels in the stem; a list of them for spaces of cells",
+            _library("search.dag.space:STEM_CHANNELS"),
+            optional=True,
+        ),
         "channels": Field("channels of the cells", COUNT, optional=True),
         "head_channels": Field("channels before the map", COUNT, optional=True),
         "partial": Field(

@@ -1,18 +1,23 @@
-"""``nasfas search``: an architecture by Domain-aware or Type-aware Meta-NAS."""
+"""``nasfas search``: an architecture by Meta-NAS, by DARTS, or at random."""
 
+import dataclasses
 import pathlib
 from typing import Any
 
+from nasfas_jax import limits
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.data.loading import prepared
-from nasfas_jax.search import spaces
+from nasfas_jax.data.loading import pipeline, prepared
+from nasfas_jax.search import spaces, trials
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import search as workflow
-from nasfas_jax.workflows.searchers import MetaNASSettings
+from nasfas_jax.workflows import searchers
 
 #: Fields of config.search that are not settings of the method.
-LOOP = ("space", "space_options", "by", "steps", "batch_size", "episodes")
+LOOP = (
+    *("space", "space_options", "trial", "method", "input"),
+    *("by", "steps", "batch_size", "episodes"),
+)
 LOGS = ("log_every", "save_every")
 
 
@@ -35,6 +40,8 @@ def run(
         data,
         space(search),
         target=target,
+        method=method_of(search),
+        view=view(search),
         by=search.by,
         steps=search.steps,
         batch_size=search.batch_size,
@@ -49,13 +56,34 @@ def run(
 
 
 def space(search: Any) -> SearchSpace:
-    """The search space of ``config.search``."""
-    return spaces.get(search.space, **search.space_options)
+    """The search space of ``config.search``, or of its trial with the options that fit."""
+    options = dict(search.space_options)
+    if not (trial := search.get("trial")):
+        return spaces.get(search.space, **options)
+    limits.require(trial=(trial, limits.OneOf(trials.TRIALS)))
+    _, name, own = trials.TRIALS[trial]
+    known = {field.name for field in dataclasses.fields(spaces.SPACES[name])} - set(own)
+    if name != search.space:
+        known = set()  # the options are those of another space
+    return trials.get(trial, **{k: v for k, v in options.items() if k in known}).space
+
+
+def view(search: Any) -> pipeline.View:
+    """The input of the search, that of its trial if it has one."""
+    if trial := search.get("trial"):
+        return pipeline.View(input=trials.get(trial).view["input"])
+    return pipeline.View(input=search.get("input", "static_dynamic"))
+
+
+def method_of(search: Any) -> str:
+    """The name of the search method."""
+    return search.get("method", "meta_nas")
 
 
 def make_method(search: Any) -> Any:
     """The search method of ``config.search``."""
-    return MetaNASSettings.of(**_settings(search)).make_method(space(search))
+    chosen = searchers.settings_of(method_of(search), **_settings(search))
+    return chosen.make_method(space(search), steps=search.steps)
 
 
 def print_notes(data: prepared.Prepared) -> None:
@@ -65,7 +93,10 @@ def print_notes(data: prepared.Prepared) -> None:
 
 
 def _settings(search: Any) -> dict[str, Any]:
-    return {k: v for k, v in search.items() if k not in (*LOOP, *LOGS)}
+    """Settings of the method; a config has those of every method."""
+    fields = dataclasses.fields(searchers.METHODS[method_of(search)])
+    names = [field.name for field in fields]
+    return {k: v for k, v in search.items() if k in names}
 
 
 def _left_out(drawn: workflow.Groups) -> str:

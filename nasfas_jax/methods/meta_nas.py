@@ -65,8 +65,50 @@ class SearchState:
     alpha_opt_state: Any
 
 
+class SearchMethod:
+    """What search methods share: the initial state, and the loss of a supernet."""
+
+    net: Any
+    optimizer: optax.GradientTransformation
+    alpha_optimizer: optax.GradientTransformation
+    loss: Callable[[jax.Array, jax.Array], jax.Array] | None
+
+    def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
+        """Initial state for images like ``image`` [1, S, S, 3]."""
+        alpha_key, param_key = jax.random.split(key)
+        alphas = self.net.space.init_alphas(alpha_key, jnp.result_type(image))
+        variables = self.net.init(param_key, image, alphas, train=False)
+        return SearchState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            alphas=alphas,
+            batch_stats=variables["batch_stats"],
+            opt_state=self.optimizer.init(variables["params"]),
+            alpha_opt_state=self.alpha_optimizer.init(alphas),
+        )
+
+    def _loss(
+        self, params: Any, alphas: Any, batch_stats: Any, batch: dict
+    ) -> tuple[jax.Array, Any]:
+        """``L(B, phi, alpha)``, and the new running averages."""
+        predicted, new = self.net.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch["image"],
+            alphas,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        loss = self.net.space.loss if self.loss is None else self.loss
+        return loss(predicted, batch["target"]), new["batch_stats"]
+
+    @functools.cached_property
+    def _loss_alone(self) -> Callable[..., jax.Array]:
+        """`_loss` without the averages, traced once for all of its derivatives."""
+        return jax.jit(lambda *arguments: self._loss(*arguments)[0])
+
+
 @dataclasses.dataclass(frozen=True)
-class MetaNAS:
+class MetaNAS(SearchMethod):
     """Search step of Meta-NAS.
 
     BatchNorm uses the statistics of the batch in every pass; its running averages are
@@ -118,39 +160,6 @@ class MetaNAS:
             alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
-
-    def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
-        """Initial state for images like ``image`` [1, S, S, 3]."""
-        alpha_key, param_key = jax.random.split(key)
-        alphas = self.net.space.init_alphas(alpha_key, jnp.result_type(image))
-        variables = self.net.init(param_key, image, alphas, train=False)
-        return SearchState(
-            step=jnp.zeros((), jnp.int32),
-            params=variables["params"],
-            alphas=alphas,
-            batch_stats=variables["batch_stats"],
-            opt_state=self.optimizer.init(variables["params"]),
-            alpha_opt_state=self.alpha_optimizer.init(alphas),
-        )
-
-    def _loss(
-        self, params: Any, alphas: Any, batch_stats: Any, batch: dict
-    ) -> tuple[jax.Array, Any]:
-        """``L(B, phi, alpha)``, and the new running averages."""
-        predicted, new = self.net.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch["image"],
-            alphas,
-            train=True,
-            mutable=["batch_stats"],
-        )
-        loss = self.net.space.loss if self.loss is None else self.loss
-        return loss(predicted, batch["target"]), new["batch_stats"]
-
-    @functools.cached_property
-    def _loss_alone(self) -> Callable[..., jax.Array]:
-        """`_loss` without the averages, traced once for all of its derivatives."""
-        return jax.jit(lambda *arguments: self._loss(*arguments)[0])
 
     def meta_objective(
         self, params: Any, alphas: Any, batch_stats: Any, episode: dict

@@ -17,7 +17,10 @@ from nasfas_jax.methods.state import TrainState, update
 
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """Depth supervision, MSE + contrastive depth loss (NAS-FAS sec. 3.3).
+    """Supervision of maps by the network's own loss.
+
+    It is ``net.loss(predicted, target)`` where the network has one, and otherwise MSE +
+    contrastive depth loss (NAS-FAS sec. 3.3).
 
     Attributes:
       net: module from images to maps, ``net.apply(variables, x, train=...)``.
@@ -53,7 +56,8 @@ class Supervised:
                 mutable=["batch_stats"],
                 **self.call,
             )
-            return losses.depth_loss(predicted, batch["target"]), new["batch_stats"]
+            own = getattr(self.net, "loss", losses.depth_loss)
+            return own(predicted, batch["target"]), new["batch_stats"]
 
         (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params

@@ -1,5 +1,5 @@
 """Architectures: search spaces, their supernets, networks and genotypes."""
 
-from nasfas_jax.search import auto_fas, baseline, fas, genotype, space, spaces
+from nasfas_jax.search import auto_fas, baseline, fas, genotype, space, spaces, trials
 
-__all__ = ["auto_fas", "baseline", "fas", "genotype", "space", "spaces"]
+__all__ = ["auto_fas", "baseline", "fas", "genotype", "space", "spaces", "trials"]

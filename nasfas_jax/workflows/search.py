@@ -14,15 +14,15 @@ import numpy as np
 
 from nasfas_jax import attack_types, files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
-from nasfas_jax.workflows import records
+from nasfas_jax.workflows import records, searchers
 from nasfas_jax.workflows.data import domains
-from nasfas_jax.workflows.searchers import MetaNASSettings
 
 
 class Groups(NamedTuple):
@@ -47,7 +47,8 @@ class Found:
     Attributes:
       genotype: the architecture.
       alphas: architecture weights at the end, ``{cell: [edges, operations]}``.
-      metrics: logged metrics, one dictionary per logged step; ``alphas/<cell>`` are the
+      metrics: logged metrics, one dictionary per logged step, none of a random
+        architecture; ``alphas/<cell>`` are the
         candidates' probabilities [edges, operations].
       learned: training data of the search.
       seconds: time of the search with all earlier starts, compiling included.
@@ -69,7 +70,16 @@ class Found:
         return draw_graph(self.genotype.space.graph(self.genotype))
 
     def health(self) -> Picture:
-        """Entropy of the probabilities and share of skips, over the steps."""
+        """Entropy of the probabilities and share of skips, over the steps.
+
+        Raises:
+          InputError: a random architecture, which no steps led to.
+        """
+        if not self.metrics:
+            raise InputError(
+                "health: expected the metrics of a search, got none: a random architecture"
+                " is not searched."
+            )
         steps = [line["step"] for line in self.metrics]
         space = self.genotype.space
         over_time = {
@@ -85,7 +95,7 @@ class Found:
         """How a notebook shows it: the cells and the course of the search."""
         return "".join(
             f'<p><img src="{one.uri}" width="{one.width}" alt="{html.escape(one.alt)}"></p>'
-            for one in (self.cells(), self.health())
+            for one in (self.cells(), *([self.health()] if self.metrics else []))
         )
 
 
@@ -107,6 +117,8 @@ def search_architecture(
     space: SearchSpace,
     *,
     target: str = "",
+    method: str = "meta_nas",
+    view: pipeline.View | None = None,
     theta: float | Learned | None = None,
     lam: float | Learned | None = None,
     by: str = "domain",
@@ -119,19 +131,25 @@ def search_architecture(
     save_every: int = 20,
     **settings: Any,
 ) -> Found:
-    """Searches by Domain-aware or Type-aware Meta-NAS (NAS-FAS Algorithm 1).
+    """Searches by Meta-NAS (NAS-FAS Algorithm 1), DARTS, or at random.
+
+    With ``method="darts"``, ``by="half"`` is the paper's NAS and ``by="domain"`` or
+    ``"macro_type"`` its D/T-NAS.
 
     Args:
       data: prepared data, see `data.open_data`; two or more groups.
       space: search space of `search.spaces.get`.
       target: domain held out for testing; '' searches on all domains, or on the
         training split of the protocol that the data were opened with.
+      method: 'meta_nas', 'darts' or 'random', see `searchers.METHODS`.
+      view: input of the batches; the target is that of the space. The default is the
+        static-dynamic image.
       theta: share of central differences in the convolutions of the supernet and of the
         network that is found, see `theta`; None for the space's own.
       lam: share of central differences in the pooling, likewise.
-      by: what the query of an episode is drawn from, 'domain' or 'macro_type'. Macro
-        types of which the protocol tests an attack type that it does not teach take no
-        part.
+      by: what the query of an episode is drawn from, 'domain' or 'macro_type'; or 'half',
+        random halves of all clips for support and query. Macro types of which the
+        protocol tests an attack type that it does not teach take no part.
       steps: number of search steps.
       batch_size: clips of each group in an episode.
       episodes: episodes per step, distributed over devices.
@@ -141,7 +159,8 @@ def search_architecture(
         None.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
-      **settings: fields of `searchers.MetaNASSettings`, as ``arch_order="first"``.
+      **settings: fields of the settings of the method, such as `searchers.DARTSSettings`:
+        ``arch_order="first"``.
 
     Raises:
       InputError: an unknown or wrong setting, an unknown target, fewer than two groups,
@@ -152,8 +171,10 @@ def search_architecture(
     weights = {"theta": theta, "lam": lam}
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)
-    chosen = MetaNASSettings.of(**settings)
-    method = chosen.make_method(space)
+    chosen = searchers.settings_of(method, **settings)
+    view = dataclasses.replace(
+        view or pipeline.View(), target=space.target, map_size=space.map_size
+    )
     drawn = groups(data, target=target, by=by)
     sources, _ = domains(data, target)
     learned = provenance.Provenance.of(data, sources)
@@ -161,12 +182,22 @@ def search_architecture(
     given = {
         "space": space.name,
         "space_options": {k: v for k, v in options.items() if v is not None},
+        "method": method,
+        "view": dataclasses.asdict(view),
         "by": by,
         "batch_size": batch_size,
         "episodes": episodes,
         **dataclasses.asdict(chosen),
     }
     decisive = records.decisive({"seed": seed, "search": given})
+    record = records.Record(decisive, learned, [steps])
+    if isinstance(chosen, searchers.RandomSettings):
+        found = space.sample(seed)
+        if folder is not None:
+            with files.locked(path := pathlib.Path(folder)):
+                records.begin(path, record)
+                genotype.save(path / "genotype.json", found)
+        return Found(found, {}, [], learned, 0.0)
     batches = pipeline.episodes(
         data,
         domains=sources,
@@ -175,26 +206,25 @@ def search_architecture(
         episodes=episodes,
         by=by,
         unseen=drawn.unseen,
-        map_size=space.map_size,
+        **dataclasses.asdict(view),
     )
+    search = chosen.make_method(space, steps=steps)
     mesh = runtime.make_mesh(episodes=episodes)
     if episodes > 1:
-        method = dataclasses.replace(method, mesh=mesh)
-    size = data.recipe.image_size
+        search = dataclasses.replace(search, mesh=mesh)
+    image = np.zeros((1, *view.input_shape(data.recipe)), np.float32)
     with contextlib.ExitStack() as stack:
         path = pathlib.Path(
             folder or stack.enter_context(tempfile.TemporaryDirectory())
         )
         stack.enter_context(files.locked(path))
-        records.begin(path, records.Record(decisive, learned, [steps]))
+        records.begin(path, record)
         files.write_json(path / "groups.json", {"by": by, "groups": drawn.names})
-        state = jax.jit(method.init)(
-            jax.random.key(seed), np.zeros((1, size, size, 3), np.float32)
-        )
+        state = jax.jit(search.init)(jax.random.key(seed), image)
         began = time.monotonic()
         state, seconds = runtime.fit(
             "search",
-            method.step,
+            search.step,
             state,
             batches,
             steps=steps,

@@ -1,12 +1,14 @@
 """Search methods and their settings."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import optax
 
+from nasfas_jax import limits
 from nasfas_jax.errors import InputError, did_you_mean
-from nasfas_jax.methods import meta_nas
+from nasfas_jax.methods import darts, meta_nas
 from nasfas_jax.methods.state import adam
 from nasfas_jax.search.space import SearchSpace
 
@@ -44,28 +46,17 @@ class MetaNASSettings:
     mode: str = "forward_over_reverse"
     cost_weight: float = 0.0
 
-    @classmethod
-    def of(cls, **settings: Any) -> "MetaNASSettings":
-        """Settings by name; those that are absent have their defaults.
-
-        Raises:
-          InputError: an unknown name.
-        """
-        names = [field.name for field in dataclasses.fields(cls)]
-        for name in settings:
-            if name not in names:
-                raise InputError(
-                    f"{name}: expected a setting of the search, {', '.join(names)}."
-                    f"{did_you_mean(name, names)}"
-                )
-        return cls(**settings)
-
-    def make_method(self, space: SearchSpace) -> meta_nas.MetaNAS:
+    def make_method(self, space: SearchSpace, *, steps: int = 1) -> meta_nas.MetaNAS:
         """The search method.
+
+        Args:
+          space: the search space.
+          steps: number of search steps; no rate depends on it.
 
         Raises:
           InputError: a setting out of range.
         """
+        del steps
         return meta_nas.MetaNAS(
             net=space.supernet(),
             inner_optimizer=optax.sgd(self.inner_learning_rate),
@@ -86,3 +77,120 @@ class MetaNASSettings:
             alphas_from=self.alphas_from,
             cost_weight=self.cost_weight,
         )
+
+
+OPTIMIZERS = ("adam", "momentum")
+DECAYS = ("constant", "cosine")
+
+
+@dataclasses.dataclass(frozen=True)
+class DARTSSettings:
+    """Settings of DARTS and PC-DARTS; defaults of NAS-FAS sec. 6.1, but for the warm-up.
+
+    The inner step of eq. 11 is plain gradient descent at the rate of the weights.
+
+    Attributes:
+      alphas_from: first step that updates the alphas.
+      optimizer: optimizer of the weights, 'adam' or 'momentum' (SGD with momentum 0.9).
+      learning_rate: its rate (eq. 10).
+      decay: course of this rate, 'constant' or 'cosine', to 0.
+      weight_decay: L2 coefficient of the weights.
+      alpha_learning_rate: rate of Adam for the alphas (eq. 11).
+      alpha_weight_decay: L2 coefficient of the alphas.
+      arch_order: 'exact' or 'first', order of eq. 11.
+      mode: differentiation mode, a key of `bilevel.MODES`.
+      cost_weight: weight of the relative multiply-adds in the loss of the alphas.
+    """
+
+    alphas_from: int = 0
+    optimizer: str = "adam"
+    learning_rate: float = 1e-4
+    decay: str = "constant"
+    weight_decay: float = 5e-5
+    alpha_learning_rate: float = 6e-4
+    alpha_weight_decay: float = 1e-3
+    arch_order: str = "exact"
+    mode: str = "forward_over_reverse"
+    cost_weight: float = 0.0
+
+    def make_method(self, space: SearchSpace, *, steps: int = 1) -> darts.DARTS:
+        """The search method.
+
+        Args:
+          space: the search space.
+          steps: number of search steps, the length of the decay.
+
+        Raises:
+          InputError: a setting out of range.
+        """
+        limits.require(
+            optimizer=(self.optimizer, limits.OneOf(OPTIMIZERS)),
+            decay=(self.decay, limits.OneOf(DECAYS)),
+            learning_rate=(self.learning_rate, limits.POSITIVE),
+            weight_decay=(self.weight_decay, limits.NOT_NEGATIVE),
+        )
+        rate = self.learning_rate
+        if self.decay == "cosine":
+            rate = optax.cosine_decay_schedule(rate, steps)
+        optimizer = adam(rate, weight_decay=self.weight_decay)
+        if self.optimizer == "momentum":
+            optimizer = optax.chain(
+                optax.add_decayed_weights(self.weight_decay),
+                optax.sgd(rate, momentum=0.9),
+            )
+        return darts.DARTS(
+            net=space.supernet(),
+            inner_optimizer=optax.sgd(self.learning_rate),
+            optimizer=optimizer,
+            alpha_optimizer=adam(
+                self.alpha_learning_rate, weight_decay=self.alpha_weight_decay, b1=0.5
+            ),
+            arch_order=self.arch_order,
+            mode=self.mode,
+            alphas_from=self.alphas_from,
+            cost_weight=self.cost_weight,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomSettings:
+    """Settings of random search, which has none: it takes a random architecture."""
+
+
+#: Settings by the name of the method.
+METHODS: Mapping[str, type] = {
+    "meta_nas": MetaNASSettings,
+    "darts": DARTSSettings,
+    "random": RandomSettings,
+}
+#: Settings of Auto-FAS (sec. 3.3) for the method 'darts'.
+AUTO_FAS: Mapping[str, Any] = {
+    "optimizer": "momentum",
+    "learning_rate": 0.05,
+    "decay": "cosine",
+    "weight_decay": 1e-4,
+    "alpha_learning_rate": 6e-3,
+    "alpha_weight_decay": 1e-3,
+    "arch_order": "exact",
+}
+
+
+def settings_of(method: str, **settings: Any) -> Any:
+    """Settings of a search method by name; those that are absent have their defaults.
+
+    Args:
+      method: a key of `METHODS`.
+      **settings: fields of its settings.
+
+    Raises:
+      InputError: an unknown method or setting.
+    """
+    limits.require(method=(method, limits.OneOf(METHODS)))
+    names = [field.name for field in dataclasses.fields(METHODS[method])]
+    for name in settings:
+        if name not in names:
+            raise InputError(
+                f"{name}: expected a setting of the search {method!r}, "
+                f"{', '.join(names) or 'which has none'}.{did_you_mean(name, names)}"
+            )
+    return METHODS[method](**settings)

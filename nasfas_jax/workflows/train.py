@@ -97,7 +97,7 @@ def train(
             what="The search that found the architecture",
         )
     description = _describe(net, len(sources), theta, lam)
-    view = _view(description, view or pipeline.View())
+    view = _view(description, view)
     require_images(registry.name_of(description), view)
     if "method" in description:
         size = data.recipe.image_size
@@ -234,11 +234,12 @@ def _describe(
     return registry.describe(net, domains=domains) if isinstance(net, str) else net
 
 
-def _view(description: Mapping[str, Any], view: pipeline.View) -> pipeline.View:
-    """The view with the map size of a network that has its own."""
+def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:
+    """The view with the map size of a network that has its own; by default its target."""
     if "network" not in description:
-        return view
+        return view or pipeline.View()
     net = nets.from_description(description)
+    view = view or pipeline.View(target=getattr(net, "target", "depth"))
     return dataclasses.replace(view, map_size=net.map_size)
 
 

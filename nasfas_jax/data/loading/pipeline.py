@@ -33,7 +33,7 @@ __all__ = [
 
 Batch = dict[str, np.ndarray]
 
-BY = ("domain", "macro_type")  # kinds of groups in an episode
+BY = ("domain", "macro_type", "half")  # kinds of groups in an episode
 BATCH_SIZES = limits.Range(2, whole=True)  # one live and one spoof clip, or more
 
 ENDLESS = 2**40  # steps
@@ -110,10 +110,10 @@ def episodes(
 ) -> grain.DatasetIterator:
     """Endless episodes: one group is the query, the other N - 1 are the support.
 
-    The groups are domains or macro types, see `groups`.  The query group is drawn at each
-    step (NAS-FAS Algorithm 1).  Each group contributes `batch_size` clips, half live and
-    half spoof, as in `train_batches`; groups that share live clips shuffle them
-    independently.
+    The groups are domains, macro types or halves, see `groups`.  The query group is drawn at
+    each step (NAS-FAS Algorithm 1); of two halves it is always the same.  Each group
+    contributes `batch_size` clips, half live and half spoof, as in `train_batches`; groups
+    that share live clips shuffle them independently.
 
     Args:
       prepared: an opened dataset.
@@ -125,7 +125,7 @@ def episodes(
       episodes: E, number of episodes per step. Step i yields the episodes that the same
         seed yields at steps iE to iE + E - 1 with one episode per step, each with its own
         query domain, clips and augmentation.
-      by: 'domain' or 'macro_type'.
+      by: 'domain', 'macro_type' or 'half'.
       unseen: attack types that are tested, see `groups`.
       **view: fields of `View`.
 
@@ -142,7 +142,9 @@ def episodes(
     limits.require(seed=(seed, limits.SEED), episodes=(episodes, limits.COUNT))
     selected, clips = _view(prepared, view), prepared.splits[split]
     augmentation.transforms(augment)
-    rows_of = groups(prepared, domains=domains, split=split, by=by, unseen=unseen)
+    rows_of = groups(
+        prepared, domains=domains, split=split, by=by, unseen=unseen, seed=seed
+    )
     draws = [
         Balanced(clips, rows, batch_size, [seed, i], f"'{name}' ({split})")
         for i, (name, rows) in enumerate(rows_of.items())
@@ -150,7 +152,7 @@ def episodes(
 
     def episode(step: int) -> dict:
         random = _generator(seed, step)
-        query = int(random.integers(len(draws)))
+        query = int(random.integers(len(draws))) if by != "half" else 0
         order = [i for i in range(len(draws)) if i != query] + [query]
         rows = np.concatenate([draws[i](step) for i in order])
         batch = _batch(_records(clips, rows, selected), selected, augment, random)
@@ -171,21 +173,24 @@ def groups(
     split: str = "train",
     by: str = "domain",
     unseen: Sequence[str] = (),
+    seed: int = 0,
 ) -> dict[str, np.ndarray]:
     """The groups of clips from which the query of an episode is drawn.
 
     By 'domain', a group consists of the clips of one domain.  By 'macro_type', it consists
     of the spoof clips of one macro type (`attack_types.MACRO_TYPES`) and all live clips,
-    pooled over domains (NAS-FAS sec. 5.1, Type-aware Meta-NAS).
+    pooled over domains (NAS-FAS sec. 5.1, Type-aware Meta-NAS).  By 'half', the groups are
+    two random halves of all clips, 'query' and 'support' (NAS-FAS sec. 4.4, NAS).
 
     Args:
       prepared: an opened dataset.
       domains: domains of the clips; all domains of the split if None.
       split: name of the split.
-      by: 'domain' or 'macro_type'.
+      by: 'domain', 'macro_type' or 'half'.
       unseen: attack types that are tested and not learned.  By macro type, their macro
         types have no group: for the target silicone_mask the groups are replay, print,
         makeup and partial, although other masks may be in the training set.
+      seed: seed of the halves.
 
     Returns:
       Rows [n] of the split's table by the sorted names of the groups.
@@ -201,8 +206,24 @@ def groups(
         return {name: clips.rows([name]) for name in sources}
     rows = clips.rows(_known_domains(prepared, domains))
     types, live = (clips.table[name][rows] for name in ("attack_type", "label"))
+    if by == "half":
+        return _halves(rows, types, live, seed)
     indices = attack_types.groups(types, live, unseen=unseen)
     return {name: rows[index] for name, index in indices.items()}
+
+
+def _halves(
+    rows: np.ndarray, types: np.ndarray, live: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """Random halves of the clips, and of the live clips and those of each attack type."""
+    random, halves = np.random.default_rng([seed, 0]), ([], [])
+    for name in ("", *np.unique(types[live == 0])):
+        pool = rows[live == 1] if not name else rows[(live == 0) & (types == name)]
+        mixed = random.permutation(pool)
+        for half, part in zip(halves, (mixed[::2], mixed[1::2]), strict=True):
+            half.append(part)
+    support, query = (np.sort(np.concatenate(half)) for half in halves)
+    return {"query": query, "support": support}
 
 
 def eval_batches(
@@ -266,9 +287,13 @@ def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
     maps = labels.resized(
         records[target], view.map_size, is_binary=view.target == "mask"
     )
+    maps = maps.astype(np.float32) / np.float32(255)
+    if view.target == "label":
+        live = np.asarray(records["label"], np.float32)
+        maps = np.broadcast_to(live[:, None, None], maps.shape).copy()
     batch = {
         "image": scale(records[image]),
-        "target": maps.astype(np.float32) / np.float32(255),
+        "target": maps,
         "label": np.asarray(records["label"], np.int32),
     }
     batch = augmentation.augmented(batch, augment, random)

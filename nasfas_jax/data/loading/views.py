@@ -11,7 +11,7 @@ from nasfas_jax.data.preparation import extract, labels
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
-TARGETS = ("depth", "mask")
+TARGETS = ("depth", "mask", "label")
 #: Names of the inputs, and of the arrays of a record that hold them.
 INPUTS = {
     "static_dynamic": "image",
@@ -29,7 +29,8 @@ class View:
     """Selects the input, color space and target of a batch.
 
     Attributes:
-      target: map to be predicted, 'depth' or 'mask'.
+      target: map to be predicted, 'depth', 'mask', or 'label': 1 everywhere for live and 0
+        for spoof (the binary map of NAS-FAS and Auto-FAS).
       input: image to predict from, 'static_dynamic', 'static' or 'dynamic'; or 'frames',
         all K frames of the clip, which records hold if ``Recipe.keep_frames``.
       color: color space, 'rgb', 'hsv', or 'rgb_hsv' for both, concatenated (RFMeta). Hue,
@@ -62,7 +63,9 @@ class View:
     @property
     def columns(self) -> tuple[str, str]:
         """Names of the record's arrays with the input and the target."""
-        return INPUTS[self.input], self.target
+        # A map of the label has the shape of a mask.
+        target = "mask" if self.target == "label" else self.target
+        return INPUTS[self.input], target
 
     @property
     def channels(self) -> int:

@@ -18,6 +18,18 @@ from nasfas_jax.search.dag import drawing, network, operations, structure, super
 from nasfas_jax.search.genotype import Genotype, Link
 
 
+class _Counts(limits.Kind):
+    """A number of channels, or a list of them."""
+
+    def __contains__(self, value: Any) -> bool:
+        values = value if isinstance(value, list | tuple) else [value]
+        return bool(values) and all(count in limits.COUNT for count in values)
+
+
+#: Values of the field of a config.
+STEM_CHANNELS = _Counts(object, f"{limits.COUNT}, or a list of them")
+
+
 class DagSpace(cell_space.CellSpace):
     """A space of normal and reduction cells with 14 edges each (DARTS).
 

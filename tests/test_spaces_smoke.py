@@ -1,0 +1,49 @@
+"""Halves of the data, targets of labels, and random architectures."""
+
+import pytest
+
+import nasfas_jax as nf
+from nasfas_jax import synthetic
+from nasfas_jax.data.loading import pipeline
+from nasfas_jax.data.preparation import prepare
+from nasfas_jax.data.preparation.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Records of synthetic videos."""
+    root = tmp_path_factory.mktemp("spaces")
+    synthetic.write_videos(
+        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
+    )
+    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
+    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
+    return nf.open_data(root / "data")
+
+
+def test_halves_are_disjoint_and_whole(data):
+    halves = pipeline.groups(data, by="half", seed=1)
+    one, other = (set(halves[name].tolist()) for name in ("query", "support"))
+    assert not one & other
+    assert len(one | other) == len(data.splits["train"].table["label"])
+    again = pipeline.groups(data, by="half", seed=2)
+    assert set(again["query"].tolist()) != one
+    episode = next(pipeline.episodes(data, by="half", batch_size=2, map_size=2))
+    assert episode["support"]["image"].shape[:2] == (1, 2)
+    assert episode["query_domain"] == 0
+
+
+def test_a_map_of_the_label(data):
+    batch = next(pipeline.train_batches(data, batch_size=2, target="label", map_size=3))
+    assert batch["target"].shape == (2, 3, 3)
+    assert (batch["target"] == batch["label"][:, None, None]).all()
+
+
+def test_a_random_architecture(data, tmp_path):
+    space = nf.spaces.get("auto_fas", channels=4)
+    found = nf.search_architecture(
+        data, space, method="random", target="dom_m", seed=3, folder=tmp_path
+    )
+    assert found.genotype == space.sample(3) and not found.metrics
+    assert (tmp_path / "genotype.json").exists()
+    assert found._repr_html_().count("<img ") == 1
