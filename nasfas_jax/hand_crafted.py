@@ -10,11 +10,11 @@ Three descriptions of a face, each one vector:
   TIFS 2015.
 
 The papers align faces by the eyes (64 x 64; IDA 144 x 120). Here a face is the square crop
-that every other method sees, resized to 64 x 64 and to 144 x 144. What else a paper leaves
-open, or is done otherwise here, stands with the function. The classifier is the same for
-all three: each number to mean 0 and variance 1 over the training faces, then an SVM with a
-Gaussian kernel, cost 1 and gamma 1 / (number of features); the papers choose both by
-cross-validation or do not say, and IDA trains one SVM for each kind of attack.
+that all other methods use, resized to 64 x 64 and to 144 x 144. Other details that a paper
+leaves open, or that differ here, are documented at the function. The classifier is the same
+for all three: features normalized to mean 0 and variance 1 over the training faces, then an
+SVM with a Gaussian kernel, cost 1 and gamma 1 / (number of features); the papers choose both
+by cross-validation or do not state them, and IDA trains one SVM per attack type.
 
 Needs the extra ``baselines`` (scikit-image, scikit-learn); no accelerator.
 """
@@ -35,7 +35,7 @@ from nasfas_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class HandCrafted:
-    """One kind of features and, once fitted, its classifier.
+    """A feature extractor and, after `fit`, its classifier.
 
     Attributes:
       name: a key of `FEATURES`.
@@ -55,10 +55,10 @@ class HandCrafted:
             )
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """[N, 833], [N, 354] or [N, 121] of faces [N, S, S, 3], uint8 RGB.
+        """Features [N, 833], [N, 354] or [N, 121] of faces [N, S, S, 3], uint8 RGB.
 
         Raises:
-          InputError: other shapes or types, or no face at all.
+          InputError: another shape or type, or no face.
         """
         count, side = (*images.shape, 0, 0)[:2]
         good = count and side and images.shape == (count, side, side, 3)
@@ -66,15 +66,15 @@ class HandCrafted:
             raise InputError(
                 "images: expected faces [N, S, S, 3] of type uint8 with N >= 1, got "
                 f"{list(images.shape)} of type {images.dtype}. Pass the RGB crops as "
-                "they are, without scaling or a second colour space."
+                "they are, without scaling or a second color space."
             )
         return np.stack([FEATURES[self.name](image) for image in images])
 
     def fit(self, images: np.ndarray, labels: ArrayLike) -> "HandCrafted":
-        """The same with a classifier trained on faces [N, S, S, 3] (1 = live, 0 = spoof).
+        """A copy with a classifier trained on faces [N, S, S, 3] (1 = live, 0 = spoof).
 
         Raises:
-          InputError: of images as in `features`; labels that do not fit them.
+          InputError: images as in `features`, or labels that do not match them.
         """
         labels = np.asarray(labels)
         if labels.shape != (len(images),) or set(np.unique(labels)) != {0, 1}:
@@ -115,28 +115,28 @@ class HandCrafted:
 
 
 def ms_lbp(image: np.ndarray) -> np.ndarray:
-    """[833] of a face [S, S, 3]: micro-texture at two radii (Määttä 2011).
+    """Micro-texture features [833] of a face [S, S, 3], at two radii (Määttä 2011).
 
-    LBP(8, 1) of the 64 x 64 grey face, 62 x 62 codes, in 3 x 3 blocks of 30 x 30 that
+    LBP(8, 1) of the 64 x 64 gray face, 62 x 62 codes, in 3 x 3 blocks of 30 x 30 that
     overlap by 14 (9 x 59 bins), then LBP(8, 2) and LBP(16, 2) of the whole (59 + 243).
-    Unchanged under grey -> a grey + b (a > 0). Open in the paper: the weights of grey
-    (here Rec. 709) and the histograms' scale (here each sums to 1).
+    Invariant under gray -> a gray + b (a > 0). Open in the paper: the weights of gray
+    (here Rec. 709) and the scale of the histograms (here each sums to 1).
     """
-    grey = _grey(_resize(image, 64))
-    fine = lbp(grey, 8, 1)
+    gray = _gray(_resize(image, 64))
+    fine = lbp(gray, 8, 1)
     corners = itertools.product((0, 16, 32), repeat=2)
     blocks = [fine[y : y + 30, x : x + 30] for y, x in corners]
     histograms = [lbp_histogram(block, 8) for block in blocks]
-    histograms += [lbp_histogram(lbp(grey, points, 2), points) for points in (8, 16)]
+    histograms += [lbp_histogram(lbp(gray, points, 2), points) for points in (8, 16)]
     return np.concatenate(histograms)
 
 
 def colour_texture(image: np.ndarray) -> np.ndarray:
-    """[354] of a face [S, S, 3]: uniform LBP(8, 1) of H, S, V, Y, Cb, Cr (6 x 59 bins).
+    """Uniform LBP(8, 1) of H, S, V, Y, Cb, Cr, [354] of a face [S, S, 3] (6 x 59 bins).
 
-    Each histogram is of the whole 64 x 64 channel and sums to 1. Open in the paper: the
-    channels' coding. Here all are uint8: H, S and V from 0 to 255 (hue as a number, with
-    its jump at red), YCbCr as in ITU-R BT.601 (16 to 235 and 16 to 240).
+    Each histogram covers the whole 64 x 64 channel and sums to 1. Open in the paper: the
+    coding of the channels. Here all are uint8: H, S and V from 0 to 255 (hue as a number,
+    with its jump at red), YCbCr as in ITU-R BT.601 (16 to 235 and 16 to 240).
     """
     face = _resize(image, 64)
     channels = np.concatenate([255 * color.rgb2hsv(face), color.rgb2ycbcr(face)], -1)
@@ -144,15 +144,15 @@ def colour_texture(image: np.ndarray) -> np.ndarray:
     return np.concatenate([lbp_histogram(lbp(plane, 8, 1), 8) for plane in planes])
 
 
-def lbp(grey: np.ndarray, points: int, radius: int) -> np.ndarray:
+def lbp(gray: np.ndarray, points: int, radius: int) -> np.ndarray:
     """Codes [h - 2 R, w - 2 R] of uniform local binary patterns, for uint8 [h, w].
 
     Bit p is set where the sample at angle 2 pi p / P on the circle, interpolated
-    bilinearly, is no darker than the centre. Each of the P (P - 1) + 2 patterns with at
+    bilinearly, is no darker than the center. Each of the P (P - 1) + 2 patterns with at
     most two changes around the circle has a code; all others share the last (Ojala,
     Pietikäinen, Mäenpää, TPAMI 2002; Ahonen, Hadid, Pietikäinen, ECCV 2004).
     """
-    codes = feature.local_binary_pattern(grey, points, radius, "nri_uniform")
+    codes = feature.local_binary_pattern(gray, points, radius, "nri_uniform")
     return codes[radius:-radius, radius:-radius].astype(np.int64)
 
 
@@ -162,42 +162,42 @@ def lbp_histogram(codes: np.ndarray, points: int) -> np.ndarray:
 
 
 def ida(image: np.ndarray) -> np.ndarray:
-    """[121] of a face [S, S, 3]: 3 specular, 2 blur, 15 chromatic, 101 of diversity."""
+    """Features [121] of IDA, for a face [S, S, 3]: specular 3, blur 2, color 15 and 101."""
     face = _resize(image, 144)
     return np.concatenate(
         [specular(face), blurriness(face), chromatic(face), diversity(face)]
     )
 
 
-#: Pixels darker than this sum of R, G and B, or nearer to grey, have no hue to go by.
-DARK, GREY = 45, 15
-#: Neighbours are of one surface where their hues differ by less; see `specular_part`.
+#: Pixels with a smaller R + G + B, or closer to gray, have no usable hue.
+DARK, GRAY = 45, 15
+#: Largest difference of hue between neighbors on one surface; see `specular_part`.
 SAME_HUE = 0.02
-#: How far, in pixels, the largest chromaticity travels over a surface.
+#: Distance in pixels over which the largest chromaticity of a surface is propagated.
 REACH = 10
 
 
 def specular_part(image: np.ndarray) -> np.ndarray:
-    """[h, w] of [h, w, 3]: what a white light adds to each channel by mirror reflection.
+    """Specular reflection [h, w] of an image [h, w, 3], equal in all channels.
 
-    After Tan and Ikeuchi (TPAMI 2005), whom Wen et al. use. Let s = R + G + B and
+    After Tan and Ikeuchi (TPAMI 2005), as in Wen et al. Let s = R + G + B and
     c = 3 max(R, G, B) - s. A highlight adds the same to R, G and B: it leaves c as it is
     and lowers the chromaticity, c / s. On a surface of one hue the largest c / s is that of
-    the body colour, k; then the diffuse part has the sum c / k, and the specular part is
-    (s - c / k) / 3. Their test of neighbours, by differences of log s - log c, picks the
-    neighbour with the larger c / s as the less specular; where they repeat it with a
-    falling threshold until nothing changes, here k travels `REACH` times to the four
-    neighbours of equal hue: farther, it would pass through blurred borders to other
-    surfaces. Grey and dark pixels have no hue and count as diffuse.
+    the body color, k; then the diffuse part has the sum c / k, and the specular part is
+    (s - c / k) / 3. Their test of neighbors, by differences of log s - log c, picks the
+    neighbor with the larger c / s as the less specular; they repeat it with a
+    decreasing threshold until convergence. Here k is propagated `REACH` times to the four
+    neighbors of equal hue: farther, it would cross blurred borders to other surfaces. Gray
+    and dark pixels have no hue and count as diffuse.
     """
     pixels = image.astype(np.float64)
     total, top = pixels.sum(-1), pixels.max(-1)
-    colour = 3 * top - total
-    usable = (total >= DARK) & (colour >= GREY)
+    chroma = 3 * top - total
+    usable = (total >= DARK) & (chroma >= GRAY)
     # Free of the specular part: R, G, B less what makes the largest a half of the sum.
-    free = pixels - (total - 2 * colour)[..., None] / 3
-    hue = free / np.where(usable, 2 * colour, 1)[..., None]
-    body = np.where(usable, colour / np.where(usable, total, 1), 0)
+    free = pixels - (total - 2 * chroma)[..., None] / 3
+    hue = free / np.where(usable, 2 * chroma, 1)[..., None]
+    body = np.where(usable, chroma / np.where(usable, total, 1), 0)
     pairs = [
         (np.abs(np.diff(hue, axis=axis)).max(-1) < SAME_HUE)
         & (_ahead(usable, axis) & _behind(usable, axis))
@@ -210,15 +210,15 @@ def specular_part(image: np.ndarray) -> np.ndarray:
                 target = here(spread, axis)
                 np.maximum(target, there(body, axis), out=target, where=same)
         body = spread
-    return np.where(usable, (total - colour / np.where(usable, body, 1)) / 3, 0)
+    return np.where(usable, (total - chroma / np.where(usable, body, 1)) / 3, 0)
 
 
 def specular(face: np.ndarray) -> np.ndarray:
-    """[3]: share of specular pixels, mean and standard deviation of their intensity.
+    """Share of specular pixels, mean and deviation of their intensity, [3].
 
-    Specular is what lies between 1.5 and 4 times the mean of `specular_part`, which
-    leaves out the brightest (Wen 2015, sec. III-A). Intensities from 0 to 1; zeros where
-    no pixel is specular. The paper says variance; its authors' code takes the deviation.
+    A pixel is specular if its `specular_part` is between 1.5 and 4 times the mean, which
+    excludes the brightest (Wen 2015, sec. III-A). Intensities from 0 to 1; zeros if no pixel
+    is specular. The paper states the variance; its authors' code has the deviation.
     """
     part = specular_part(face) / 255
     chosen = part[(part > 1.5 * part.mean()) & (part < 4 * part.mean())]
@@ -228,21 +228,21 @@ def specular(face: np.ndarray) -> np.ndarray:
 
 
 def blurriness(face: np.ndarray) -> np.ndarray:
-    """[2] from 0, sharp, to 1: loss by blurring again, and width of edges (sec. III-B).
+    """Blurriness [2], from 0 (sharp) to 1: effect of blurring, edge width (sec. III-B).
 
     The first is Crete et al. (SPIE 2007) with a filter of 9; the second Marziliano et al.
-    (ICIP 2002): the mean over vertical edges of the way along the row from the darkest to
-    the brightest, as a share of the row. Open in the papers: what is an edge; here a
-    largest slope along its row (Sobel) of twice the root mean square or more. A face with
-    no edge counts as 1.
+    (ICIP 2002): mean over vertical edges of the distance along the row from the darkest to
+    the brightest pixel, as a share of the row. Open in the papers: the definition of an
+    edge; here a local maximum of the slope along the row (Sobel) of at least twice the root
+    mean square. 1 for a face without edges.
     """
-    grey = _grey(face)
-    return np.array([measure.blur_effect(grey, h_size=9), edge_width(grey)])
+    gray = _gray(face)
+    return np.array([measure.blur_effect(gray, h_size=9), edge_width(gray)])
 
 
-def edge_width(grey: np.ndarray) -> float:
+def edge_width(gray: np.ndarray) -> float:
     """Mean length of the rise or fall through each vertical edge, over the width."""
-    slope = filters.sobel_v(grey.astype(np.float64))
+    slope = filters.sobel_v(gray.astype(np.float64))
     steep = np.abs(slope)
     inner = steep[:, 1:-1]
     edge = (inner >= steep[:, :-2]) & (inner > steep[:, 2:])
@@ -251,18 +251,18 @@ def edge_width(grey: np.ndarray) -> float:
     if not rows.size:
         return 1.0
     columns += 1
-    change = np.sign(np.diff(grey.astype(np.int64), axis=1))
+    change = np.sign(np.diff(gray.astype(np.int64), axis=1))
     widths = np.zeros(len(rows))
     for sign in (-1, 1):
         runs = change == sign
         width = _run_before(runs)[rows, columns]
         width += _run_before(runs[:, ::-1])[:, ::-1][rows, columns]
         widths += np.where(np.sign(slope[rows, columns]) == sign, width, 0)
-    return float(widths.mean() / grey.shape[1])
+    return float(widths.mean() / gray.shape[1])
 
 
 def _run_before(runs: np.ndarray) -> np.ndarray:
-    """[h, w + 1]: how many of ``runs`` [h, w] before each gap are true without a break."""
+    """Number of consecutive true values of ``runs`` [h, w] before each gap, [h, w + 1]."""
     lengths = np.zeros((runs.shape[0], runs.shape[1] + 1))
     for x in range(runs.shape[1]):
         lengths[:, x + 1] = (lengths[:, x] + 1) * runs[:, x]
@@ -270,16 +270,17 @@ def _run_before(runs: np.ndarray) -> np.ndarray:
 
 
 def chromatic(face: np.ndarray) -> np.ndarray:
-    """[15]: for H, S and V the mean, deviation, skewness, and shares of both end bins.
+    """Mean, deviation, skewness and shares of both end bins of H, S and V, [15].
 
     Wen 2015, sec. III-C, which leaves open the bins (here tenths of the range) and where
-    hue begins: here opposite to red, or a skin's hues would lie at both ends (the authors'
-    code shifts it too). The skewness is E((x - mean)^3) / deviation^3, and 0 for a constant.
+    hue begins: here opposite to red, since hues of skin would otherwise be at both ends (the
+    authors' code shifts it too). The skewness is E((x - mean)^3) / deviation^3, and 0 for a
+    constant.
     """
     hsv = color.rgb2hsv(face).reshape(-1, 3)
     hsv[:, 0] = (hsv[:, 0] + 0.5) % 1
     mean, deviation = hsv.mean(0), hsv.std(0)
-    constant = deviation < 1e-9  # rounding leaves as much
+    constant = deviation < 1e-9  # rounding error
     scaled = (hsv - mean) / np.where(constant, 1, deviation)
     skewness = np.where(constant, 0, (scaled**3).mean(0))
     ends = (hsv < 0.1).mean(0), (hsv >= 0.9).mean(0)
@@ -287,9 +288,9 @@ def chromatic(face: np.ndarray) -> np.ndarray:
 
 
 def diversity(face: np.ndarray) -> np.ndarray:
-    """[101]: shares of the 100 most frequent colours, falling, and how many there are.
+    """Shares of the 100 most frequent colors, decreasing, and number of colors, [101].
 
-    Colours are counted in 32 steps each of R, G and B (Wen 2015, sec. III-D).
+    Colors are counted in 32 steps each of R, G and B (Wen 2015, sec. III-D).
     """
     steps = (face // 8).reshape(-1, 3).astype(np.int64)
     counts = np.bincount(steps @ [1024, 32, 1], minlength=32**3)
@@ -298,7 +299,7 @@ def diversity(face: np.ndarray) -> np.ndarray:
 
 
 def _resize(image: np.ndarray, side: int) -> np.ndarray:
-    """The image as [side, side, 3] uint8, smoothed before it shrinks."""
+    """Image resized to [side, side, 3] uint8, with antialiasing."""
     if image.shape[:2] == (side, side):
         return image
     resized = transform.resize(
@@ -307,7 +308,7 @@ def _resize(image: np.ndarray, side: int) -> np.ndarray:
     return np.rint(resized).astype(np.uint8)
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def _gray(image: np.ndarray) -> np.ndarray:
     return np.rint(255 * color.rgb2gray(image)).astype(np.uint8)
 
 
@@ -321,5 +322,5 @@ def _behind(array: np.ndarray, axis: int) -> np.ndarray:
     return array[:-1] if axis == 0 else array[:, :-1]
 
 
-#: The features by name, each a function of one face [S, S, 3], uint8 RGB.
+#: Feature extractors by name, functions of one face [S, S, 3], uint8 RGB.
 FEATURES = {"ms_lbp": ms_lbp, "colour_texture": colour_texture, "ida": ida}

@@ -1,4 +1,4 @@
-"""The layers that the search spaces and the networks share (Flax Linen)."""
+"""Flax Linen layers shared by the search spaces and the networks."""
 
 import math
 from collections.abc import Callable
@@ -18,30 +18,30 @@ from nasfas_jax import theta as thetas
 #: 1, and at least one at any of these.
 WIDTHS = limits.Range(1 / 64)
 
-#: He's normal: what leaves a ReLU keeps its variance through depth.  The papers' code
-#: leaves PyTorch's uniform default (a sixth of this variance), which BatchNorm hides;
-#: the last, unnormalised layer is where it matters.
+#: He normal initialization, which keeps the variance of ReLU outputs through depth. The
+#: papers' code uses PyTorch's uniform default (a sixth of this variance); with BatchNorm
+#: the difference has an effect in the last layer only, which is not normalized.
 kernel_init = nn.initializers.he_normal()
 
-#: Name of what convolutions give, for the policies of `jax.checkpoint`: all else in a
-#: `ConvBlock` is cheap to compute again.
+#: Name of the outputs of convolutions in policies of `jax.checkpoint`: the other operations
+#: of a `ConvBlock` are cheap to compute again.
 CONVOLUTION = "convolution"
 
 
 def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
-    """Kernels of a layer that ends in a ReLU without BatchNorm and gives one map.
+    """Initial kernels of the layer that predicts a map, with a ReLU and no BatchNorm.
 
-    Uniform from 0 to 0.5 / fan_in, so that the map starts above zero for most pixels,
-    and low, as depth maps on average are: near a quarter of (1 - theta) times the mean
-    of its features.  With signed kernels the ReLU can start, and then stay, shut for
-    every pixel of every image; from far above, the first steps can shut it for good.
+    Uniform from 0 to 0.5 / fan_in, so that the initial map is positive for most pixels, and
+    small, as depth maps are on average: near a quarter of (1 - theta) times the mean of the
+    features. With signed kernels the ReLU can be zero for every pixel of every image from
+    the start, and remain so; from large values, the first steps can make it zero for good.
     """
     fan_in = math.prod(shape[:-1])
     return jax.random.uniform(key, shape, dtype, 0.0, 0.5 / fan_in)
 
 
 def at_least_float32(x: Array) -> jnp.dtype:
-    """The dtype of parameters that work on x."""
+    """Dtype of the parameters for inputs ``x``."""
     return jnp.dtype(jnp.float32) if x.dtype.itemsize < 4 else x.dtype
 
 
@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
 
     Square odd kernels, stride 1.  BatchNorm's eps is 1e-5, its collection
     ``batch_stats``.
-    Parameters and BatchNorm's arithmetic are float32 at least, whatever x is.
+    Parameters and the arithmetic of BatchNorm are at least float32 for any dtype of x.
 
     Attributes:
       features: output channels.
@@ -99,10 +99,10 @@ class ConvBlock(nn.Module):
       relu: whether a ReLU comes last.
       bias: whether the convolution has a bias.
       bn_momentum: weight of the new batch in BatchNorm's running averages.
-      kernel_init: `map_init` where neither BatchNorm nor a sign is to be had.
-      groups: widths of input channel groups, each convolved apart to an equal share of
-        the output. One dense convolution with zeros in its kernel does it: narrow as
-        the groups of a supernet are, that is faster than one convolution a group.
+      kernel_init: initializer of the kernel; `map_init` for a layer that predicts a map.
+      groups: widths of input channel groups, each convolved separately to an equal share
+        of the output. It is computed as one dense convolution with zeros in its kernel,
+        which is faster than one convolution per group for the narrow groups of a supernet.
     """
 
     features: int
@@ -111,7 +111,7 @@ class ConvBlock(nn.Module):
     affine: bool = True
     relu: bool = True
     bias: bool = False
-    bn_momentum: float = 0.1  # as PyTorch counts it; Flax's is 0.9
+    bn_momentum: float = 0.1  # PyTorch's convention; in Flax's it is 0.9
     kernel_init: Callable[..., Array] = kernel_init
     groups: tuple[int, ...] = ()
 
@@ -166,13 +166,13 @@ class CentralPool(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weighs pixels by what their channels' mean and maximum say (NAS-FAS sec. 4.3).
+    """Spatial attention from the mean and maximum over channels (NAS-FAS sec. 4.3).
 
     ``sigmoid(conv([mean_c(x), max_c(x)])) * x``: one plain convolution without bias,
     mean before maximum, as in the authors' CDCN++.
 
     Attributes:
-      window: side of the convolution: 7, 5, 3 at the low, mid and high level.
+      window: side of the convolution; 7, 5, 3 at the low, mid and high level.
     """
 
     window: int

@@ -1,4 +1,4 @@
-"""Values that an argument or a field of a config may have."""
+"""Allowed values of arguments and of config fields."""
 
 import dataclasses
 import math
@@ -13,13 +13,13 @@ from nasfas_jax.errors import InputError, did_you_mean
 class Range:
     """An interval of real numbers, or of the integers in it.
 
-    NaN, infinities and bools belong to none.
+    It contains no NaN, infinity or bool.
 
     Attributes:
       low: smallest value.
       high: largest value.
-      above: whether ``low`` itself is left out.
-      whole: whether only integers belong to it.
+      above: whether ``low`` itself is excluded.
+      whole: whether only integers are allowed.
     """
 
     low: float
@@ -54,7 +54,7 @@ class Range:
 
 
 class OneOf:
-    """A set of names, in order."""
+    """One of several names."""
 
     def __init__(self, names: Iterable[str]):
         self.names = tuple(names)
@@ -72,7 +72,7 @@ class Kind:
 
     Attributes:
       kind: the type.
-      words: its description.
+      words: description of the type, for messages.
     """
 
     kind: type
@@ -87,9 +87,9 @@ class Kind:
 
 Allowed = Range | OneOf | Kind
 
-#: The number of anything there must be at least one of: steps, clips, devices.
+#: Numbers of at least one: steps, clips, devices.
 COUNT = Range(1, whole=True)
-#: A number of things that may be missing.
+#: Numbers that may be zero.
 COUNT_OR_NONE = Range(0, whole=True)
 POSITIVE = Range(0, above=True)
 NOT_NEGATIVE = Range(0)
@@ -102,11 +102,11 @@ TEXT = Kind(str, "a text")
 def require(**arguments: tuple[Any, Allowed]) -> None:
     """Checks arguments, each a pair of its value and the values allowed.
 
-    JAX arrays, which may be traced, are passed over.
+    JAX arrays are not checked, since they may be traced.
 
     Raises:
-      InputError: one is not allowed; the text has its name, what was expected and what
-        was found.
+      InputError: a value is not allowed; the message has the name of the argument, the
+        allowed values and the value found.
 
     >>> require(rate=(0.1, POSITIVE), steps=(0, COUNT))
     Traceback (most recent call last):
@@ -118,6 +118,6 @@ def require(**arguments: tuple[Any, Allowed]) -> None:
 
 
 def mismatch(value: Any, allowed: Allowed) -> str:
-    """What was expected, what was found and, for a misspelt name, what is near it."""
+    """Message with the allowed values, the value found and, for names, a similar one."""
     near = did_you_mean(str(value), getattr(allowed, "names", ()))
     return f"expected {allowed}, got {value!r}.{near}"

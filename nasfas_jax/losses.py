@@ -1,17 +1,17 @@
-"""Losses on maps [B, H, W]: pixels, and the contrast between neighbouring pixels."""
+"""Losses on maps [B, H, W]: pixel-wise, and on contrasts between neighboring pixels."""
 
 import jax.numpy as jnp
 from jax import Array
 
-#: Steps (down, right) from a pixel to its eight neighbours.
-NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+#: Offsets (down, right) from a pixel to its eight neighbors.
+NEIGHBORS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 
 
 def _difference(predicted: Array, target: Array) -> Array:
     if predicted.ndim != 3 or predicted.shape != target.shape:
         raise ValueError(
-            "a loss on maps needs two arrays of one shape [B, H, W], got predicted "
-            f"{predicted.shape} and target {target.shape}"
+            "A loss on maps takes two arrays of one shape [B, H, W], got predicted "
+            f"{predicted.shape} and target {target.shape}."
         )
     return predicted - target
 
@@ -30,12 +30,12 @@ def pixel_mse(predicted: Array, target: Array) -> Array:
 
 
 def contrastive_depth(predicted: Array, target: Array) -> Array:
-    """Contrastive depth loss: how far the slopes in eight directions are off, a scalar.
+    """Contrastive depth loss: mean squared error of the slopes in eight directions.
 
-    Each map is filtered by eight 3 x 3 kernels (a neighbour less the centre, without
-    padding); the loss is the mean of the squared differences over B, the 8 directions
-    and the (H - 2) x (W - 2) inner pixels.  From FAS-SGTD (Wang et al. 2020, eq. 8), as
-    NAS-FAS uses it.
+    Each map is filtered by eight 3 x 3 kernels (a neighbor minus the center, without
+    padding); the loss, a scalar, is the mean of the squared differences over B, the 8
+    directions and the (H - 2) x (W - 2) inner pixels. From FAS-SGTD (Wang et al. 2020,
+    eq. 8), as used in NAS-FAS.
 
     Args:
       predicted: [B, H, W], H and W at least 3.
@@ -49,14 +49,14 @@ def contrastive_depth(predicted: Array, target: Array) -> Array:
     _, height, width = error.shape
     if min(height, width) < 3:
         raise ValueError(
-            f"contrastive depth needs maps of 3 x 3 pixels or more, got {error.shape}"
+            f"Contrastive depth takes maps of 3 x 3 pixels or more, got {error.shape}."
         )
-    centre = error[:, 1:-1, 1:-1]
+    center = error[:, 1:-1, 1:-1]
     total = jnp.zeros((), error.dtype)
-    for i, j in NEIGHBOURS:
-        neighbour = error[:, 1 + i : height - 1 + i, 1 + j : width - 1 + j]
-        total += jnp.square(neighbour - centre).mean()
-    return total / len(NEIGHBOURS)
+    for i, j in NEIGHBORS:
+        neighbor = error[:, 1 + i : height - 1 + i, 1 + j : width - 1 + j]
+        total += jnp.square(neighbor - center).mean()
+    return total / len(NEIGHBORS)
 
 
 def depth_loss(predicted: Array, target: Array) -> Array:
@@ -67,7 +67,7 @@ def depth_loss(predicted: Array, target: Array) -> Array:
       target: [B, H, W].
 
     Raises:
-      ValueError: as its two terms.
+      ValueError: the shapes differ, are not [B, H, W] or have no inner pixel.
     """
     return pixel_mse(predicted, target) + contrastive_depth(predicted, target)
 

@@ -48,7 +48,7 @@ def feature_methods():
 
 def meta_nas(monkeypatch):
     """The least net; one direction of contrast, one width, one support domain."""
-    monkeypatch.setattr(losses, "NEIGHBOURS", [(0, 1)])
+    monkeypatch.setattr(losses, "NEIGHBORS", [(0, 1)])
     monkeypatch.setattr(options, "EXPANSIONS", (1.2,))
     monkeypatch.setattr(test_meta_nas, "SUPPORTS", 1)
     return search(OneEdge(small()))

@@ -310,7 +310,7 @@ def test_color_texture_codes_its_channels_as_documented(monkeypatch):
 
 def test_grey_is_weighted_as_rec_709():
     face = 255 * np.eye(3, dtype=np.uint8)[None]
-    np.testing.assert_array_equal(hand_crafted._grey(face), [[54, 182, 18]])
+    np.testing.assert_array_equal(hand_crafted._gray(face), [[54, 182, 18]])
 
 
 def test_the_classifier_is_the_documented_one():

@@ -27,7 +27,7 @@ INNER, OUTER, ARCH = 0.5, 0.1, 0.05
 @pytest.fixture(autouse=True)
 def one_direction(monkeypatch):
     """Contrastive depth in one direction of eight: a fifth of the least program."""
-    monkeypatch.setattr(losses, "NEIGHBOURS", [(0, 1)])
+    monkeypatch.setattr(losses, "NEIGHBORS", [(0, 1)])
 
 
 class OneEdge(nn.Module):

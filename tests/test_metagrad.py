@@ -258,7 +258,7 @@ def test_rfmeta_is_measured_by_f_and_m():
 @pytest.fixture
 def one_direction(monkeypatch):
     """Contrastive depth in one direction of eight: a fifth of the least program."""
-    monkeypatch.setattr(losses, "NEIGHBOURS", [(0, 1)])
+    monkeypatch.setattr(losses, "NEIGHBORS", [(0, 1)])
 
 
 def test_meta_nas_is_measured_by_weights_and_alphas(one_direction):

@@ -12,9 +12,9 @@ second derivative of the inner loss is multiplied with a vector:
     finite_difference     two more gradients         one gradient + k s   no
     first_order           none                       one gradient         no
 
-Memory is in activations, and in ``s``, what one step starts from: the parameters for
-SGD, four times that for Adam (parameters, two moments, gradient). All modes but the last
-two have exact third derivatives as well, so levels nest.
+Memory is in activations, and in ``s``, the stored state before one step: the parameters
+for SGD, four times as much for Adam (parameters, two moments, gradient). All modes but the
+last two have exact third derivatives as well, so levels nest.
 
 'forward_over_reverse', the default, and 'finite_difference' assume that second
 derivatives are symmetric, as those of a function are. A hand-written derivative under the
@@ -35,8 +35,8 @@ Examples, with ``grad = jax.grad(loss, (0, 1))``:
              and through the inner gradient
     learned rates   optimizer=lambda h: optax.sgd(h['rate'])
 
-A toy: five steps fit a slope to training points, whose slope is 3, under a penalty; the
-penalty is learned from validation points, whose slope is 2.
+An example: five steps fit a slope to training points, whose slope is 3, with a penalty;
+the penalty is learned from validation points, whose slope is 2.
 
 >>> import jax, optax
 >>> from nasfas_jax import bilevel
@@ -60,7 +60,7 @@ penalty is learned from validation points, whose slope is 2.
 >>> print(f"error {value:.3f} at penalty {penalty:.2f}")
 error 0.000 at penalty 1.25
 
-Call these functions under `jax.jit`, as above: outside, their loops are compiled anew at
+Call these functions under `jax.jit`, as above: outside, their loops are compiled at
 every call (about half a second for a small loss), and JAX keeps each program (some
 megabytes).
 

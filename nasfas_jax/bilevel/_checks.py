@@ -37,20 +37,20 @@ ASYMMETRIC = (
 )
 MORE_THAN_GRADIENTS = (
     "This optimizer cannot make inner steps: its `update` needs more than gradients, its "
-    "state and the parameters, for example the value of the loss. That is so of "
+    "state and the parameters, for example the value of the loss. Examples: "
     "optax.lbfgs, of line searches, polyak_sgd, contrib.reduce_on_plateau, contrib.momo "
     "and contrib.sophia, and of lookahead, which keeps two copies of the parameters. "
     "Choose a transformation of the gradients alone; `optax.scale_by_lbfgs()` is L-BFGS "
     "without its line search."
 )
-#: Parts of JAX's messages, and what they mean here.
+#: Parts of JAX's messages, and their explanations.
 GRADIENT_ERRORS = {
     "only defined for scalar-output": NOT_SCALAR,
     "requires real-valued outputs": NOT_SCALAR,
     "expected function with aux output": NO_PAIR,
     "to a custom_vjp": NO_FORWARD_MODE,
 }
-#: Parts of optax's messages, and what they mean here.
+#: Parts of optax's messages, and their explanations.
 OPTIMIZER_ERRORS = {
     "required keyword-only argument": MORE_THAN_GRADIENTS,
     "obj_fn must be provided": MORE_THAN_GRADIENTS,
@@ -75,9 +75,9 @@ def explained(meanings: dict[str, str] = GRADIENT_ERRORS) -> Iterator[None]:
 
 
 def has_forward_mode(function: Callable) -> Callable:
-    """``function``, a forward-mode derivative, checked for `jax.custom_vjp` functions.
+    """``function``, a forward-mode derivative, with a check for `jax.custom_vjp` functions.
 
-    JAX itself would find them only when it compiles, outside of this package.
+    JAX would report them only when it compiles, outside of this package.
     """
 
     def checked(*args):
@@ -91,12 +91,12 @@ def has_forward_mode(function: Callable) -> Callable:
 
 
 def has_no_custom_vjp(gradient: Callable, arguments: tuple, name: str) -> None:
-    """No function that ``gradient`` wraps uses a `jax.custom_vjp` function.
+    """Checks that the loss of a gradient function uses no `jax.custom_vjp` function.
 
-    Once `jax.grad` has differentiated a loss, its hand-written rules can no longer be
-    told from other code, so the loss itself is traced. `jax.grad` and `jax.jit` store
-    it as ``__wrapped__``. A gradient function that wraps nothing (a lambda, another
-    hypergradient) is not looked into; `check_symmetry` tests it by its numbers.
+    Hand-written rules cannot be recognized in a loss that `jax.grad` has differentiated, so
+    the loss itself is traced, which `jax.grad` and `jax.jit` store as ``__wrapped__``.
+    Gradient functions without that attribute (a lambda, another hypergradient) are not
+    checked; `check_symmetry` tests them numerically.
 
     Args:
       gradient: the gradient function of an inner loss.
@@ -110,29 +110,29 @@ def has_no_custom_vjp(gradient: Callable, arguments: tuple, name: str) -> None:
         try:
             program = jax.make_jaxpr(function)(*arguments)
         except (TypeError, ValueError):
-            # A wrapper that changes the arguments, as jax.vmap does. Faults of the loss
-            # itself are reported where the gradient is computed.
+            # A wrapper that changes the arguments, e.g. jax.vmap. Errors of the loss itself
+            # are reported where the gradient is computed.
             return
         if _contains(program.jaxpr, "custom_vjp_call"):
             raise TypeError(ASYMMETRIC.format(name=name))
 
 
 def _wrapped_by(function: Callable) -> Iterator[Callable]:
-    """The function that ``function`` wraps, the one that this wraps, and so on."""
+    """Functions in the chain of ``__wrapped__`` attributes, outermost first."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
         yield function
 
 
 def _contains(program: core.Jaxpr, primitive: str) -> bool:
-    """Whether a program or one within it uses a primitive."""
+    """Whether a program or a program nested in it uses a primitive."""
     return any(
         equation.primitive.name.startswith(primitive) for equation in program.eqns
     ) or any(_contains(inner, primitive) for inner in core.subjaxprs(program))
 
 
 def are_floats(**trees: Any) -> None:
-    """All leaves are floats, so that derivatives by them exist.
+    """Checks that all leaves are floats, so that derivatives by them exist.
 
     Raises:
       TypeError: names the first leaf that is not a float.
@@ -149,7 +149,7 @@ def are_floats(**trees: Any) -> None:
 
 
 def is_scalar(loss: Any, name: str) -> None:
-    """A loss is one float.
+    """Checks that a loss is one float.
 
     Raises:
       TypeError: states what was returned instead.
@@ -171,7 +171,7 @@ def is_scalar(loss: Any, name: str) -> None:
 
 
 def is_pair(result: Any, name: str) -> None:
-    """A loss with state returns ``(value, new state)``.
+    """Checks that a loss with state returns ``(value, new state)``.
 
     Raises:
       TypeError: states what was returned instead.
@@ -181,7 +181,7 @@ def is_pair(result: Any, name: str) -> None:
 
 
 def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
-    """An inner gradient function returns ``(dL/dparams, dL/dhyper)``.
+    """Checks that a gradient function returns ``(dL/dparams, dL/dhyper)``.
 
     Raises:
       TypeError: states what was returned instead.
@@ -198,10 +198,10 @@ def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
 
 
 def is_made(optimizer: Any) -> None:
-    """``optimizer`` is not one of optax's functions that make optimizers.
+    """Checks that ``optimizer`` is no optax function that makes optimizers.
 
     Raises:
-      TypeError: it is; names it.
+      TypeError: it is one; the message has its name.
     """
     module = getattr(optimizer, "__module__", None) or ""
     if inspect.isfunction(optimizer) and module.partition(".")[0] == "optax":
@@ -213,7 +213,7 @@ def is_made(optimizer: Any) -> None:
 
 
 def is_optimizer(made: Any) -> None:
-    """An optimizer has an ``init`` and an ``update``.
+    """Checks that an optimizer has an ``init`` and an ``update``.
 
     Raises:
       TypeError: states what was given or made instead.
@@ -227,7 +227,7 @@ def is_optimizer(made: Any) -> None:
 
 
 def is_number_of_steps(steps: Any, batch: Any) -> None:
-    """``steps`` is a whole number, or None for one step per slice of ``batch``.
+    """Checks that ``steps`` is an integer, or None for one step per slice of ``batch``.
 
     Raises:
       TypeError: not a whole number.
@@ -253,7 +253,7 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
 
 
 def has_same_tree(before: Any, after: Any, name: str) -> None:
-    """An update keeps the tree of what it updates.
+    """Checks that an update keeps the tree of its argument.
 
     Raises:
       TypeError: states both trees.
@@ -271,7 +271,7 @@ BY_OPTIMIZER = (
     "Shapes change by broadcasting in the optimizer (a learning rate with axes that the "
     "parameter lacks), dtypes by hyper or a rate in another precision than params.",
 )
-#: What can change each part of an update, and how.
+#: Likely causes of a changed result, by part of the update.
 CHANGED_BY = {
     "params": BY_OPTIMIZER,
     "optimizer's state": BY_OPTIMIZER,
@@ -283,7 +283,7 @@ CHANGED_BY = {
 
 
 def is_unchanged(before: Any, after: Any, name: str) -> None:
-    """An update keeps tree, shapes and dtypes.
+    """Checks that an update keeps tree, shapes and dtypes.
 
     Raises:
       TypeError: names the first leaf that differs.
@@ -308,8 +308,8 @@ def check_finite(result: Result) -> Result:
     loss (value and gradient can differ, e.g. at the log of a negative number).
 
     Raises:
-      ValueError: the value or a derivative is infinite or NaN; names it and the likely
-        cause.
+      ValueError: the value or a derivative is infinite or NaN; the message has its name
+        and the likely cause.
     """
     values: Any = result
     if not _trees.all_finite(values.value):
@@ -335,7 +335,7 @@ def check_finite(result: Result) -> Result:
 
 
 def _kind(leaf: Any) -> str:
-    """Like ``float32[3,4]``."""
+    """Dtype and shape of a leaf, e.g. ``float32[3,4]``."""
     if hasattr(leaf, "dtype"):
         return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
     return f"a Python {type(leaf).__name__}"

@@ -64,14 +64,13 @@ def hypergradient(
     ``jax.grad`` of all steps instead.
 
     Memory, besides the batches: the activations of *one* inner gradient and its
-    derivative, plus what each of the ``k`` steps starts from, which is stored for the
-    recursion. In units of the parameters that is ``k`` for plain or momentum SGD (the
-    parameters) and ``4 k`` for Adam (parameters, two moments, gradient): with few
-    activations it is most of the memory. 'unrolled' stores the activations of all steps.
-    (With a single step XLA may keep the activations of the gradient for its derivative:
-    more memory, less time.)
+    derivative, plus the stored state before each of the ``k`` steps. In units of the
+    parameters that is ``k`` for plain or momentum SGD (the parameters) and ``4 k`` for Adam
+    (parameters, two moments, gradient): with few activations it is most of the memory.
+    'unrolled' stores the activations of all steps. (With a single step XLA may keep the
+    activations of the gradient for its derivative: more memory, less time.)
 
-    Call it under `jax.jit`: outside, the loops over the steps are compiled anew at every
+    Call it under `jax.jit`: outside, the loops over the steps are compiled at every
     call (about half a second for a small loss), and JAX keeps each of these programs
     (some megabytes).
 
@@ -89,7 +88,7 @@ def hypergradient(
       steps: number of steps on the one ``inner_batch``; None: one per slice of it.
       mode: how second derivatives are computed: a `Mode`, such as
         `finite_difference(epsilon)`, or its name, one of ``MODES``.
-      mask: what the inner steps update; see `inner_update`.
+      mask: parameters that the inner steps update; see `inner_update`.
       state: auxiliary state (BatchNorm's running averages), if the losses have any.
         They are then called with it as fourth argument and return ``(value, new
         state)``; ``inner_gradient`` is ``jax.grad(loss, (0, 1), has_aux=True)``.
@@ -142,7 +141,7 @@ def hypergradient(
             _checks.is_pair(result, "outer")
             value, new_state = result
         _checks.is_scalar(value, "outer")
-        # The outer loss may not depend on a parameter that became non-finite.
+        # The outer loss may be independent of a parameter that became non-finite.
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
         return value, state_k if policy == "inner" else new_state
 
@@ -184,7 +183,7 @@ def loss_after_update(
       optimizer: optimizer of the inner steps.
       steps: number of inner steps.
       mode: how second derivatives are computed.
-      mask: what the inner steps update.
+      mask: parameters that the inner steps update.
 
     Raises:
       TypeError: as `hypergradient`.
@@ -267,11 +266,11 @@ def _recursion(outer, inner: Steps, params, hyper, state, mode):
         backward,
         (d_phi, d_opt_state, d_hyper),
         (saved, inner.slices),
-        length=inner.steps,  # where the mask moves nothing, nothing is saved
+        length=inner.steps,  # nothing is saved if the mask selects no parameters
         reverse=True,
         unroll=inner.unroll,
     )
-    # Some optimizers start from the parameters, or from hyper.
+    # The first optimizer state may depend on the parameters or on hyper.
     _, pull_back = jax.vjp(
         lambda phi, h: _trees.floats(inner.init(phi, h)), params, hyper
     )

@@ -32,11 +32,12 @@ class ImplicitHypergradient(NamedTuple):
 def conjugate_gradient(
     iterations: int = 20, damping: float = 0.0, tolerance: float = 1e-6
 ) -> Solver:
-    """Solves ``(H + damping I) x = v`` for a positive definite ``H``, as iMAML does.
+    """Conjugate gradients for ``(H + damping I) x = v``, as in iMAML.
 
     Args:
-      iterations: largest number; each costs one product with ``H``.
-      damping: makes a semidefinite ``H``, as networks have, definite; biases ``x``.
+      iterations: largest number of iterations; each costs one product with ``H``.
+      damping: added to the diagonal of ``H``, which must be positive definite with it;
+        it biases ``x``.
       tolerance: relative residual ``|H x - v| / |v|`` at which to stop.
     """
 
@@ -91,7 +92,7 @@ def implicit_hypergradient(
     in ``h`` and a proximal term in the inner loss). Its accuracy is limited by that of
     ``optimum`` and of the solver; the result reports both.
 
-    Call it under `jax.jit`; outside, the solver's loop is compiled anew at every call.
+    Call it under `jax.jit`; outside, the loop of the solver is compiled at every call.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.

@@ -142,19 +142,19 @@ def forward_over_reverse(*, assume_symmetric: bool = False) -> Mode:
     second backward pass (MixFlow-MG, arXiv 2505.00793, here without a ``custom_vjp``, so
     that levels nest).
 
-    They do not commute where a hand-written derivative under the loss is not that of the
-    function itself, as in gradient reversal; then this mode is wrong and the reverse
-    modes are exact. A `jax.custom_vjp` function is found and refused if ``gradient`` is
+    They do not commute if a hand-written derivative under the loss is not the derivative of
+    its function, as in gradient reversal; then this mode is wrong and the reverse modes are
+    exact. A `jax.custom_vjp` function is an error if ``gradient`` is
     ``jax.grad(loss, ...)``, also under `jax.jit`, and at any depth of the loss; it is not
-    found inside a gradient function of another kind (a lambda, another hypergradient).
-    A `jax.custom_jvp` function is never refused, since JAX's own functions are such;
-    `check_symmetry` finds a wrong one. `jax.lax.stop_gradient` keeps second derivatives
-    symmetric, so nothing is found: JAX takes what it stops for a constant in every
-    derivative, in all modes as in ``jax.grad`` of the steps written out.
+    detected in other gradient functions (a lambda, another hypergradient). A
+    `jax.custom_jvp` function is no error, since many functions of JAX are defined so;
+    `check_symmetry` detects a wrong one. `jax.lax.stop_gradient` keeps second derivatives
+    symmetric: the stopped values are constants in every derivative, in all modes as in
+    ``jax.grad`` of the written-out steps.
 
     Args:
-      assume_symmetric: True: hand-written rules under the loss are true derivatives, so
-        a `jax.custom_vjp` is accepted.
+      assume_symmetric: whether hand-written rules under the loss are known to be true
+        derivatives, so that `jax.custom_vjp` functions are accepted.
     """
     return Mode("forward_over_reverse", _jvp_of_gradient, not assume_symmetric)
 
@@ -183,7 +183,7 @@ def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) 
 
     Args:
       epsilon: length of the step.
-      assume_symmetric: as in `forward_over_reverse`.
+      assume_symmetric: see `forward_over_reverse`.
     """
 
     product = _CentralDifference(epsilon)

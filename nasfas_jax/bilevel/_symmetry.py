@@ -28,11 +28,11 @@ def symmetry_error(
     (1 for plain gradient reversal), and the modes 'forward_over_reverse' and
     'finite_difference', `conjugate_gradient` included, are wrong by as much.
 
-    Found are hand-written derivatives (`jax.custom_vjp`, `jax.custom_jvp`) that are not
-    those of their function, and gradient functions that return another thing than a
-    gradient. Not found is `jax.lax.stop_gradient`, which keeps second derivatives
-    symmetric: every mode then agrees with ``jax.grad`` of the steps written out, and all
-    take what is stopped for a constant.
+    It detects hand-written derivatives (`jax.custom_vjp`, `jax.custom_jvp`) that are not
+    the derivative of their function, and gradient functions that do not return a gradient.
+    It does not detect `jax.lax.stop_gradient`, which keeps second derivatives symmetric:
+    every mode then agrees with ``jax.grad`` of the written-out steps, and treats the
+    stopped values as constants.
 
     Args:
       gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``. For a

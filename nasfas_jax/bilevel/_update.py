@@ -46,11 +46,11 @@ def inner_update(
 ) -> InnerUpdate:
     """Parameters ``phi_k`` after ``steps`` updates of ``params`` by ``optimizer``.
 
-    Written as the equation reads (NAS-FAS eq. 12 for one step of ``optax.sgd``), so that
-    `jax` can differentiate it in any mode and to any order.
+    One step of ``optax.sgd`` is NAS-FAS eq. 12. JAX can differentiate the steps in any mode
+    and to any order.
 
     Call it under `jax.jit`, as everything in this package: outside, the loop over the
-    steps is compiled anew at every call (about half a second for a small loss), and JAX
+    steps is compiled at every call (about half a second for a small loss), and JAX
     keeps each of these programs (some megabytes).
 
     Args:
@@ -59,18 +59,19 @@ def inner_update(
       hyper: pytree of float arrays, ``h``; ``()`` for none.
       batch: passed to ``gradient`` in every step.
       optimizer: an optax transformation of the gradients alone, or a function that makes
-        one of ``hyper``, ``lambda h: optax.sgd(h['rate'])``; its state starts fresh. Not
+        one of ``hyper``, ``lambda h: optax.sgd(h['rate'])``; its state is new. Not
         supported are transformations that also need the value of the loss or the loss
         itself (optax.lbfgs, line searches, polyak_sgd, contrib.reduce_on_plateau,
         contrib.momo, contrib.sophia), and lookahead. For derivatives through
         ``optax.adam`` set ``eps_root > 0``.
       steps: number of steps on the one ``batch``. None: one step for each slice of
         ``batch`` along the first axis of its leaves.
-      mask: True, or a tree of bools that begins like ``params``: what is updated. The
-        rest is constant and still takes part in the derivatives. (``optax.masked`` is
-        something else: it *adds* the plain gradient where its mask is False.)
-      remat: store what each step starts from (parameters and optimizer state) instead of
-        its activations, which are computed again in a backward pass.
+      mask: True, or a tree of bools that is a prefix of ``params``: the parameters that are
+        updated. The others are constant in the steps and have derivatives all the same.
+        (``optax.masked`` is different: it *adds* the plain gradient where its mask is
+        False.)
+      remat: whether to store the parameters and the optimizer state before each step
+        instead of its activations, which a backward pass then computes again.
       state: auxiliary state, if the loss has any. ``gradient`` is then called with it
         as fourth argument and returns ``(gradients, new state)``, as
         ``jax.grad(loss, (0, 1), has_aux=True)`` does.
@@ -186,7 +187,7 @@ def pull_back_update(
 
 
 def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
-    """The optimizer, made of ``hyper`` if it is a function."""
+    """The optimizer; a function is called with ``hyper``."""
     _checks.is_made(optimizer)
     made = optimizer(hyper) if callable(optimizer) else optimizer
     _checks.is_optimizer(made)
@@ -213,7 +214,7 @@ class Steps:
 
     @classmethod
     def of(cls, gradient, batch, optimizer, mask, steps, state, policy) -> "Steps":
-        """Made of the arguments of the public functions."""
+        """Steps with the arguments of the public functions."""
         if policy not in POLICIES:
             raise ValueError(f"Unknown policy {policy!r}; choose one of {POLICIES}.")
         _checks.is_number_of_steps(steps, batch)
@@ -235,7 +236,7 @@ class Steps:
         )
 
     def at(self, one: PyTree) -> PyTree:
-        """Batch of the step that is at the slice ``one``."""
+        """Batch of the step at the slice ``one``."""
         return self.batch if self.steps is not None else one
 
     @property
@@ -250,7 +251,7 @@ class Steps:
 
     @property
     def unroll(self) -> bool:
-        """Whether to do without a loop; XLA's CPU convolutions are slow inside loops."""
+        """Whether to omit the loop; XLA's CPU convolutions are slow inside loops."""
         return self.steps == 1
 
     def init(self, params: PyTree, hyper: PyTree) -> PyTree:
@@ -268,8 +269,8 @@ class Steps:
           state: auxiliary state or None.
           save: whether ``saved`` has the parameters, optimizer state, gradient and state
             of each step; otherwise it is None.
-          constant: take inner gradients for constants in derivatives.
-          remat: compute each step again in a backward pass.
+          constant: whether inner gradients are constants in derivatives.
+          remat: whether a backward pass computes each step again.
         """
 
         def step(carry, one):

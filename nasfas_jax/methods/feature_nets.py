@@ -1,4 +1,4 @@
-"""RFMeta's three networks, and what the methods that train them share."""
+"""RFMeta's three networks, and the base class and loss of the methods that train them."""
 
 import dataclasses
 from typing import Any
@@ -19,16 +19,16 @@ REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 
 @dataclasses.dataclass(frozen=True)
 class FeatureNets:
-    """F, M and D: what RFMeta and the methods it is compared with train.
+    """F, M and D, the networks of RFMeta and of the methods compared with it.
 
-    BatchNorm uses the statistics of each batch. Which batches enter its running averages
-    is up to the method (`AVERAGES` of RFMeta).
+    BatchNorm uses the statistics of each batch. The method decides which batches enter
+    its running averages (`rfmeta.AVERAGES`).
 
     Attributes:
-      extractor: F, images to (features for M, features for D).
-      learner: M, features to logits.
-      estimator: D, features to maps.
-      depth_weight: w; 1 in the paper, 10 in the authors' code.
+      extractor: F, from images to (features for M, features for D).
+      learner: M, from features to logits.
+      estimator: D, from features to maps.
+      depth_weight: w, weight of the depth loss; 1 in the paper, 10 in the authors' code.
       loss_reduction: 'sum' over samples and pixels as in the paper, or 'mean' over
         them as in the authors' code.
     """
@@ -59,10 +59,10 @@ class FeatureNets:
         return params, {name: v["batch_stats"] for name, v in variables.items()}
 
     def features(self, params: dict, stats: dict, batch: dict) -> tuple:
-        """Of one batch: features for M, ``w Dep``, and the new averages of F and D.
+        """Features for M, ``w Dep`` and the new averages of F and D, for one batch.
 
-        For the backward pass only the convolutions' outputs are kept. (XLA's CPU backend
-        finds the second computation equal to the first and keeps all the same.)
+        The backward pass stores the outputs of convolutions alone. (XLA's CPU backend
+        merges the recomputation with the first computation and stores everything.)
         """
         keep = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
         return jax.checkpoint(self._features, policy=keep)(params, stats, batch)
@@ -88,7 +88,7 @@ class FeatureNets:
     def classification(
         self, learner: Any, stats: Any, features: Array, label: Array
     ) -> tuple[Array, Any]:
-        """``Cls`` of features under M's parameters, and M's new averages."""
+        """``Cls`` of features for given parameters of M, and M's new averages."""
         logits, new = self.learner.apply(
             {"params": learner, "batch_stats": stats},
             features,
@@ -108,11 +108,11 @@ class FeatureNets:
         return nn.sigmoid(self._run("M", variables["M"], features))[:, None, None]
 
     def attention(self, params: dict, batch_stats: dict, image: Array) -> Array:
-        """Where features speak for live: maps [B, S/8, S/8], not negative.
+        """Grad-CAM maps [B, S/8, S/8] for the live class, not negative.
 
-        Class activation with each channel weighed by the mean derivative of the logit
-        (Grad-CAM, ICCV 2017); behind a global average these are its weights, as in the
-        paper's figure 6, which M's own last map is too small for on small faces.
+        Class activation maps of F's features, each channel weighted by the mean derivative
+        of the logit (Grad-CAM, ICCV 2017). The paper's figure 6 uses M's last map, which is
+        too small for small faces.
         """
         variables = {
             name: {"params": params[name], "batch_stats": batch_stats[name]}
@@ -124,7 +124,7 @@ class FeatureNets:
         return nn.relu((weights * features).sum(-1))
 
     def _run(self, name: str, variables: Any, x: ArrayLike) -> Any:
-        """One of the nets with its running averages."""
+        """Output of one network, with running averages."""
         net = {"F": self.extractor, "M": self.learner, "D": self.estimator}[name]
         return net.apply(variables, x, train=False)
 

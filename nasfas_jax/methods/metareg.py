@@ -1,13 +1,13 @@
 """MetaReg (NeurIPS 2018), compared in RFMeta Table 2: a regularizer learned across domains.
 
-Every domain has a classifier T_i of its own. From T_a some steps on domain a under the
-weighted L1 norm R must lead to a classifier that serves another domain b; the weights
-``phi`` of R follow that loss, through the steps:
+Every domain has its own classifier T_i. T_a is trained on domain a for a few steps with the
+weighted L1 norm R as regularizer, and evaluated on another domain b; the weights ``phi`` of
+R follow that loss, differentiated through the steps:
 
     T' = T_a - g d[Cls_a(T) + R_phi(T)]/dT, l times;    phi = phi - e dCls_b(T')/dphi
 
-The original then trains a network anew under R_phi. Here both run side by side: M learns
-on all domains joined, under the phi of the moment, and features follow M's loss alone.
+The original then trains a new network with R_phi. Here both are trained together: M learns
+on all domains jointly with the current phi, and the features follow M's loss alone.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ from nasfas_jax.methods.state import MODES, TrainState, update
 
 @dataclasses.dataclass(frozen=True)
 class MetaReg(FeatureMethod):
-    """The step and its choices.
+    """Step of MetaReg.
 
     Attributes:
       nets: F, M and D.
-      optimizer: of F, M and D together.
-      domains: N, of an episode.
-      task_learning_rate: g, of the domains' classifiers.
-      regularizer_learning_rate: e.
-      inner_steps: l.
-      mode: a key of `bilevel.MODES`.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      optimizer: optimizer of F, M and D together.
+      domains: N, number of domains per episode.
+      task_learning_rate: g, learning rate of the domains' classifiers.
+      regularizer_learning_rate: e, learning rate of ``phi``.
+      inner_steps: l, number of inner updates.
+      mode: differentiation mode, a name of `bilevel.MODES` or a mode.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
     """
 
     domains: int
@@ -64,7 +64,7 @@ class MetaReg(FeatureMethod):
         )
 
     def init(self, key: Array, image: ArrayLike) -> TrainState:
-        """A fresh state; ``params`` holds 'tasks' [N, ...] and 'phi' besides F, M, D."""
+        """Initial state; ``params`` has 'tasks' [N, ...] and 'phi' besides F, M, D."""
         params, batch_stats = self.nets.init(key, image)
         learner = params["M"]
         tasks = jax.tree.map(lambda x: jnp.stack([x] * self.domains), learner)
@@ -80,10 +80,10 @@ class MetaReg(FeatureMethod):
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on an episode; its ``query_domain`` says whose batches these are.
+        """One update on an episode; its ``query_domain`` is the index of the query domain.
 
-        With a mesh, E of them on a leading axis. Their T_i and phi start alike and take
-        one plain gradient step, so the mean of the new ones is the step of the mean.
+        With a mesh, E episodes on a leading axis. All start from the same T_i and phi and
+        make one plain gradient step, so the mean of the results is the step by the mean.
         """
         result, learned = over_episodes(self._learn, self.mesh)(state, episode)
         (value, (batch_stats, metrics)), grads = result
@@ -99,7 +99,7 @@ class MetaReg(FeatureMethod):
         return dataclasses.replace(new, params={**new.params, **learned}), metrics
 
     def _learn(self, state: TrainState, episode: dict) -> tuple[Any, dict]:
-        """Of one episode: the networks' gradient, and the new 'tasks' and 'phi'."""
+        """Gradient of the networks, and the new 'tasks' and 'phi', for one episode."""
         params = dict(state.params)
         tasks, phi = params.pop("tasks"), params.pop("phi")
         batch = feature_nets.join(
@@ -118,7 +118,7 @@ class MetaReg(FeatureMethod):
         return result, {"tasks": tasks, "phi": phi}
 
     def _learn_regularizer(self, state, tasks, phi, episode) -> tuple[Any, Any]:
-        """The classifiers of the domains and the regularizer's weights, after a step."""
+        """Classifiers of the domains and weights of the regularizer after a step."""
 
         def features(batch):
             return self.nets.features(state.params, state.batch_stats, batch)[0]
@@ -137,7 +137,7 @@ class MetaReg(FeatureMethod):
             episode["query"],
         )
         batches = {"z": jax.lax.map(features, joined), "label": joined["label"]}
-        # The batches stand in the order of the domains, but the query's comes last.
+        # Batches are in the order of the domains, except that the query's is last.
         query = jnp.asarray(episode["query_domain"], jnp.int32)
         others = jnp.arange(self.domains - 1, dtype=jnp.int32)
         order = jnp.append(jnp.where(others >= query, others + 1, others), query)

@@ -1,6 +1,7 @@
 """Meta-learning for domain generalization (MLDG, AAAI 2018), compared in RFMeta Table 2.
 
-One virtual step on the meta-train domains must also serve the meta-test domain:
+The loss of the meta-train domains, and that of the meta-test domain after one inner
+update on the meta-train domains:
 
     L = S(T) + b V(T - a dS(T)/dT)
 
@@ -23,15 +24,15 @@ from nasfas_jax.methods.state import MODES, TrainState, update
 
 @dataclasses.dataclass(frozen=True)
 class MLDG(FeatureMethod):
-    """The step and its choices; the original learns from labels alone (``nets``' w = 0).
+    """Step of MLDG; the original uses labels alone (``depth_weight`` 0 in ``nets``).
 
     Attributes:
       nets: F, M and D.
-      optimizer: of the three together.
-      inner_learning_rate: a.
-      query_weight: b; 1 in the original.
-      mode: a key of `bilevel.MODES`.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      optimizer: optimizer of the three together.
+      inner_learning_rate: a, learning rate of the inner update.
+      query_weight: b, weight of the query loss; 1 in the original.
+      mode: differentiation mode, a name of `bilevel.MODES` or a mode.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
     """
 
     inner_learning_rate: float = 1e-3
@@ -49,7 +50,7 @@ class MLDG(FeatureMethod):
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on the mean of L; arguments as of `RFMeta.step`."""
+        """One update by the mean of L; the arguments are those of `RFMeta.step`."""
         result = over_episodes(self._gradient, self.mesh)(state, episode)
         return update(self.optimizer, state, *result)
 

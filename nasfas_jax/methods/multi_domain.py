@@ -1,4 +1,4 @@
-"""Plain training on several domains at once: no meta-learning (RFMeta figure 5)."""
+"""Joint training on several domains without meta-learning (RFMeta figure 5)."""
 
 import dataclasses
 
@@ -18,10 +18,10 @@ class MultiDomain(FeatureMethod):
 
     Attributes:
       nets: F, M and D.
-      optimizer: of the three together.
-      batches: 'episodes', as many clips of each domain, or 'pooled', clips of all
-        domains drawn together, so that large domains are seen more often.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      optimizer: optimizer of the three together.
+      batches: 'episodes', equally many clips per domain, or 'pooled', clips drawn from all
+        domains together, so that large domains are more frequent.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
     """
 
     batches: str = "episodes"

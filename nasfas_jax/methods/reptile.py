@@ -1,7 +1,7 @@
-"""Reptile (arXiv 1803.02999), compared in RFMeta Table 2: no derivative of the inner steps.
+"""Reptile (arXiv 1803.02999), compared in RFMeta Table 2; without second derivatives.
 
-Each domain is a task: from the common parameters T some steps of SGD on its loss lead to
-T_i, and T moves towards their mean, by an optimizer whose gradient is ``mean_i (T - T_i)``.
+Each domain is a task: a few steps of SGD on its loss lead from the common parameters T to
+T_i, and the optimizer updates T with the gradient ``mean_i (T - T_i)``.
 """
 
 import dataclasses
@@ -20,14 +20,14 @@ from nasfas_jax.methods.state import TrainState, update
 
 @dataclasses.dataclass(frozen=True)
 class Reptile(FeatureMethod):
-    """The step and its choices.
+    """Step of Reptile.
 
     Attributes:
       nets: F, M and D.
-      optimizer: of the outer update; ``optax.sgd(e)`` is the original's.
-      inner_learning_rate: of SGD on a domain's batch.
-      inner_steps: on each domain.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      optimizer: optimizer of the outer update, ``optax.sgd(e)`` in the original.
+      inner_learning_rate: learning rate of SGD on the batch of a domain.
+      inner_steps: number of inner updates per domain.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
     """
 
     inner_learning_rate: float = 1e-3
@@ -43,14 +43,14 @@ class Reptile(FeatureMethod):
         )
 
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
-        """One update on the mean over all tasks; arguments as of `RFMeta.step`."""
+        """One update by the mean over all tasks; the arguments are those of `RFMeta.step`."""
         result = over_episodes(self._moved, self.mesh)(state, episode)
         return update(self.optimizer, state, *result)
 
     def _moved(self, state: TrainState, episode: dict) -> tuple:
-        """Of one episode, whose query is a task like the others.
+        """Loss, ``mean_i (T - T_i)``, new running averages and metrics of one episode.
 
-        The loss, ``mean_i (T - T_i)``, the new running averages and metrics.
+        The query domain is a task like the others.
         """
         tasks = jax.tree.map(
             lambda s, q: jnp.concatenate([s, q[None]]),

@@ -27,31 +27,31 @@ from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import MODES, TrainState, update
 
 ORDERS = ("first", "exact")
-#: How the running averages of BatchNorm follow the domains of a step. 'mean': one update
-#: per step, by the mean of the query domain (weight 1/2) and of the support domains (1/2
-#: in total) for F and D, and by the mean of the support domains for M. 'sequential', as
-#: the authors' code: one update per domain, the support domains first, then, for F and D,
-#: the query domain. Adapted learners and the query domain never enter those of M.
+#: Rules for the running averages of BatchNorm. 'mean': one update per step, by the mean of
+#: the query domain (weight 1/2) and the support domains (1/2 in total) for F and D, and by
+#: the mean of the support domains for M. 'sequential', as in the authors' code: one update
+#: per domain, the support domains first, then, for F and D, the query domain. Adapted
+#: learners and the query domain do not change the averages of M.
 AVERAGES = ("mean", "sequential")
 
 
 @dataclasses.dataclass(frozen=True)
 class RFMeta(FeatureMethod):
-    """The step and its choices; the paper's ablations (figure 5) are arguments.
+    """Step of RFMeta; the paper's ablations (figure 5) are arguments.
 
     Attributes:
       nets: F, M and D.
-      optimizer: of the three together. The paper writes three updates at one rate,
-        which is what Adam's element-wise update is.
-      inner_learning_rate: a.
-      order: 'exact', or 'first': the inner gradient is a constant.
-      mode: how derivatives through the inner steps are computed, a key of
-        `bilevel.MODES`.
-      fine_grained: False joins the support domains to one ('aggregation').
-      inner_steps: of each learner; 1 in the paper.
+      optimizer: optimizer of the three together. The paper has three updates at one rate,
+        to which Adam's element-wise update is equal.
+      inner_learning_rate: a, learning rate of the inner update.
+      order: 'exact', or 'first': the inner gradient is constant.
+      mode: how derivatives through the inner steps are computed, a name of
+        `bilevel.MODES` or a mode.
+      fine_grained: False merges the support domains into one ('aggregation').
+      inner_steps: number of inner updates per meta learner; 1 in the paper.
       averages: rule for the running averages of BatchNorm, one of `AVERAGES`;
         'sequential' reads the attribute ``bn_momentum`` of F, M and D.
-      mesh: where `step` takes several episodes, see `over_episodes`; None: just one.
+      mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
     """
 
     inner_learning_rate: float = 1e-3
@@ -141,12 +141,12 @@ class RFMeta(FeatureMethod):
         return loss, cosine(*directions)
 
     def _running_averages(self, stats: dict, support: dict, query: dict) -> dict:
-        """The averages after a step, by the rule ``averages``.
+        """Running averages after a step, by the rule ``averages``.
 
         Args:
-          stats: the averages before the step.
-          support: the averages after each support domain alone, on a leading axis.
-          query: those of F and D after the query domain alone.
+          stats: averages before the step.
+          support: averages after an update by each support domain alone, stacked.
+          query: averages of F and D after an update by the query domain alone.
         """
         if self.averages == "mean":
             mean = jax.tree.map(lambda x: x.mean(0), support)
@@ -190,11 +190,11 @@ class RFMeta(FeatureMethod):
 
 
 def _sequential_average(before: Array, after: Array, *, keep: float) -> Array:
-    """The running average after one update ``r <- keep r + (1 - keep) b`` per domain.
+    """Running average after one update ``r <- keep r + (1 - keep) b`` per domain.
 
     Args:
       before: r before the step.
-      after: r after each domain alone, ``keep r + (1 - keep) b_i``, on a leading axis.
+      after: r after an update by each domain alone, ``keep r + (1 - keep) b_i``, stacked.
       keep: weight of the old average.
     """
     average = before
@@ -204,6 +204,6 @@ def _sequential_average(before: Array, after: Array, *, keep: float) -> Array:
 
 
 def cosine(a: Any, b: Any) -> Array:
-    """Of the angle between two trees of arrays."""
+    """Cosine similarity of two pytrees."""
     lengths = optax.tree.norm(a) * optax.tree.norm(b)
     return jnp.asarray(optax.tree.vdot(a, b) / (lengths + 1e-30))

@@ -1,4 +1,4 @@
-"""Training one network on batches of all domains alike."""
+"""Supervised training of one network on batches pooled from all domains."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Supervised:
     batches = "pooled"
 
     def init(self, key: jax.Array, image: ArrayLike) -> TrainState:
-        """A fresh state for images like ``image`` [1, S, S, 3]."""
+        """Initial state for images like ``image`` [1, S, S, 3]."""
         variables = self.net.init(key, image, train=False)
         params = variables["params"]
         return TrainState(

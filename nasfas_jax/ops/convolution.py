@@ -1,11 +1,11 @@
-"""Plain convolution, with derivatives that are fast on CPU wherever they stand.
+"""Convolution whose derivatives are fast on CPU in loops and branches too.
 
 XLA's CPU backend has fast kernels for convolutions in one layout (NHWC x HWIO), and
-brings others into it at the top level of a program only. The derivatives that JAX writes
-are in other layouts: inside ``scan`` and ``cond``, where meta-gradients live, they run 15
-times slower. So on CPU the convolution of stride 1 is a primitive of our own: bilinear,
-and both of its transposes are written in that one layout. Derivatives of any order, in
-both modes, are made of it again.
+converts other layouts to it only at the top level of a program. JAX's derivatives have
+other layouts: inside ``scan`` and ``cond``, as in meta-gradients, they are 15 times slower.
+On CPU, therefore, the convolution of stride 1 is a primitive defined here: it is bilinear,
+and both of its transposes are convolutions in that layout, so that derivatives of any
+order, in both modes, consist of it.
 """
 
 import functools
@@ -19,10 +19,10 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-#: From this many pixels on (and 32 channels) the derivative by the kernel is faster as
-#: matrix products than as a convolution whose window is the image.
+#: Number of pixels from which on (with 32 channels or more) the derivative by the kernel is
+#: faster as matrix products than as a convolution with the image as its window.
 MANY_PIXELS = 2**15
-#: Pixels of a block whose taps are read from the cache, not from memory.
+#: Number of pixels per block, small enough for the cache.
 BLOCK_PIXELS = 2**12
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -31,10 +31,10 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 def convolve(
     x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1, groups: int = 1
 ) -> Array:
-    """The convolution of [N, H, W, I * groups] with [KH, KW, I, O], odd KH and KW.
+    """Convolution of [N, H, W, I * groups] with [KH, KW, I, O], odd KH and KW.
 
-    Zeros outside the image; windows centred on every ``stride``-th pixel, from the
-    first. (Never 'SAME' padding: at stride 2 it shifts the window's centre.)
+    Zeros outside the image; windows centered on every ``stride``-th pixel, from the
+    first. (Never 'SAME' padding: at stride 2 it shifts the center of the window.)
     """
     pads = [dilation * (k // 2) for k in kernel.shape[:2]]
     padding = ((pads[0], pads[0]), (pads[1], pads[1]))
@@ -130,7 +130,7 @@ def _shape(x, kernel, *, padding: Padding):
 
 
 def _transpose_to_x(ct: Array, x, kernel: Array, *, padding: Padding) -> Array:
-    """Correlation becomes convolution: the window flipped, channels exchanged."""
+    """Convolution with the flipped kernel and its channels exchanged."""
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     height, width = (
         (k - 1 - low, k - 1 - high)
@@ -140,7 +140,7 @@ def _transpose_to_x(ct: Array, x, kernel: Array, *, padding: Padding) -> Array:
 
 
 def _transpose_to_kernel(ct: Array, x: Array, kernel, *, padding: Padding) -> Array:
-    """Sums over pixels of x times ct, for every shift of x against ct."""
+    """Sums over pixels of ``x * ct``, for every offset between them."""
     if math.prod(ct.shape[:-1]) >= MANY_PIXELS and x.shape[-1] >= 32:
         return _taps(ct, x, kernel.aval.shape[:2], padding)
     # Channels of x are the batch, images the channels, ct is the kernel.

@@ -143,6 +143,6 @@ def average_to(x: Array, size: tuple[int, ...]) -> Array:
     """
     count, height, width, channels = x.shape
     if height % size[0] or width % size[1]:
-        raise ValueError(f"{size} does not divide the sides of the shape {x.shape}")
+        raise ValueError(f"{size} does not divide the sides of the shape {x.shape}.")
     blocks = (count, size[0], height // size[0], size[1], width // size[1], channels)
     return x.reshape(blocks).mean((2, 4))

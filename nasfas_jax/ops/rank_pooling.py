@@ -1,4 +1,4 @@
-"""Rank pooling: K frames to the one image that ranks them in time (NAS-FAS eq. 7)."""
+"""Rank pooling: one image whose inner products rank K frames in time (NAS-FAS eq. 7)."""
 
 import typing
 
@@ -15,7 +15,7 @@ _STEPS = 5
 
 
 def closed_form(length: int, method: str) -> np.ndarray:
-    """[K] weights of the frames by which a closed form pools them; they sum to 0.
+    """Weights [K] of the frames in a closed form of rank pooling; their sum is 0.
 
     'harmonic' is ``sum_{i>j} (S_i - S_j)`` written over frames, one gradient step on
     eq. 7 from zero; 'linear' is the same without the running means.
@@ -36,7 +36,7 @@ def _pair_steps(length: int) -> np.ndarray:
 
 
 class _Active(typing.NamedTuple):
-    """Where the solution's P dual variables lie, as 0/1 masks of floats [P]."""
+    """Masks [P] of the dual variables of the solution, floats 0 or 1."""
 
     free: Array  # between the bounds: the pair's margin is exactly 1
     upper: Array  # at delta: the margin is below 1
@@ -46,8 +46,8 @@ def _active_set(q: Array, bound: Array) -> _Active:
     """Solves ``max sum(a) - a q a / 2, 0 <= a <= bound`` by an interior point method.
 
     ``low`` and ``high`` are the bounds' multipliers, ``q a - 1 = low - high``.
-    Each step is a Newton step towards ``a low = room high = mu``, with a mu ten times
-    smaller than the last, until mu is at the rounding of the dtype.
+    Each step is a Newton step towards ``a low = room high = mu`` with a ten times smaller
+    mu, until mu reaches the rounding error of the dtype.
     """
     count = q.shape[0]
     tiny = count * jnp.finfo(q.dtype).eps
@@ -74,12 +74,12 @@ def _active_set(q: Array, bound: Array) -> _Active:
         change = jnp.stack(change)
         step = 1 / jnp.maximum(1.0, (-change / state).max() / 0.95)
         moved = state + step * change
-        # At the end of the road rounding can make the system indefinite: stay there.
+        # In the last steps rounding can make the system indefinite: then stop.
         sound = jnp.isfinite(moved).all()
         iteration = jnp.where(sound, iteration + 1, _MAX_ITERATIONS)
         return iteration, jnp.where(sound, moved, state)
 
-    # ``room`` is bound - a, kept apart: the difference would round to zero.
+    # ``room`` is bound - a, stored separately: the difference would round to zero.
     half = jnp.full(count, bound / 2)
     start = jnp.stack([half, half, jnp.ones_like(half), jnp.ones_like(half)])
     _, state = lax.while_loop(unfinished, newton, (jnp.int32(0), start))
@@ -98,15 +98,15 @@ def _dual(gram: Array, length: int) -> Array:
     pair_steps = jnp.asarray(_pair_steps(length), gram.dtype)
     delta = 2.0 / (length * (length - 1))
     q = pair_steps @ gram @ pair_steps.T
-    # Units in which neither the variables nor the matrix are far from 1.
+    # Units in which both the variables and the matrix are near 1.
     largest = lax.stop_gradient(jnp.diag(q).max())
     unit = 1 / jnp.maximum(largest, 1 / delta)
     q, bound = unit * q, delta / unit
     fixed = lax.stop_gradient(q)
     active = _active_set(fixed, lax.stop_gradient(bound))
     free, a = active.free, bound * active.upper
-    # Pairs are linearly dependent (a is not unique, D is): a trace of ridge makes the
-    # system regular, and repeating the step takes the ridge's bias away.
+    # Pairs are linearly dependent (a is not unique, D is): a small ridge makes the system
+    # regular, and the repeated steps remove the bias of the ridge.
     ridge = 30 * q.shape[0] * jnp.finfo(q.dtype).eps
     system = jnp.outer(free, free) * fixed + jnp.diag(1 - free + ridge * free)
     inverse = cho_solve(cho_factor(system), jnp.diag(free))
@@ -119,7 +119,7 @@ def _ranksvm(frames: Array) -> Array:
     """[K, D] to [D]: the exact minimizer of eq. 7."""
     length = frames.shape[0]
     counts = jnp.arange(1, length, dtype=frames.dtype)[:, None]
-    # Eq. 7 knows differences only; from the first frame on, equal frames stay zeros.
+    # Eq. 7 depends on differences only; relative to the first, equal frames are zeros.
     frames = frames - frames[:1]
     # S_{k+1} - S_k without the cancellation of two running means.
     steps = (frames[1:] - jnp.cumsum(frames[:-1], 0) / counts) / (counts + 1)
@@ -130,22 +130,22 @@ def _ranksvm(frames: Array) -> Array:
 
 
 def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
-    """The dynamic image D of K frames: ``D . S_i`` grows with time (NAS-FAS eq. 7).
+    """Dynamic image D of K frames: ``D . S_i`` increases with time (NAS-FAS eq. 7).
 
     With ``S_i`` the mean of the first i frames and ``delta = 2 / (K (K - 1))``:
 
     * 'ranksvm' minimizes ``|D|^2 / 2 + delta sum_{i>j} xi_ij`` under ``D . (S_i - S_j)
       >= 1 - xi_ij, xi_ij >= 0`` exactly.  The dual, K (K - 1) / 2 variables between 0
-      and delta, is solved by an interior point method to the rounding of the dtype, and
-      then once more as a linear system on the variables between their bounds: margins
-      keep the optimality conditions to about 1e-4 in float32.
+      and delta, is solved by an interior point method to the rounding error of the dtype,
+      and then as a linear system in the variables between their bounds: the margins
+      satisfy the optimality conditions to about 1e-4 in float32.
     * 'harmonic' is ``delta sum_{i>j} (S_i - S_j)``: one gradient step from D = 0, which
       is the exact solution where all margins stay below 1 (little motion, few pixels).
     * 'linear' is ``delta sum_{i>j} (V_i - V_j)`` over the frames V themselves.
 
-    'ranksvm' depends on the pixels' scale; the papers' is taken as 0 to 1.  It is
-    piecewise smooth; derivatives in either mode are those of the piece, to third order.
-    A frozen clip gives zeros.
+    'ranksvm' depends on the scale of the pixels; that of the papers is assumed to be 0 to
+    1. It is piecewise smooth; derivatives in either mode are those of the piece, to third
+    order. The result for a frozen clip is zero.
 
     Args:
       frames: [..., K, H, W, C], in order of time, K at least 2.
@@ -159,11 +159,13 @@ def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
     """
     if method not in METHODS:
         raise ValueError(
-            f"rank pooling method must be one of {METHODS}, got {method!r}"
+            f"The method of rank pooling must be one of {METHODS}, got {method!r}."
         )
     *batch, length, height, width, channels = frames.shape
     if length < 2:
-        raise ValueError(f"rank pooling needs two frames or more, got {frames.shape}")
+        raise ValueError(
+            f"Rank pooling takes two frames or more, got the shape {frames.shape}."
+        )
     flat = frames.reshape(-1, length, height * width * channels)
     if method == "ranksvm":
         pooled = jax.vmap(_ranksvm)(flat)
@@ -178,15 +180,15 @@ def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
 
 
 def rank_weights(gram: Array, method: str = "ranksvm") -> Array:
-    """Weights [K] of the frames by which `rank_pool` pools one clip; they sum to 0.
+    """Weights [K] of the frames in the `rank_pool` of one clip; their sum is 0.
 
-    Eq. 7's solution is a sum of the frames that depends on their inner products alone:
-    whoever has these need not bring the pixels to the device.
+    The solution of eq. 7 is a weighted sum of the frames whose weights depend on their inner
+    products alone, so the pixels need not be transferred to the device.
 
     Args:
-      gram: [K, K], inner products of the frames less any image common to all (the last
-        frame: small differences lose no digits), pixels in [0, 1].
-      method: as in `rank_pool`.
+      gram: [K, K], inner products of the frames minus an image common to all (the last
+        frame, to keep the digits of small differences), pixels in [0, 1].
+      method: see `rank_pool`.
     """
     length = gram.shape[0]
     if method != "ranksvm":
@@ -207,28 +209,27 @@ def rank_weights(gram: Array, method: str = "ranksvm") -> Array:
 def static_dynamic(
     frames: Array, method: str = "ranksvm", *, peak: ArrayLike | None = None
 ) -> Array:
-    """The static-dynamic image: the current frame plus the dynamic image, then min-max.
+    """Static-dynamic image: current frame plus dynamic image, min-max normalized.
 
-    NAS-FAS sec. 3.4.  The current frame is the last of the K.  Min-max runs per image,
-    over height, width and channels, onto [0, 1].  A frozen clip gives its frame after
-    min-max, an image of one value gives zeros; neither gives NaN, in values or
-    derivatives.
+    NAS-FAS sec. 3.4. The current frame is the last of the K. Each image is normalized to
+    [0, 1] over height, width and channels. For a frozen clip the result is the normalized
+    frame, for an image of one value it is zero; values and derivatives are never NaN.
 
-    The paper adds the dynamic image without saying in what units.  As eq. 7 gives it,
-    it is small (about 0.001 in real clips of 256 x 256 pixels, under one step of an
-    8-bit picture) and smaller the more pixels there are; ``peak`` sets its scale.
+    The paper does not state the units of the dynamic image. The solution of eq. 7 is small
+    (about 0.001 in real clips of 256 x 256 pixels, less than one step of an 8-bit image),
+    and smaller for more pixels; ``peak`` sets its scale.
 
     Args:
-      frames: [..., K, H, W, C], pixels in [0, 1], the crop box the same in all K.
-      method: as in `rank_pool`.
-      peak: the largest absolute value that each dynamic image is scaled to before it is
-        added, so that motion shows; None adds it as it is.
+      frames: [..., K, H, W, C], pixels in [0, 1], with one crop box for all K.
+      method: see `rank_pool`.
+      peak: largest absolute value of each dynamic image, which is scaled to it before the
+        sum, so that motion is visible; None: no scaling.
 
     Returns:
       [..., H, W, C] in [0, 1].
 
     Raises:
-      ValueError: as `rank_pool`.
+      ValueError: an unknown method, or fewer than two frames.
     """
     axes = (-3, -2, -1)
     dynamic = rank_pool(frames, method)
@@ -241,5 +242,5 @@ def static_dynamic(
 
 
 def _or_one(x: Array) -> Array:
-    """A divisor: x, and 1 where x is zero."""
+    """``x`` as a divisor: 1 where it is zero."""
     return jnp.where(x > 0, x, jnp.ones_like(x))

@@ -16,7 +16,7 @@ def _weights(length: int, size: int) -> np.ndarray:
 def resize(x: Array, size: int | tuple[int, int]) -> Array:
     """Bilinear resizing: half-pixel centers, edges repeated, no antialiasing.
 
-    As PyTorch's ``Upsample(mode='bilinear', align_corners=False)`` and
+    Equal to PyTorch's ``Upsample(mode='bilinear', align_corners=False)`` and
     ``jax.image.resize(..., 'bilinear', antialias=False)``.
 
     Args:

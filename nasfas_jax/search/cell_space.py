@@ -16,7 +16,7 @@ from nasfas_jax.search.genotype import Genotype
 
 
 class CellSpace(abc.ABC):
-    """What spaces share whose alphas are ``{cell: [edges, operations]}``.
+    """Base class of spaces whose alphas are ``{cell: [edges, operations]}``.
 
     A subclass is a frozen dataclass with the other members of `space.SearchSpace`:
     ``name``, ``map_size``, ``cells``, ``legend``, ``supernet``, ``network`` and
@@ -52,7 +52,7 @@ class CellSpace(abc.ABC):
 
     @property
     def title(self) -> str:
-        """Name for a reader."""
+        """Name for display."""
         return self.name
 
     @property

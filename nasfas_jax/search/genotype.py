@@ -163,7 +163,7 @@ def _operations(space: SearchSpace, name: str, cell: object) -> tuple[str, ...]:
     edges = space.cells[name]
     if not isinstance(cell, list) or len(cell) != edges:
         raise InputError(
-            f'the cell "{name}" must list {edges} operations, one an edge, '
+            f'the cell "{name}" must list {edges} operations, one per edge, '
             f"got {cell!r:.200}."
         )
     _require_choices(space, name, cell)

@@ -34,7 +34,7 @@ class SearchSpace(Protocol):
 
     @property
     def title(self) -> str:
-        """Name for a reader, with the variant that the options select."""
+        """Name for display, with the variant that the options select."""
         ...
 
     @property

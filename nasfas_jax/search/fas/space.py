@@ -39,7 +39,7 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
         return tuple(drawing.operation(name) for name in self.operations)
 
     def for_retraining(self) -> "FASSpace":
-        """The same space with doubled channels; a learned theta or lambda starts anew."""
+        """The same space with doubled channels; a learned theta or lambda is initialized."""
         return dataclasses.replace(
             self,
             stem_channels=2 * self.stem_channels,
