@@ -223,7 +223,7 @@ def baseline(config: ml_collections.ConfigDict) -> None:
     config.search.optimizer = "adam"
     config.search.decay = "constant"
     config.search.by = "half"
-    config.train.view.target = "label"
+    config.train.view.target = "binary"
 
 
 def auto_fas(config: ml_collections.ConfigDict) -> None:

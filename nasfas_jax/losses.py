@@ -88,3 +88,7 @@ def pixel_binary(predicted: Array, target: Array) -> Array:
     live = jnp.log(jnp.maximum(predicted, least))
     spoof = jnp.log(jnp.maximum(1 - predicted, least))
     return -(target * live + (1 - target) * spoof).mean()
+
+
+#: Losses of maps by name.
+BY_NAME = {"depth": depth_loss, "l2": pixel_mse}

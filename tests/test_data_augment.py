@@ -184,11 +184,11 @@ def test_a_batch_shows_what_the_view_says():
     random = np.random.default_rng(0)
     records = {
         "static": random.integers(0, 256, (4, 8, 8, 3), np.uint8),
-        "mask": labels.binary(random.integers(0, 256, (4, 32, 32))),
+        "face": labels.binary(random.integers(0, 256, (4, 32, 32))),
         "label": np.array([1, 0, 1, 0]),
     }
     made = pipeline.to_batch(
-        records, target="mask", input="static", color="rgb_hsv", map_size=14
+        records, target="location", input="static", color="rgb_hsv", map_size=14
     )
     assert made["image"].shape == (4, 8, 8, 6) and made["target"].shape == (4, 14, 14)
     assert made["image"].dtype == made["target"].dtype == np.float32

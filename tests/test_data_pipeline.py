@@ -31,7 +31,7 @@ class Source:
         )
         maps = np.tile(np.arange(32, dtype=np.uint8)[None], (32, 1)) + i
         names = ("static", "dynamic", "image")
-        return dict.fromkeys(names, image) | dict.fromkeys(("depth", "mask"), maps)
+        return dict.fromkeys(names, image) | dict.fromkeys(("depth", "face"), maps)
 
 
 def make_split(name, clips=("cave", "attic", "barn"), types=TYPES, each=5):
@@ -77,16 +77,21 @@ def assert_equal_trees(left, right):
 
 
 def test_a_batch_scales_image_and_target(prepared):
-    names = ("image", "static", "depth", "mask")
+    names = ("image", "static", "depth", "face")
     records = prepared.splits["train"].load(np.array([0, 7]), names)
     records["label"] = np.array([1, 0])
-    batch = pipeline.to_batch(records, target="mask", input="static")
+    batch = pipeline.to_batch(records, target="location", input="static")
     np.testing.assert_allclose(batch["image"], records["static"] / 127.5 - 1, atol=1e-6)
-    np.testing.assert_allclose(batch["target"], records["mask"] / 255, atol=1e-6)
+    np.testing.assert_allclose(batch["target"][0], records["face"][0] / 255, atol=1e-6)
+    assert not batch["target"][1].any()
+    for size in (32, 14):
+        binary = pipeline.to_batch(records, target="binary", map_size=size)["target"]
+        assert (binary[0] == 1).all() and not binary[1].any()
+        assert binary.shape == (2, size, size)
     dtypes = {name: str(value.dtype) for name, value in batch.items()}
     assert dtypes == {"image": "float32", "target": "float32", "label": "int32"}
     with pytest.raises(
-        InputError, match="target: expected one of 'depth', 'mask', got 'map'"
+        InputError, match="target: expected one of 'depth', 'location', 'binary', got"
     ):
         pipeline.to_batch(records, target="map")
 

@@ -37,7 +37,7 @@ class Records:
     def __getitem__(self, row):
         names = ("static", "dynamic", "image")
         images = dict.fromkeys(names, np.full((8, 8, 3), self.marks[row], np.uint8))
-        return images | dict.fromkeys(("depth", "mask"), np.zeros((32, 32), np.uint8))
+        return images | dict.fromkeys(("depth", "face"), np.zeros((32, 32), np.uint8))
 
 
 def video(dataset, name, kind, split, subject, **attributes):

@@ -95,7 +95,7 @@ def test_other_records_of_the_same_people_are_refused(original, trained):
         ("train.steps", 2),
         ("train.decay", "constant"),
         ("train.augment", "standard"),
-        ("train.view.target", "mask"),
+        ("train.view.target", "location"),
         ("train.width", 1 / 16),
     ],
 )

@@ -36,8 +36,11 @@ def shipped():
 
 def whole():
     """A config with every section, as dicts."""
-    config = shipped()["synthetic:smoke"].to_dict()
-    return {**config, "meta": shipped()["rfmeta:smoke"].meta.to_dict()}
+    configs = shipped()
+    config = configs["synthetic:smoke"].to_dict()
+    meta = configs["rfmeta:smoke"].meta.to_dict()
+    eulernet = configs["eulernet:smoke"].eulernet.to_dict()
+    return {**config, "meta": meta, "eulernet": eulernet}
 
 
 def changed(path, value):

@@ -34,7 +34,9 @@ def test_halves_are_disjoint_and_whole(data):
 
 
 def test_a_map_of_the_label(data):
-    batch = next(pipeline.train_batches(data, batch_size=2, target="label", map_size=3))
+    batch = next(
+        pipeline.train_batches(data, batch_size=2, target="binary", map_size=3)
+    )
     assert batch["target"].shape == (2, 3, 3)
     assert (batch["target"] == batch["label"][:, None, None]).all()
 

@@ -47,10 +47,15 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
         if name in registry.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
         view = settings.get("train", {}).get("view")
-        if view and view["input"] == "frames":
+        takes_frames = name == "eulernet"
+        if view and takes_frames != (view["input"] == "frames"):
+            problem = registry.wrong_input(name, takes_frames, view["input"])
+            yield f"config.train.{problem}"
+        kept = settings.get("data", {}).get("keep_frames", False)
+        if takes_frames and "data" in settings and not kept:
             yield (
-                "config.train.view.input: expected 'static_dynamic', 'static' or 'dynamic'"
-                f" for {name}, whose input is one image, got 'frames'."
+                "config.data.keep_frames: expected True for eulernet, whose input is the"
+                f" frames of a clip, got {kept}."
             )
         if name in registry.HAND_CRAFTED and view:
             pixels = view.get("pixels", "signed")

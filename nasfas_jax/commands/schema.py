@@ -270,7 +270,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train": {
         "width": Field(
-            "multiplier of the channels of DepthNet, CDN and RFMeta's networks",
+            "multiplier of the channels of DepthNet, the CDNs, EulerNet and RFMeta's nets",
             _library("layers:WIDTHS"),
         ),
         "map_size": Field(
@@ -296,8 +296,41 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "learning_rate": Field("highest learning rate", POSITIVE),
         "decay": Field("course of the learning rate", _library("methods.state:DECAYS")),
         "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
+        "loss": Field(
+            "loss of the maps; if absent 'l2' for eulernet, 'depth' for other networks",
+            _library("losses:BY_NAME"),
+            optional=True,
+        ),
+        "optimizer": Field(
+            "optimizer; if absent 'ranger' for eulernet, 'adam' for others",
+            _library("workflows.registry:OPTIMIZERS"),
+            optional=True,
+        ),
         "log_every": Field("steps between lines of metrics", COUNT),
         "save_every": Field("steps between checkpoints", COUNT),
+    },
+    "eulernet": {
+        "fcam": Field("whether units have attention over time", FLAG, optional=True),
+        "pyramid": Field("whether levels are joined as residuals", FLAG, optional=True),
+        "filters": Field(
+            "parametrization of the filters",
+            _library("nets.eulernet:FILTERS"),
+            optional=True,
+        ),
+        "merge": Field(
+            "map of a clip, from those of its frames",
+            _library("nets.eulernet:MERGES"),
+            optional=True,
+        ),
+        "stem": Field("channels at full resolution", COUNT, optional=True),
+        "channels": Field("channels at lower resolutions", COUNT, optional=True),
+        "head": Field("channels after the pyramid", COUNT, optional=True),
+        "units": Field(
+            "units at four resolutions and after the pyramid",
+            COUNT,
+            length=5,
+            optional=True,
+        ),
     },
     "train.view": {
         "input": Field(

@@ -60,6 +60,12 @@ def view(config: Any) -> pipeline.View:
     return pipeline.View(**train.view.to_dict(), map_size=train.map_size)
 
 
+def eulernet(config: Any) -> dict[str, Any]:
+    """Attributes of EulerNet that the config sets."""
+    options = config.get("eulernet", {})
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+
+
 def target(config: Any) -> str:
     """The domain held out; '' where a protocol decides what is tested."""
     return "" if config.get("protocol") else config.target_domain
@@ -99,4 +105,5 @@ def describe(
         genotype_file=genotype_file,
         domains=domains,
         rates=config.meta.to_dict() if name in registry.FEATURE_METHODS else None,
+        options=eulernet(config) if name == "eulernet" else None,
     )

@@ -59,6 +59,8 @@ def train(
             weight_decay=options.weight_decay,
             augment=options.augment,
             view=settings.view(config),
+            loss=options.get("loss"),
+            optimizer=options.get("optimizer"),
             episodes=options.get("episodes", 1),
             seed=config.seed,
             searched=(

@@ -1,7 +1,7 @@
 """Supervised training of one network on batches pooled from all domains."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -17,25 +17,25 @@ from nasfas_jax.methods.state import TrainState, update
 
 @dataclasses.dataclass(frozen=True)
 class Supervised:
-    """Supervision of maps by the network's own loss.
-
-    It is ``net.loss(predicted, target)`` where the network has one, and otherwise MSE +
-    contrastive depth loss (NAS-FAS sec. 3.3).
+    """Supervision of maps, for example depth maps (NAS-FAS sec. 3.3).
 
     Attributes:
-      net: module from images to maps, ``net.apply(variables, x, train=...)``.
+      net: module from images or clips to maps, ``net.apply(variables, x, train=...)``.
       optimizer: optimizer of its parameters.
+      loss: loss (predicted, target) of maps [B, h, w]; None for ``net.loss`` where the
+        network has one, and otherwise MSE plus contrastive depth loss.
       call: more keyword arguments of the network's call, as ``theta``; may be traced.
     """
 
     net: nn.Module
     optimizer: optax.GradientTransformation
     call: Mapping[str, Any] = FrozenDict()
+    loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
     batches = "pooled"
 
     def init(self, key: jax.Array, image: ArrayLike) -> TrainState:
-        """Initial state for images like ``image`` [1, S, S, 3]."""
+        """Initial state for inputs like ``image`` [1, ..., S, S, 3]."""
         variables = self.net.init(key, image, train=False)
         params = variables["params"]
         return TrainState(
@@ -46,7 +46,7 @@ class Supervised:
         )
 
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-        """One update on ``image`` [B, S, S, 3] and ``target`` [B, h, w]."""
+        """One update on ``image`` [B, ..., S, S, 3] and ``target`` [B, h, w]."""
 
         def loss(params):
             predicted, new = self.net.apply(
@@ -57,7 +57,7 @@ class Supervised:
                 **self.call,
             )
             own = getattr(self.net, "loss", losses.depth_loss)
-            return own(predicted, batch["target"]), new["batch_stats"]
+            return (self.loss or own)(predicted, batch["target"]), new["batch_stats"]
 
         (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params
@@ -65,7 +65,7 @@ class Supervised:
         return update(self.optimizer, state, value, grads, batch_stats, {})
 
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
-        """Maps [B, h, w] of images [B, S, S, 3], with the running averages."""
+        """Maps [B, h, w] of inputs [B, ..., S, S, 3], with the running averages."""
         variables = {"params": params, "batch_stats": batch_stats}
         maps = self.net.apply(variables, image, train=False, **self.call)
         assert isinstance(maps, jax.Array)  # no collection is mutable

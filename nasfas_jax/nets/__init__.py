@@ -1,6 +1,7 @@
-"""Networks that map an image [N, H, W, C] to a map [N, h, w] of liveness."""
+"""Networks that map images, or the frames of clips, to maps [N, h, w] of liveness."""
 
 from nasfas_jax.nets.build import (
+    EULERNET_OPTIONS,
     NAMES,
     build,
     describe,
@@ -11,15 +12,19 @@ from nasfas_jax.nets.build import (
 )
 from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
+from nasfas_jax.nets.eulernet import FCAM, EulerNet, stream, unstable_filters
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 from nasfas_jax.theta import Learned, learned_values
 
 __all__ = [
     "CDN",
+    "EULERNET_OPTIONS",
+    "FCAM",
     "NAMES",
     "VARIANTS",
     "CDCNpp",
     "DepthNet",
+    "EulerNet",
     "Learned",
     "SearchedNet",
     "build",
@@ -32,5 +37,7 @@ __all__ = [
     "macs_of",
     "parameters",
     "score",
+    "stream",
+    "unstable_filters",
     "with_weights",
 ]

@@ -1,5 +1,6 @@
 """Networks by name, from a description that a file can hold."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,17 @@ from nasfas_jax import limits
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError
 from nasfas_jax.nets.depthnet import CDN, VARIANTS
+from nasfas_jax.nets.eulernet import EulerNet
 from nasfas_jax.nets.searched import SearchedNet
 from nasfas_jax.search import fas, genotype, spaces
 
-NAMES = ("searched", "cdcn_pp", *VARIANTS)
+NAMES = ("searched", "cdcn_pp", *VARIANTS, "eulernet")
+#: Options of EulerNet, beside its width and map size.
+EULERNET_OPTIONS = tuple(
+    field.name
+    for field in dataclasses.fields(EulerNet)
+    if field.name not in ("width", "map_size", "parent", "name")
+)
 
 
 def describe(
@@ -26,13 +34,14 @@ def describe(
     theta: thetas.Weight | None = None,
     lam: thetas.Weight | None = None,
     genotype_file: str | pathlib.Path | None = None,
+    **options: Any,
 ) -> dict:
     """A JSON description from which `from_description` makes the network.
 
     Args:
       name: one of `NAMES`.
-      width: multiplier of the channels of DepthNet and the CDNs.
-      map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
+      width: multiplier of the channels of DepthNet, the CDNs and EulerNet.
+      map_size: side of the map of these networks; a genotype has its own.
       theta: share of central differences in the convolutions, from 0 to 1: a number, a dict
         ``{layer: number or one number per output channel}`` for all layers of
         `layer_channels`, or `theta.Learned`. None for the network's own, that of Table 1
@@ -40,6 +49,7 @@ def describe(
       lam: share of central differences in the pooling, likewise; None for 0.7, or that of
         the search space.
       genotype_file: genotype of the searched network.
+      **options: attributes of `EulerNet`, for eulernet.
 
     Raises:
       InputError: an unknown name, theta or lam out of range or for a network without such
@@ -48,6 +58,13 @@ def describe(
     limits.require(network=(name, limits.OneOf(NAMES)))
     weights = {"theta": theta, "lam": lam}
     given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
+    if name != "eulernet" and options:
+        raise InputError(f"{', '.join(options)}: expected for eulernet alone.")
+    if name == "eulernet":
+        if given:
+            raise _no_weights()
+        options = {**options, "width": width, "map_size": map_size}
+        return description_of(EulerNet(**_euler_options(options)))
     if name in VARIANTS:
         _require_pooling("lam" in given, name, VARIANTS[name]["pool"])
         options = {k: thetas.as_json(v) for k, v in given.items()}
@@ -89,9 +106,25 @@ def from_description(description: Mapping[str, Any]) -> nn.Module:
         net = SearchedNet(genotype.parse(description["genotype"]))
     else:
         fields = {k: v for k, v in description.items() if k != "network"}
+        if description["network"] == "eulernet":
+            return EulerNet(**_euler_options(fields))
         net = CDN(**{**VARIANTS[description["network"]], **fields})
     _require_layers(net)
     return net
+
+
+def _euler_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    allowed = limits.OneOf((*EULERNET_OPTIONS, "width", "map_size"))
+    for name in options:
+        limits.require(**{"option of eulernet": (name, allowed)})
+    return dict(options)
+
+
+def _no_weights() -> InputError:
+    return InputError(
+        "theta, lam: expected None for eulernet, whose convolutions and pooling have no"
+        " central differences."
+    )
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -127,6 +160,8 @@ def with_weights(
     if not given:
         return net
     found = getattr(net, "genotype", None)
+    if isinstance(net, EulerNet):
+        raise _no_weights()
     if isinstance(found, genotype.Genotype):
         new = SearchedNet(_with_options(found, given))
     elif isinstance(net, CDN):
@@ -205,6 +240,10 @@ def description_of(net: nn.Module) -> dict[str, Any]:
     found = getattr(net, "genotype", None)
     if isinstance(found, genotype.Genotype):
         return {"network": "searched", "genotype": found.as_dict()}
+    if isinstance(net, EulerNet):
+        names = ("width", "map_size", *EULERNET_OPTIONS)
+        fields = {name: getattr(net, name) for name in names}
+        return {"network": "eulernet", **fields, "units": list(net.units)}
     if not isinstance(net, CDN):
         raise _no_network(net)
     own = {"pool": net.pool, "theta": net.theta, "lam": net.lam}

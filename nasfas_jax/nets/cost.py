@@ -1,5 +1,6 @@
 """What a network costs: parameters, and multiply-adds counted in its program."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +17,10 @@ from nasfas_jax.ops.convolution import (
 )
 
 #: Functions that compute a convolution ``(x, kernel) -> y`` by other operations.
-CONVOLUTIONS = (shifted_products.__name__, strided_convolution.__name__)
+CONVOLUTIONS = tuple(
+    inspect.unwrap(function).__name__
+    for function in (shifted_products, strided_convolution)
+)
 
 
 def parameters(variables: Any) -> int:
@@ -61,9 +65,13 @@ def _count(jaxpr: Jaxpr) -> int:
     return total
 
 
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
+
+
 def _products(equation: JaxprEqn) -> int:
     """Multiply-adds of an equation ``(x, kernel) -> y`` whose kernel ends in features."""
-    kernel, output = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
+    kernel, output = _shape(equation.invars[1]), _shape(equation.outvars[0])
     return math.prod(output) * math.prod(kernel[:-1])
 
 

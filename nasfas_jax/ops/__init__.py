@@ -1,5 +1,12 @@
 """Array operators: no parameters, no state; images NHWC, kernels HWIO."""
 
+from nasfas_jax.ops.biquad import (
+    biquad,
+    biquad_stream,
+    pole_radius,
+    raw_feedback,
+    stable_feedback,
+)
 from nasfas_jax.ops.cdc import cdc, fold_cdc
 from nasfas_jax.ops.convolution import convolve, depthwise
 from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_pool
@@ -9,6 +16,8 @@ from nasfas_jax.ops.resize import resize
 __all__ = [
     "average_pool",
     "average_to",
+    "biquad",
+    "biquad_stream",
     "cdc",
     "cdp",
     "convolve",
@@ -16,8 +25,11 @@ __all__ = [
     "fold_cdc",
     "halve",
     "max_pool",
+    "pole_radius",
     "rank_pool",
     "rank_weights",
+    "raw_feedback",
     "resize",
+    "stable_feedback",
     "static_dynamic",
 ]

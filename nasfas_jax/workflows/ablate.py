@@ -20,9 +20,9 @@ from nasfas_jax.methods.state import TrainState, adam, schedule
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows import evaluate
+from nasfas_jax.workflows import evaluate, registry
 from nasfas_jax.workflows.data import Tested, domains, tested
-from nasfas_jax.workflows.train import example_image, require_images
+from nasfas_jax.workflows.train import example_image
 
 #: Values of theta in NAS-FAS figure 9a.
 VALUES = tuple(i / 10 for i in range(11))
@@ -215,7 +215,7 @@ def ablate(
     view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
     views = [dataclasses.replace(view, input=name) for name in _inputs(inputs)]
     for one in views:
-        require_images("ablate", one)
+        registry.require_input(nets.description_of(module), one)
     rate = schedule(decay, learning_rate, steps=steps)
     method = Supervised(module, adam(rate, weight_decay=weight_decay))
     program = _Program(method, swept, values, seeds, chunk)

@@ -128,12 +128,13 @@ class Model:
         return nets.parameters({"params": trained})
 
     def maps(self, images: np.ndarray) -> np.ndarray:
-        """Predicted maps [N, h, w] of images [N, S, S, C] as the view shows them.
+        """Predicted maps [N, h, w] of inputs [N, ..., S, S, C] as the view shows them.
 
         Each N is compiled once.
 
         Raises:
-          InputError: images of another shape.
+          InputError: images of another shape, or maps that are not finite, with the
+            unstable filters of EulerNet.
         """
         if images.shape[1:] != self.image_shape:
             raise InputError(
@@ -141,7 +142,18 @@ class Model:
                 f" model was trained on, got {list(images.shape)}."
             )
         network = _predictor(model_files.canonical(self.network))
-        return np.asarray(network(self.params, self.batch_stats, images))
+        maps = np.asarray(network(self.params, self.batch_stats, images))
+        if not np.isfinite(maps).all():
+            unstable = nets.unstable_filters(self.params)
+            filters = (
+                f" Unstable filters, with pole radii: {unstable}." if unstable else ""
+            )
+            raise InputError(
+                "maps: expected finite values, got NaN or infinity from the network."
+                f"{filters} Check the images, or train again at a lower learning rate"
+                f"{', with filters=' + repr('stable') if unstable else ''}."
+            )
+        return maps
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Scores [N] of images as in `maps`; a higher score means live."""

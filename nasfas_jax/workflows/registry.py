@@ -5,15 +5,18 @@ from typing import Any
 
 import optax
 
-from nasfas_jax import limits, nets
+from nasfas_jax import limits, losses, nets
+from nasfas_jax.data.loading.views import View
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import (
     feature_nets,
     metareg,
     mldg,
     multi_domain,
+    ranger,
     reptile,
     rfmeta,
+    state,
     supervised,
 )
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
@@ -76,6 +79,11 @@ RATES: Mapping[str, Any] = {
     "regularizer_learning_rate": 1e-2,
 }
 
+#: Optimizers by name, of (learning rate, weight_decay).
+OPTIMIZERS = {"adam": state.adam, "ranger": ranger.ranger}
+#: A loss of maps: its name in `losses.BY_NAME`, or a function (predicted, target).
+Loss = str | Callable[..., Any]
+
 #: Features with a support vector machine (extra ``baselines``); they have no steps.
 HAND_CRAFTED = tuple(hand_crafted.FEATURES)
 #: All names that can be trained.
@@ -92,6 +100,7 @@ def describe(
     genotype_file: Any = None,
     domains: int | None = None,
     rates: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> dict:
     """A JSON description of a network or method, from which `make_method` makes it.
 
@@ -106,6 +115,7 @@ def describe(
       genotype_file: genotype of the network 'searched'.
       domains: number of source domains, for the methods of `FEATURE_METHODS`.
       rates: their other settings; those that are absent are as in `RATES`.
+      options: attributes of `nets.EulerNet`, for eulernet.
 
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
@@ -124,6 +134,7 @@ def describe(
         theta=None if name == "searched" else theta,
         lam=lam if nets.VARIANTS.get(name, {}).get("pool") == "cdp" else None,
         genotype_file=genotype_file,
+        **(options or {}),
     )
 
 
@@ -133,23 +144,65 @@ def name_of(description: Mapping[str, Any]) -> str:
     return next(description[kind] for kind in kinds if kind in description)
 
 
+def default_optimizer(description: Mapping[str, Any]) -> str:
+    """Name of the optimizer where none is given: 'ranger' for eulernet, or 'adam'."""
+    return "ranger" if description.get("network") == "eulernet" else "adam"
+
+
+def _loss(loss: Loss | None) -> Callable[..., Any] | None:
+    if loss is None or callable(loss):
+        return loss
+    limits.require(loss=(loss, limits.OneOf(losses.BY_NAME)))
+    return losses.BY_NAME[loss]
+
+
+def require_input(description: Mapping[str, Any], view: View) -> None:
+    """Requires a view of what a network takes: single images, or the frames of a clip.
+
+    Raises:
+      InputError: the other one.
+    """
+    takes_frames = "network" in description and getattr(
+        nets.from_description(description), "takes_frames", False
+    )
+    if takes_frames != (view.input == "frames"):
+        raise InputError(wrong_input(name_of(description), takes_frames, view.input))
+
+
+def wrong_input(name: str, takes_frames: bool, found: str) -> str:
+    """The sentence about a view's input that a network does not take."""
+    expected, of = "'static_dynamic', 'static' or 'dynamic'", "one image"
+    if takes_frames:
+        expected, of = "'frames'", "the frames of a clip"
+    return f"view.input: expected {expected} for {name}, whose input is {of}, got {found!r}."
+
+
 def make_method(
-    description: Mapping[str, Any], optimizer: optax.GradientTransformation
+    description: Mapping[str, Any],
+    optimizer: optax.GradientTransformation,
+    loss: Loss | None = None,
 ) -> Any:
     """The method of a description: ``init``, ``step``, ``predict`` and ``batches``.
 
     Hand-crafted features, described with the number of their support vectors, have
-    ``predict`` alone.
+    ``predict`` alone. The loss is for networks; None for the
+    network's own.
 
     Raises:
-      InputError: a description that does not fit.
+      InputError: a description that does not fit, an unknown loss, or one for a method.
     """
     if "features" in description:
         return hand_crafted.Fitted(
             description["features"], description["support_vectors"]
         )
     if "method" not in description:
-        return supervised.Supervised(nets.from_description(description), optimizer)
+        net = nets.from_description(description)
+        return supervised.Supervised(net, optimizer, loss=_loss(loss))
+    if loss is not None:
+        raise InputError(
+            f"loss: expected None for the method {description['method']}, which has its"
+            f" own, got {loss!r}."
+        )
     name, width = description["method"], description["width"]
     net = feature_nets.FeatureNets(
         FeatureExtractor(width),

@@ -13,11 +13,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from nasfas_jax import files, nets, runtime
+from nasfas_jax import files, limits, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.methods.state import adam, schedule
+from nasfas_jax.methods.state import schedule
 from nasfas_jax.theta import Weight
 from nasfas_jax.workflows import hand_crafted, records, registry
 from nasfas_jax.workflows.data import domains, tested
@@ -41,6 +41,8 @@ def train(
     weight_decay: float = 5e-5,
     augment: str = "flip",
     view: pipeline.View | None = None,
+    loss: registry.Loss | None = None,
+    optimizer: str | None = None,
     episodes: int = 1,
     seed: int = 0,
     searched: provenance.Provenance | None = None,
@@ -50,8 +52,8 @@ def train(
 ) -> Model:
     """Trains a network or method on the source domains.
 
-    A network is trained with depth supervision on batches of all domains (NAS-FAS
-    sec. 3.3); the methods of `registry.FEATURE_METHODS` train the networks of RFMeta on
+    A network is trained to predict maps, on batches of all domains (NAS-FAS sec. 3.3);
+    the methods of `registry.FEATURE_METHODS` train the networks of RFMeta on
     episodes; the features of `registry.HAND_CRAFTED` are fitted in one step.
 
     Args:
@@ -66,11 +68,15 @@ def train(
       steps: number of steps.
       batch_size: clips of a batch, half of them live; of an episode, the same number of
         each domain.
-      learning_rate: highest learning rate of Adam.
+      learning_rate: highest learning rate.
       decay: course of the learning rate, see `methods.state.schedule`.
-      weight_decay: L2 coefficient of the weights.
+      weight_decay: L2 coefficient of the weights in Adam; decoupled in Ranger.
       augment: recipe in `data.loading.augment`.
-      view: input and target of the batches; a genotype and CDN have their own map size.
+      view: input and target of the batches; a genotype, CDN and EulerNet have their own
+        map size. None for the network's own.
+      loss: loss of the maps of a network, a key of `losses.BY_NAME` or a function
+        (predicted, target); None for the network's own.
+      optimizer: key of `registry.OPTIMIZERS`; None for `registry.default_optimizer`.
       episodes: meta-learning episodes per step, distributed over devices; a batch of all
         domains is as many times larger.
       seed: seed of weights, order and augmentation.
@@ -98,7 +104,10 @@ def train(
         )
     description = _describe(net, len(sources), theta, lam)
     view = _view(description, view)
-    require_images(registry.name_of(description), view)
+    registry.require_input(description, view)
+    view.require_prepared(data.recipe)
+    optimizer = optimizer or registry.default_optimizer(description)
+    limits.require(optimizer=(optimizer, limits.OneOf(registry.OPTIMIZERS)))
     if "method" in description:
         size = data.recipe.image_size
         registry.require_sizes(description["method"], size, view.map_size)
@@ -110,6 +119,7 @@ def train(
         "augment": augment,
         "episodes": episodes,
         "view": dataclasses.asdict(view),
+        **_differing(description, loss, optimizer),
     }
     fitted = "features" in description
     record = records.Record(
@@ -138,7 +148,9 @@ def train(
         else:
             params, batch_stats = _run(
                 registry.make_method(
-                    description, adam(rate, weight_decay=weight_decay)
+                    description,
+                    registry.OPTIMIZERS[optimizer](rate, weight_decay=weight_decay),
+                    loss,
                 ),
                 data,
                 name=f"train {registry.name_of(description)}",
@@ -191,7 +203,9 @@ def trained_model(folder: pathlib.Path) -> Model:
     recipe = Recipe(**record.learned.recipe)
     # The rates change nothing in the structure of the optimizer's state.
     rate = schedule("constant", 1.0, steps=1)
-    method = registry.make_method(description, adam(rate, weight_decay=0.0))
+    name = record.settings.get("train.optimizer")
+    optimizer = registry.OPTIMIZERS[name or registry.default_optimizer(description)]
+    method = registry.make_method(description, optimizer(rate, weight_decay=0.0))
     image = example_image(recipe, view)
     step, state = _restore(folder, method, image)
     params, batch_stats = jax.device_get((state.params, state.batch_stats))
@@ -203,17 +217,18 @@ def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
     return np.zeros((1, *view.input_shape(recipe)), np.float32)
 
 
-def require_images(name: str, view: pipeline.View) -> None:
-    """Requires a view of single images, the input of every network of `registry`.
-
-    Raises:
-      InputError: a view of the frames of a clip.
-    """
-    if view.input == "frames":
-        raise InputError(
-            f"view.input: expected 'static_dynamic', 'static' or 'dynamic' for {name},"
-            " whose input is one image, got 'frames'."
-        )
+def _differing(
+    description: Mapping[str, Any], loss: registry.Loss | None, optimizer: str
+) -> dict[str, str]:
+    """Names of a loss and an optimizer that are not the network's own."""
+    differing = {}
+    if callable(loss):
+        differing["loss"] = f"{loss.__module__}.{getattr(loss, '__qualname__', loss)}"
+    elif loss is not None:
+        differing["loss"] = loss
+    if optimizer != registry.default_optimizer(description):
+        differing["optimizer"] = optimizer
+    return differing
 
 
 def _describe(
@@ -235,11 +250,14 @@ def _describe(
 
 
 def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:
-    """The view with the map size of a network that has its own; by default its target."""
+    """The view with the map size of a network, by default with its input and target."""
     if "network" not in description:
         return view or pipeline.View()
     net = nets.from_description(description)
-    view = view or pipeline.View(target=getattr(net, "target", "depth"))
+    if view is None:
+        view = pipeline.View(target=getattr(net, "target", "depth"))
+        if getattr(net, "takes_frames", False):
+            view = dataclasses.replace(view, input="frames")
     return dataclasses.replace(view, map_size=net.map_size)
 
 

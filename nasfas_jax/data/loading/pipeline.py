@@ -17,8 +17,7 @@ import numpy as np
 from nasfas_jax import attack_types, limits
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading.prepared import Prepared, Split, open_dataset
-from nasfas_jax.data.loading.views import View, scale, shown
-from nasfas_jax.data.preparation import labels
+from nasfas_jax.data.loading.views import View, scale, shown, target_map
 from nasfas_jax.errors import InputError
 
 __all__ = [
@@ -283,17 +282,9 @@ def _eval_batch(split: Split, rows, batch_size, view: View) -> tuple[Batch, Batc
 
 def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
     """The batch that a view selects of records; `random` draws the augmentation."""
-    image, target = view.columns
-    maps = labels.resized(
-        records[target], view.map_size, is_binary=view.target == "mask"
-    )
-    maps = maps.astype(np.float32) / np.float32(255)
-    if view.target == "label":
-        live = np.asarray(records["label"], np.float32)
-        maps = np.broadcast_to(live[:, None, None], maps.shape).copy()
     batch = {
-        "image": scale(records[image]),
-        "target": maps,
+        "image": scale(records[view.columns[0]]),
+        "target": target_map(records, view),
         "label": np.asarray(records["label"], np.int32),
     }
     batch = augmentation.augmented(batch, augment, random)

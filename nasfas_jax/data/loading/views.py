@@ -11,7 +11,9 @@ from nasfas_jax.data.preparation import extract, labels
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 
-TARGETS = ("depth", "mask", "label")
+#: Maps to be predicted, and the arrays of a record that they are made of; spoofs have
+#: zeros.
+TARGETS = {"depth": "depth", "location": "face", "binary": "face"}
 #: Names of the inputs, and of the arrays of a record that hold them.
 INPUTS = {
     "static_dynamic": "image",
@@ -29,16 +31,16 @@ class View:
     """Selects the input, color space and target of a batch.
 
     Attributes:
-      target: map to be predicted, 'depth', 'mask', or 'label': 1 everywhere for live and 0
-        for spoof (the binary map of NAS-FAS and Auto-FAS).
+      target: map to be predicted, zero for spoofs; of live clips 'depth', 'location' (1 in
+        the filled region of the face) or 'binary' (1 everywhere).
       input: image to predict from, 'static_dynamic', 'static' or 'dynamic'; or 'frames',
         all K frames of the clip, which records hold if ``Recipe.keep_frames``.
       color: color space, 'rgb', 'hsv', or 'rgb_hsv' for both, concatenated (RFMeta). Hue,
         saturation and value as defined by OpenCV (hue 0 to 360 degrees, the others 0 to
         1), each scaled from its range to [-1, 1], as red, green and blue are.
       map_size: side of the target, 1 to 32, the prepared size (8, 14 and 32 in the
-        papers); cells are averaged over area, and a cell of a mask is set if half of it
-        or more is.
+        papers); cells are averaged over area, and a cell of a location map is
+        set if half of it or more is.
       pixels: range of the image, 'signed' for [-1, 1] or 'unit' for [0, 1].
 
     Raises:
@@ -63,9 +65,7 @@ class View:
     @property
     def columns(self) -> tuple[str, str]:
         """Names of the record's arrays with the input and the target."""
-        # A map of the label has the shape of a mask.
-        target = "mask" if self.target == "label" else self.target
-        return INPUTS[self.input], target
+        return INPUTS[self.input], TARGETS[self.target]
 
     @property
     def channels(self) -> int:
@@ -132,6 +132,22 @@ def network_input(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
       view: input, color space and range.
     """
     return shown(scale(records[view.columns[0]]), view)
+
+
+def target_map(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
+    """The map to be predicted, float32 [N, m, m] in [0, 1], zero for spoofs.
+
+    Args:
+      records: the array that the view selects, uint8 [N, 32, 32], and `label` [N].
+      view: target and map size.
+    """
+    found = records[view.columns[1]]
+    if view.target != "depth":  # stored depth is zero for spoofs
+        live = np.reshape(records["label"], (-1, 1, 1)) == 1
+        found = np.where(live, 255 if view.target == "binary" else found, 0)
+        found = found.astype(np.uint8)
+    maps = labels.resized(found, view.map_size, is_binary=view.target != "depth")
+    return maps.astype(np.float32) / np.float32(255)
 
 
 def require_clips(frames: np.ndarray, recipe: Recipe) -> np.ndarray:

@@ -37,7 +37,7 @@ from nasfas_jax.data.preparation.recipe import Recipe
 TEXTS = ("clip", "video", "subject", "domain", "attack_type", "split")
 NUMBERS = ("label", "frame")
 IMAGES = ("static", "dynamic", "image")
-MAPS = ("depth", "mask", "face")
+MAPS = ("depth", "face")
 
 # TFDS holds the records of a shard in memory while it writes them.
 SHARD_BYTES = 2**26
@@ -55,7 +55,7 @@ class FaceClips(tfds.core.ShardBasedBuilder, skip_registration=True):
     are then determined by the names alone, without those that `prepare` has recorded.
 
     Features: names and labels of the clip (`TEXTS` and `NUMBERS`); `static`, `dynamic`,
-    `image` [S, S, 3] and `depth`, `mask`, `face` [32, 32], all uint8; `frames`
+    `image` [S, S, 3] and `depth`, `face` [32, 32], all uint8; `frames`
     [K, S, S, 3] if ``recipe.keep_frames``.  Label: live 1, spoof 0.  A split without
     records is not written.
     """

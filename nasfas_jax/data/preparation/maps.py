@@ -49,7 +49,7 @@ class Maps:
     def __call__(
         self, frame: int, image: np.ndarray, face: faces.Face, where, roll: float
     ) -> dict[str, np.ndarray]:
-        """`depth`, `mask` and `face`, uint8 [32, 32], of the current frame of a clip.
+        """`depth` and `face`, uint8 [32, 32], of the current frame of a clip.
 
         Args:
           frame: index of the frame.
@@ -62,10 +62,9 @@ class Maps:
         found = self._face(frame, face, points, where, roll)
         if not self._label:
             self.depth_sources.append("zeros")
-            empty = np.zeros_like(found)
-            return {"depth": empty, "mask": empty, "face": found}
+            return {"depth": np.zeros_like(found), "face": found}
         depth = self._depth(frame, image, face, points, where, roll)
-        return {"depth": depth, "mask": found, "face": found}
+        return {"depth": depth, "face": found}
 
     def _face(self, frame, face, points, where, roll):
         given = self._given("face", frame, where, roll)

@@ -55,7 +55,7 @@ class DagSpace(cell_space.CellSpace):
     lam: Any
     chooses_edges: ClassVar[bool] = True
     #: Target of the batches to search and train on.
-    target: ClassVar[str] = "label"
+    target: ClassVar[str] = "binary"
     #: 'map', or 'scalar' for one probability per image.
     head: Any = "map"
 

@@ -1,0 +1,121 @@
+"""EulerNet: attention, pyramid, streaming, description, and what it refuses."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nasfas_jax import nets, ops
+from nasfas_jax.errors import InputError
+from nasfas_jax.nets import eulernet
+
+SMALL = {"width": 1 / 16, "units": [1, 1, 1, 1, 1], "map_size": 8}
+
+
+def clips(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def made(x, **options):
+    net = nets.build("eulernet", **{**SMALL, **options})
+    return net, jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(x)
+
+
+def test_fcam_is_conv_filter_sigmoid_gate():
+    x = jnp.asarray(clips(2, 4, 5, 6, 3))
+    layer = eulernet.FCAM("free")
+    variables = layer.init(jax.random.key(1), x)
+    p = variables["params"]
+    frames = [ops.cdc(x[:, t], p["kernel"], 0.0) + p["bias"] for t in range(4)]
+    h1 = h2 = np.zeros_like(frames[0])
+    for t, frame in enumerate(frames):
+        y = p["b"][0] * frame + h1
+        h1 = p["b"][1] * frame + h2 - p["a"][0] * y
+        h2 = p["b"][2] * frame - p["a"][1] * y
+        expected = x[:, t] / (1 + np.exp(-y))
+        np.testing.assert_allclose(layer.apply(variables, x)[:, t], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("fcam", [True, False])
+def test_a_stream_is_the_whole_sequence(fcam):
+    x = jnp.asarray(clips(1, 6, 16, 16, 3))
+    net, variables = made(x, fcam=fcam, merge="mean")
+    whole = jax.jit(lambda x: net.apply(variables, x, train=False, merged=False))(x)
+    frame = jax.jit(lambda x, state: eulernet.stream(net, variables, x, state))
+    state, maps = None, []
+    for t in range(6):
+        one, state = frame(x[:, t : t + 1], state)
+        maps.append(one)
+    np.testing.assert_allclose(jnp.concatenate(maps, 1), whole, atol=1e-5)
+    merged = net.apply(variables, x, train=False)
+    np.testing.assert_allclose(merged, whole.mean(1), atol=1e-6)
+    last = net.clone(merge="last").apply(variables, x, train=False)
+    np.testing.assert_allclose(last, whole[:, -1], atol=1e-6)
+    if fcam:
+        with pytest.raises(ValueError, match="frames of a stream have one size"):
+            eulernet.stream(net, variables, x[:, :1, :8, :8], state)
+        reversed_ = net.apply(variables, x[:, ::-1], train=False)
+        assert np.abs(reversed_ - merged).max() > 1e-6  # order matters
+    else:
+        assert state is None
+
+
+def test_the_pyramid_is_equations_4_to_6():
+    """Its convolutions are given the residuals; constants at two levels cancel."""
+    x = jnp.asarray(clips(1, 2, 16, 16, 3))
+    net, variables = made(x)
+    _, others = made(x, pyramid=False)
+    extra = set(variables["params"]) - set(others["params"])
+    assert len(extra) == 2  # the convolutions of eq. 4 and 5
+    _, seen = net.apply(variables, x, train=False, capture_intermediates=True)
+    layers = {
+        k: v["__call__"][0] for k, v in seen["intermediates"].items() if k != "__call__"
+    }
+
+    def conv(name, x):
+        from nasfas_jax.layers import ConvBlock
+
+        own = {k: variables[k][name] for k in ("params", "batch_stats")}
+        return ConvBlock(x.shape[-1]).apply(own, x, theta=0.0, train=False)
+
+    flat = {k: v.reshape(-1, *v.shape[2:]) for k, v in layers.items() if "FCAM" in k}
+    f8, f4, f2 = flat["FCAM_1"], flat["FCAM_2"], flat["FCAM_3"]
+    s8 = conv("ConvBlock_4", f8 - ops.resize(f4, 8))
+    s4 = conv("ConvBlock_5", f4 - ops.resize(f2, 4))
+    np.testing.assert_allclose(layers["ConvBlock_4"], s8, atol=1e-5)
+    np.testing.assert_allclose(layers["ConvBlock_5"], s4, atol=1e-5)
+
+
+def test_a_description_is_json_and_builds_the_same_network():
+    description = nets.describe("eulernet", fcam=False, merge="last", **SMALL)
+    net = nets.from_description(json.loads(json.dumps(description)))
+    assert net == nets.build("eulernet", fcam=False, merge="last", **SMALL)
+    assert nets.from_description(nets.description_of(net)) == net
+    full = nets.build("eulernet")
+    assert nets.macs(full, (1, 4, 64, 64, 3)) > 0
+    with pytest.raises(InputError, match="fcam: expected True or False, got 'no'"):
+        nets.build("eulernet", fcam="no")
+    with pytest.raises(
+        InputError, match=r"option of eulernet: expected one of .*'fcam'"
+    ):
+        nets.describe("eulernet", attention=True)
+    with pytest.raises(InputError, match="fcam: expected for eulernet alone"):
+        nets.describe("cdn", fcam=True)
+    with pytest.raises(InputError, match="theta, lam: expected None for eulernet"):
+        nets.describe("eulernet", theta=0.5)
+
+
+def test_unstable_free_filters_are_named():
+    x = jnp.asarray(clips(1, 2, 16, 16, 3))
+    _, variables = made(x, filters="free")
+    assert eulernet.unstable_filters(variables["params"]) == {}
+    params = {**variables["params"]}
+    params["FCAM_2"] = {**params["FCAM_2"], "a": jnp.array([-2.5, 1.0])}
+    assert eulernet.unstable_filters(params) == {"FCAM_2": pytest.approx(2)}
+
+
+def test_images_are_refused():
+    with pytest.raises(InputError, match=r"expected clips \[N, T, S, S, C\]"):
+        made(jnp.zeros((1, 16, 16, 3)))
