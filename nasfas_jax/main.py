@@ -51,7 +51,7 @@ def run() -> None:
     try:
         app.run(main, flags_parser=parse)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader, as `head`, has what it wants
+    except BrokenPipeError:  # the reader, as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
 

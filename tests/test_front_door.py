@@ -218,6 +218,33 @@ def test_an_architecture_searched_on_the_target_is_not_trained(data):
         nf.train(data, "cdn", target="dom_m", steps=1, searched=seen)
 
 
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda data: nf.train(data, 3), r"net: expected .* got 3"),
+        (lambda data: nf.train("path", "cdn"), "data: expected prepared data"),
+        (lambda data: nf.train(data, "cdn", steps=0), "steps: expected"),
+        (lambda data: nf.train(data, "cdn", episodes=0), "episodes: expected"),
+        (lambda data: nf.search_architecture(data, "nas_fas"), r"nf\.spaces\.get"),
+        (
+            lambda data: nf.search_architecture(
+                data, nf.spaces.get("nas_fas"), steps=-1
+            ),
+            "steps: expected",
+        ),
+        (lambda data: nf.nets.build("cdn", widht=1), r"widht: .*mean width"),
+        (lambda data: nf.sweep(data, ["cdn"], targets=["dom_m"]), "networks: expected"),
+        (
+            lambda data: nf.sweep(data, {"a": "cdn", "b": "cdnn"}, targets=["dom_m"]),
+            "mean cdn",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named_before_the_work(data, call, says):
+    with pytest.raises(InputError, match=says):
+        call(data)
+
+
 def test_a_wrong_setting_of_the_search_is_named(data):
     space = nf.spaces.get("nas_fas", **TINY)
     with pytest.raises(InputError, match=r"arch_ordr: .*Did you mean arch_order"):

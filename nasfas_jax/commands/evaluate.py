@@ -81,7 +81,7 @@ def evaluate(
             selected_on=config.selected_on,
         )
         notes = _notes(model, data, record)
-        # The result is removed first: it never stands beside the record of another one.
+        # Removed first, so that a result is never next to the record of another one.
         (folder / "result.json").unlink(missing_ok=True)
         about = records.Evaluation(
             **vars(record), tested=found.tested._asdict(), notes=notes

@@ -39,7 +39,7 @@ def train(
 ) -> Model:
     """Trains one network, or resumes its training."""
     found = settings.genotype_file(workdir, genotype)
-    settings.describe(config, name, genotype_file=found)  # is it there?
+    settings.describe(config, name, genotype_file=found)  # checks the genotype file
     data = settings.open_data(config, settings.data_folder(workdir, data_dir))
     target = settings.target(config)
     sources, _ = workflow_data.domains(data, target)

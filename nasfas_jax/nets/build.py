@@ -1,6 +1,7 @@
 """Networks by name, from a description that a file can hold."""
 
 import dataclasses
+import inspect
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from nasfas_jax import limits
 from nasfas_jax import theta as thetas
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.nets.depthnet import CDN, VARIANTS
 from nasfas_jax.nets.eulernet import EulerNet
 from nasfas_jax.nets.searched import SearchedNet
@@ -132,7 +133,17 @@ def build(name: str, **options: Any) -> nn.Module:
 
     >>> build("cdn", theta=0.3, width=0.125).theta
     0.3
+
+    Raises:
+      InputError: as `describe`, or no such option.
     """
+    known = list(inspect.signature(describe).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"{option}: expected an option of a network, {', '.join(known)}."
+                f"{did_you_mean(option, known)}"
+            )
     return from_description(describe(name, **options))
 
 

@@ -54,6 +54,10 @@ def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[
     Raises:
       InputError: the data have no such domain.
     """
+    if not isinstance(data, prepared.Prepared):
+        raise InputError(
+            f"data: expected prepared data, as nf.open_data returns, got {data!r}."
+        )
     if data.lists is not None:
         learned, tested = (data.splits[split].table for split in ("train", "test"))
         return _domains(learned), _domains(tested)

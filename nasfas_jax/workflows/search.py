@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from nasfas_jax import attack_types, files, nets, runtime
+from nasfas_jax import attack_types, files, limits, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
@@ -168,6 +168,18 @@ def search_architecture(
       Stopped: by a signal, after a checkpoint.
       Diverged: the loss is not finite.
     """
+    limits.require(
+        steps=(steps, limits.COUNT),
+        batch_size=(batch_size, pipeline.BATCH_SIZES),
+        episodes=(episodes, limits.COUNT),
+        log_every=(log_every, limits.COUNT),
+        save_every=(save_every, limits.COUNT),
+    )
+    if isinstance(space, str):
+        raise InputError(
+            f"space: expected a search space, as nf.spaces.get({space!r}) returns, got a"
+            " text."
+        )
     weights = {"theta": theta, "lam": lam}
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax.data.loading import prepared
+from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
-from nasfas_jax.workflows.train import train
+from nasfas_jax.workflows.train import describe, train
 
 METRICS = ("hter", "auc")
 #: Results by network, target and seed.
@@ -85,10 +86,17 @@ def sweep(
     Raises:
       InputError: an unknown target, or as `train` and `evaluate`.
     """
+    if not isinstance(networks, Mapping):
+        raise InputError(
+            "networks: expected a dictionary of networks by name, as"
+            f" {{'cdn': 'cdn'}}, got {networks!r}."
+        )
     named = (network for network in networks.values() if isinstance(network, str))
     hand_crafted.require_libraries(named)
-    for target in targets:
-        domains(data, target)  # a wrong one shows before the work
+    for target in targets:  # wrong targets and names are reported before any work
+        sources, _ = domains(data, target)
+        for net in networks.values():
+            describe(net, len(sources))
     found: dict[str, dict[str, list[Evaluated]]] = {
         name: {target: [] for target in targets} for name in networks
     }

@@ -94,6 +94,13 @@ def train(
       Stopped: by a signal, after a checkpoint.
       Diverged: the loss is not finite.
     """
+    limits.require(
+        steps=(steps, limits.COUNT),
+        batch_size=(batch_size, pipeline.BATCH_SIZES),
+        episodes=(episodes, limits.COUNT),
+        log_every=(log_every, limits.COUNT),
+        save_every=(save_every, limits.COUNT),
+    )
     sources, _ = domains(data, target)
     if searched is not None:
         provenance.require_unseen(
@@ -102,7 +109,7 @@ def train(
             tested(data, target)._asdict(),
             what="The search that found the architecture",
         )
-    description = _describe(net, len(sources), theta, lam)
+    description = describe(net, len(sources), theta, lam)
     view = _view(description, view)
     registry.require_input(description, view)
     view.require_prepared(data.recipe)
@@ -231,12 +238,23 @@ def _differing(
     return differing
 
 
-def _describe(
+def describe(
     net: nn.Module | str | Mapping[str, Any],
     domains: int,
-    theta: Weight | None,
-    lam: Weight | None,
+    theta: Weight | None = None,
+    lam: Weight | None = None,
 ) -> Mapping[str, Any]:
+    """The description of what `train` takes as ``net``.
+
+    Args:
+      net: network, name or description.
+      domains: number of source domains.
+      theta: as in `train`.
+      lam: as in `train`.
+
+    Raises:
+      InputError: an unknown name, another type, or theta or lam where nothing uses it.
+    """
     if isinstance(net, str) and net in nets.NAMES:
         net = nets.build(net)
     if isinstance(net, nn.Module):
@@ -245,6 +263,11 @@ def _describe(
         raise InputError(
             "theta, lam: expected with a network of nets.build or a genotype alone, got"
             " them for a method or a description."
+        )
+    if not isinstance(net, str | Mapping):
+        raise InputError(
+            "net: expected a network of nets.build or of a genotype, a name or a"
+            f" description, got {net!r}."
         )
     return registry.describe(net, domains=domains) if isinstance(net, str) else net
 
