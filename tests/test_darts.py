@@ -137,7 +137,7 @@ def test_trials_of_the_paper():
     assert {"S-Van-CE", "SD-CD-DP", "S-Van-Max", "SD-CD-CDP-Att", "S-CD-CDP"} <= names
     one = trials.get("SD-CD-DP", channels=8)
     assert (one.space.title, one.space.channels) == ("nas_baseline, CD-DP", 8)
-    assert one.view == {"input": "static_dynamic", "target": "label"}
+    assert one.view == {"input": "static_dynamic", "target": "binary"}
     ce = trials.get("S-Van-CE")
     assert (ce.space.map_size, ce.view["input"]) == (1, "static")
     assert trials.get("S-CD-Max").view["target"] == "depth"

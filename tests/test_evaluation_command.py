@@ -103,7 +103,7 @@ def test_wrong_input_is_said(tmp_path):
         ({}, "--input is missing"),
         ({"input": f"{one},{one}"}, "every file once"),
         ({"input": "absent.csv"}, "'absent.csv': no such score file"),
-        ({"input": f"{one}+{test}"}, "which stands in"),
+        ({"input": f"{one}+{test}"}, "which is also in"),
         ({"input": str(test)}, "test.csv: split development: .* 0 live and 0 spoof"),
         ({"input": one, "rule": "best"}, "rule: expected eer"),
         ({"input": one, "oracle": "bob"}, "got 'bob'"),

@@ -96,7 +96,8 @@ def test_domains_and_unseen_types_bound_the_groups(prepared):  # noqa: F811
     assert list(found) == ["print", "replay"]
     assert set(table["domain"][found["print"]]) == {"cave"}
     with pytest.raises(
-        InputError, match="by: expected one of 'domain', 'macro_type', got 'type'"
+        InputError,
+        match="by: expected one of 'domain', 'macro_type', 'half', got 'type'",
     ):
         pipeline.episodes(prepared, by="type")
     with pytest.raises(InputError, match=r"got print from .* without mask, replay"):

@@ -1,5 +1,6 @@
 """The library refuses the values that the schema of configs refuses."""
 
+import dataclasses
 import functools
 import math
 
@@ -64,6 +65,16 @@ def logits(**options):
     jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=True), image)
 
 
+def having(option):
+    """The first search space that has an option."""
+    names = ("nas_fas", *spaces.SPACES)
+    return next(
+        name
+        for name in names
+        if option in {field.name for field in dataclasses.fields(spaces.SPACES[name])}
+    )
+
+
 #: What takes a config's field in the library, by the field; and its name there.
 LIBRARY = {
     **{f"data.{name}": (Recipe, name) for name in schema.SCHEMA["data"]},
@@ -71,7 +82,10 @@ LIBRARY = {
     "train.view.target": (pipeline.View, "target"),
     "train.view.pixels": (pipeline.View, "pixels"),
     **{
-        f"search.space_options.{name}": (functools.partial(spaces.get, "nas_fas"), name)
+        f"search.space_options.{name}": (
+            functools.partial(spaces.get, having(name)),
+            name,
+        )
         for name in schema.SCHEMA["search.space_options"]
     },
     "search.space": (lambda space: spaces.get(space), "space"),
