@@ -128,8 +128,8 @@ def test_an_installed_program_has_its_default_config(tmp_path):
     ],
 )
 def test_the_home_folder_is_expanded_in_paths(monkeypatch, word, expanded):
-    monkeypatch.setenv("HOME", "/home/ann")
-    assert parsing._path(word) == expanded.replace("HOME", "/home/ann")
+    monkeypatch.setenv("HOME", "/people/ann")
+    assert parsing._path(word) == expanded.replace("HOME", "/people/ann")
 
 
 def test_a_work_directory_in_the_home_folder(tmp_path):
