@@ -1,5 +1,6 @@
 """The report: pictures that open, a page that stands alone."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from nasfas_jax.commands import demo
-from nasfas_jax.commands.report import _stills
+from nasfas_jax.commands.report import _stills, describe_search
 from nasfas_jax.data.loading import prepared
+from nasfas_jax.data.loading.pipeline import BY
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import GROUPS, Edge, Graph, Node, Operation
@@ -21,6 +23,7 @@ from nasfas_jax.report import cells, figures, meta_figures, page
 from nasfas_jax.report.picture import SHADES, operation_color
 from nasfas_jax.search import genotype as genotypes
 from nasfas_jax.search import spaces
+from nasfas_jax.workflows import searchers
 
 SPACE = spaces.get("nas_fas")
 OPERATIONS = [op for op in SPACE.legend if op.name[-3:] not in ("1.4", "1.6", "1.8")]
@@ -301,6 +304,16 @@ def render_wide(path, networks):
         for i in range(networks)
     ]
     page.render(path, title="Wide", summary="", rows=rows, sections=[])
+
+
+@pytest.mark.parametrize("method", ["meta_nas", "darts"])
+@pytest.mark.parametrize("by", BY)
+def test_a_search_by_any_method_is_described(method, by):
+    settings = searchers.settings_of(method)
+    search = {"by": by, "method": method, **dataclasses.asdict(settings)}
+    text = describe_search(search, 48)
+    assert "architecture to exact order, 48 steps" in text
+    assert f"alphas fixed before step {settings.alphas_from}." in text
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")

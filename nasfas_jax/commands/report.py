@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,11 @@ from nasfas_jax.search import genotype
 from nasfas_jax.workflows import contact_sheets, records
 
 #: Meta-NAS by config.search.by, as NAS-FAS calls it.
-AWARE = {"domain": "Domain-aware", "macro_type": "Type-aware"}
+AWARE = {
+    "domain": "Domain-aware",
+    "macro_type": "Type-aware",
+    "half": "Half-split",
+}
 
 
 def run(
@@ -79,7 +84,7 @@ def _facts(evaluated: dict[str, records.Evaluation]) -> dict[str, str]:
 
 
 def summarize(evaluated: dict[str, records.Evaluation]) -> str:
-    """What the networks learned from and were tested on, by their records."""
+    """Sentences on the training and test data of the networks, from their records."""
     first = next(iter(evaluated.values()))
     side = first.learned.recipe["image_size"]
     sentences = [
@@ -180,9 +185,7 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         figures.alphas_over_time(steps, p, operations, f"{name} cell")
         for name, p in probabilities.items()
     ]
-    search = {
-        name.removeprefix("search."): value for name, value in record.settings.items()
-    }
+    search = records.section(record.settings, "search")
     return [
         page.Section(
             "The found cells",
@@ -192,14 +195,31 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         ),
         page.Section(
             "The search",
-            f"{AWARE[search['by']]} Meta-NAS, weights to {search['weight_order']} order, "
-            f"architecture to {search['arch_order']} order, {record.steps[-1]} steps, "
-            f"alphas fixed before step {search['alphas_from']}. Below: softmax(alphas) of "
+            f"{describe_search(search, record.steps[-1])} Below: softmax(alphas) of "
             "every edge, their entropy (1: undecided), and the share of edges where skip is "
             "the strongest operation (collapse shows as a rise to 1).",
             [figures.search_health(steps, probabilities, operations), *over_time],
         ),
     ]
+
+
+def describe_search(search: Mapping[str, Any], steps: int) -> str:
+    """A sentence on the method of a search.
+
+    Args:
+      search: settings by their names in config.search.
+      steps: number of steps.
+    """
+    by, method = search["by"], search.get("method", "meta_nas")
+    name = f"{AWARE[by]} Meta-NAS" if method == "meta_nas" else f"{method}, by {by}"
+    orders = {"weights": "weight_order", "architecture": "arch_order"}
+    texts = [
+        f"{what} to {search[field]} order"
+        for what, field in orders.items()
+        if field in search
+    ]
+    fixed = f"alphas fixed before step {search['alphas_from']}"
+    return f"{', '.join([name, *texts, f'{steps} steps', fixed])}."
 
 
 def _training(workdir: pathlib.Path, results: dict) -> list[page.Section]:

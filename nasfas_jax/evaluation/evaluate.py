@@ -124,9 +124,7 @@ def evaluate(
     )
     rows = by_video(table) if level == "video" else table
     development, test = part(rows, "development"), part(rows, "test")
-    threshold = thresholds.find(rule)(
-        development.score, development.label, development.attack_type
-    )
+    threshold, rates, auc = rate(rows, rule)
     intervals = bootstrap(test, threshold, seed=seed, samples=samples)
     of_development = bootstrap(development, threshold, seed=seed, samples=samples)
     if "auc" in of_development:
@@ -148,12 +146,30 @@ def evaluate(
         development_eer=metrics.equal_error_rate(development.score, development.label),
         development_auc=development_auc,
         development=_counts(table, development, "development"),
-        test=metrics.error_rates(test.score, test.label, test.attack_type, threshold),
+        test=rates,
         test_counts=_counts(table, test, "test"),
-        auc=metrics.auc(test.score, test.label),
+        auc=auc,
         intervals=intervals,
         oracle=compat.oracles(oracle, development, test),
     )
+
+
+def rate(rows: ScoreTable, rule: str) -> tuple[float, metrics.ErrorRates, float]:
+    """Threshold from the development rows, error rates and AUC of the test rows.
+
+    Args:
+      rows: rows of the splits "development" and "test", as `by_video` makes them.
+      rule: name of the threshold rule, see ``thresholds.find``.
+
+    Raises:
+      InputError: a split that is missing or has one class only, or an unknown rule.
+    """
+    development, test = part(rows, "development"), part(rows, "test")
+    threshold = thresholds.find(rule)(
+        development.score, development.label, development.attack_type
+    )
+    rates = metrics.error_rates(test.score, test.label, test.attack_type, threshold)
+    return threshold, rates, metrics.auc(test.score, test.label)
 
 
 def _of_learning(auc: float, people: int, interval: Interval | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How far rates may move with other test subjects: bootstrap over whole people.
+"""Bootstrap intervals of rates over test subjects.
 
 Whole subjects are drawn with replacement, since the videos of one person resemble each
 other; thresholds stay as they are, so the intervals hold the chance in the choice of
@@ -78,7 +78,7 @@ def _resampled(
     live, accepted = table.label == 1, table.score >= threshold
 
     def total(rows: np.ndarray) -> np.ndarray:
-        """How many of the rows each resample holds, [samples]."""
+        """Number of the rows in each resample, [samples]."""
         return drawn @ np.bincount(owner[rows], minlength=len(subjects))
 
     lives, spoofs = total(live), total(~live)

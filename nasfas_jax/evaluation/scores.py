@@ -293,7 +293,7 @@ def _numbers(
 
 
 def _one_line(names: np.ndarray) -> np.ndarray:
-    """Which names are some and hold no line break, so that a row of the file is a line."""
+    """Mask of the names that are not empty and contain no line break."""
     text = names.astype(np.str_)
     broken = (np.strings.find(text, "\n") >= 0) | (np.strings.find(text, "\r") >= 0)
     return ~broken & (text != "")

@@ -15,7 +15,7 @@ from nasfas_jax import evaluation, limits, nets, runtime
 from nasfas_jax import theta as thetas
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.errors import Diverged, InputError
-from nasfas_jax.evaluation.evaluate import part
+from nasfas_jax.evaluation.evaluate import rate
 from nasfas_jax.methods.state import TrainState, adam, schedule
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
@@ -132,7 +132,7 @@ class Ablation:
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it."""
+        """HTML for notebooks."""
         head, *rows = [[html.escape(cell) for cell in row] for row in self.table()]
         lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
         body = "".join(f"<tr>{line}</tr>" for line in lines)
@@ -420,15 +420,7 @@ def _tables(
 
 def _rates(table: evaluation.ScoreTable, rule: str) -> dict[str, float]:
     """Rates on the tested videos at the threshold from the development videos."""
-    videos = evaluation.by_video(table)
-    development, test = part(videos, "development"), part(videos, "test")
-    threshold = evaluation.thresholds.find(rule)(
-        development.score, development.label, development.attack_type
-    )
-    rates = evaluation.metrics.error_rates(
-        test.score, test.label, test.attack_type, threshold
-    )
-    auc = evaluation.metrics.auc(test.score, test.label)
+    threshold, rates, auc = rate(evaluation.by_video(table), rule)
     return {"threshold": threshold, "acer": rates.acer, "hter": rates.hter, "auc": auc}
 
 

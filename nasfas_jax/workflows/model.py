@@ -124,8 +124,7 @@ class Model:
     @property
     def parameters(self) -> int:
         """Number of parameters, without MetaReg's task copies and regularizer."""
-        trained = {k: v for k, v in self.params.items() if k not in ("tasks", "phi")}
-        return nets.parameters({"params": trained})
+        return registry.parameters(self.params)
 
     def maps(self, images: np.ndarray) -> np.ndarray:
         """Predicted maps [N, h, w] of inputs [N, ..., S, S, C] as the view shows them.

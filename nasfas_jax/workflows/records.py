@@ -21,7 +21,7 @@ FREE = ("log_every", "save_every", "steps")
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What a network or an architecture is the result of.
+    """Settings, data and steps that produced a network or an architecture.
 
     Attributes:
       settings: values that decide the result, by the full names of their fields.
@@ -46,6 +46,17 @@ def decisive(settings: dict[str, Any]) -> dict[str, Any]:
     """
     flat = _flat(settings)
     return {k: v for k, v in flat.items() if k.rpartition(".")[2] not in FREE}
+
+
+def section(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """The settings of a section by their own names.
+
+    >>> section({"seed": 0, "train.view.input": "static"}, "train.view")
+    {'input': 'static'}
+    """
+    prefix = f"{name}."
+    found = {k: v for k, v in settings.items() if k.startswith(prefix)}
+    return {k.removeprefix(prefix): v for k, v in found.items()}
 
 
 @dataclasses.dataclass(frozen=True)

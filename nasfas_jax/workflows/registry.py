@@ -138,6 +138,12 @@ def describe(
     )
 
 
+def parameters(params: Mapping[str, Any]) -> int:
+    """Number of parameters without MetaReg's task copies and regularizer."""
+    kept = {k: v for k, v in params.items() if k not in ("tasks", "phi")}
+    return nets.parameters({"params": kept})
+
+
 def name_of(description: Mapping[str, Any]) -> str:
     """The name of a network, method or features."""
     kinds = ("method", "features", "network")

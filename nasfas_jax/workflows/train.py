@@ -199,14 +199,7 @@ def trained_model(folder: pathlib.Path) -> Model:
         if not record.steps or model.steps == record.steps[-1]:
             return model
     description = json.loads((folder / NETWORK).read_text(encoding="utf-8"))
-    prefix = "train.view."
-    view = pipeline.View(
-        **{
-            name.removeprefix(prefix): value
-            for name, value in record.settings.items()
-            if name.startswith(prefix)
-        }
-    )
+    view = pipeline.View(**records.section(record.settings, "train.view"))
     recipe = Recipe(**record.learned.recipe)
     # The rates change nothing in the structure of the optimizer's state.
     rate = schedule("constant", 1.0, steps=1)
@@ -220,7 +213,7 @@ def trained_model(folder: pathlib.Path) -> Model:
 
 
 def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
-    """A black image [1, S, S, C] of the shape of a network's input."""
+    """Black image of the shape of a network's input, with a batch axis of 1."""
     return np.zeros((1, *view.input_shape(recipe)), np.float32)
 
 
@@ -341,10 +334,9 @@ def _run(
 
 
 def _cost(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:
-    """Numbers of parameters and of multiply-adds of a prediction."""
-    own = {k: v for k, v in state.params.items() if k not in ("tasks", "phi")}
+    """Parameter count, and multiply-adds of a prediction."""
     macs = nets.macs_of(method.predict, state.params, state.batch_stats, image)
-    return {"parameters": nets.parameters({"params": own}), "macs": macs}
+    return {"parameters": registry.parameters(state.params), "macs": macs}
 
 
 def _model(
