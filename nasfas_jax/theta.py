@@ -64,7 +64,7 @@ Weight = float | Mapping[str, Any] | Learned
 
 
 class _Weights(limits.Kind):
-    """The values that `parse` accepts, and None."""
+    """Range of the values that `parse` accepts, and None."""
 
     def __contains__(self, value: Any) -> bool:
         try:
@@ -83,7 +83,7 @@ WEIGHTS = _Weights(
 
 
 def parse(name: str, value: Any) -> Any:
-    """A `Weight` that can be hashed and compared.
+    """Hashable form of a `Weight`.
 
     Args:
       name: 'theta' or 'lam', for messages.

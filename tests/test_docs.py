@@ -239,6 +239,19 @@ def check_the_space_of_the_page(names):
     assert loss == 0 and space.loss(jnp.ones((1, 4, 4)), jnp.zeros((1, 4, 4))) == 1
 
 
+def test_docstrings_are_no_questions():
+    """Noun phrases and verbs, not "What it holds" or "How it is made"."""
+    openings = ("What ", "How ", "Where ", "Which ", "Who ", "Of ", "As ")
+    found = []
+    for path in sorted((ROOT / "nasfas_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+            text = ast.get_docstring(node) if isinstance(node, kinds) else None
+            if text and text.startswith(openings):
+                found.append(f"{path.name}: {text.splitlines()[0]}")
+    assert not found
+
+
 def test_the_citation_has_the_version_and_the_four_papers():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == nasfas_jax.__version__

@@ -19,7 +19,7 @@ Product = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """How products with the second derivatives of a loss are computed.
+    """Mode of computing products with the second derivatives of a loss.
 
     Modes are made by `forward_over_reverse`, `reverse_over_reverse`, `unrolled`,
     `finite_difference` and `first_order`; modes with equal options are equal. Called as a

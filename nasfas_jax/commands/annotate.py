@@ -29,7 +29,7 @@ SMALLEST = 240
 
 
 class Mark(NamedTuple):
-    """What is drawn on a frame.
+    """Drawing on a frame.
 
     Attributes:
       where: the face square (x, y, side) in pixels of the frame.

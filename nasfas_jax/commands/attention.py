@@ -1,4 +1,4 @@
-"""Where RFMeta's nets look (figure 6): class activation maps of a few test faces."""
+"""Class activation maps of RFMeta's networks on a few test faces (figure 6)."""
 
 from collections.abc import Mapping
 

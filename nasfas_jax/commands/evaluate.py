@@ -164,7 +164,7 @@ def _print(name: str, found: workflow.Evaluated, notes: Sequence[str]) -> None:
 
 
 def _notes(model: Model, data: prepared.Prepared, record: records.Record) -> list[str]:
-    """What qualifies the numbers: missing videos and steps, an unknown search."""
+    """Qualifications of the numbers: missing videos or steps, an unknown search."""
     notes = data.lists.notes() if data.lists else []
     if record.steps and model.steps != record.steps[-1]:
         notes.append(f"trained for {model.steps} of {record.steps[-1]} steps")
@@ -182,7 +182,7 @@ def _notes(model: Model, data: prepared.Prepared, record: records.Record) -> lis
 def _save_examples(
     path: pathlib.Path, data: prepared.Prepared, found: workflow.Evaluated
 ) -> None:
-    """What the report shows: inputs, target and predicted map of a few test clips."""
+    """Saves inputs, target and predicted map of a few test clips for the report."""
     split = data.splits["test"]
     rows = split.rows(found.tested.domains)
     kinds = split.table["attack_type"][rows]

@@ -33,7 +33,7 @@ def require(argv: Sequence[str], default: str) -> None:
 
 
 def wrong_value(error: Exception) -> str:
-    """What the schema expects of the field whose value absl cannot parse.
+    """Expected values, by the schema, of the field whose value absl cannot parse.
 
     '' where the error is not of a ``--config.a.b=value`` that the schema has.
     """

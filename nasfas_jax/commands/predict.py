@@ -86,7 +86,7 @@ def _caveat(prediction: Prediction) -> str:
 
 
 def _stem(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
-    """Where the outputs' paths begin; leaves room for the longest of their endings."""
+    """Common beginning of the output paths, short enough for the longest ending."""
     longest = names.LONGEST - len("_maps.png")
     return folder / names.fit(path.name.replace(".", "_"), longest)
 

@@ -40,7 +40,7 @@ def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
 
 
 def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
-    """What the networks need of other sections."""
+    """Requirements of the networks on other sections."""
     from nasfas_jax.workflows import registry
 
     for name in names:
@@ -70,7 +70,7 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
 
 
 def _feature_rules(settings: dict, name: str) -> Iterator[str]:
-    """What a method that trains RFMeta's networks needs of other sections."""
+    """Requirements of a method that trains RFMeta's networks on other sections."""
     if "meta" not in settings:
         yield (
             f"config.meta: this section is missing, and {name} needs its rates and "

@@ -192,7 +192,7 @@ def _types(results: Mapping[str, evaluation.Result]) -> Table:
 
 
 def _counts(name: str, result: evaluation.Result) -> str:
-    """How many clips of how many videos and subjects each split has."""
+    """Numbers of clips, videos and subjects of each split."""
     splits = {"development": result.development, "test": result.test_counts}
     texts = [
         f"{split} {one.clips:,} clips of {one.videos:,} videos of {one.subjects:,} people"

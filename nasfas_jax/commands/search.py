@@ -93,7 +93,7 @@ def print_notes(data: prepared.Prepared) -> None:
 
 
 def _settings(search: Any) -> dict[str, Any]:
-    """Settings of the method; a config has those of every method."""
+    """Settings of the configured method, without those of other methods."""
     fields = dataclasses.fields(searchers.METHODS[method_of(search)])
     names = [field.name for field in fields]
     return {k: v for k, v in search.items() if k in names}

@@ -1,4 +1,4 @@
-"""What the commands read from a config, and where the files of a run lie."""
+"""Objects described by a config, and paths of the files of a run."""
 
 import pathlib
 from typing import Any
@@ -37,7 +37,7 @@ def make_folder(folder: Path, flag: str = "--workdir") -> pathlib.Path:
 
 
 def recipe(config: Any) -> Recipe:
-    """How videos become records."""
+    """Preparation recipe of a config."""
     data = config.data
     return Recipe(
         image_size=data.image_size,
@@ -55,7 +55,7 @@ def recipe(config: Any) -> Recipe:
 
 
 def view(config: Any) -> pipeline.View:
-    """What networks see of the records, and the map that they predict."""
+    """View of the records, and map to predict, of a config."""
     train = config.train
     return pipeline.View(**train.view.to_dict(), map_size=train.map_size)
 

@@ -1,4 +1,4 @@
-"""What ``nasfas --help`` and ``nasfas COMMAND --help`` print."""
+"""Texts of ``nasfas --help`` and ``nasfas COMMAND --help``."""
 
 import importlib.util
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ def _describe(name: str) -> Iterator[str]:
 
 
 def _fields(section: str, config: Any) -> Iterator[str]:
-    """A line for each field of a section and of the sections in it."""
+    """Yields the lines of the fields of a section and of its subsections."""
     values: Any = config
     for part in section.split(".") if section else ():
         values = values.get(part, {})

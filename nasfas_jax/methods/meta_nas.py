@@ -66,7 +66,7 @@ class SearchState:
 
 
 class SearchMethod:
-    """What search methods share: the initial state, and the loss of a supernet."""
+    """Base class of search methods: initial state, and loss of a supernet."""
 
     net: Any
     optimizer: optax.GradientTransformation

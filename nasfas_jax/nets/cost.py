@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-adds counted in its program."""
+"""Cost of a network: parameters, and multiply-adds counted in its program."""
 
 import inspect
 import math

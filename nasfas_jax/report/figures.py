@@ -35,7 +35,7 @@ DET_TICKS = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999])
 
 
 class Scored(Protocol):
-    """What a histogram needs of a score table: two columns of equal length."""
+    """Columns of a score table that a histogram uses, of equal length."""
 
     @property
     def score(self) -> np.ndarray:
@@ -125,7 +125,7 @@ def probit(rates: ArrayLike) -> np.ndarray:
 
 
 def _square(curves: int) -> tuple[Figure, Axes]:
-    """A square for curves, with room for a legend of many beside it."""
+    """Figure and square axes for curves, wider if the legend stands beside them."""
     beside = 1.7 if curves > len(SERIES) else 0.0
     figure = Figure((4.9 + beside, 4.7), layout="constrained")
     return figure, figure.add_subplot()

@@ -66,7 +66,7 @@ class Picture:
         return f"data:{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        """How a notebook shows it."""
+        """Image for notebooks."""
         if self.format == "svg":
             return {"image/svg+xml": self.data.decode(), "text/plain": self.alt}
         return {"image/png": self.uri.partition(",")[2], "text/plain": self.alt}

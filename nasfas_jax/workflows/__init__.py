@@ -1,1 +1,1 @@
-"""What a user does, as functions with plain arguments that return values."""
+"""Tasks of a user, as functions with plain arguments that return values."""

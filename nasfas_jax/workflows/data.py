@@ -9,7 +9,7 @@ from nasfas_jax.errors import InputError, did_you_mean
 
 
 class Tested(NamedTuple):
-    """What is tested.
+    """Test data of an evaluation.
 
     Attributes:
       splits: splits whose clips are tested.
@@ -73,7 +73,7 @@ def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[
 
 
 def tested(data: prepared.Prepared, target: str = "") -> Tested:
-    """What is tested when ``target`` is held out; arguments as `domains`."""
+    """Test data when ``target`` is held out; arguments as `domains`."""
     sources, targets = domains(data, target)
     # No split of an unseen domain was learned from: all of it is the test set.
     splits = list(data.splits) if target and data.lists is None else ["test"]

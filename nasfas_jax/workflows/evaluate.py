@@ -71,7 +71,7 @@ class Evaluated:
         return "\n".join([self._heading(), *lines, *self._warnings()])
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the table of rates and the ROC curve."""
+        """HTML for notebooks: the table of rates and the ROC curve."""
         head, *rows = self.table()
         cells = "".join(
             f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in row)}</tr>"

@@ -103,7 +103,7 @@ def require_libraries(networks: Iterable[str]) -> None:
 
 
 def _library() -> Any:
-    """The module of the features, which needs libraries that not everyone has."""
+    """Module of the features, imported on use since it needs optional libraries."""
     if not all(importlib.util.find_spec(name) for name in ("skimage", "sklearn")):
         raise InputError(
             "Hand-crafted features need scikit-image and scikit-learn: "

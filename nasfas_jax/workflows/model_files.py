@@ -126,7 +126,7 @@ def _description(fields: Mapping[str, Any], contents: Mapping[str, bytes]) -> st
 
 
 def _read_json(folder: pathlib.Path) -> dict[str, Any] | None:
-    """What ``model.json`` holds; None if it is not a model's."""
+    """Content of ``model.json``; None if it is not a model's."""
     try:
         content = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):

@@ -109,7 +109,7 @@ class Prediction:
         return f"<Prediction {self.name}: {verdict}, {', '.join(parts)}>"
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the summary, the picture and a row for each clip."""
+        """HTML for notebooks: the summary, the picture and a row for each clip."""
         seconds = [""] * len(self.frames)
         if self.seconds is not None:
             seconds = [f"{second:.3f}" for second in self.seconds]

@@ -92,7 +92,7 @@ class Found:
         return "\n".join(f"{k}: {text}" for k, text in self.genotype.texts().items())
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the cells and the course of the search."""
+        """HTML for notebooks: the cells and the course of the search."""
         return "".join(
             f'<p><img src="{one.uri}" width="{one.width}" alt="{html.escape(one.alt)}"></p>'
             for one in (self.cells(), *([self.health()] if self.metrics else []))

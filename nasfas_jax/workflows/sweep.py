@@ -53,7 +53,7 @@ class Swept:
         )
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: the table."""
+        """HTML for notebooks: the table."""
         rows = "".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
             for row in self.table()

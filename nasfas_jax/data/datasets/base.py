@@ -230,7 +230,7 @@ def source(
 
 
 def stray(root: pathlib.Path, name: str, dataset: str) -> VideoSource:
-    """A video whose name does not fit the dataset, listed for the manifest."""
+    """Source entry of a video whose name does not fit the dataset."""
     return source(
         root,
         name,

@@ -1,4 +1,4 @@
-"""What a network is given of prepared records: input, color space, range and target."""
+"""Network inputs and targets from prepared records: image, color space, range, map."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -139,7 +139,7 @@ def _content(file: BinaryIO, box: Box) -> bytes:
 
 
 def _riff_end(file: BinaryIO, size: int) -> int:
-    """Where the last RIFF chunk ends; a large AVI has several."""
+    """Byte at which the last RIFF chunk ends; a large AVI has several."""
     end = 0
     while end + 8 <= size:
         file.seek(end)
@@ -152,7 +152,7 @@ def _riff_end(file: BinaryIO, size: int) -> int:
 
 
 def _asf_end(file: BinaryIO, size: int) -> int:
-    """Where the last object ends."""
+    """Byte at which the last object ends."""
     end = 0
     while end + 24 <= size:
         file.seek(end + 16)
@@ -164,7 +164,7 @@ def _asf_end(file: BinaryIO, size: int) -> int:
 
 
 def _segment_end(file: BinaryIO) -> int:
-    """Where the Matroska segment ends; 0 if it has no known size."""
+    """Byte at which the Matroska segment ends; 0 if it has no known size."""
     file.seek(4)
     length = _variable_integer(file)
     if length is None:

@@ -64,7 +64,7 @@ def _ocim(target: str) -> dict[str, Counts]:
 
 
 def ocim_name(target: str) -> str:
-    """How papers write it.
+    """Text as in the papers.
 
     >>> ocim_name("O")
     'I&C&M_to_O'

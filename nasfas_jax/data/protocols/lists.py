@@ -151,7 +151,7 @@ class Lists:
         ]
 
     def notes(self) -> list[str]:
-        """What a reader of its numbers must know: videos that are not there.
+        """Sentences on missing videos, for the readers of its numbers.
 
         Raises:
           InputError: live and spoof look swapped.

@@ -24,7 +24,7 @@ from nasfas_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How a dataset writes its lists.
+    """Format of the lists of a dataset.
 
     Attributes:
       title: the dataset's name.

@@ -1,4 +1,4 @@
-"""What a protocol is: shares of datasets for training, development and test."""
+"""Protocols as shares of datasets for training, development and test."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Which videos train, choose the threshold, and are tested.
+    """Videos for training, for the choice of the threshold, and for the test.
 
     Attributes:
       name: `dataset@protocol`.

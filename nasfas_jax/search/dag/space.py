@@ -19,7 +19,7 @@ from nasfas_jax.search.genotype import Genotype, Link
 
 
 class _Counts(limits.Kind):
-    """A number of channels, or a list of them."""
+    """Channels as a number, or as a list of one number per layer."""
 
     def __contains__(self, value: Any) -> bool:
         values = value if isinstance(value, list | tuple) else [value]
