@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import smoke
 
 from nasfas_jax import bilevel
+from nasfas_jax.commands import search as command
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import darts
 from nasfas_jax.methods.meta_nas import SearchState
@@ -156,3 +158,29 @@ def test_settings_name_their_method():
         searchers.settings_of("dart")
     with pytest.raises(InputError, match="optimizer: expected one of"):
         chosen(optimizer="sgd").make_method(trials.get("S-Van-CE").space)
+
+
+def test_a_trial_keeps_the_options_of_the_config():
+    config = smoke.config("synthetic", "baseline").search
+    config.space_options.channels = 16
+    assert (
+        command.space(config)
+        == trials.get("SD-CD-DP", **{**config.space_options, "channels": 16}).space
+    )
+    config.trial = "S-Van-CE"
+    assert (command.space(config).head, command.space(config).channels) == (
+        "scalar",
+        16,
+    )
+    assert command.view(config).input == "static"
+    config.trial = "SD-CD-CDP-Att"
+    with pytest.raises(InputError, match=r"trial of 'nas_fas', got .* 'nas_baseline'"):
+        command.space(config)
+
+
+def test_fields_of_other_methods_are_named():
+    config = smoke.config().search
+    assert command._unused(config) == ""
+    config.method = "darts"
+    unused = command._unused(config)
+    assert "inner_steps" in unused and "alphas_from" not in unused

@@ -8,6 +8,7 @@ from nasfas_jax import limits
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline, prepared
+from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces, trials
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import search as workflow
@@ -34,11 +35,13 @@ def run(
     print_notes(data)
     target = settings.target(config)
     drawn = workflow.groups(data, target=target, by=search.by)
+    searched = space(search)
     print(f"search by {search.by}: {', '.join(drawn.names)}{_left_out(drawn)}")
+    print(f"space {searched.title}, method {method_of(search)}{_unused(search)}")
     folder = pathlib.Path(workdir) / "search"
     found = workflow.search_architecture(
         data,
-        space(search),
+        searched,
         target=target,
         method=method_of(search),
         view=view(search),
@@ -56,16 +59,22 @@ def run(
 
 
 def space(search: Any) -> SearchSpace:
-    """The search space of ``config.search``, or of its trial with the options that fit."""
-    options = dict(search.space_options)
+    """The search space of ``config.search``; a trial replaces the options that it fixes.
+
+    Raises:
+      InputError: a wrong option, or a trial of another space.
+    """
     if not (trial := search.get("trial")):
-        return spaces.get(search.space, **options)
+        return spaces.get(search.space, **search.space_options)
     limits.require(trial=(trial, limits.OneOf(trials.TRIALS)))
-    _, name, own = trials.TRIALS[trial]
-    known = {field.name for field in dataclasses.fields(spaces.SPACES[name])} - set(own)
+    _, name, _ = trials.TRIALS[trial]
     if name != search.space:
-        known = set()  # the options are those of another space
-    return trials.get(trial, **{k: v for k, v in options.items() if k in known}).space
+        raise InputError(
+            f"config.search.trial: {trial!r} is a trial of {name!r}, got the space"
+            f" {search.space!r} and its options; use a config of that space, as"
+            " --config=synthetic:baseline."
+        )
+    return trials.get(trial, **search.space_options).space
 
 
 def view(search: Any) -> pipeline.View:
@@ -97,6 +106,13 @@ def _settings(search: Any) -> dict[str, Any]:
     fields = dataclasses.fields(searchers.METHODS[method_of(search)])
     names = [field.name for field in fields]
     return {k: v for k, v in search.items() if k in names}
+
+
+def _unused(search: Any) -> str:
+    """Clause on the fields of other methods; '' without any."""
+    used = {*_settings(search), *LOOP, *LOGS}
+    names = [name for name in search if name not in used]
+    return f", which does not use {', '.join(names)}" if names else ""
 
 
 def _left_out(drawn: workflow.Groups) -> str:
