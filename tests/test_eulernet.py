@@ -98,10 +98,14 @@ def test_a_description_is_json_and_builds_the_same_network():
     with pytest.raises(InputError, match="fcam: expected True or False, got 'no'"):
         nets.build("eulernet", fcam="no")
     with pytest.raises(
-        InputError, match=r"option of eulernet: expected one of .*'fcam'"
+        InputError, match=r"attention: expected an option of eulernet, .*fcam"
     ):
         nets.describe("eulernet", attention=True)
-    with pytest.raises(InputError, match="fcam: expected for eulernet alone"):
+    with pytest.raises(
+        InputError, match=r"option of eulernet: expected one of .*'fcam'"
+    ):
+        nets.from_description(description | {"attention": True})
+    with pytest.raises(InputError, match=r"fcam: expected an option of cdn, .*theta"):
         nets.describe("cdn", fcam=True)
     with pytest.raises(InputError, match="theta, lam: expected None for eulernet"):
         nets.describe("eulernet", theta=0.5)

@@ -59,13 +59,20 @@ def describe(
     limits.require(network=(name, limits.OneOf(NAMES)))
     weights = {"theta": theta, "lam": lam}
     given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
-    if name != "eulernet" and options:
-        raise InputError(f"{', '.join(options)}: expected for eulernet alone.")
+    parameters = inspect.signature(describe).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known += EULERNET_OPTIONS if name == "eulernet" else ()
+    for option in options:
+        if option not in known:
+            raise InputError(
+                f"{option}: expected an option of {name}, {', '.join(known)}."
+                f"{did_you_mean(option, known)}"
+            )
     if name == "eulernet":
         if given:
             raise _no_weights()
         options = {**options, "width": width, "map_size": map_size}
-        return description_of(EulerNet(**_euler_options(options)))
+        return description_of(EulerNet(**options))
     if name in VARIANTS:
         _require_pooling("lam" in given, name, VARIANTS[name]["pool"])
         options = {k: thetas.as_json(v) for k, v in given.items()}
@@ -137,13 +144,6 @@ def build(name: str, **options: Any) -> nn.Module:
     Raises:
       InputError: as `describe`, or no such option.
     """
-    known = list(inspect.signature(describe).parameters)[1:]
-    for option in options:
-        if option not in known:
-            raise InputError(
-                f"{option}: expected an option of a network, {', '.join(known)}."
-                f"{did_you_mean(option, known)}"
-            )
     return from_description(describe(name, **options))
 
 
