@@ -24,6 +24,8 @@ The rows share one prepared folder: nasfas train --config=configs/eulernet.py:c4
 
 import ml_collections
 
+from nasfas_jax import limits
+
 #: The rows of Table I: target, and the structure.
 TABLE_I = {
     "c1": ("binary", {}),
@@ -37,16 +39,14 @@ TABLE_I = {
 
 def get_config(variant: str = "local") -> ml_collections.ConfigDict:
     """The settings of a variant."""
+    limits.require(variant=(variant, limits.OneOf((*VARIANTS, *TABLE_I))))
     config = base()
     if variant in TABLE_I:
         target, structure = TABLE_I[variant]
         config.train.view.target = target
         config.eulernet.update(structure)
-    elif variant in VARIANTS:
-        VARIANTS[variant](config)
     else:
-        known = [*VARIANTS, *TABLE_I]
-        raise ValueError(f"configs/eulernet.py has no variant {variant!r}; {known}")
+        VARIANTS[variant](config)
     return config
 
 

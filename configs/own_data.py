@@ -15,13 +15,12 @@ found elsewhere (--genotype=FILE).
 import ml_collections
 from ml_collections import config_dict
 
+from nasfas_jax import limits
+
 
 def get_config(variant: str = "default") -> ml_collections.ConfigDict:
     """The settings of a variant."""
-    if variant not in ("default", "smoke"):
-        raise ValueError(
-            f"configs/own_data.py has no variant {variant!r}; ['default', 'smoke']"
-        )
+    limits.require(variant=(variant, limits.OneOf(("default", "smoke"))))
     config = ml_collections.ConfigDict()
     config.title = "Own data"
     config.seed = 0

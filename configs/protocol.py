@@ -15,13 +15,12 @@ A protocol of several datasets wants each prepared into DATA_DIR/DATASET. Varian
 import ml_collections
 from ml_collections import config_dict
 
+from nasfas_jax import limits
+
 
 def get_config(variant: str = "full") -> ml_collections.ConfigDict:
     """The settings of a variant."""
-    if variant not in VARIANTS:
-        raise ValueError(
-            f"configs/protocol.py has no variant {variant!r}; {list(VARIANTS)}"
-        )
+    limits.require(variant=(variant, limits.OneOf(VARIANTS)))
     config = ml_collections.ConfigDict()
     config.title = "A dataset's protocol"  # the report shows the protocol's name
     config.seed = 0

@@ -17,6 +17,8 @@ times and results on two CPU cores. Variants:
 
 import ml_collections
 
+from nasfas_jax import limits
+
 #: Figure 5's ablations, Table 2's rivals, training without meta-learning, Table 1's
 #: hand-crafted features.
 METHODS = (
@@ -47,10 +49,7 @@ MODES = (
 
 def get_config(variant: str = "small") -> ml_collections.ConfigDict:
     """The settings of a variant."""
-    if variant not in VARIANTS:
-        raise ValueError(
-            f"configs/rfmeta.py has no variant {variant!r}; {list(VARIANTS)}"
-        )
+    limits.require(variant=(variant, limits.OneOf(VARIANTS)))
     config = base()
     VARIANTS[variant](config)
     return config

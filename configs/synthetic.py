@@ -15,6 +15,8 @@ on two CPU cores; README.md has the times and results that this printed. Variant
 import ml_collections
 from ml_collections import config_dict
 
+from nasfas_jax import limits
+
 #: Of nasfas_jax.bilevel.
 MODES = (
     "first_order",
@@ -27,10 +29,7 @@ MODES = (
 
 def get_config(variant: str = "local") -> ml_collections.ConfigDict:
     """The settings of a variant."""
-    if variant not in VARIANTS:
-        raise ValueError(
-            f"configs/synthetic.py has no variant {variant!r}; {list(VARIANTS)}"
-        )
+    limits.require(variant=(variant, limits.OneOf(VARIANTS)))
     config = base()
     VARIANTS[variant](config)
     return config

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 import numbers
-from collections.abc import Iterable
+import os
+import types
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nasfas_jax.errors import InputError, did_you_mean
@@ -71,11 +73,11 @@ class Kind:
     """All values of a type.
 
     Attributes:
-      kind: the type.
+      kind: the type, or a union of types.
       words: description of the type, for messages.
     """
 
-    kind: type
+    kind: type | types.UnionType
     words: str
 
     def __contains__(self, value: Any) -> bool:
@@ -85,7 +87,65 @@ class Kind:
         return self.words
 
 
-Allowed = Range | OneOf | Kind
+@dataclasses.dataclass(frozen=True)
+class Several:
+    """Lists of one or more different values.
+
+    Attributes:
+      each: the allowed values.
+    """
+
+    each: "Allowed"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The allowed names, if these are names."""
+        return getattr(self.each, "names", ())
+
+    def __contains__(self, value: Any) -> bool:
+        values = value.tolist() if hasattr(value, "tolist") else value  # an array
+        if isinstance(values, str) or not isinstance(values, Sequence):
+            return False
+        repeated = any(one in values[:i] for i, one in enumerate(values))
+        return bool(values) and not repeated and all(one in self.each for one in values)
+
+    def __str__(self) -> str:
+        """The lists in words.
+
+        >>> print(Several(Range(1, whole=True)))
+        a list of one or more different values, each an integer of 1 or more
+        """
+        return f"a list of one or more different values, each {self.each}"
+
+
+@dataclasses.dataclass(frozen=True)
+class OrNone:
+    """Allowed values, and None.
+
+    Attributes:
+      other: the allowed values beside None.
+    """
+
+    other: "Allowed"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The allowed names, if these are names."""
+        return getattr(self.other, "names", ())
+
+    def __contains__(self, value: Any) -> bool:
+        return value is None or value in self.other
+
+    def __str__(self) -> str:
+        """The values in words.
+
+        >>> print(OrNone(Range(1, whole=True)))
+        an integer of 1 or more, or None
+        """
+        return f"{self.other}, or None"
+
+
+Allowed = Range | OneOf | Kind | Several | OrNone
 
 #: Numbers of at least one: steps, clips, devices.
 COUNT = Range(1, whole=True)
@@ -97,6 +157,7 @@ NOT_NEGATIVE = Range(0)
 SEED = Range(0, 2**32 - 1, whole=True)
 FLAG = Kind(bool, "True or False")
 TEXT = Kind(str, "a text")
+PATH = Kind(str | os.PathLike, "a path")
 
 
 def require(**arguments: tuple[Any, Allowed]) -> None:
@@ -114,10 +175,16 @@ def require(**arguments: tuple[Any, Allowed]) -> None:
     """
     for name, (value, allowed) in arguments.items():
         if not hasattr(value, "aval") and value not in allowed:
-            raise InputError(f"{name}: {mismatch(value, allowed)}")
+            raise InputError(mismatch(value, allowed), field=name)
 
 
 def mismatch(value: Any, allowed: Allowed) -> str:
-    """Message with the allowed values, the value found and, for names, a similar one."""
-    near = did_you_mean(str(value), getattr(allowed, "names", ()))
-    return f"expected {allowed}, got {value!r}.{near}"
+    """Message with the allowed values, the value found and, for names, similar ones."""
+    return f"expected {allowed}, got {value!r}.{near(value, allowed)}"
+
+
+def near(value: Any, allowed: Allowed) -> str:
+    """A question with the names that are similar to a value, or to those of a list."""
+    names = getattr(allowed, "names", ())
+    values = value if isinstance(value, tuple | list) else [value]
+    return "".join(did_you_mean(str(one), names) for one in values if one not in names)

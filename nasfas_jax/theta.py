@@ -98,7 +98,12 @@ def parse(name: str, value: Any) -> Any:
     if isinstance(value, Learned | Tracer):
         return value
     if not isinstance(value, Mapping):
-        return _number(name, value, f"{RANGE}, values by layer, or nets.Learned")
+        return _number(
+            name,
+            value,
+            f"{RANGE}, nets.Learned, or {{layer: number or numbers by channel}} for the"
+            " layers of nets.layer_channels(net)",
+        )
     if value and set(value) <= {"initial", "per"}:
         return Learned(**value)
     layers = {}
@@ -114,7 +119,7 @@ def parse(name: str, value: Any) -> Any:
 def _number(name: str, value: Any, expected: str) -> float:
     number = value.item() if np.shape(value) == () and hasattr(value, "item") else value
     if number not in RANGE:
-        raise InputError(f"{name}: expected {expected}, got {value!r}.")
+        raise InputError(f"expected {expected}, got {value!r}.", field=name)
     return float(number)
 
 
@@ -142,8 +147,9 @@ def of_layer(name: str, weight: Any, layer: str | None) -> Any:
         return weight
     if layer not in weight:
         raise InputError(
-            f"{name}: expected a value for every layer, got none for {layer!r} (only for"
-            f" {some(sorted(weight)) or 'no layer'}). nets.layer_channels(net) lists them."
+            f"expected a value for every layer, got none for {layer!r} (only for"
+            f" {some(sorted(weight)) or 'no layer'}). nets.layer_channels(net) lists them.",
+            field=name,
         )
     return weight[layer]
 

@@ -190,7 +190,7 @@ def test_flags_that_do_not_fit_are_said(tmp_path):
     for flag, says in {
         "--config.trian.steps=3": "config has no field 'trian'. Did you mean train?",
         "--config.train.stepz=3": "config.train has no field 'stepz'. Did you mean steps",
-        "--config=nowhere.py": "No such file",
+        "--config=nowhere.py": "got 'nowhere.py', which is no file",
         "--config.train.steps=x": "(training steps): expected an integer of 1 or more, "
         "got 'x'",
     }.items():

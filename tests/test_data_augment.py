@@ -187,9 +187,8 @@ def test_a_batch_shows_what_the_view_says():
         "face": labels.binary(random.integers(0, 256, (4, 32, 32))),
         "label": np.array([1, 0, 1, 0]),
     }
-    made = pipeline.to_batch(
-        records, target="location", input="static", color="rgb_hsv", map_size=14
-    )
+    view = pipeline.View("location", "static", color="rgb_hsv", map_size=14)
+    made = pipeline.to_batch(records, view)
     assert made["image"].shape == (4, 8, 8, 6) and made["target"].shape == (4, 14, 14)
     assert made["image"].dtype == made["target"].dtype == np.float32
     assert set(np.unique(made["target"])) == {0.0, 1.0}

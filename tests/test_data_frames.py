@@ -142,7 +142,7 @@ def test_the_default_recipe_has_the_hash_that_it_had_without_these_fields():
 
 def test_batches_show_the_frames_of_clips(folder):
     data = pipeline.open_dataset(folder, keep_frames=True, interval=3)
-    options = {"input": "frames", "map_size": 4, "split": "train"}
+    options = {"view": pipeline.View(input="frames", map_size=4), "split": "train"}
     batch = next(pipeline.train_batches(data, batch_size=4, augment="none", **options))
     assert batch["image"].shape == (4, 4, 16, 16, 3)
     split = data.splits["train"]
@@ -190,9 +190,8 @@ def test_prepared_clips_and_predict_give_the_same_scores(folder, collection):
     for split in data.splits:
         if not len(data.splits[split]):
             continue
-        options = dataclasses.asdict(VIEW)
         for batch, rows in pipeline.eval_batches(
-            data, split=split, batch_size=1, **options
+            data, split=split, batch_size=1, view=VIEW
         ):
             if rows["video"][0].endswith("live/ann.avi"):
                 recorded[int(rows["frame"][0])] = maps_of(batch["image"])[0]
@@ -214,9 +213,9 @@ def test_frames_that_the_records_do_not_hold_are_refused(folder, tmp_path, colle
     data = pipeline.open_dataset(tmp_path)
     crops = np.zeros((1, 4, 16, 16, 3), np.uint8)
     for call in (
-        lambda: pipeline.train_batches(data, input="frames"),
-        lambda: pipeline.episodes(data, input="frames", by="macro_type"),
-        lambda: next(pipeline.eval_batches(data, input="frames")),
+        lambda: pipeline.train_batches(data, view=VIEW),
+        lambda: pipeline.episodes(data, view=VIEW, by="macro_type"),
+        lambda: next(pipeline.eval_batches(data, view=VIEW)),
         lambda: views.preprocess(crops, recipe, VIEW),
     ):
         with pytest.raises(InputError, match=r"view\.input: .*keep_frames=True"):

@@ -80,12 +80,13 @@ def test_a_batch_scales_image_and_target(prepared):
     names = ("image", "static", "depth", "face")
     records = prepared.splits["train"].load(np.array([0, 7]), names)
     records["label"] = np.array([1, 0])
-    batch = pipeline.to_batch(records, target="location", input="static")
+    batch = pipeline.to_batch(records, pipeline.View("location", "static"))
     np.testing.assert_allclose(batch["image"], records["static"] / 127.5 - 1, atol=1e-6)
     np.testing.assert_allclose(batch["target"][0], records["face"][0] / 255, atol=1e-6)
     assert not batch["target"][1].any()
     for size in (32, 14):
-        binary = pipeline.to_batch(records, target="binary", map_size=size)["target"]
+        view = pipeline.View("binary", map_size=size)
+        binary = pipeline.to_batch(records, view)["target"]
         assert (binary[0] == 1).all() and not binary[1].any()
         assert binary.shape == (2, size, size)
     dtypes = {name: str(value.dtype) for name, value in batch.items()}
@@ -93,7 +94,7 @@ def test_a_batch_scales_image_and_target(prepared):
     with pytest.raises(
         InputError, match="target: expected one of 'depth', 'location', 'binary', got"
     ):
-        pipeline.to_batch(records, target="map")
+        pipeline.View(target="map")
 
 
 def test_training_batches_are_balanced_and_go_through_every_clip(prepared):

@@ -237,5 +237,7 @@ def test_what_cannot_be_rated_is_said():
     three = table_of([0.9, 0.1, 0.2, 0.3], [1, 0, 0, 0], ["live", "a", "b", "c"])
     with pytest.raises(InputError, match="two attack types at most, got 3"):
         oracle("fas_sgtd", three, three)
-    with pytest.raises(InputError, match=r"expected some of test, cdcn, .* got 'bob'"):
+    with pytest.raises(
+        InputError, match=r"expected a list with some of test, cdcn, .* got 'bob'"
+    ):
         compat.oracles(["bob"], HAND, HAND)

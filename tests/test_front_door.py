@@ -8,15 +8,24 @@ import sys
 
 import numpy as np
 import pytest
+import score_tables
+import smoke
 
 import nasfas_jax as nf
-from nasfas_jax import synthetic
+from nasfas_jax import evaluation, synthetic
+from nasfas_jax.commands import settings
 from nasfas_jax.data.loading.provenance import Provenance
+from nasfas_jax.data.loading.views import View
 from nasfas_jax.data.preparation import prepare
 from nasfas_jax.data.preparation.recipe import Recipe
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, renaming
+from nasfas_jax.workflows import registry
 
 ROOT = pathlib.Path(__file__).parents[1]
+VIEW = View(input="static")
+SPACE = nf.spaces.get("nas_fas", pool="max")
+THETA = {"theta": [0, 1]}
+SWEEP = {"networks": {"a": "cdn"}, "targets": ["dom_m"]}
 TINY = {"stem_channels": 4, "channels": 4, "head_channels": 4, "partial": 2}
 
 
@@ -91,6 +100,29 @@ def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path)
     assert len(loaded.predict(video).scores) > 0
 
 
+def test_data_and_models_are_shown_as_tables(data, model):
+    head, train, *_ = data.table()
+    assert dict(zip(head, train, strict=True)) == {
+        "split": "train",
+        "live clips": "8",
+        "spoof clips": "24",
+        "videos": "16",
+        "subjects": "4",
+        "domains": "dom_c, dom_i, dom_m, dom_o",
+    }
+    assert repr(data).splitlines()[0].endswith("16 x 16 pixels, clips of 7 frames")
+    assert "<th>subjects</th>" in data._repr_html_()
+    assert "dom_c, dom_i, dom_m, dom_o" in repr(data)
+    shown = model._repr_html_()
+    assert "<td>2 steps on dom_c, dom_i, dom_o</td>" in shown
+    assert "<td>not evaluated</td>" in shown
+    model = nf.evaluate(model, data, target="dom_m").model
+    threshold = f"{model.threshold.value:.4f} by eer on dom_c, dom_i, dom_o"
+    assert threshold in model._repr_html_()
+    hter = model.results["dom_m"]["test"]["hter"]
+    assert f"<td>tested on dom_m</td><td>HTER {100 * hter:.1f} %" in model._repr_html_()
+
+
 def test_a_model_keeps_learned_theta_and_lambda_by_channel(data, tmp_path):
     net = nf.nets.build("cdn", width=1 / 32)
     channels = nf.nets.layer_channels(net)["lam"]
@@ -124,7 +156,10 @@ def test_a_learned_domain_is_not_tested(data, model):
         (lambda data: nf.train(data, "cdn", target="dom_n"), "got 'dom_n'"),
         (lambda data: nf.train(data, "cdn", target="dom_m", steps=0), "steps"),
         (lambda data: nf.nets.build("cdn", theta=1.5), "theta"),
-        (lambda data: nf.train(data, "cdn", theta=[0.5, 0.5]), "nets.Learned"),
+        (
+            lambda data: nf.train(data, "cdn", theta=[0.5, 0.5]),
+            r"theta: .*nets\.Learned, or \{layer: .*nets\.layer_channels\(net\), got \[0\.5",
+        ),
         (lambda data: nf.load("nowhere"), "nowhere"),
         (lambda data: nf.open_data("nowhere"), "No prepared data in nowhere"),
     ],
@@ -132,6 +167,115 @@ def test_a_learned_domain_is_not_tested(data, model):
 def test_what_users_get_wrong_is_told(data, call, says):
     with pytest.raises(InputError, match=says):
         call(data)
+
+
+@pytest.mark.parametrize(
+    ("field", "call"),
+    [
+        ("folder", lambda data, model: nf.load(None)),  # pyright: ignore
+        ("folder", lambda data, model: model.save(5)),
+        ("path", lambda data, model: nf.open_data(5)),  # pyright: ignore
+        ("protocol", lambda data, model: nf.open_data("x", 1)),  # pyright: ignore
+        ("name", lambda data, model: nf.nets.build(None)),  # pyright: ignore
+        ("name", lambda data, model: nf.nets.build("cdm")),
+        ("name", lambda data, model: nf.spaces.get("nas_fass")),
+        ("pol", lambda data, model: nf.spaces.get("nas_fas", pol="max")),
+        ("net", lambda data, model: nf.nets.with_weights(5, theta=0.1)),
+        ("source", lambda data, model: model.predict([1, 2])),
+        ("source", lambda data, model: model.predict(None)),
+        ("detector", lambda data, model: model.predict("a.mp4", detector="haar")),
+        ("images", lambda data, model: model.maps([1, 2])),
+        ("images", lambda data, model: model.scores(None)),
+        ("frames", lambda data, model: model.preprocess([1, 2])),
+        ("data", lambda data, model: nf.train("runs/local/data", "cdn")),
+        ("net", lambda data, model: nf.train(data, "cdm")),
+        ("net", lambda data, model: nf.train(data, None)),
+        ("target", lambda data, model: nf.train(data, "cdn", target=None)),
+        ("target", lambda data, model: nf.train(data, "cdn", target=["dom_m"])),
+        ("view", lambda data, model: nf.train(data, "cdn", view="static")),
+        ("view.input", lambda data, model: nf.train(data, "eulernet", view=VIEW)),
+        ("augment", lambda data, model: nf.train(data, "cdn", augment="flop")),
+        ("loss", lambda data, model: nf.train(data, "cdn", loss=5)),
+        ("loss", lambda data, model: nf.train(data, "ms_lbp", loss="l2")),
+        ("optimizer", lambda data, model: nf.train(data, "cdn", optimizer=1)),
+        ("decay", lambda data, model: nf.train(data, "cdn", decay=None)),
+        ("seed", lambda data, model: nf.train(data, "cdn", seed=-1)),
+        ("folder", lambda data, model: nf.train(data, "cdn", folder=3)),
+        ("searched", lambda data, model: nf.train(data, "cdn", searched="x")),
+        ("data", lambda data, model: nf.search_architecture(None, SPACE)),
+        ("space", lambda data, model: nf.search_architecture(data, None)),
+        ("view", lambda data, model: nf.search_architecture(data, SPACE, view=1)),
+        ("seed", lambda data, model: nf.search_architecture(data, SPACE, seed=0.5)),
+        ("by", lambda data, model: nf.search_architecture(data, SPACE, by=None)),
+        ("method", lambda data, model: nf.search_architecture(data, SPACE, method=1)),
+        ("model", lambda data, model: nf.evaluate(None, data)),
+        ("model", lambda data, model: nf.evaluate("cdn", data)),
+        ("data", lambda data, model: nf.evaluate(model, None)),
+        ("target", lambda data, model: nf.evaluate(model, data, target="dom_x")),
+        ("rule", lambda data, model: nf.evaluate(model, data, rule=5)),
+        ("oracle", lambda data, model: nf.evaluate(model, data, oracle="test")),
+        ("seed", lambda data, model: nf.evaluate(model, data, seed=None)),
+        ("selected_on", lambda data, model: nf.evaluate(model, data, selected_on="")),
+        ("networks", lambda data, model: nf.sweep(data, {}, targets=["dom_m"])),
+        ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets=[])),
+        ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets="dom_m")),
+        ("seeds", lambda data, model: nf.sweep(data, **SWEEP, seeds=[])),
+        ("seeds", lambda data, model: nf.sweep(data, **SWEEP, seeds=3)),
+        ("rule", lambda data, model: nf.sweep(data, **SWEEP, rule="eeer")),
+        ("folder", lambda data, model: nf.sweep(data, **SWEEP, folder=1)),
+        ("data", lambda data, model: nf.ablate(None, "cdn", **THETA)),
+        ("net", lambda data, model: nf.ablate(data, None, **THETA)),
+        ("net", lambda data, model: nf.ablate(data, "cdm", **THETA)),
+        ("theta, lam", lambda data, model: nf.ablate(data, "cdn")),
+    ],
+)
+def test_an_argument_of_another_type_is_named(data, model, field, call):
+    """By the name that the function has for it, before anything is done."""
+    with pytest.raises(
+        InputError, match=f"^{field}: expected .*(, got |mean )"
+    ) as error:
+        call(data, model)
+    assert error.value.field == field
+
+
+def test_commands_name_flags_and_fields(folder, tmp_path):
+    """Not the arguments of the functions that they call."""
+    config = smoke.config()
+    config.data.update(image_size=16, dataset="own_data")
+    config.target_domain = "dom_x"
+    config.sweep = {"targets": ["dom_x"], "seeds": [0]}
+    where = {"config": config, "data_dir": folder / "data", "network": "cdn"}
+    for command, field in {
+        "search": "config.target_domain",
+        "train": "config.target_domain",
+        "sweep": "config.sweep.targets",
+    }.items():
+        with pytest.raises(InputError, match=f"^{field}: expected .* got 'dom_x'"):
+            smoke.execute(command, tmp_path, **where)
+    scores = tmp_path / "scores.csv"
+    evaluation.write_scores(scores, score_tables.BOTH)
+    with pytest.raises(InputError, match=r"^--rule: expected eer, .* got 'eeer'"):
+        smoke.execute("scores", tmp_path, input=str(scores), rule="eeer")
+    with pytest.raises(InputError, match=r"^--oracle: expected .* got 'tst'"):
+        smoke.execute("scores", tmp_path, input=str(scores), oracle="tst")
+    names = settings.names(config, "train")
+    with (
+        pytest.raises(
+            InputError, match=r"^config\.train\.batch_size: .* multiple of 3"
+        ),
+        renaming(names),
+    ):
+        registry.clips_per_domain(8, 3)
+
+
+def test_settings_that_the_data_refuse_leave_no_record(data, tmp_path):
+    with pytest.raises(InputError, match="augment: "):
+        nf.train(data, "cdn", folder=tmp_path, augment="flop")
+    with pytest.raises(InputError, match="weight_decay: "):
+        nf.train(data, "cdn", folder=tmp_path, weight_decay=-1)
+    with pytest.raises(InputError, match="loss: "):
+        nf.train(data, "cdn", folder=tmp_path, loss="l3")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_quickstart_of_the_readme_runs(folder, tmp_path, monkeypatch):

@@ -59,8 +59,7 @@ def test_prepared_records_and_predict_give_the_same_scores(data, clip_file, name
     for split in data.splits:
         if not len(data.splits[split]):
             continue
-        options = dataclasses.asdict(view)
-        batches = pipeline.eval_batches(data, split=split, batch_size=1, **options)
+        batches = pipeline.eval_batches(data, split=split, batch_size=1, view=view)
         for batch, about in batches:
             if about["label"][0] == 1:
                 recorded[int(about["frame"][0])] = model.maps(batch["image"])[0]
@@ -150,6 +149,20 @@ class Anywhere:
         return faces.Face(np.array([20.0, 8, 24, 30]))
 
 
+def test_a_folder_of_frames_is_a_video(clip_file, tmp_path):
+    model = make_model()
+    of_file = model.predict(clip_file, clips=3)
+    for i, frame in enumerate(video.read_frames(clip_file)):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), frame)  # 2.png before 10.png
+    of_folder = model.predict(tmp_path, clips=3)
+    np.testing.assert_array_equal(of_folder.frames, of_file.frames)
+    np.testing.assert_array_equal(of_folder.scores, of_file.scores)
+    assert of_folder.name == tmp_path.name and of_folder.seconds is None
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="the folder holds no pictures"):
+        model.predict(tmp_path / "empty")
+
+
 def test_a_still_is_marked_or_refused(tmp_path):
     path = still(tmp_path / "a.png")
     prediction = make_model().predict(path, detector=Anywhere())
@@ -161,7 +174,7 @@ def test_a_still_is_marked_or_refused(tmp_path):
 
 def test_wrong_input_is_refused(tmp_path, clip_file):
     model = make_model()
-    with pytest.raises(InputError, match=r"There is no file .*b\.mp4"):
+    with pytest.raises(InputError, match=r"There is no .*b\.mp4"):
         model.predict(tmp_path / "b.mp4")
     with pytest.raises(InputError, match=r"no face found.*Nothing was predicted"):
         model.predict(still(tmp_path / "a.png"))
@@ -183,6 +196,6 @@ def test_wrong_input_is_refused(tmp_path, clip_file):
 def test_another_detector_of_the_training_data_has_to_be_given(clip_file):
     recipe = dataclasses.replace(RECIPE, detector="yunet:0123abcd")
     model = make_model(recipe=recipe)
-    with pytest.raises(InputError, match=r"face detector 'yunet:0123abcd'.*got none"):
+    with pytest.raises(InputError, match=r"detector: .* 'yunet:0123abcd'.*got none"):
         model.predict(clip_file)
     assert len(model.predict(clip_file, detector=faces.Haar(), clips=1).scores) == 1

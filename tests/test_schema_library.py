@@ -88,7 +88,7 @@ LIBRARY = {
         )
         for name in schema.SCHEMA["search.space_options"]
     },
-    "search.space": (lambda space: spaces.get(space), "space"),
+    "search.space": (spaces.get, "name"),
     **{
         f"search.{name}": (search_method, name)
         for name in (

@@ -28,15 +28,14 @@ def test_halves_are_disjoint_and_whole(data):
     assert len(one | other) == len(data.splits["train"].table["label"])
     again = pipeline.groups(data, by="half", seed=2)
     assert set(again["query"].tolist()) != one
-    episode = next(pipeline.episodes(data, by="half", batch_size=2, map_size=2))
+    episode = next(pipeline.episodes(data, by="half", batch_size=2))
     assert episode["support"]["image"].shape[:2] == (1, 2)
     assert episode["query_domain"] == 0
 
 
 def test_a_map_of_the_label(data):
-    batch = next(
-        pipeline.train_batches(data, batch_size=2, target="binary", map_size=3)
-    )
+    view = pipeline.View("binary", map_size=3)
+    batch = next(pipeline.train_batches(data, batch_size=2, view=view))
     assert batch["target"].shape == (2, 3, 3)
     assert (batch["target"] == batch["label"][:, None, None]).all()
 

@@ -206,7 +206,10 @@ def loading(
     """
     data = pipeline.open_dataset(prepared_dir)
     batches = pipeline.train_batches(
-        data, batch_size=batch_size, augment=augment, map_size=map_size
+        data,
+        batch_size=batch_size,
+        augment=augment,
+        view=pipeline.View(map_size=map_size),
     )
     batch = next(batches)  # the first one decodes and caches the split
     load = statistics.median(_timed(lambda: next(batches))[0] for _ in range(steps))

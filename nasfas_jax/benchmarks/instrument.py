@@ -136,7 +136,9 @@ def measure(
     """
     check_modes(modes, reference)
     if not len(rates):
-        raise InputError("rates: expected one or more inner learning rates, got none.")
+        raise InputError(
+            "expected one or more inner learning rates, got none.", field="rates"
+        )
     limits.require(
         batch_size=(batch_size, limits.COUNT),
         steps=(steps, limits.COUNT),

@@ -6,9 +6,11 @@ or flag take no part of the seconds that JAX and TFDS need to load.
 
 import importlib
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from nasfas_jax import files
+from nasfas_jax.errors import renaming
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 #: The config of a command line that names none.
@@ -29,7 +31,7 @@ class Flag(NamedTuple):
     path: bool = False
 
 
-#: Every flag of every command; the same flag has the same meaning everywhere.
+#: Every flag of every command, for those that do not describe it otherwise.
 FLAGS = {
     "config": Flag(
         "config file as FILE:VARIANT, or the name of an installed one, as"
@@ -53,7 +55,7 @@ FLAGS = {
     "model": Flag(
         "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
     ),
-    "input": Flag("video, picture or score files A.csv,B1.csv+B2.csv", path=True),
+    "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
     "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
@@ -69,12 +71,14 @@ class Command(NamedTuple):
       flags: its flags, parameters of the function that executes it.
       needs: sections that its config must have.
       example: a command line without the program and the command.
+      own: those of its flags that `FLAGS` does not describe.
     """
 
     about: str
     flags: tuple[str, ...]
     needs: tuple[str, ...] = ()
     example: str = ""
+    own: Mapping[str, Flag] = {}
 
 
 _SMOKE = "--config=synthetic:smoke --workdir=runs/smoke"
@@ -145,11 +149,16 @@ COMMANDS = {
         "rates, averages and compares score files of any program",
         ("input", "output", "rule", "oracle", "seed"),
         example="--input=A.csv,B.csv --output=comparison",
+        own={"input": Flag("score files A.csv,B1.csv+B2.csv; + merges", path=True)},
     ),
     "predict": Command(
         "scores one video or picture over time and draws the result",
         ("model", "workdir", "network", "input", "output", "face_model"),
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
+        own={
+            "network": Flag("one network", "the only one trained in WORKDIR"),
+            "input": Flag("video or picture", path=True),
+        },
     ),
     "report": Command(
         "writes one HTML page with all results of the run",
@@ -188,7 +197,21 @@ COMMANDS = {
     ),
 }
 
-__all__ = ["COMMANDS", "CONFIG", "CONFIGS", "FLAGS", "Command", "Flag", "execute"]
+__all__ = [
+    "COMMANDS",
+    "CONFIG",
+    "CONFIGS",
+    "FLAGS",
+    "Command",
+    "Flag",
+    "execute",
+    "flag",
+]
+
+
+def flag(command: str, name: str) -> Flag:
+    """A flag as a command describes it."""
+    return COMMANDS[command].own.get(name, FLAGS[name])
 
 
 def execute(name: str, **given: Any) -> None:
@@ -210,5 +233,7 @@ def execute(name: str, **given: Any) -> None:
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")
     folder = given.get("output") or given.get("workdir") or "."
-    with files.writing(pathlib.Path(folder)):
+    flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
+    fields = {"target": "config.target_domain"}
+    with files.writing(pathlib.Path(folder)), renaming(flags | fields):
         getattr(commands, f"run_{which}" if which else "run")(**given)

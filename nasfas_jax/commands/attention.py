@@ -33,7 +33,7 @@ def picture(
     view = next(iter(models.values())).view
     loaded = split.load(chosen, ("static", *view.columns))
     loaded["label"] = split.table["label"][chosen]
-    images = pipeline.to_batch(loaded, **vars(view))["image"]
+    images = pipeline.to_batch(loaded, view)["image"]
     maps = [_attention(model, images) for model in models.values()]
     shown = [
         meta_figures.AttentionRow(

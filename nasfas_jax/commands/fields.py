@@ -1,23 +1,51 @@
-"""Config fields on the command line, and messages about unknown and wrong ones."""
+"""Config files and fields on the command line, and messages about wrong ones."""
 
+import importlib.util
+import pathlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
-from absl import flags
-from ml_collections import config_flags
 
+from nasfas_jax import commands
 from nasfas_jax.commands import schema
-from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax.errors import InputError, did_you_mean, renaming
+
+
+def load(spec: str) -> Any:
+    """The config of FILE:VARIANT, without the fields that the command line changes.
+
+    Raises:
+      InputError: no such file or variant, or a file without a config.
+    """
+    name, colon, variant = spec.partition(":")
+    path = pathlib.Path(name)
+    if not path.is_file():
+        installed = sorted(one.stem for one in commands.CONFIGS.glob("*.py"))
+        raise InputError(
+            f"expected FILE:VARIANT, or an installed config ({', '.join(installed)}), got"
+            f" {spec!r}, which is no file.{did_you_mean(path.stem, installed)}",
+            field="--config",
+        )
+    found = importlib.util.spec_from_file_location("config", path)
+    if found is None or found.loader is None:
+        raise InputError(f"expected a Python file, got {name!r}.", field="--config")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    with renaming({"variant": f"--config={name}: variant"}):
+        return module.get_config(*([variant] if colon else []))
 
 
 def require(argv: Sequence[str], default: str) -> None:
-    """Raise InputError for a ``--config.a.b`` that the config of ``argv`` does not have.
+    """Requires the config of ``argv``, and in it each field of a ``--config.a.b``.
 
     Args:
       argv: the command line.
       default: the config file where no ``--config`` is in it.
+
+    Raises:
+      InputError: as `load`, or no such field.
     """
     file, names = default, []
     for word, following in zip(argv, [*argv[1:], ""], strict=True):
@@ -26,10 +54,9 @@ def require(argv: Sequence[str], default: str) -> None:
             file = value if given else following
         elif word.startswith("-") and name.startswith("config."):
             names.append(name.removeprefix("config."))
-    apart = flags.FlagValues()  # the file as it is, without what argv changes
-    config_flags.DEFINE_config_file("file", file, flag_values=apart)
+    config = load(file)
     for name in names:
-        _require(apart["file"].value, name)
+        _require(config, name)
 
 
 def wrong_value(error: Exception) -> str:
@@ -44,7 +71,7 @@ def wrong_value(error: Exception) -> str:
 
 
 def _require(config: Any, name: str) -> None:
-    """Raise InputError unless the config has this field, as ``train.steps``."""
+    """Requires a config to have this field, as ``train.steps``."""
     within, path = config, "config"
     for key in re.sub(r"\[.*?\]", "", name).split("."):
         if not isinstance(within, Mapping | ml_collections.ConfigDict):

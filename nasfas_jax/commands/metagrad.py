@@ -104,7 +104,7 @@ def _episodes(
     if data_dir:
         data = common.open_data(config, pathlib.Path(data_dir))
         sources, _ = domains(data, common.target(config))
-        options = {"domains": sources, "seed": config.seed, **vars(view)}
+        options = {"domains": sources, "seed": config.seed, "view": view}
 
         def drawn(batch_size: int) -> dict:
             return next(pipeline.episodes(data, batch_size=batch_size, **options))

@@ -41,7 +41,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     try:
         if "config" in of_command:
             fields.require(argv, str(commands.CONFIG))
-            about = commands.FLAGS["config"].about
+            about = commands.flag(command, "config").about
             config_flags.DEFINE_config_file(
                 "config",
                 str(commands.CONFIG),
@@ -51,13 +51,9 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             )
         for name in of_command:
             if name != "config":
-                about = commands.FLAGS[name].about
+                about = commands.flag(command, name).about
                 flags.DEFINE_string(name, None, about, flag_values=values)
         left = values(argv)
-        if "config" in of_command:
-            _ = list(
-                values["config"].value or ()
-            )  # a config file that is missing shows here
     except flags.UnrecognizedFlagError as error:
         raise _unknown_flag(command, error.flagname) from None
     except (
@@ -73,10 +69,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             " name a config file, and --config.a.b a field that it has."
         ) from None
     if left[1:]:
-        raise InputError(
-            f"expected flags after {command}, as --name=value, got {left[1]!r}."
-            f" `nasfas {command} --help` lists them."
-        )
+        raise _no_flag(command, left[1])
     return [argv[0], command]
 
 
@@ -112,10 +105,23 @@ def require_command(command: str) -> None:
             "which command? Expected nasfas COMMAND --flag=value, the command first:"
             f" {', '.join(names)}. `nasfas --help` describes them."
         )
-    near = did_you_mean(command, names) or did_you_mean(command.split()[0], names)
+    first, *others = command.split()
+    family = [name for name in names if name.startswith(f"{first} ")]
+    if first in names and not did_you_mean(command, family):
+        raise _no_flag(first, others[0])
+    near = did_you_mean(command, names) or did_you_mean(first, names)
     raise InputError(
         f"there is no command {command!r}.{near} `nasfas --help` lists the commands; "
         "flags are written as --name=value."
+    )
+
+
+def _no_flag(command: str, word: str) -> InputError:
+    network = f" --network={word} names one network."
+    return InputError(
+        f"expected flags after {command}, as --name=value, got {word!r}."
+        f"{network * ('network' in commands.COMMANDS[command].flags)}"
+        f" `nasfas {command} --help` lists them."
     )
 
 

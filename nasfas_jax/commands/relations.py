@@ -36,7 +36,7 @@ def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     try:
         spaces.get(search["space"], **search["space_options"])
     except InputError as error:
-        yield f"config.search.space_options.{error}"
+        yield str(error.renamed(f"config.search.space_options.{error.field}"))
 
 
 def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
@@ -49,8 +49,8 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
         view = settings.get("train", {}).get("view")
         takes_frames = name == "eulernet"
         if view and takes_frames != (view["input"] == "frames"):
-            problem = registry.wrong_input(name, takes_frames, view["input"])
-            yield f"config.train.{problem}"
+            error = registry.wrong_input(name, takes_frames, view["input"])
+            yield str(error.renamed(f"config.train.{error.field}"))
         kept = settings.get("data", {}).get("keep_frames", False)
         if takes_frames and "data" in settings and not kept:
             yield (
@@ -87,8 +87,8 @@ def _feature_sizes(settings: dict, name: str, section: str, size: int) -> Iterat
     try:
         registry.require_sizes(name, size, settings["train"]["map_size"])
     except InputError as error:
-        of = section if str(error).startswith("image_size") else "train"
-        yield f"config.{of}.{error}"
+        of = section if error.field == "image_size" else "train"
+        yield str(error.renamed(f"config.{of}.{error.field}"))
 
 
 def metagrad_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:

@@ -45,19 +45,15 @@ class Field:
         """Its values in words."""
         if self.length is not None:
             return f"{self.length} values, each {self.values}"
-        if self.many:
-            return f"a list of one or more different values, each {self.values}"
-        return str(self.values)
+        return str(limits.Several(self.values) if self.many else self.values)
 
     def accepts(self, value: Any) -> bool:
         """Whether it may have this value."""
-        if self.length is None and not self.many:
-            return value in self.values
-        if not isinstance(value, tuple | list):
+        if self.length is None:
+            return value in (limits.Several(self.values) if self.many else self.values)
+        if not isinstance(value, tuple | list) or len(value) != self.length:
             return False
-        repeated = any(one in value[:i] for i, one in enumerate(value))
-        count = len(value) == self.length if self.length else value and not repeated
-        return bool(count) and all(one in self.values for one in value)
+        return all(one in self.values for one in value)
 
 
 def _library(name: str) -> Callable[[], limits.Allowed]:
@@ -471,7 +467,5 @@ def _wrong_fields(
 
 
 def _mismatch(field: Field, value: Any) -> str:
-    names = getattr(field.values, "names", ())
-    values = value if isinstance(value, tuple | list) else [value]
-    near = [did_you_mean(str(one), names) for one in values if one not in names]
-    return f"expected {field.expected}, got {value!r}.{''.join(near)}"
+    near = limits.near(value, field.values)
+    return f"expected {field.expected}, got {value!r}.{near}"

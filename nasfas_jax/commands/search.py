@@ -8,7 +8,7 @@ from nasfas_jax import limits
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline, prepared
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.search import spaces, trials
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import search as workflow
@@ -39,21 +39,22 @@ def run(
     print(f"search by {search.by}: {', '.join(drawn.names)}{_left_out(drawn)}")
     print(f"space {searched.title}, method {method_of(search)}{_unused(search)}")
     folder = pathlib.Path(workdir) / "search"
-    found = workflow.search_architecture(
-        data,
-        searched,
-        target=target,
-        method=method_of(search),
-        view=view(search),
-        by=search.by,
-        steps=search.steps,
-        batch_size=search.batch_size,
-        episodes=search.get("episodes", 1),
-        seed=config.seed,
-        folder=folder,
-        **{name: search[name] for name in LOGS},
-        **_settings(search),
-    )
+    with renaming(settings.names(config, "search")):
+        found = workflow.search_architecture(
+            data,
+            searched,
+            target=target,
+            method=method_of(search),
+            view=view(search),
+            by=search.by,
+            steps=search.steps,
+            batch_size=search.batch_size,
+            episodes=search.get("episodes", 1),
+            seed=config.seed,
+            folder=folder,
+            **{name: search[name] for name in LOGS},
+            **_settings(search),
+        )
     found.cells().save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}\n{found}")
 
@@ -66,13 +67,13 @@ def space(search: Any) -> SearchSpace:
     """
     if not (trial := search.get("trial")):
         return spaces.get(search.space, **search.space_options)
-    limits.require(trial=(trial, limits.OneOf(trials.TRIALS)))
+    limits.require(**{"config.search.trial": (trial, limits.OneOf(trials.TRIALS))})
     _, name, _ = trials.TRIALS[trial]
     if name != search.space:
         raise InputError(
-            f"config.search.trial: {trial!r} is a trial of {name!r}, got the space"
-            f" {search.space!r} and its options; use a config of that space, as"
-            " --config=synthetic:baseline."
+            f"{trial!r} is a trial of {name!r}, got the space {search.space!r} and its"
+            " options; use a config of that space, as --config=synthetic:baseline.",
+            field="config.search.trial",
         )
     return trials.get(trial, **search.space_options).space
 

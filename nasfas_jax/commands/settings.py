@@ -1,6 +1,7 @@
 """Objects described by a config, and paths of the files of a run."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from nasfas_jax import files
@@ -69,6 +70,12 @@ def eulernet(config: Any) -> dict[str, Any]:
 def target(config: Any) -> str:
     """The domain held out; '' where a protocol decides what is tested."""
     return "" if config.get("protocol") else config.target_domain
+
+
+def names(config: Any, section: str) -> Mapping[str, str]:
+    """Names of a section's fields, for `errors.renaming`."""
+    own = {key: f"config.{section}.{key}" for key in config[section]}
+    return own | {"seed": "config.seed", "view.input": f"config.{section}.view.input"}
 
 
 def networks(config: Any, network: str | None) -> list[str]:

@@ -17,6 +17,7 @@ from nasfas_jax.commands import (
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
+from nasfas_jax.errors import renaming
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 from nasfas_jax.workflows import hand_crafted
@@ -60,8 +61,9 @@ def run(
     if not (folder / recipe.FILE).exists():
         prepare.run(config, workdir=workdir, data_dir=folder, **of_prepare)
     data = settings.open_data(config, folder)
-    for target in config.sweep.targets:
-        domains(data, target)  # a wrong one shows before the work
+    with renaming({"target": "config.sweep.targets"}):
+        for target in config.sweep.targets:
+            domains(data, target)  # a wrong one shows before the work
     results: Results = {name: {t: [] for t in config.sweep.targets} for name in names}
     for target in config.sweep.targets:
         for seed in config.sweep.seeds:

@@ -1,13 +1,12 @@
 """Tables, given as rows of text with the header first, on the screen and in Markdown."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax.errors import some
-
-Rows = Sequence[Sequence[str]]
+from nasfas_jax.tables import Rows
 
 
 def show(title: str, rows: Rows) -> None:

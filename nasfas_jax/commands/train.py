@@ -7,7 +7,7 @@ from typing import Any
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.search import print_notes
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import renaming
 from nasfas_jax.workflows import data as workflow_data
 from nasfas_jax.workflows import hand_crafted, records
 from nasfas_jax.workflows import train as workflow
@@ -47,7 +47,7 @@ def train(
     finished = (folder / workflow.MODEL).exists()
     print_notes(data)
     options = config.train
-    try:
+    with renaming(settings.names(config, "train")):
         model = workflow.train(
             data,
             settings.describe(config, name, len(sources), found),
@@ -70,10 +70,6 @@ def train(
             log_every=options.log_every,
             save_every=options.save_every,
         )
-    except InputError as error:
-        if str(error).startswith("batch_size"):
-            raise InputError(f"config.train.{error}") from None
-        raise
     summary = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
     before = "was trained before" if finished else "trained"
     print(

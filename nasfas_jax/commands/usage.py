@@ -1,11 +1,10 @@
 """Texts of ``nasfas --help`` and ``nasfas COMMAND --help``."""
 
-import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from nasfas_jax import commands
-from nasfas_jax.commands import parsing, schema
+from nasfas_jax.commands import fields, parsing, schema
 
 WIDTH = 24  # columns of a flag's name
 
@@ -41,7 +40,7 @@ def _describe(name: str) -> Iterator[str]:
     yield f"{command.about[0].upper()}{command.about[1:]}."
     yield ""
     for one in command.flags:
-        flag = commands.FLAGS[one]
+        flag = commands.flag(name, one)
         of_config = flag.default.startswith("config.")
         known = flag.default and not (of_config and "config" not in command.flags)
         default = f" (default: {flag.default})" if known else ""
@@ -53,7 +52,7 @@ def _describe(name: str) -> Iterator[str]:
         yield ""
         yield "Fields of the config, with the values of the default one:"
         yield ""
-        config = _default_config()
+        config = fields.load(str(commands.CONFIG))
         for section in ("", *command.needs):
             yield from _fields(section, config)
 
@@ -75,12 +74,3 @@ def _fields(section: str, config: Any) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _default_config() -> Mapping[str, Any]:
-    path, _, variant = str(commands.CONFIG).partition(":")
-    spec = importlib.util.spec_from_file_location("config", path)
-    assert spec is not None and spec.loader is not None  # a Python file
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(variant)

@@ -45,17 +45,21 @@ def oracles(
 
 
 def check(names: Sequence[str]) -> None:
-    """Requires names in ``EVALUATORS``.
+    """Requires a list of names in ``EVALUATORS``.
 
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name, or no list.
     """
-    for name in names:
-        if name not in EVALUATORS:
-            raise InputError(
-                f"oracle: expected some of {', '.join(EVALUATORS)}, got {name!r}. "
-                "docs/evaluation.md says what each of them computes."
-            )
+    if isinstance(names, list | tuple):
+        unknown = [name for name in names if str(name) not in EVALUATORS]
+    else:
+        unknown = [names]
+    if unknown:
+        raise InputError(
+            f"expected a list with some of {', '.join(EVALUATORS)}, got {unknown[0]!r}."
+            " docs/evaluation.md says what each of them computes.",
+            field="oracle",
+        )
 
 
 def _test(development: ScoreTable, test: ScoreTable) -> Numbers:
@@ -105,8 +109,9 @@ def _fas_sgtd(development: ScoreTable, test: ScoreTable) -> Numbers:
     types = np.unique(test.attack_type[test.label == 0])
     if len(types) > 2:
         raise InputError(
-            f"oracle: fas_sgtd rates two attack types at most, got {len(types)} in the "
-            f"test part ({', '.join(types[:5])}). Leave fas_sgtd out."
+            f"fas_sgtd rates two attack types at most, got {len(types)} in the "
+            f"test part ({', '.join(types[:5])}). Leave fas_sgtd out.",
+            field="oracle",
         )
     apcer = max(np.mean(test.score[test.attack_type == t] > threshold) for t in types)
     bpcer = np.mean(test.score[test.label == 1] < threshold)

@@ -118,7 +118,9 @@ def evaluate(
         one class only, contradictory clips of one video, or an unknown rule or oracle.
     """
     if level not in ("video", "clip"):
-        raise InputError(f"level: expected video or clip, got {level!r}. Choose one.")
+        raise InputError(
+            f"expected video or clip, got {level!r}. Choose one.", field="level"
+        )
     check_leakage(
         {name: getattr(table, name) for name in ("video", "subject", "split")}
     )

@@ -103,7 +103,7 @@ def error_rates(
     types = types_like(attack_types, scores)
     if np.isnan(threshold):
         raise InputError(
-            "threshold: expected a number, got NaN. Pass a fixed threshold."
+            "expected a number, got NaN. Pass a fixed threshold.", field="threshold"
         )
     is_spoof = np.asarray(labels) == 0
     accepted = np.asarray(scores, np.float64)[is_spoof] >= threshold

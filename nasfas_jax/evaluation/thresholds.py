@@ -98,17 +98,18 @@ def find(rule: str) -> Rule:
     >>> find("far=0.25")([0.1, 0.2, 0.3, 0.4, 0.5], [0, 0, 0, 0, 1], ["a"] * 5)
     0.35
     """
-    if rule in RULES:
+    if str(rule) in RULES:
         return RULES[rule]
-    name, _, number = rule.partition("=")
+    name, _, number = str(rule).partition("=")
     try:
         target = float(number) if name == "far" else -1.0
     except ValueError:
         target = -1.0
     if not 0 <= target <= 1:
         raise InputError(
-            f"rule: expected {', '.join(RULES)} or far=<x> with x from 0 to 1, got "
-            f"{rule!r}. Choose one; far=0.01 accepts one attack in a hundred at most."
+            f"expected {', '.join(RULES)} or far=<x> with x from 0 to 1, got "
+            f"{rule!r}. Choose one; far=0.01 accepts one attack in a hundred at most.",
+            field="rule",
         )
     return lambda scores, labels, types: far_threshold(scores, labels, target)
 
@@ -137,27 +138,31 @@ def split(scores: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]
     values, classes = np.asarray(scores), np.asarray(labels)
     if values.ndim != 1 or classes.shape != values.shape:
         raise InputError(
-            "scores, labels: expected two lists of equal length, got shapes "
-            f"{values.shape} and {classes.shape}. Pass two columns of one table."
+            "expected two lists of equal length, got shapes "
+            f"{values.shape} and {classes.shape}. Pass two columns of one table.",
+            field="scores, labels",
         )
     known = np.isin(classes, (0, 1))
     if not known.all():
         raise InputError(
-            f"labels: expected 1 (live) or 0 (spoof), got {classes[~known][0]!r} at "
-            f"position {int(np.argmin(known))}. Map the dataset's own labels first."
+            f"expected 1 (live) or 0 (spoof), got {classes[~known][0]!r} at "
+            f"position {int(np.argmin(known))}. Map the dataset's own labels first.",
+            field="labels",
         )
     finite = np.isfinite(values)
     if not finite.all():
         raise InputError(
-            f"scores: expected finite numbers, got {values[~finite][0]} at position "
+            f"expected finite numbers, got {values[~finite][0]} at position "
             f"{int(np.argmin(finite))} ({np.sum(~finite)} of {len(values)} scores). "
-            "A network that diverged gives such scores: look at its training curve."
+            "A network that diverged gives such scores: look at its training curve.",
+            field="scores",
         )
     live, spoof = np.sort(values[classes == 1]), np.sort(values[classes == 0])
     if not len(live) or not len(spoof):
         raise InputError(
-            f"labels: expected live and spoof samples, got {len(live)} live (label 1) "
-            f"and {len(spoof)} spoof (label 0). Error rates need both classes."
+            f"expected live and spoof samples, got {len(live)} live (label 1) "
+            f"and {len(spoof)} spoof (label 0). Error rates need both classes.",
+            field="labels",
         )
     return live.astype(np.float64), spoof.astype(np.float64)
 
@@ -171,8 +176,9 @@ def types_like(attack_types: ArrayLike, scores: ArrayLike) -> np.ndarray:
     types = np.asarray(attack_types)
     if types.shape != np.shape(scores):
         raise InputError(
-            f"attack_types: expected one name for each of the {np.size(scores)} "
-            f"scores, got an array of shape {types.shape}. Pass columns of one table."
+            f"expected one name for each of the {np.size(scores)} "
+            f"scores, got an array of shape {types.shape}. Pass columns of one table.",
+            field="attack_types",
         )
     return types
 

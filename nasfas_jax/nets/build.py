@@ -56,7 +56,7 @@ def describe(
       InputError: an unknown name, theta or lam out of range or for a network without such
         layers, or a genotype file that does not fit.
     """
-    limits.require(network=(name, limits.OneOf(NAMES)))
+    limits.require(name=(name, limits.OneOf(NAMES)))
     weights = {"theta": theta, "lam": lam}
     given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
     parameters = inspect.signature(describe).parameters.values()
@@ -65,8 +65,9 @@ def describe(
     for option in options:
         if option not in known:
             raise InputError(
-                f"{option}: expected an option of {name}, {', '.join(known)}."
-                f"{did_you_mean(option, known)}"
+                f"expected an option of {name}, {', '.join(known)}."
+                f"{did_you_mean(option, known)}",
+                field=option,
             )
     if name == "eulernet":
         if given:
@@ -91,8 +92,9 @@ def describe(
 def _require_pooling(given: bool, name: str, pool: str) -> None:
     if given and pool != "cdp":
         raise InputError(
-            f"lam: expected None for {name}, whose pooling is {pool!r}, not 'cdp'. Networks"
-            " with central difference pooling are cdn and cdn_cdp."
+            f"expected None for {name}, whose pooling is {pool!r}, not 'cdp'. Networks"
+            " with central difference pooling are cdn and cdn_cdp.",
+            field="lam",
         )
 
 
@@ -130,8 +132,9 @@ def _euler_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _no_weights() -> InputError:
     return InputError(
-        "theta, lam: expected None for eulernet, whose convolutions and pooling have no"
-        " central differences."
+        "expected None for eulernet, whose convolutions and pooling have no"
+        " central differences.",
+        field="theta, lam",
     )
 
 
@@ -273,6 +276,7 @@ def description_of(net: nn.Module) -> dict[str, Any]:
 
 def _no_network(net: Any) -> InputError:
     return InputError(
-        f"net: expected a network of nets.build, got {type(net).__name__}. Train other"
-        " modules with methods.supervised.Supervised."
+        f"expected a network of nets.build, got {type(net).__name__}. Train other"
+        " modules with methods.supervised.Supervised.",
+        field="net",
     )

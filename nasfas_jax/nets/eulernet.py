@@ -155,7 +155,8 @@ class EulerNet(nn.Module):
         """
         if x.ndim != 5:
             raise InputError(
-                f"x: expected clips [N, T, S, S, C] for EulerNet, got {list(x.shape)}."
+                f"expected clips [N, T, S, S, C] for EulerNet, got {list(x.shape)}.",
+                field="x",
             )
         clips = x.shape[:2]
 

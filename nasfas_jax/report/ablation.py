@@ -41,7 +41,7 @@ def bands(panels: Sequence[Panel], format: Format = "svg") -> Picture:
       InputError: no panel, or rates whose length differs from that of x.
     """
     if not panels:
-        raise InputError("panels: expected one or more, got none.")
+        raise InputError("expected one or more, got none.", field="panels")
     figure = Figure((0.4 + 4.6 * len(panels), 3.7), layout="constrained")
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(grid, panels, strict=True):

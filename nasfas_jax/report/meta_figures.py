@@ -71,8 +71,9 @@ def components_bars(
             )
     if not metrics:
         raise InputError(
-            "results: expected at least one method with a metric, got none. Evaluate a "
-            "network first."
+            "expected at least one method with a metric, got none. Evaluate a "
+            "network first.",
+            field="results",
         )
     figure = Figure((WIDE, 0.9 + 0.42 * len(methods)), layout="constrained")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
@@ -178,7 +179,7 @@ def mode_curves(panels: Sequence[Curves], format: Format = "svg") -> Picture:
             )
     if not panels:
         raise InputError(
-            "panels: expected at least one, got none. Measure a mode first."
+            "expected at least one, got none. Measure a mode first.", field="panels"
         )
     modes = list(dict.fromkeys(mode for panel in panels for mode, _, _ in panel.points))
     rows = -(-len(panels) // 2)

@@ -29,9 +29,10 @@ def register(space: Space) -> Space:
     origins = {(x.__module__, x.__qualname__) for x in (known, space)}
     if len(origins) > 1:
         raise InputError(
-            f"name: there is a search space {space.name!r} already, "
+            f"there is a search space {space.name!r} already, "
             f"{known.__module__}.{known.__qualname__}; choose another name for "
-            f"{space.__module__}.{space.__qualname__}."
+            f"{space.__module__}.{space.__qualname__}.",
+            field="name",
         )
     SPACES[space.name] = space
     return space
@@ -46,7 +47,7 @@ def get(name: str, **options) -> Any:
     >>> get("nas_fas", pool="max").title
     'nas_fas, CD-Max-Att'
     """
-    limits.require(space=(name, limits.OneOf(SPACES)))
+    limits.require(name=(name, limits.OneOf(SPACES)))
     _require_options(SPACES[name], options)
     return SPACES[name](**options)
 
@@ -65,6 +66,7 @@ def _require_options(space: Any, options: Iterable[str]) -> None:
     known = [field.name for field in dataclasses.fields(space)]
     if unknown := [option for option in options if option not in known]:
         raise InputError(
-            f"The search space {space.name!r} has no option {unknown[0]!r}; it has "
-            f"{', '.join(known)}.{did_you_mean(unknown[0], known)}"
+            f"expected an option of the search space {space.name!r}, "
+            f"{', '.join(known)}.{did_you_mean(unknown[0], known)}",
+            field=unknown[0],
         )

@@ -173,7 +173,7 @@ def _people(subjects_per_domain: Sequence[int]) -> Iterator[tuple[str, str, str]
 def _check(field: str, expected: str, value, good: bool) -> None:
     if not good:
         raise InputError(
-            f"{field}: expected {expected} for the synthetic set, got {value!r}."
+            f"expected {expected} for the synthetic set, got {value!r}.", field=field
         )
 
 

@@ -1,7 +1,6 @@
 """Ablation of theta or lambda: all settings and seeds trained by one compiled program."""
 
 import dataclasses
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,24 +10,34 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasfas_jax import evaluation, limits, nets, runtime
+from nasfas_jax import evaluation, limits, nets, runtime, tables
 from nasfas_jax import theta as thetas
+from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.errors import Diverged, InputError
+from nasfas_jax.data.loading.views import INPUTS
+from nasfas_jax.errors import Diverged, InputError, renaming
 from nasfas_jax.evaluation.evaluate import rate
 from nasfas_jax.methods.state import TrainState, adam, schedule
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import evaluate, registry
-from nasfas_jax.workflows.data import Tested, domains, tested
-from nasfas_jax.workflows.train import example_image
+from nasfas_jax.workflows.data import DATA, Tested, domains, tested
+from nasfas_jax.workflows.train import SEARCHED, VIEW, example_image
 
-#: Values of theta in NAS-FAS figure 9a.
-VALUES = tuple(i / 10 for i in range(11))
 #: Steps between two looks at the losses, which wait for the device.
 LOOK_EVERY = 10
 NAMES = {"theta": "theta", "lam": "lambda"}
+
+
+class _Seeds(limits.Kind):
+    """Lists of different seeds."""
+
+    def __contains__(self, value: Any) -> bool:
+        return value in limits.Several(limits.SEED)
+
+
+SEEDS = _Seeds(object, "a number of seeds, 1 or more, or a list of different seeds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,21 +132,11 @@ class Ablation:
         return ablation.bands([self.panel(metric)])
 
     def __repr__(self) -> str:
-        rows = self.table()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True))
-            for row in rows
-        ]
-        return "\n".join(line.rstrip() for line in lines)
+        return tables.as_text(self.table())
 
     def _repr_html_(self) -> str:
         """HTML for notebooks."""
-        head, *rows = [[html.escape(cell) for cell in row] for row in self.table()]
-        lines = ["".join(f"<td>{cell}</td>" for cell in row) for row in rows]
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        names = "".join(f"<th>{cell}</th>" for cell in head)
-        return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+        return tables.as_html(self.table())
 
 
 def ablate(
@@ -175,9 +174,9 @@ def ablate(
       data: prepared data, see `data.open_data`.
       net: a network of `nets.build` or of a genotype, or a name for `nets.build`. NAS-FAS
         figure 9a has theta on 'cdn_cdc' and lambda on 'cdn_cdp'.
-      theta: values of theta, 0 to 1; or one number, where lambda has several values; None
-        for the network's own. Without values of either, theta is 0, 0.1, ..., 1.
-      lam: values of lambda, likewise.
+      theta: different values of theta, 0 to 1, as [0, 0.1, ..., 1] in figure 9a; or one
+        number, where ``lam`` is a list; None for the network's own.
+      lam: values of lambda, likewise. One of both is a list.
       seeds: number of seeds, from 0 on, or the seeds.
       target: domain held out for testing, see `train`.
       inputs: input images, keys of `views.INPUTS`; all values are trained on each.
@@ -195,15 +194,23 @@ def ablate(
       searched: training data of the search that found the architecture.
 
     Raises:
-      InputError: a setting out of range, values of both or for a network that has none,
-        an unknown target, or tested subjects or domains that were learned from.
+      InputError: a setting out of range, values of both, of neither or for a network
+        that has none, an unknown target, or tested subjects or domains that were learned
+        from.
       Diverged: a loss is not finite.
     """
     swept, values, module = _settings(net, theta, lam)
     seeds = _seeds(seeds)
+    inputs = [inputs] if isinstance(inputs, str) else inputs
     limits.require(
+        data=(data, DATA),
+        inputs=(inputs, limits.Several(limits.OneOf(INPUTS))),
+        view=(view, VIEW),
         steps=(steps, limits.COUNT),
-        chunk=(1 if chunk is None else chunk, limits.COUNT),
+        batch_size=(batch_size, pipeline.BATCH_SIZES),
+        augment=(augment, limits.OneOf(augmentation.RECIPES)),
+        chunk=(chunk, limits.OrNone(limits.COUNT)),
+        searched=(searched, SEARCHED),
     )
     evaluation.thresholds.find(rule)
     sources, _ = domains(data, target)
@@ -213,7 +220,7 @@ def ablate(
         if one is not None:
             provenance.require_unseen(one, data, plan._asdict(), what=what)
     view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
-    views = [dataclasses.replace(view, input=name) for name in _inputs(inputs)]
+    views = [dataclasses.replace(view, input=name) for name in inputs]
     for one in views:
         registry.require_input(nets.description_of(module), one)
     rate = schedule(decay, learning_rate, steps=steps)
@@ -223,8 +230,7 @@ def ablate(
     runs = []
     with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(views)) as progress:
         for i, one in enumerate(views):
-            options = {"batch_size": batch_size, "augment": augment}
-            options |= dataclasses.asdict(one)
+            options = {"batch_size": batch_size, "augment": augment, "view": one}
             batches = _batches(data, seeds, domains=sources, **options)
             state, losses = program.train(
                 batches, image, steps, progress, done=i * steps
@@ -359,40 +365,30 @@ def _settings(
     net: nn.Module | str, theta: Any, lam: Any
 ) -> tuple[str, tuple[float, ...], Any]:
     """Name and values of what is swept, and the network with the other one's value."""
-    module = nets.build(net) if isinstance(net, str) else net
-    if theta is None and np.ndim(lam) == 0:
-        theta = VALUES
+    with renaming({"name": "net"}):
+        module = nets.build(net) if isinstance(net, str) else net
+    nets.description_of(module)  # names another module
     given: dict[str, Any] = {"theta": theta, "lam": lam}
     several = [name for name, value in given.items() if np.ndim(value) == 1]
     if len(several) != 1:
         raise InputError(
-            "theta, lam: expected several values of one of them, as theta=[0, 0.5, 1], got"
-            f" theta={theta!r} and lam={lam!r}."
+            "expected a list of values of one of them, as theta=[0, 0.5, 1], got"
+            f" theta={theta!r} and lam={lam!r}.",
+            field="theta, lam",
         )
     (swept,) = several
-    values = tuple(given.pop(swept))
-    limits.require(**{f"number of values of {swept}": (len(values), limits.COUNT)})
-    for value in values:
-        limits.require(**{swept: (value, thetas.RANGE)})
+    values = np.asarray(given.pop(swept)).tolist()
+    limits.require(**{swept: (values, limits.Several(thetas.RANGE))})
     module = nets.with_weights(module, **given, **{swept: float(values[0])})
     return swept, tuple(float(value) for value in values), module
 
 
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
-    if isinstance(seeds, Sequence | np.ndarray):
-        found = list(seeds)
-        limits.require(**{"number of seeds": (len(found), limits.COUNT)})
-        for seed in found:
-            limits.require(seeds=(seed, limits.SEED))
-        return [int(seed) for seed in found]
-    limits.require(seeds=(seeds, limits.COUNT))
-    return list(range(seeds))
-
-
-def _inputs(inputs: Sequence[str]) -> list[str]:
-    names = [inputs] if isinstance(inputs, str) else list(inputs)
-    limits.require(**{"number of inputs": (len(names), limits.COUNT)})
-    return names
+def _seeds(seeds: Any) -> list[int]:
+    """The seeds; those from 0 on where their number is given."""
+    if seeds in limits.COUNT:
+        return list(range(seeds))
+    limits.require(seeds=(seeds, SEEDS))
+    return [int(seed) for seed in seeds]
 
 
 def _tables(

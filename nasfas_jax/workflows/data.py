@@ -1,8 +1,9 @@
 """Opening prepared data, and which of its domains and splits are learned and tested."""
 
-import pathlib
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
+from nasfas_jax import limits
 from nasfas_jax.data import protocols
 from nasfas_jax.data.loading import pipeline, prepared, select
 from nasfas_jax.errors import InputError, did_you_mean
@@ -22,8 +23,12 @@ class Tested(NamedTuple):
     unseen: bool
 
 
+#: Values of the argument ``data`` of all functions.
+DATA = limits.Kind(prepared.Prepared, "prepared data, as nf.open_data returns")
+
+
 def open_data(
-    path: str | pathlib.Path, protocol: str = "", **expected
+    path: str | os.PathLike, protocol: str = "", **expected: Any
 ) -> prepared.Prepared:
     """Opens a prepared folder; no record is decoded.
 
@@ -39,6 +44,7 @@ def open_data(
       InputError: nothing prepared there, prepared with another recipe, an unknown
         protocol, or lists that fail.
     """
+    limits.require(path=(path, limits.PATH), protocol=(protocol, limits.TEXT))
     if not protocol:
         return pipeline.open_dataset(path, **expected)
     return select.open_protocol(path, protocols.get(protocol), **expected)
@@ -48,26 +54,31 @@ def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[
     """The source domains, for training and the threshold, and the tested domains.
 
     Args:
-      data: prepared data; a protocol's splits decide for themselves.
-      target: domain held out for testing; '' trains and tests on all domains.
+      data: prepared data.
+      target: domain held out for testing; '' trains and tests on all domains, or on the
+        splits of the protocol that the data were opened with.
 
     Raises:
-      InputError: the data have no such domain.
+      InputError: the data have no such domain, or were opened with a protocol.
     """
-    if not isinstance(data, prepared.Prepared):
-        raise InputError(
-            f"data: expected prepared data, as nf.open_data returns, got {data!r}."
-        )
+    limits.require(data=(data, DATA))
     if data.lists is not None:
+        if target != "":
+            raise InputError(
+                "expected '' for data that were opened with a protocol, since"
+                f" {data.dataset} decides what is tested, got {target!r}.",
+                field="target",
+            )
         learned, tested = (data.splits[split].table for split in ("train", "test"))
         return _domains(learned), _domains(tested)
-    if not target:
+    if target == "":
         return data.domains, data.domains
     if target not in data.domains:
         raise InputError(
-            f"target_domain: expected one of the domains of {data.data_dir},"
+            f"expected one of the domains of {data.data_dir},"
             f" {', '.join(data.domains)}, or '' to test within all of them, got"
-            f" {target!r}.{did_you_mean(target, data.domains)}"
+            f" {target!r}.{did_you_mean(str(target), data.domains)}",
+            field="target",
         )
     return [domain for domain in data.domains if domain != target], [target]
 

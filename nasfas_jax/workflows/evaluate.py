@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from nasfas_jax import evaluation, nets
+from nasfas_jax import evaluation, limits, nets, tables
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.data.preparation import recipe
+from nasfas_jax.evaluation.scores import SELECTED_ON
 from nasfas_jax.report import figures
-from nasfas_jax.workflows.data import Tested, domains, tested
+from nasfas_jax.workflows.data import DATA, Tested, domains, tested
 from nasfas_jax.workflows.model import Model, Threshold
 
 #: Rates that a table shows, beside the AUC.
@@ -20,6 +21,9 @@ SHARED = (
     *("image_size", "frames", "interval", "method", "peak", "margin", "align"),
     "version",
 )
+
+MODELS = limits.Kind(Model, "a model, as nf.train or nf.load returns")
+SELECTIONS = limits.OrNone(limits.OneOf(SELECTED_ON))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,23 +71,18 @@ class Evaluated:
         return rows
 
     def __repr__(self) -> str:
-        lines = [f"{name:<6}{rate:>6}  {span}" for name, rate, span in self.table()]
-        return "\n".join([self._heading(), *lines, *self._warnings()])
+        table = tables.as_text(self.table())
+        return "\n".join([self._heading(), table, *self._warnings()])
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the table of rates and the ROC curve."""
-        head, *rows = self.table()
-        cells = "".join(
-            f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in row)}</tr>"
-            for tag, row in [("th", head), *(("td", row) for row in rows)]
-        )
         lines = "".join(
             f"<p>{html.escape(line)}</p>"
             for line in [self._heading(), *self._warnings()]
         )
         picture = self.roc()
         image = f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-        return f"{lines}<table>{cells}</table>{image}"
+        return f"{lines}{tables.as_html(self.table())}{image}"
 
     def _heading(self) -> str:
         counts, threshold = self.result.test_counts, self.model.threshold
@@ -179,7 +178,7 @@ def clips(
             domains=names,
             split=part,
             batch_size=batch_size,
-            **dataclasses.asdict(view),
+            view=view,
         )
         for batch, about in batches:
             named = np.full(len(about["split"]), split)
@@ -235,6 +234,13 @@ def evaluate(
     Raises:
       InputError: data of another recipe, or a tested subject or domain was learned from.
     """
+    limits.require(
+        model=(model, MODELS),
+        data=(data, DATA),
+        batch_size=(batch_size, limits.COUNT),
+        seed=(seed, limits.SEED),
+        selected_on=(selected_on, SELECTIONS),
+    )
     evaluation.thresholds.find(rule)  # a wrong name shows before the work
     evaluation.compat.check(oracle)
     prepared_by = {name: getattr(model.recipe, name) for name in SHARED}

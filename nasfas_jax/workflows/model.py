@@ -22,7 +22,7 @@ import jaxlib.version
 import numpy as np
 import optax
 
-from nasfas_jax import __version__, limits, nets
+from nasfas_jax import __version__, limits, nets, tables
 from nasfas_jax.data.loading import views
 from nasfas_jax.data.loading.pipeline import View
 from nasfas_jax.data.loading.provenance import Provenance
@@ -43,6 +43,14 @@ def installed_versions() -> dict[str, str]:
         "numpy": np.__version__,
         "opencv": cv2.__version__,
     }
+
+
+SOURCES = limits.Kind(
+    str | os.PathLike | np.ndarray, "a path, or a NumPy array of clips of face crops"
+)
+DETECTORS = limits.OrNone(
+    limits.Kind(faces.Haar | Callable, "a face detector, as faces.YuNet(FILE)")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +76,9 @@ class Threshold:
 
     def __post_init__(self):
         if not math.isfinite(self.value):
-            raise InputError(f"threshold: expected a finite number, got {self.value}.")
+            raise InputError(
+                f"expected a finite number, got {self.value}.", field="threshold"
+            )
         limits.require(videos=(self.videos, limits.COUNT))
 
 
@@ -135,10 +145,12 @@ class Model:
           InputError: images of another shape, or maps that are not finite, with the
             unstable filters of EulerNet.
         """
+        limits.require(images=(images, limits.Kind(np.ndarray | jax.Array, "an array")))
         if images.shape[1:] != self.image_shape:
             raise InputError(
-                f"images: expected [N, {', '.join(map(str, self.image_shape))}] as the"
-                f" model was trained on, got {list(images.shape)}."
+                f"expected [N, {', '.join(map(str, self.image_shape))}] as the"
+                f" model was trained on, got {list(images.shape)}.",
+                field="images",
             )
         network = _predictor(model_files.canonical(self.network))
         maps = np.asarray(network(self.params, self.batch_stats, images))
@@ -172,7 +184,9 @@ class Model:
         """Scores a video, a picture, or clips of face crops.
 
         Args:
-          source: path of a video or picture, or clips as in `preprocess`.
+          source: path of a video, of a picture or of a folder with the frames of a video
+            as pictures, in the order of the numbers in their names; or clips as in
+            `preprocess`.
           detector: finds the faces in a file. Haar if None, provided that the training
             data were prepared with it.
           clips: number of clips of a file, evenly spaced.
@@ -181,12 +195,16 @@ class Model:
           InputError: as `predict.predict_file` and `predict.predict_clips`, or the
             detector of the training data is another one and has to be given.
         """
+        limits.require(
+            source=(source, SOURCES),
+            detector=(detector, DETECTORS),
+            clips=(clips, limits.COUNT),
+        )
         threshold = None if self.threshold is None else self.threshold.value
         if isinstance(source, np.ndarray):
             return predict.predict_clips(
                 source, self.maps, self.recipe, self.view, threshold=threshold
             )
-        limits.require(clips=(clips, limits.COUNT))
         return predict.predict_file(
             source,
             self.maps,
@@ -218,6 +236,7 @@ class Model:
             have, a folder with files of these names that are not a model's, or a folder
             that cannot be written.
         """
+        limits.require(folder=(folder, limits.PATH))
         weights = model_files.named(
             {"params": self.params, "batch_stats": self.batch_stats}
         )
@@ -242,6 +261,7 @@ class Model:
             version of the preparation, unknown fields, a missing or changed file, or
             weights that do not fit the network.
         """
+        limits.require(folder=(folder, limits.PATH))
         folder = pathlib.Path(folder)
         content, weights = model_files.read(folder, FIELDS)
         model, expected = _without_weights(folder, content)
@@ -269,6 +289,10 @@ class Model:
     def __repr__(self) -> str:
         return f"<Model {model_card.summary(self)}>"
 
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: size, training, threshold and results."""
+        return tables.as_html(model_card.table(self))
+
 
 @functools.lru_cache(maxsize=16)
 def _method(network: str) -> Any:
@@ -282,8 +306,8 @@ def _method(network: str) -> Any:
         return registry.make_method(description, optax.identity())
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"network: expected a description by registry.describe, got {network}"
-            f" ({error!r})."
+            f"expected a description by registry.describe, got {network} ({error!r}).",
+            field="network",
         ) from None
 
 
@@ -298,9 +322,9 @@ def _detector(recipe: Recipe) -> faces.Detector:
     haar = faces.Haar()
     if recipe.detector != haar.name:
         raise InputError(
-            f"detector: the model's training data were prepared with the face detector"
-            f" {recipe.detector!r}, which needs its file; expected"
-            " detector=faces.YuNet(FILE), or --face_model=FILE, got none."
+            "expected faces.YuNet(FILE) or another one, since the model's training data"
+            f" were prepared with {recipe.detector!r}, which needs its file, got none.",
+            field="detector",
         )
     return haar
 

@@ -18,15 +18,40 @@ RATES = {"HTER": "hter", "ACER": "acer", "APCER": "apcer", "BPCER": "bpcer"}
 
 def summary(model: Model) -> str:
     """Network, size, training and threshold on one line."""
-    learned = ", ".join(model.learned.domains)
     threshold = "not evaluated"
     if model.threshold is not None:
         threshold = f"threshold {model.threshold.value:.4f} ({model.threshold.rule})"
-    size = "x".join(map(str, model.image_shape))
     return (
-        f"{model.name}: {model.parameters:,} parameters, images {size}, {model.steps:,}"
-        f" steps on {learned}, {threshold}"
+        f"{model.name}: {model.parameters:,} parameters, images {_size(model)},"
+        f" {_steps(model)}, {threshold}"
     )
+
+
+def table(model: Model) -> list[list[str]]:
+    """Size, training, threshold and results, one row each; the header row first."""
+    rows = [
+        ["model", model.name],
+        ["parameters", f"{model.parameters:,}"],
+        ["images", f"{_size(model)}, input {model.view.input}"],
+        ["training", _steps(model)],
+        ["threshold", "not evaluated"],
+    ]
+    if model.threshold is not None:
+        by = f"{model.threshold.rule} on {', '.join(model.threshold.domains)}"
+        rows[-1][1] = f"{model.threshold.value:.4f} by {by}"
+    for name, columns in model.results.items():
+        rates = [f"{k} {100 * value:.1f} %" for k, value in _rates(columns).items()]
+        oracle = " (oracle)" if columns["selected_on"] == "test" else ""
+        rows.append([f"tested on {name}{oracle}", ", ".join(rates)])
+    return rows
+
+
+def _size(model: Model) -> str:
+    return "x".join(map(str, model.image_shape))
+
+
+def _steps(model: Model) -> str:
+    return f"{model.steps:,} steps on {', '.join(model.learned.domains)}"
 
 
 def render(model: Model) -> str:

@@ -104,7 +104,7 @@ def canonical(content: Any) -> str:
         return json.dumps(content, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"model: expected JSON values (finite numbers, texts, lists, dicts) beside"
+            "model: expected JSON values (finite numbers, texts, lists, dicts) beside"
             f" the arrays, got {error}."
         ) from None
 

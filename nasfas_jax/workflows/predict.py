@@ -1,4 +1,4 @@
-"""Predictions for one video, picture or array of clips."""
+"""Predictions for one video, picture, folder of frames or array of clips."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nasfas_jax import nets
+from nasfas_jax import nets, tables
 from nasfas_jax.data.loading import views
 from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import extract, faces
@@ -113,25 +113,17 @@ class Prediction:
         seconds = [""] * len(self.frames)
         if self.seconds is not None:
             seconds = [f"{second:.3f}" for second in self.seconds]
-        rows = "".join(
-            f"<tr><td>{frame}</td><td>{second}</td><td>{score:.4f}</td>"
-            f"<td>{verdict or ''}</td><td>{'yes' if still else ''}</td></tr>"
-            for frame, second, score, verdict, still in zip(
-                self.frames,
-                seconds,
-                self.scores,
-                self.verdicts,
-                self.still,
-                strict=True,
-            )
-        )
+        columns = self.frames, seconds, self.scores, self.verdicts, self.still
+        rows = [["frame", "second", "score", "verdict", "still"]]
+        rows += [
+            [str(frame), second, f"{score:.4f}", verdict or "", "yes" if still else ""]
+            for frame, second, score, verdict, still in zip(*columns, strict=True)
+        ]
         picture = self.picture()
         return (
             f"<p>{html.escape(repr(self)[1:-1])}</p>"
             f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-            "<details><summary>All clips</summary><table><thead><tr><th>frame</th>"
-            "<th>second</th><th>score</th><th>verdict</th><th>still</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table></details>"
+            f"<details><summary>All clips</summary>{tables.as_html(rows)}</details>"
         )
 
 
@@ -175,7 +167,7 @@ def predict_file(
     """Scores evenly spaced clips of a video or picture.
 
     Args:
-      path: video or picture.
+      path: video, picture or folder of frames.
       network: function from images to maps; called with one clip at a time.
       recipe: settings of the records.
       view: input, color space and range of the network's images.
@@ -189,7 +181,9 @@ def predict_file(
     """
     path = pathlib.Path(path)
     if not path.exists():
-        raise InputError(f"There is no file {path}; expected a video or a picture.")
+        raise InputError(
+            f"There is no {path}; expected a video, a picture or a folder of frames."
+        )
     try:
         samples = list(extract.sample_video(path, recipe, detector, clips))
         times = video.time_stamps(path)

@@ -120,7 +120,7 @@ def describe(
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
     """
-    limits.require(network=(name, limits.OneOf(NAMES)))
+    limits.require(name=(name, limits.OneOf(NAMES)))
     if name in HAND_CRAFTED:
         return {"features": name}
     if name in FEATURE_METHODS:
@@ -155,7 +155,19 @@ def default_optimizer(description: Mapping[str, Any]) -> str:
     return "ranger" if description.get("network") == "eulernet" else "adam"
 
 
-def _loss(loss: Loss | None) -> Callable[..., Any] | None:
+def loss_of(
+    description: Mapping[str, Any], loss: Loss | None
+) -> Callable[..., Any] | None:
+    """The function of a loss, as `make_method` takes it.
+
+    Raises:
+      InputError: an unknown name, or a loss for what is no network.
+    """
+    if loss is not None and "network" not in description:
+        raise InputError(
+            f"expected None for {name_of(description)}, which has its own, got {loss!r}.",
+            field="loss",
+        )
     if loss is None or callable(loss):
         return loss
     limits.require(loss=(loss, limits.OneOf(losses.BY_NAME)))
@@ -172,15 +184,18 @@ def require_input(description: Mapping[str, Any], view: View) -> None:
         nets.from_description(description), "takes_frames", False
     )
     if takes_frames != (view.input == "frames"):
-        raise InputError(wrong_input(name_of(description), takes_frames, view.input))
+        raise wrong_input(name_of(description), takes_frames, view.input)
 
 
-def wrong_input(name: str, takes_frames: bool, found: str) -> str:
-    """The sentence about a view's input that a network does not take."""
+def wrong_input(name: str, takes_frames: bool, found: str) -> InputError:
+    """The error about a view's input that a network does not take."""
     expected, of = "'static_dynamic', 'static' or 'dynamic'", "one image"
     if takes_frames:
         expected, of = "'frames'", "the frames of a clip"
-    return f"view.input: expected {expected} for {name}, whose input is {of}, got {found!r}."
+    return InputError(
+        f"expected {expected} for {name}, whose input is {of}, got {found!r}.",
+        field="view.input",
+    )
 
 
 def make_method(
@@ -191,24 +206,19 @@ def make_method(
     """The method of a description: ``init``, ``step``, ``predict`` and ``batches``.
 
     Hand-crafted features, described with the number of their support vectors, have
-    ``predict`` alone. The loss is for networks; None for the
-    network's own.
+    ``predict`` alone. The loss is for networks; None for the network's own.
 
     Raises:
       InputError: a description that does not fit, an unknown loss, or one for a method.
     """
+    loss = loss_of(description, loss)
     if "features" in description:
         return hand_crafted.Fitted(
             description["features"], description["support_vectors"]
         )
     if "method" not in description:
         net = nets.from_description(description)
-        return supervised.Supervised(net, optimizer, loss=_loss(loss))
-    if loss is not None:
-        raise InputError(
-            f"loss: expected None for the method {description['method']}, which has its"
-            f" own, got {loss!r}."
-        )
+        return supervised.Supervised(net, optimizer, loss=loss)
     name, width = description["method"], description["width"]
     net = feature_nets.FeatureNets(
         FeatureExtractor(width),
@@ -228,13 +238,15 @@ def require_sizes(name: str, image_size: int, map_size: int) -> None:
     """
     if image_size % 32:
         raise InputError(
-            f"image_size: expected a multiple of 32, since {name} halves images five"
-            f" times, got {image_size}."
+            f"expected a multiple of 32, since {name} halves images five"
+            f" times, got {image_size}.",
+            field="image_size",
         )
     if map_size % (image_size // 8):
         raise InputError(
-            f"map_size: expected a multiple of {image_size // 8}, an eighth of the image"
-            f" size {image_size}, for {name}, got {map_size}."
+            f"expected a multiple of {image_size // 8}, an eighth of the image"
+            f" size {image_size}, for {name}, got {map_size}.",
+            field="map_size",
         )
 
 
@@ -248,8 +260,9 @@ def clips_per_domain(batch_size: int, domains: int) -> int:
     if rest or size < 2:
         near = max(size, 2) * domains
         raise InputError(
-            f"batch_size: expected a multiple of {domains}, the number of "
+            f"expected a multiple of {domains}, the number of "
             f"domains to learn from, with two clips or more of each, got {batch_size}. "
-            f"The nearest are {near} and {near + domains}."
+            f"The nearest are {near} and {near + domains}.",
+            field="batch_size",
         )
     return size

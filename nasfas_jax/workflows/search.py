@@ -22,7 +22,18 @@ from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records, searchers
-from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.data import DATA, domains
+from nasfas_jax.workflows.train import FOLDER, VIEW
+
+
+class _Spaces(limits.Kind):
+    """Objects of the registered classes of spaces, to which users add their own."""
+
+    def __contains__(self, value: Any) -> bool:
+        return type(value) in spaces.SPACES.values()
+
+
+SPACES = _Spaces(object, "a search space, as nf.spaces.get('nas_fas') returns")
 
 
 class Groups(NamedTuple):
@@ -169,17 +180,17 @@ def search_architecture(
       Diverged: the loss is not finite.
     """
     limits.require(
+        data=(data, DATA),
+        space=(space, SPACES),
+        view=(view, VIEW),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),
         episodes=(episodes, limits.COUNT),
+        seed=(seed, limits.SEED),
+        folder=(folder, FOLDER),
         log_every=(log_every, limits.COUNT),
         save_every=(save_every, limits.COUNT),
     )
-    if isinstance(space, str):
-        raise InputError(
-            f"space: expected a search space, as nf.spaces.get({space!r}) returns, got a"
-            " text."
-        )
     weights = {"theta": theta, "lam": lam}
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)
@@ -218,7 +229,7 @@ def search_architecture(
         episodes=episodes,
         by=by,
         unseen=drawn.unseen,
-        **dataclasses.asdict(view),
+        view=view,
     )
     search = chosen.make_method(space, steps=steps)
     mesh = runtime.make_mesh(episodes=episodes)

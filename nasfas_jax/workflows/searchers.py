@@ -190,7 +190,8 @@ def settings_of(method: str, **settings: Any) -> Any:
     for name in settings:
         if name not in names:
             raise InputError(
-                f"{name}: expected a setting of the search {method!r}, "
-                f"{', '.join(names) or 'which has none'}.{did_you_mean(name, names)}"
+                f"expected a setting of the search {method!r}, "
+                f"{', '.join(names) or 'which has none'}.{did_you_mean(name, names)}",
+                field=name,
             )
     return METHODS[method](**settings)

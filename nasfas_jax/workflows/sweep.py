@@ -1,21 +1,31 @@
 """Networks and methods trained and tested for several targets and seeds."""
 
 import dataclasses
-import html
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from nasfas_jax import evaluation, limits, tables
 from nasfas_jax.data.loading import prepared
-from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import hand_crafted
-from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.data import DATA, domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
-from nasfas_jax.workflows.train import describe, train
+from nasfas_jax.workflows.train import FOLDER, describe, train
 
 METRICS = ("hter", "auc")
+
+
+class _Networks(limits.Kind):
+    """Dictionaries of at least one network, by texts."""
+
+    def __contains__(self, value: Any) -> bool:
+        texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
+        return bool(value) and texts
+
+
+NETWORKS = _Networks(Mapping, "a dict of one or more networks by name, as {'a': 'cdn'}")
 #: Results by network, target and seed.
 Tests = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
 
@@ -45,20 +55,11 @@ class Swept:
         return table(self.tests, self.targets)
 
     def __repr__(self) -> str:
-        rows = self.table()
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
-            for row in rows
-        )
+        return tables.as_text(self.table())
 
     def _repr_html_(self) -> str:
-        """HTML for notebooks: the table."""
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
-            for row in self.table()
-        )
-        return f"<table>{rows}</table>"
+        """HTML for notebooks."""
+        return tables.as_html(self.table())
 
 
 def sweep(
@@ -86,11 +87,14 @@ def sweep(
     Raises:
       InputError: an unknown target, or as `train` and `evaluate`.
     """
-    if not isinstance(networks, Mapping):
-        raise InputError(
-            "networks: expected a dictionary of networks by name, as"
-            f" {{'cdn': 'cdn'}}, got {networks!r}."
-        )
+    limits.require(
+        data=(data, DATA),
+        networks=(networks, NETWORKS),
+        targets=(targets, limits.Several(limits.TEXT)),
+        seeds=(seeds, limits.Several(limits.SEED)),
+        folder=(folder, FOLDER),
+    )
+    evaluation.thresholds.find(rule)  # a wrong name shows before the work
     named = (network for network in networks.values() if isinstance(network, str))
     hand_crafted.require_libraries(named)
     for target in targets:  # wrong targets and names are reported before any work

@@ -7,24 +7,31 @@ import pathlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 
 from nasfas_jax import files, limits, nets, runtime
+from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.data.preparation.recipe import Recipe
-from nasfas_jax.errors import InputError
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
 from nasfas_jax.theta import Weight
 from nasfas_jax.workflows import hand_crafted, records, registry
-from nasfas_jax.workflows.data import domains, tested
+from nasfas_jax.workflows.data import DATA, domains, tested
 from nasfas_jax.workflows.model import Model
 
 #: Names in the folder of a training.
 NETWORK, MODEL = "network.json", "model"
+#: Values of arguments that several functions of `workflows` take.
+VIEW = limits.OrNone(limits.Kind(pipeline.View, "a pipeline.View"))
+SEARCHED = limits.OrNone(
+    limits.Kind(provenance.Provenance, "the attribute 'learned' of a search")
+)
+FOLDER = limits.OrNone(limits.PATH)
 
 
 def train(
@@ -95,9 +102,16 @@ def train(
       Diverged: the loss is not finite.
     """
     limits.require(
+        data=(data, DATA),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),
+        augment=(augment, limits.OneOf(augmentation.RECIPES)),
+        view=(view, VIEW),
         episodes=(episodes, limits.COUNT),
+        seed=(seed, limits.SEED),
+        searched=(searched, SEARCHED),
+        optimizer=(optimizer, limits.OrNone(limits.OneOf(registry.OPTIMIZERS))),
+        folder=(folder, FOLDER),
         log_every=(log_every, limits.COUNT),
         save_every=(save_every, limits.COUNT),
     )
@@ -114,7 +128,9 @@ def train(
     registry.require_input(description, view)
     view.require_prepared(data.recipe)
     optimizer = optimizer or registry.default_optimizer(description)
-    limits.require(optimizer=(optimizer, limits.OneOf(registry.OPTIMIZERS)))
+    rate = schedule(decay, learning_rate, steps=steps)
+    transformation = registry.OPTIMIZERS[optimizer](rate, weight_decay=weight_decay)
+    registry.loss_of(description, loss)  # a wrong loss is named before the work
     if "method" in description:
         size = data.recipe.image_size
         registry.require_sizes(description["method"], size, view.map_size)
@@ -129,13 +145,24 @@ def train(
         **_differing(description, loss, optimizer),
     }
     fitted = "features" in description
+    if not fitted:
+        method = registry.make_method(description, transformation, loss)
+        trained = _with_batches(
+            method,
+            data,
+            sources=sources,
+            batch_size=batch_size,
+            augment=augment,
+            view=view,
+            episodes=episodes,
+            seed=seed,
+        )
     record = records.Record(
         records.decisive({"seed": seed, "train": given, "network": description}),
         provenance.Provenance.of(data, sources),
         [] if fitted else [steps],
         searched,
     )
-    rate = schedule(decay, learning_rate, steps=steps)
     with contextlib.ExitStack() as stack:
         path = pathlib.Path(
             folder or stack.enter_context(tempfile.TemporaryDirectory())
@@ -154,18 +181,9 @@ def train(
             model = _model(record, network, params, {}, view, data.recipe, 0)
         else:
             params, batch_stats = _run(
-                registry.make_method(
-                    description,
-                    registry.OPTIMIZERS[optimizer](rate, weight_decay=weight_decay),
-                    loss,
-                ),
-                data,
+                trained,
                 name=f"train {registry.name_of(description)}",
-                sources=sources,
-                batch_size=batch_size,
-                augment=augment,
-                view=view,
-                episodes=episodes,
+                image=example_image(data.recipe, view),
                 seed=seed,
                 folder=path,
                 steps=steps,
@@ -254,15 +272,18 @@ def describe(
         return nets.description_of(nets.with_weights(net, theta=theta, lam=lam))
     if theta is not None or lam is not None:
         raise InputError(
-            "theta, lam: expected with a network of nets.build or a genotype alone, got"
-            " them for a method or a description."
+            "expected with a network of nets.build or a genotype alone, got"
+            " them for a method or a description.",
+            field="theta, lam",
         )
     if not isinstance(net, str | Mapping):
         raise InputError(
-            "net: expected a network of nets.build or of a genotype, a name or a"
-            f" description, got {net!r}."
+            "expected a network of nets.build or of a genotype, a name or a"
+            f" description, got {net!r}.",
+            field="net",
         )
-    return registry.describe(net, domains=domains) if isinstance(net, str) else net
+    with renaming({"name": "net"}):
+        return registry.describe(net, domains=domains) if isinstance(net, str) else net
 
 
 def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:
@@ -277,23 +298,32 @@ def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipelin
     return dataclasses.replace(view, map_size=net.map_size)
 
 
-def _run(
+class _Trained(NamedTuple):
+    """A method, its batches, and their axes on the mesh of devices."""
+
+    method: Any
+    batches: Any
+    batch_axes: Any
+    mesh: Any
+
+
+def _with_batches(
     method: Any,
     data: prepared.Prepared,
     *,
-    name: str,
     sources: Sequence[str],
     batch_size: int,
     augment: str,
     view: pipeline.View,
     episodes: int,
     seed: int,
-    folder: pathlib.Path,
-    steps: int,
-    log_every: int,
-    save_every: int,
-) -> tuple[Any, Any]:
-    """Runs the steps of a method; its parameters and running averages."""
+) -> _Trained:
+    """The method with the batches that it takes; arguments as `train`.
+
+    Raises:
+      InputError: data without live or spoof clips, or a batch size that the number of
+        domains does not divide.
+    """
     pooled = method.batches == "pooled"
     mesh = runtime.make_mesh(episodes=1 if pooled else episodes)
     if not pooled and episodes > 1:
@@ -302,7 +332,7 @@ def _run(
         "domains": sources,
         "seed": seed,
         "augment": augment,
-        **dataclasses.asdict(view),
+        "view": view,
     }
     if pooled:
         batches = pipeline.train_batches(
@@ -313,7 +343,22 @@ def _run(
         size = registry.clips_per_domain(batch_size, len(sources))
         batches = pipeline.episodes(data, batch_size=size, episodes=episodes, **options)
         batch_axes = runtime.episode_axes(episodes)
-    image = example_image(data.recipe, view)
+    return _Trained(method, batches, batch_axes, mesh)
+
+
+def _run(
+    trained: _Trained,
+    *,
+    name: str,
+    image: np.ndarray,
+    seed: int,
+    folder: pathlib.Path,
+    steps: int,
+    log_every: int,
+    save_every: int,
+) -> tuple[Any, Any]:
+    """Runs the steps of a method; its parameters and running averages."""
+    method = trained.method
     state = jax.jit(method.init)(jax.random.key(seed), image)
     cost = _cost(method, state, image)
     began = time.monotonic()
@@ -321,13 +366,13 @@ def _run(
         name,
         method.step,
         state,
-        batches,
+        trained.batches,
         steps=steps,
         folder=folder,
         log_every=log_every,
         save_every=save_every,
-        batch_axes=batch_axes,
-        mesh=mesh,
+        batch_axes=trained.batch_axes,
+        mesh=trained.mesh,
     )
     records.summarize(folder, cost, steps, seconds, time.monotonic() - began)
     return jax.device_get((state.params, state.batch_stats))

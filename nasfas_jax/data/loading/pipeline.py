@@ -38,19 +38,6 @@ BATCH_SIZES = limits.Range(2, whole=True)  # one live and one spoof clip, or mor
 ENDLESS = 2**40  # steps
 
 
-def to_batch(records: Mapping[str, np.ndarray], **view) -> Batch:
-    """A batch from stacked records.
-
-    Args:
-      records: the image and the map that the view selects, uint8 [B, ...], and `label` [B].
-      **view: fields of `View`.
-
-    Raises:
-      InputError: as `View`.
-    """
-    return _batch(records, View(**view))
-
-
 def train_batches(
     prepared: Prepared,
     *,
@@ -59,7 +46,7 @@ def train_batches(
     batch_size: int = 16,
     seed: int = 0,
     augment: str = "standard",
-    **view,
+    view: View | None = None,
 ) -> grain.DatasetIterator:
     """Endless batches, half live and half spoof, pooled over domains.
 
@@ -73,7 +60,7 @@ def train_batches(
       batch_size: number of clips; an odd number has one more live clip.
       seed: seed of the order and the augmentation.
       augment: name of a recipe in `augment.RECIPES`.
-      **view: fields of `View`.
+      view: input and target of the batches; that of `View()` if None.
 
     Raises:
       InputError: an unknown domain or augmentation, no live or no spoof clip, a batch of
@@ -81,15 +68,15 @@ def train_batches(
     """
     limits.require(seed=(seed, limits.SEED))
     domains = _known_domains(prepared, domains)
-    selected, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), prepared.splits[split]
     augmentation.transforms(augment)
     rows = clips.rows(domains)
     where = f"split '{split}' of {', '.join(domains)}"
     draw = Balanced(clips, rows, batch_size, [seed], where)
 
     def batch(step: int) -> Batch:
-        records = _records(clips, draw(step), selected)
-        return _batch(records, selected, augment, _generator(seed, step))
+        records = _records(clips, draw(step), view)
+        return to_batch(records, view, augment, _generator(seed, step))
 
     return _stream(batch)
 
@@ -105,7 +92,7 @@ def episodes(
     episodes: int = 1,
     by: str = "domain",
     unseen: Sequence[str] = (),
-    **view,
+    view: View | None = None,
 ) -> grain.DatasetIterator:
     """Endless episodes: one group is the query, the other N - 1 are the support.
 
@@ -126,7 +113,7 @@ def episodes(
         query domain, clips and augmentation.
       by: 'domain', 'macro_type' or 'half'.
       unseen: attack types that are tested, see `groups`.
-      **view: fields of `View`.
+      view: input and target of the batches; that of `View()` if None.
 
     Returns:
       Iterator over {'support': batch with leading axes [N - 1, B], 'query': batch with
@@ -139,7 +126,7 @@ def episodes(
         do not hold.
     """
     limits.require(seed=(seed, limits.SEED), episodes=(episodes, limits.COUNT))
-    selected, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), prepared.splits[split]
     augmentation.transforms(augment)
     rows_of = groups(
         prepared, domains=domains, split=split, by=by, unseen=unseen, seed=seed
@@ -154,7 +141,7 @@ def episodes(
         query = int(random.integers(len(draws))) if by != "half" else 0
         order = [i for i in range(len(draws)) if i != query] + [query]
         rows = np.concatenate([draws[i](step) for i in order])
-        batch = _batch(_records(clips, rows, selected), selected, augment, random)
+        batch = to_batch(_records(clips, rows, view), view, augment, random)
         batch = {k: v.reshape(-1, batch_size, *v.shape[1:]) for k, v in batch.items()}
         return {
             "support": {name: value[:-1] for name, value in batch.items()},
@@ -231,7 +218,7 @@ def eval_batches(
     domains: Sequence[str] | None = None,
     split: str = "test",
     batch_size: int = 16,
-    **view,
+    view: View | None = None,
 ) -> Iterator[tuple[Batch, Batch]]:
     """Batches of equal size with every clip once, in the order of the table.
 
@@ -240,7 +227,7 @@ def eval_batches(
       domains: domains of the clips; all domains of the split if None.
       split: name of the split.
       batch_size: B, number of clips.
-      **view: fields of `View`.
+      view: input and target of the batches; that of `View()` if None.
 
     Yields:
       (batch, columns): the batch also has `valid` bool [B], False where the last batch is
@@ -253,7 +240,7 @@ def eval_batches(
     """
     limits.require(batch_size=(batch_size, limits.COUNT))
     domains = _known_domains(prepared, domains)
-    selected, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), prepared.splits[split]
     rows = clips.rows(domains)
     if not len(rows):
         raise InputError(
@@ -262,13 +249,13 @@ def eval_batches(
         )
 
     return (
-        _eval_batch(clips, rows[i : i + batch_size], batch_size, selected)
+        _eval_batch(clips, rows[i : i + batch_size], batch_size, view)
         for i in range(0, len(rows), batch_size)
     )
 
 
-def _view(prepared: Prepared, fields: Mapping[str, Any]) -> View:
-    view = View(**fields)
+def _view(prepared: Prepared, view: View | None) -> View:
+    view = view or View()
     view.require_prepared(prepared.recipe)
     return view
 
@@ -277,11 +264,23 @@ def _eval_batch(split: Split, rows, batch_size, view: View) -> tuple[Batch, Batc
     columns = {name: column[rows] for name, column in split.table.items()}
     padded = np.concatenate([rows, np.repeat(rows[:1], batch_size - len(rows))])
     valid = np.arange(batch_size) < len(rows)
-    return _batch(_records(split, padded, view), view) | {"valid": valid}, columns
+    return to_batch(_records(split, padded, view), view) | {"valid": valid}, columns
 
 
-def _batch(records, view: View, augment="none", random: Any = None) -> Batch:
-    """The batch that a view selects of records; `random` draws the augmentation."""
+def to_batch(
+    records: Mapping[str, np.ndarray],
+    view: View,
+    augment: str = "none",
+    random: Any = None,
+) -> Batch:
+    """A batch from stacked records.
+
+    Args:
+      records: the image and the map that the view selects, uint8 [B, ...], and `label` [B].
+      view: input and target of the batch.
+      augment: name of a recipe in `augment.RECIPES`.
+      random: NumPy generator that draws the augmentation.
+    """
     batch = {
         "image": scale(records[view.columns[0]]),
         "target": target_map(records, view),
@@ -377,8 +376,9 @@ def _known_domains(prepared: Prepared, domains: Sequence[str] | None) -> list[st
     unknown = sorted(set(domains) - set(prepared.domains))
     if unknown:
         raise InputError(
-            f"domains: expected domains of {prepared.data_dir},"
-            f" {', '.join(prepared.domains)}, got {', '.join(unknown)}."
+            f"expected domains of {prepared.data_dir},"
+            f" {', '.join(prepared.domains)}, got {', '.join(unknown)}.",
+            field="domains",
         )
     return domains
 
@@ -387,10 +387,11 @@ def _episode_domains(prepared: Prepared, domains: Sequence[str] | None) -> list[
     domains = sorted(_known_domains(prepared, domains))
     if len(domains) < 2:
         raise InputError(
-            "domains: expected at least two domains for an episode, one as the query and"
+            "expected at least two domains for an episode, one as the query and"
             f" the others as the support, got {len(domains)}"
             f" ({', '.join(domains) or 'none'}) of the domains"
             f" {', '.join(prepared.domains)} in {prepared.data_dir}. Prepare data of more"
-            " domains, or select more of them."
+            " domains, or select more of them.",
+            field="domains",
         )
     return domains

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import html
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from nasfas_jax import tables
 from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.preparation import builder, recipe
 from nasfas_jax.data.preparation.prepare import CLIPS
 from nasfas_jax.data.protocols import Lists
 from nasfas_jax.errors import InputError
 
-# Arrays asked for are kept decoded where a split's fit in this many bytes.
+# Arrays of a split are kept decoded if they fit in this many bytes.
 CACHE_BYTES = 2**30
+#: Columns of a split's table whose different values `Prepared.table` counts.
+COUNTED = ("video", "subject")
 
 
 class Split:
@@ -69,7 +74,7 @@ class Split:
         return arrays
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Prepared:
     """A prepared dataset, as its own splits or a protocol divide it.
 
@@ -95,9 +100,36 @@ class Prepared:
         columns = [split.table["domain"] for split in self.splits.values()]
         return sorted({str(name) for column in columns for name in column})
 
+    def table(self) -> list[list[str]]:
+        """Numbers of clips, videos and subjects of each split; the header row first."""
+        rows = [["split", "live clips", "spoof clips", "videos", "subjects", "domains"]]
+        for name, split in self.splits.items():
+            live = int(split.table["label"].sum())
+            counts = [live, len(split) - live]
+            counts += [len(set(split.table[key].tolist())) for key in COUNTED]
+            found = ", ".join(sorted(set(split.table["domain"].tolist())))
+            rows.append([name, *(f"{count:,}" for count in counts), found])
+        return rows
 
-def open_dataset(data_dir: str | pathlib.Path, **expected) -> Prepared:
-    """Open what `prepare` made; no record is decoded.
+    def __repr__(self) -> str:
+        return f"{self._heading()}\n{tables.as_text(self.table())}"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks."""
+        heading = html.escape(self._heading())
+        return f"<p>{heading}</p>{tables.as_html(self.table())}"
+
+    def _heading(self) -> str:
+        """Name, folder and size of the images."""
+        size, frames = self.recipe.image_size, self.recipe.frames
+        return (
+            f"{self.dataset} in {self.data_dir}: faces of {size} x {size} pixels, clips"
+            f" of {frames} frames"
+        )
+
+
+def open_dataset(data_dir: str | os.PathLike, **expected) -> Prepared:
+    """Opens what `prepare` wrote; no record is decoded.
 
     Args:
       data_dir: the prepared folder.

@@ -9,6 +9,7 @@ import collections
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -40,7 +41,7 @@ class Rows:
 
 
 def open_protocol(
-    data_dir: str | pathlib.Path, protocol: Protocol, **expected
+    data_dir: str | os.PathLike, protocol: Protocol, **expected
 ) -> Prepared:
     """The prepared data as a protocol parts them; no record is decoded.
 
@@ -122,7 +123,7 @@ def _without(
 
 
 def find(
-    data_dir: str | pathlib.Path, datasets: Sequence[str]
+    data_dir: str | os.PathLike, datasets: Sequence[str]
 ) -> dict[str, pathlib.Path]:
     """The prepared folder of each dataset: `data_dir` itself, or one below it.
 

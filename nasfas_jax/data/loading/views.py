@@ -89,10 +89,11 @@ class View:
         """
         if self.input == "frames" and not recipe.keep_frames:
             raise InputError(
-                "view.input: expected 'static_dynamic', 'static' or 'dynamic', since the"
+                "expected 'static_dynamic', 'static' or 'dynamic', since the"
                 " data were prepared without the frames of clips, got 'frames'. Prepare"
                 " them with the recipe's keep_frames=True (config.data.keep_frames) into"
-                " another folder."
+                " another folder.",
+                field="view.input",
             )
 
 
@@ -160,11 +161,12 @@ def require_clips(frames: np.ndarray, recipe: Recipe) -> np.ndarray:
     clip = (recipe.frames, recipe.image_size, recipe.image_size, 3)
     if frames.dtype != np.uint8 or frames.shape[-4:] != clip:
         raise InputError(
-            f"frames: expected RGB face crops, uint8 [..., {', '.join(map(str, clip))}],"
-            f" got {frames.dtype} {list(frames.shape)}."
+            f"expected RGB face crops, uint8 [..., {', '.join(map(str, clip))}],"
+            f" got {frames.dtype} {list(frames.shape)}.",
+            field="frames",
         )
     if not frames.size:
-        raise InputError("frames: expected one clip or more, got none.")
+        raise InputError("expected one clip or more, got none.", field="frames")
     return frames
 
 

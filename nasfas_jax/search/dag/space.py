@@ -88,8 +88,8 @@ class DagSpace(cell_space.CellSpace):
         given, length = self.stem_channels, len(self.stem_strides)
         if not isinstance(given, list | tuple) or len(given) != length:
             raise InputError(
-                f"stem_channels: expected {length} values, each {limits.COUNT}, got "
-                f"{given!r}."
+                f"expected {length} values, each {limits.COUNT}, got {given!r}.",
+                field="stem_channels",
             )
         # JSON has a list.
         object.__setattr__(self, "stem_channels", tuple(given))
@@ -103,24 +103,27 @@ class DagSpace(cell_space.CellSpace):
         for i, (kind, channels) in enumerate(self.layout):
             if channels % self.partial:
                 raise InputError(
-                    f"channels: expected a multiple of partial, {self.partial}, since one"
+                    f"expected a multiple of partial, {self.partial}, since one"
                     f" in {self.partial} channels goes through the candidates of an edge,"
-                    f" got {channels} on the edge 0 -> 2 of cell {i} ({kind})."
+                    f" got {channels} on the edge 0 -> 2 of cell {i} ({kind}).",
+                    field="channels",
                 )
         for name, user in (("theta", "cdc"), ("lam", "cdp")):
             if (given := getattr(self, name)) is None:
                 continue
             if user not in self.operations:
                 raise InputError(
-                    f"{name}: expected None, since it belongs to {user!r}, which is no"
+                    f"expected None, since it belongs to {user!r}, which is no"
                     f" operation of this space ({', '.join(self.operations)}), got"
-                    f" {given!r}."
+                    f" {given!r}.",
+                    field=name,
                 )
             weight = thetas.parse(name, given)
             if isinstance(weight, Mapping):
                 raise InputError(
-                    f"{name}: expected a number or nets.Learned for a space of cells, got"
-                    " values by layer."
+                    "expected a number or nets.Learned for a space of cells, got"
+                    " values by layer.",
+                    field=name,
                 )
             object.__setattr__(self, name, weight)
 

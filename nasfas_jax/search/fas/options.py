@@ -72,9 +72,10 @@ class FASOptions:
         )
         if self.channels % self.partial:
             raise InputError(
-                f"channels: expected a multiple of partial, {self.partial}, since one in "
+                f"expected a multiple of partial, {self.partial}, since one in "
                 f"{self.partial} channels goes through the candidates, got "
-                f"{self.channels}."
+                f"{self.channels}.",
+                field="channels",
             )
         for name, option, user in (
             ("theta", self.convolution, "cdc"),
@@ -83,8 +84,9 @@ class FASOptions:
             if (given := getattr(self, name)) is not None:
                 if option != user:
                     raise InputError(
-                        f"{name}: expected None, since it belongs to {user!r} and this"
-                        f" space has {option!r}, got {given!r}."
+                        f"expected None, since it belongs to {user!r} and this"
+                        f" space has {option!r}, got {given!r}.",
+                        field=name,
                     )
                 object.__setattr__(self, name, thetas.parse(name, given))
 

@@ -56,10 +56,11 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
         for name in ("theta", "lam"):
             if isinstance(getattr(self, name), Mapping):
                 raise InputError(
-                    f"{name}: expected a number or nets.Learned for a search, since the"
+                    f"expected a number or nets.Learned for a search, since the"
                     " supernet and the network that it finds have other layers, got values"
                     " by layer. Give them to the found network: nets.with_weights(found.net,"
-                    f" {name}=...)."
+                    f" {name}=...).",
+                    field=name,
                 )
         return supernet.Supernet(self)
 
