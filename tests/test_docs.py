@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import jax
 import jax.numpy as jnp
@@ -237,6 +238,31 @@ def check_the_space_of_the_page(names):
         start.params, start.alphas, start.batch_stats, {"query": names["batch"]}
     )
     assert loss == 0 and space.loss(jnp.ones((1, 4, 4)), jnp.zeros((1, 4, 4))) == 1
+
+
+def test_the_table_of_packages_is_the_contract():
+    """Every package once, in the order of the import contract."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[\w./]+`(?:, )?)+) \|", text, re.M)
+    rows = [re.findall(r"`(\w+)(?:/|\.py)`", row) for row in rows]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (order,) = (
+        contract["layers"]
+        for contract in contracts["tool"]["importlinter"]["contracts"]
+        if contract["name"] == "imports run down the table of packages"
+    )
+    layers = [re.findall(r"nasfas_jax\.(\w+)", layer) for layer in order]
+    depth = {name: i for i, layer in enumerate(layers) for name in layer}
+    named = [name for row in rows for name in row]
+    modules = {path.stem for path in (ROOT / "nasfas_jax").glob("[a-z]*.py")}
+    packages = {
+        path.parent.name for path in (ROOT / "nasfas_jax").glob("*/__init__.py")
+    }
+    assert sorted(named) == sorted(modules | packages | {"configs"})
+    assert sorted(depth) == sorted(modules | packages)
+    named.remove("configs")  # files that commands read, which nothing imports
+    assert [depth[name] for name in named] == sorted(depth.values())
+    assert all(len({depth[name] for name in row}) == 1 for row in rows if row[1:])
 
 
 def test_docstrings_are_no_questions():
