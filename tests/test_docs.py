@@ -21,6 +21,7 @@ import yaml
 
 import nasfas_jax
 from nasfas_jax import nets
+from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -231,6 +232,8 @@ def check_the_space_of_the_page(names):
     assert set(found.cells[0]) <= {"skip", "three", "five"}
     assert names["picture"].alt == f"Cell: {', '.join(found.cells[0])}"
     assert int(names["state"].step) == 1 and np.isfinite(names["metrics"]["loss"])
+    with pytest.raises(InputError, match=r"theta: .* 'two_inputs', channels, map_size"):
+        spaces.with_options(space, theta=0.3)
     # Another loss instead of the space's own; the space itself is left as it was.
     search = dataclasses.replace(names["search"], loss=lambda x, y: 0 * x.sum())
     start = search.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))

@@ -20,8 +20,13 @@ from nasfas_jax.data.preparation import prepare
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.workflows import registry
+from nasfas_jax.workflows.ablate import Ablation
+from nasfas_jax.workflows.search import Found
+from nasfas_jax.workflows.sweep import Swept
 
 ROOT = pathlib.Path(__file__).parents[1]
+FUNCTIONS = {name for name in nf.__all__ if name.islower()}
+FUNCTIONS -= {"bilevel", "losses", "nets", "ops", "spaces"}  # packages
 VIEW = View(input="static")
 SPACE = nf.spaces.get("nas_fas", pool="max")
 THETA = {"theta": [0, 1]}
@@ -308,6 +313,26 @@ def test_the_quickstart_of_the_readme_runs(folder, tmp_path, monkeypatch):
         "runs",
         "video.mp4",
     ]
+
+
+def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
+    """docs/python.md: the block of the README, and the table of the returned objects."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    quickstart = [
+        re.findall(r"```python\n(.*?)```", x, re.S)[0] for x in (page, readme)
+    ]
+    assert quickstart[0] == quickstart[1]
+    evaluated = nf.evaluate(model, data, target="dom_m")
+    kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
+    by_name = {kind.__name__: kind for kind in kinds}
+    rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
+    assert {function for function, _, _ in rows} == FUNCTIONS
+    for function, kind, text in rows:
+        assert callable(getattr(nf, function))
+        known = {*dir(by_name[kind]), *by_name[kind].__annotations__}
+        assert set(re.findall(r"`(\w+)(?:\(\))?`", text)) <= known, kind
+        assert {"__repr__", "_repr_html_"} <= set(vars(by_name[kind]))
 
 
 def test_the_loop_of_the_page_runs(folder, capsys):

@@ -67,7 +67,10 @@ def test_hidden_widths_are_truncated_not_rounded(channels, widths):
         ({"partial": 0}, "partial: expected an integer of 1 or more, got 0"),
         ({"map_size": "32"}, "map_size: expected an integer of 1 or more, got '32'"),
         ({"attention": "yes"}, "attention: expected True or False, got 'yes'"),
-        ({"width": 1}, "width: expected an option of .* 'nas_fas', convolution, pool"),
+        (
+            {"width": 1},
+            "width: expected one of the options of .* 'nas_fas', convolution, pool",
+        ),
     ],
 )
 def test_a_wrong_space_is_named(options, message):

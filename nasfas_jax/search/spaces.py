@@ -66,7 +66,8 @@ def _require_options(space: Any, options: Iterable[str]) -> None:
     known = [field.name for field in dataclasses.fields(space)]
     if unknown := [option for option in options if option not in known]:
         raise InputError(
-            f"expected an option of the search space {space.name!r}, "
-            f"{', '.join(known)}.{did_you_mean(unknown[0], known)}",
+            f"expected one of the options of the search space {space.name!r}, "
+            f"{', '.join(known)}, got {unknown[0]!r}."
+            f"{did_you_mean(unknown[0], known)}",
             field=unknown[0],
         )

@@ -72,7 +72,7 @@ def get(name: str, **options: Any) -> Trial:
     >>> trial.space.title, trial.view["input"]
     ('nas_fas, CD-CDP-Att', 'static')
     """
-    limits.require(trial=(name, limits.OneOf(TRIALS)))
+    limits.require(name=(name, limits.OneOf(TRIALS)))
     source, space, own = TRIALS[name]
     chosen = spaces.get(space, **{**options, **own})
     return Trial(chosen, {"input": INPUTS[source], "target": chosen.target})
