@@ -244,7 +244,7 @@ commands.execute = execute
 sys.argv = ["nasfas", "train"]
 main.run()
 """
-    done = run_code(code_of_child, timeout=30)
+    done = run_code(code_of_child, timeout=120)
     assert done.returncode == code
     assert f"stopped by {name}" in done.stderr and "Traceback" not in done.stderr
 
