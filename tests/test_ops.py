@@ -1,5 +1,6 @@
 """Operators against their definitions written out in loops, and their derivatives."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -284,3 +285,25 @@ def test_resize_derivatives_to_second_order(x64, mode):
         return jnp.square(ops.resize(x, (2, 7))).sum()
 
     check_grads(jax.jit(f), (draw(1, 8, 4, 2),), 2, [mode], atol=1e-5, rtol=1e-5)
+
+
+class OperatorVariants(chex.TestCase):
+    """Every operator, compiled or not, on arrays of the device or of NumPy."""
+
+    @chex.all_variants(with_pmap=False)
+    def test_operators_are_equal_in_all_variants(self):
+        x, kernel = draw(2, 4, 4, 3), draw(3, 3, 3, 4)
+        clips, b, a = draw(2, 3, 4, 4, 1), np.ones(3), np.array([0.2, 0.1])
+        for operator, arguments in (
+            (ops.cdc, (x, kernel, 0.7)),
+            (ops.cdp, (x, 0.7)),
+            (ops.fold_cdc, (kernel, 0.7)),
+            (ops.rank_pool, (clips,)),
+            (ops.static_dynamic, (clips,)),
+            (ops.biquad, (clips, b, a)),
+        ):
+            arguments = [np.asarray(one, np.float32) for one in arguments]
+            found = self.variant(operator)(*arguments)
+            expected = operator(*map(jnp.asarray, arguments))
+            chex.assert_equal_shape([found, expected])
+            chex.assert_trees_all_close(found, expected, atol=1e-5)
