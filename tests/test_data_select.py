@@ -135,9 +135,7 @@ def test_parts_are_those_of_the_lists_and_records_those_of_the_videos(store):
     assert lists.hash == protocols.get(lists.protocol).lists(videos).hash
     for part in SPLITS:
         split = data.splits[part]
-        expected = [
-            f"{v.domain}/{v.video}#{f}" for v in lists.part(part) for f in FRAMES
-        ]
+        expected = [f"{v.domain}/{v.video}#{f}" for v in lists.of(part) for f in FRAMES]
         assert split.table["clip"].tolist() == expected
         assert set(split.table["split"]) == {part}
         marks = split.load(np.arange(len(split)), ("image",))["image"][:, 0, 0, 0]

@@ -17,7 +17,7 @@ def oulu_with_lists(root, mistake=lambda name, lines: lines):
         lists = protocols.get(f"oulu_npu@{name}").lists(found)
         for part, file in zip(sources.SPLITS, ("Train", "Dev", "Test"), strict=True):
             path = root / "Protocols" / f"Protocol_{folder}" / f"{file}{ending}.txt"
-            lines = [f"{signs[v.attack_type]},{v.path.stem}" for v in lists.part(part)]
+            lines = [f"{signs[v.attack_type]},{v.path.stem}" for v in lists.of(part)]
             texts[path] = mistake(file + ending, lines)
     for path, lines in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)

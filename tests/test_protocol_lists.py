@@ -43,7 +43,7 @@ def test_counts_are_of_each_part():
         "development": {"live": 1, "spoof": 2, "subjects": 3},
         "test": {"live": 3, "spoof": 4, "subjects": 7},
     }
-    assert [len(found.part(name)) for name in found.counts] == [5, 3, 7]
+    assert [len(found.of(name)) for name in found.counts] == [5, 3, 7]
     assert [one.split for one in found] == (
         ["train"] * 5 + ["development"] * 3 + ["test"] * 7
     )
@@ -80,8 +80,8 @@ def test_the_hash_is_of_parts_ids_types_labels_and_first_frames():
 def test_no_two_parts_share_a_subject(one, other):
     base = made()
     made().require_sound()
-    shared = dataclasses.replace(base.part(other)[0], subject=base.part(one)[0].subject)
-    mixed = dataclasses.replace(base, **{other: [shared, *base.part(other)[1:]]})
+    shared = dataclasses.replace(base.of(other)[0], subject=base.of(one)[0].subject)
+    mixed = dataclasses.replace(base, **{other: [shared, *base.of(other)[1:]]})
     with pytest.raises(InputError, match="1 subjects both in") as error:
         mixed.require_sound()
     for name in (one, other):

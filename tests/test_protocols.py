@@ -186,11 +186,13 @@ def expected_pair(entry):
 def test_official_files_give_official_counts_and_disjoint_subjects(videos, name):
     lists = protocols.get(name).lists(videos)
     lists.check(whole=True)
-    people = [{one.subject for one in lists.part(part)} for part in sources.SPLITS]
+    people = [{one.subject for one in lists.of(split)} for split in sources.SPLITS]
     assert all(people) and not (
         people[0] & people[1] or people[2] & (people[0] | people[1])
     )
-    assert all(one.split == part for part in sources.SPLITS for one in lists.part(part))
+    assert all(
+        one.split == split for split in sources.SPLITS for one in lists.of(split)
+    )
     # Whoever cites a hash finds the same lists in every version.
     assert lists.hash == HASHES[name]
 
@@ -350,7 +352,7 @@ def swap(video):
 def test_swapped_labels_are_noticed(videos):
     swapped = {"casia_mfsd": [swap(one) for one in videos["casia_mfsd"]]}
     lists = protocols.get("casia_mfsd@all").lists(swapped)
-    with pytest.raises(InputError, match=r"off by 0 and not by 240.*casia_mfsd writes"):
+    with pytest.raises(InputError, match=r"differ by 0 instead of 240.*casia_mfsd writes"):
         lists.check()
     most = {"casia_mfsd": swapped["casia_mfsd"][:500]}
     with pytest.raises(InputError, match="likely swapped"):

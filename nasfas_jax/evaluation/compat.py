@@ -110,7 +110,7 @@ def _fas_sgtd(development: ScoreTable, test: ScoreTable) -> Numbers:
     if len(types) > 2:
         raise InputError(
             f"fas_sgtd rates two attack types at most, got {len(types)} in the "
-            f"test part ({', '.join(types[:5])}). Leave fas_sgtd out.",
+            f"test split ({', '.join(types[:5])}). Leave fas_sgtd out.",
             field="oracle",
         )
     apcer = max(np.mean(test.score[test.attack_type == t] > threshold) for t in types)

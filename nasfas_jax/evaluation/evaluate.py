@@ -125,7 +125,7 @@ def evaluate(
         {name: getattr(table, name) for name in ("video", "subject", "split")}
     )
     rows = by_video(table) if level == "video" else table
-    development, test = part(rows, "development"), part(rows, "test")
+    development, test = of_split(rows, "development"), of_split(rows, "test")
     threshold, rates, auc = rate(rows, rule)
     intervals = bootstrap(test, threshold, seed=seed, samples=samples)
     of_development = bootstrap(development, threshold, seed=seed, samples=samples)
@@ -166,7 +166,7 @@ def rate(rows: ScoreTable, rule: str) -> tuple[float, metrics.ErrorRates, float]
     Raises:
       InputError: a split that is missing or has one class only, or an unknown rule.
     """
-    development, test = part(rows, "development"), part(rows, "test")
+    development, test = of_split(rows, "development"), of_split(rows, "test")
     threshold = thresholds.find(rule)(
         development.score, development.label, development.attack_type
     )
@@ -226,12 +226,12 @@ def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
       InputError: a subject or a video in more than one split; up to five are named.
     """
     for what in ("video", "subject"):
-        values, part_of = normalized(what, columns[what]), columns["split"]
-        parts = {split: set(values[part_of == split].tolist()) for split in SPLITS}
+        values, split_of = normalized(what, columns[what]), columns["split"]
+        names = {split: set(values[split_of == split].tolist()) for split in SPLITS}
         for one, other in (SPLITS[:2], SPLITS[1:], SPLITS[::2]):
-            both = sorted(parts[one] & parts[other])
+            both = sorted(names[one] & names[other])
             if both:
-                rows = ((values == both[0]) & (part_of == p) for p in (one, other))
+                rows = ((values == both[0]) & (split_of == s) for s in (one, other))
                 seen = " and ".join(columns["video"][row][0] for row in rows)
                 seen = f" (the first in the videos {seen})" if what != "video" else ""
                 raise InputError(
@@ -242,31 +242,31 @@ def check_leakage(columns: Mapping[str, np.ndarray]) -> None:
                 )
 
 
-def part(rows: ScoreTable, split: str) -> ScoreTable:
+def of_split(rows: ScoreTable, split: str) -> ScoreTable:
     """The rows of one split.
 
     Raises:
       InputError: no live or no spoof rows among them.
     """
-    of_split = rows.take(rows.split == split)
-    live = int(of_split.label.sum())
-    if not live or live == len(of_split):
+    chosen = rows.take(rows.split == split)
+    live = int(chosen.label.sum())
+    if not live or live == len(chosen):
         raise InputError(
             f"split {split}: expected live and spoof rows, got {live} live and "
-            f"{len(of_split) - live} spoof (splits of all rows: "
+            f"{len(chosen) - live} spoof (splits of all rows: "
             f"{', '.join(np.unique(rows.split)) or 'none'}). The threshold is chosen "
             "on development and applied to test, so each needs both classes: score "
             "both splits, or choose another protocol."
         )
-    return of_split
+    return chosen
 
 
 def _counts(clips: ScoreTable, rows: ScoreTable, split: str) -> Counts:
-    of_split = clips.split == split
+    chosen = clips.split == split
     names, numbers = np.unique(rows.attack_type, return_counts=True)
     return Counts(
-        clips=int(of_split.sum()),
-        videos=len(np.unique(clips.video[of_split])),
+        clips=int(chosen.sum()),
+        videos=len(np.unique(clips.video[chosen])),
         subjects=len(np.unique(rows.subject)),
         by_type=dict(zip(names.tolist(), numbers.tolist(), strict=True)),
     )

@@ -2,7 +2,7 @@
 
 Whole subjects are drawn with replacement, since the videos of one person resemble each
 other; thresholds stay as they are, so the intervals hold the chance in the choice of
-test subjects, not that of training or of the development part.
+test subjects, not that of training or of the development split.
 """
 
 import dataclasses

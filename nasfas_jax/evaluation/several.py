@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax.errors import InputError
-from nasfas_jax.evaluation.evaluate import Result, evaluate, part
+from nasfas_jax.evaluation.evaluate import Result, evaluate, of_split
 from nasfas_jax.evaluation.intervals import Interval, paired_bootstrap
 from nasfas_jax.evaluation.scores import COLUMNS, ScoreTable, by_video
 
@@ -158,7 +158,7 @@ def compare(
     for table in (first, second):
         result = evaluate(table, samples=0, **settings)
         rows = by_video(table) if result.level == "video" else table
-        test = part(rows, "test")
+        test = of_split(rows, "test")
         test = test.take(np.argsort(test.clip))
         results.append(result)
         sides.append((test, result.threshold))

@@ -132,17 +132,17 @@ def score(
       InputError: a subject or a video is in two of training, development and test.
     """
     columns, maps = [], {}
-    for part, batch, about in clips(
+    for split, batch, about in clips(
         data, sources=sources, tested=tested, view=view, batch_size=batch_size
     ):
         predicted = predict(batch["image"])[batch["valid"]]
         scores = np.asarray(nets.score(predicted))
         columns.append({**about, "score": scores})
-        if part == "test":
+        if split == "test":
             maps |= dict(zip(about["clip"], predicted, strict=True))
     table = evaluation.ScoreTable(
         **{
-            name: np.concatenate([part[name] for part in columns])
+            name: np.concatenate([one[name] for one in columns])
             for name in evaluation.COLUMNS
         },
         selected_on=selected_on,
@@ -169,41 +169,38 @@ def clips(
     Raises:
       InputError: a subject or a video is in two of training, development and test.
     """
-    parts = [("development", "development", sources)]
-    parts += [(split, "test", tested.domains) for split in tested.splits]
-    require_disjoint(data, [("train", "train", sources), *parts])
-    for part, split, names in parts:
+    used = [("development", "development", sources)]
+    used += [(split, "test", tested.domains) for split in tested.splits]
+    require_disjoint(data, [("train", "train", sources), *used])
+    for split, purpose, names in used:
         batches = pipeline.eval_batches(
-            data,
-            domains=names,
-            split=part,
-            batch_size=batch_size,
-            view=view,
+            data, domains=names, split=split, batch_size=batch_size, view=view
         )
         for batch, about in batches:
-            named = np.full(len(about["split"]), split)
-            yield part, batch, {**about, "split": named}
+            purposes = np.full(len(about["split"]), purpose)
+            yield split, batch, {**about, "split": purposes}
 
 
 def require_disjoint(
-    data: prepared.Prepared, parts: Sequence[tuple[str, str, Sequence[str]]]
+    data: prepared.Prepared, used: Sequence[tuple[str, str, Sequence[str]]]
 ) -> None:
-    """Requires that no subject or video is in two splits.
+    """Requires that no subject or video is used for two purposes.
 
     Args:
       data: prepared data.
-      parts: split of the data, name of the split it belongs to, and its domains.
+      used: splits of the data, each with its purpose ('train', 'development' or 'test')
+        and the domains that are used of it.
 
     Raises:
-      InputError: one is.
+      InputError: a subject or a video is.
     """
     columns = {"video": [], "subject": [], "split": []}
-    for part, split, names in parts:
-        table = data.splits[part].table
-        rows = data.splits[part].rows(names)
+    for split, purpose, names in used:
+        table = data.splits[split].table
+        rows = data.splits[split].rows(names)
         columns["video"].append(table["video"][rows])
         columns["subject"].append(table["subject"][rows])
-        columns["split"].append(np.full(len(rows), split))
+        columns["split"].append(np.full(len(rows), purpose))
     evaluation.check_leakage({k: np.concatenate(v) for k, v in columns.items()})
 
 

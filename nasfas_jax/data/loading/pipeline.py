@@ -206,8 +206,8 @@ def _halves(
     for name in ("", *np.unique(types[live == 0])):
         pool = rows[live == 1] if not name else rows[(live == 0) & (types == name)]
         mixed = random.permutation(pool)
-        for half, part in zip(halves, (mixed[::2], mixed[1::2]), strict=True):
-            half.append(part)
+        for half, chosen in zip(halves, (mixed[::2], mixed[1::2]), strict=True):
+            half.append(chosen)
     support, query = (np.sort(np.concatenate(half)) for half in halves)
     return {"query": query, "support": support}
 

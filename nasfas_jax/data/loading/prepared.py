@@ -166,12 +166,12 @@ def _read_tables(data_dir: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:
         clips = list(csv.DictReader(file))
     tables = {}
     for name in SPLITS:
-        part = [clip for clip in clips if clip["split"] == name]
+        rows = [clip for clip in clips if clip["split"] == name]
         tables[name] = {
-            column: np.array([clip[column] for clip in part], dtype=str)
+            column: np.array([clip[column] for clip in rows], dtype=str)
             for column in builder.TEXTS
         } | {
-            column: np.array([clip[column] for clip in part], dtype=np.int32)
+            column: np.array([clip[column] for clip in rows], dtype=np.int32)
             for column in builder.NUMBERS
         }
     return tables

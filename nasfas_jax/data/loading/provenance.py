@@ -1,4 +1,4 @@
-"""The data that a network or an architecture learned from, compared before it is tested."""
+"""Training data of a network or an architecture, compared with what it is tested on."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Provenance:
 
     @classmethod
     def of(cls, data: Prepared, domains: Sequence[str]) -> "Provenance":
-        """The provenance of whatever learns from these domains' training clips."""
+        """The provenance of what learns from the training clips of these domains."""
         split = data.splits["train"]
         rows = split.rows(domains)
         return cls(
@@ -46,7 +46,7 @@ class Provenance:
         )
 
     def differences(self, other: "Provenance") -> list[str]:
-        """One phrase for each difference between this and what ``other`` has instead."""
+        """One phrase for each difference between these data and ``other``."""
         phrases = [
             f"{field} was {before!r} and is {now!r}"
             for field in ("dataset", "lists", "domains")
@@ -80,11 +80,11 @@ def require_unseen(
     """Requires that no tested subject and no held-out domain was learned from.
 
     Args:
-      learned: what a network or an architecture learned from.
+      learned: training data of a network or an architecture.
       data: the data to test on.
       tested: ``splits`` and ``domains`` that are tested, and ``unseen``: whether the
         domains as a whole must be new.
-      what: names the learner in the message.
+      what: subject of the message, as "The search".
 
     Raises:
       InputError: a tested subject or domain was learned from.
@@ -94,7 +94,7 @@ def require_unseen(
         raise InputError(
             f"{what} learned from {', '.join(learned.domains)}; testing on"
             f" {', '.join(both)} as an unseen domain would report training data. Search"
-            " and train for this target in another --workdir."
+            " and train for this target in another folder (--workdir of the commands)."
         )
     subjects = {
         subject
@@ -106,5 +106,5 @@ def require_unseen(
         raise InputError(
             f"{what} learned from {len(both)} subjects of the test set"
             f" ({some(both)}). Expected disjoint subjects: search and train in another"
-            " --workdir with the present data."
+            " folder (--workdir of the commands) with the present data."
         )

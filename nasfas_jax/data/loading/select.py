@@ -1,8 +1,8 @@
-"""The clips of a protocol: views of rows of one or several prepared folders.
+"""The clips of a protocol, from the records of one or several prepared folders.
 
-Nothing is prepared twice: a dataset is prepared once, and a protocol reads from its
-manifest which videos it has, makes its lists of them, and points at their records.  A
-folder for a protocol of several datasets holds one prepared folder each, by its name.
+A dataset is prepared once. A protocol makes its lists from the videos in the manifest and
+refers to their records. The folder for a protocol of several datasets has one prepared
+folder for each, of the dataset's name.
 """
 
 import collections
@@ -25,10 +25,10 @@ Place = tuple[str, str, int]  # dataset, its split, row in that split
 
 
 class Rows:
-    """Random access to records that lie in several splits of several datasets."""
+    """Random access to records in several splits of several datasets."""
 
     def __init__(self, sources: Sequence, rows: Sequence[tuple[int, int]]):
-        """`rows` are pairs: which of the sources, and which record of it."""
+        """Records as pairs: index of the source, and of the record in it."""
         self._sources = sources
         self._rows = rows
 
@@ -43,11 +43,10 @@ class Rows:
 def open_protocol(
     data_dir: str | os.PathLike, protocol: Protocol, **expected
 ) -> Prepared:
-    """The prepared data as a protocol parts them; no record is decoded.
+    """The prepared data in the splits of a protocol; no record is decoded.
 
     Args:
-      data_dir: a prepared folder, or a folder that holds one for each dataset, named
-        as the dataset.
+      data_dir: a prepared folder, or a folder with one for each dataset, of its name.
       protocol: see `protocols.get`.
       **expected: fields of the recipe, as in `open_dataset`.
 
@@ -56,8 +55,8 @@ def open_protocol(
       set. With several datasets, names of clips and videos begin with the dataset's.
 
     Raises:
-      InputError: a dataset is not there or was prepared otherwise, a list fails (see
-        `Protocol.lists`), no clip is left in a part, or a clip comes twice.
+      InputError: a dataset is missing or has another recipe, the lists are wrong (see
+        `Protocol.lists`), or a split has no live clip, no spoof clip, or a clip twice.
     """
     folders = find(data_dir, protocol.datasets)
     opened = {name: open_dataset(path, **expected) for name, path in folders.items()}
@@ -70,18 +69,18 @@ def open_protocol(
     lists = protocol.lists({name: listed(path) for name, path in folders.items()})
     places = _places(opened)
     splits, without = {}, {}
-    for part in SPLITS:
-        limit = lists.first_frames if part != "test" else 0
+    for split in SPLITS:
+        limit = lists.first_frames if split != "test" else 0
         chosen = [
             place
-            for one in lists.part(part)
+            for one in lists.of(split)
             for place in places.get((one.domain, one.video), ())
             if not limit or _frame(opened, place) < limit
         ]
-        splits[part] = _view(opened, chosen, part)
-        _require_clips(splits[part], lists, part, data_dir)
-        if missing := _without(opened, lists.part(part), chosen, limit):
-            without[part] = missing
+        splits[split] = _view(opened, chosen, split)
+        _require_clips(splits[split], lists, split, data_dir)
+        if missing := _without(opened, lists.of(split), chosen, limit):
+            without[split] = missing
     lists = dataclasses.replace(lists, without_clips=without)
     return Prepared(
         pathlib.Path(data_dir),
@@ -99,7 +98,7 @@ def _without(
     chosen: Sequence[Place],
     limit: int,
 ) -> list[tuple[str, str]]:
-    """Ids of the videos of which no clip was chosen, and why."""
+    """Ids of the videos of which no clip was chosen, with the reasons."""
     tables = {
         (dataset, split): opened[dataset].splits[split].table
         for dataset, split in {place[:2] for place in chosen}
@@ -128,7 +127,7 @@ def find(
     """The prepared folder of each dataset: `data_dir` itself, or one below it.
 
     Raises:
-      InputError: one is not there.
+      InputError: a folder is missing.
     """
     data_dir = pathlib.Path(data_dir)
     if (data_dir / recipe.FILE).is_file() and len(datasets) == 1:
@@ -138,7 +137,7 @@ def find(
     if missing:
         raise InputError(
             f"No prepared {' and no '.join(missing)} in {data_dir}. Expected a prepared"
-            f" folder for each of {', '.join(datasets)} there, of the dataset's name;"
+            f" folder for each of {', '.join(datasets)} in it, of the dataset's name;"
             f" run 'nasfas prepare --dataset={missing[0]}"
             f" --data_dir={folders[missing[0]]}'."
         )
@@ -146,10 +145,10 @@ def find(
 
 
 def listed(data_dir: pathlib.Path) -> list[VideoSource]:
-    """All source files of a prepared folder, as its manifest describes them.
+    """All source files of a prepared folder, by its manifest.
 
     Raises:
-      InputError: there is no manifest, or one without a column that is needed.
+      InputError: no manifest, or one without a required column.
     """
     try:
         return [
@@ -162,7 +161,7 @@ def listed(data_dir: pathlib.Path) -> list[VideoSource]:
                 domain=row["domain"],
                 attack_type=row["attack_type"],
                 split=row["split"],
-                # What belongs to no split was left out by its name alone.
+                # Files of no split were left out because of their names.
                 problem="" if row["split"] else row["reason"] or "no split",
             )
             for row in read_manifest(data_dir)
@@ -175,7 +174,7 @@ def read_manifest(data_dir: pathlib.Path) -> list[dict[str, str]]:
     """Rows of a prepared folder's manifest, one for each source file.
 
     Raises:
-      InputError: there is none, or it is damaged.
+      InputError: no manifest, or a damaged one.
     """
     try:
         with (data_dir / prepare.MANIFEST).open(newline="", encoding="utf-8") as file:
@@ -205,8 +204,8 @@ def _places(opened: dict[str, Prepared]) -> dict[tuple[str, str], list[Place]]:
     """Records of each video, by its domain and id, in the order of the tables."""
     places: dict[tuple[str, str], list[Place]] = {}
     for dataset, data in opened.items():
-        for split, part in data.splits.items():
-            columns = (part.table["domain"].tolist(), part.table["video"].tolist())
+        for split, clips in data.splits.items():
+            columns = (clips.table["domain"].tolist(), clips.table["video"].tolist())
             for row, key in enumerate(zip(*columns, strict=True)):
                 places.setdefault(key, []).append((dataset, split, row))
     return places
@@ -217,8 +216,8 @@ def _frame(opened: dict[str, Prepared], place: Place) -> int:
     return int(opened[dataset].splits[split].table["frame"][row])
 
 
-def _view(opened: dict[str, Prepared], places: Sequence[Place], part: str) -> Split:
-    """The records at these places as one split."""
+def _view(opened: dict[str, Prepared], places: Sequence[Place], split: str) -> Split:
+    """One split with these records."""
     keys = [(dataset, split) for dataset in opened for split in SPLITS]
     tables = [_named(opened, *key, several=len(opened) > 1) for key in keys]
     starts = np.cumsum([0, *(len(table["clip"]) for table in tables)])
@@ -228,13 +227,13 @@ def _view(opened: dict[str, Prepared], places: Sequence[Place], part: str) -> Sp
     table = {
         name: np.concatenate([one[name] for one in tables])[flat] for name in tables[0]
     }
-    table["split"] = np.full(len(rows), part)
+    table["split"] = np.full(len(rows), split)
     sources = [opened[dataset].splits[split].source for dataset, split in keys]
     return Split(table, Rows(sources, rows))
 
 
 def _named(opened, dataset: str, split: str, *, several: bool) -> dict[str, np.ndarray]:
-    """The table of a split; ids with the dataset's name where several meet."""
+    """The table of a split; of several datasets, ids begin with the dataset's name."""
     table = dict(opened[dataset].splits[split].table)
     if several:
         for name in ("clip", "video"):
@@ -242,26 +241,26 @@ def _named(opened, dataset: str, split: str, *, several: bool) -> dict[str, np.n
     return table
 
 
-def _require_clips(split: Split, lists: Lists, part: str, data_dir) -> None:
-    labels = set(split.table["label"].tolist())
+def _require_clips(clips: Split, lists: Lists, split: str, data_dir) -> None:
+    labels = set(clips.table["label"].tolist())
     if labels != {0, 1}:
         kinds = {0: "spoof", 1: "live"}
         missing = " and no ".join(kinds[label] for label in {0, 1} - labels)
-        advice = "The manifest says which were left out and why."
-        if lists.first_frames and part != "test":
+        advice = "The manifest lists the files that were left out, with the reasons."
+        if lists.first_frames and split != "test":
             advice = (
                 f"Only clips within the first {lists.first_frames} frames may be used"
                 " there; prepare again with --config.data.sampling=siw_first_60, into a"
                 " folder of its own (--data_dir)."
             )
         raise InputError(
-            f"The protocol {lists.protocol} finds no {missing} clip for {part} in"
-            f" {data_dir}, though its list has {len(lists.part(part))} videos. {advice}"
+            f"The protocol {lists.protocol} finds no {missing} clip for {split} in"
+            f" {data_dir}, though its list has {len(lists.of(split))} videos. {advice}"
         )
-    twice = _twice(split.table["clip"].tolist())
+    twice = _twice(clips.table["clip"].tolist())
     if twice:
         raise InputError(
-            f"The prepared data in {data_dir} hold {len(twice)} clips twice in {part} of"
+            f"The prepared data in {data_dir} hold {len(twice)} clips twice in {split} of"
             f" {lists.protocol}: {some(twice)}. Prepare the folder again."
         )
 

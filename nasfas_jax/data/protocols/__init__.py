@@ -1,12 +1,12 @@
-"""Protocols by name, `dataset@protocol`: who trains, who chooses, who is tested.
+"""Protocols by name, `dataset@protocol`: videos for training, development and test.
 
-A protocol is data: for each of its three parts the shares of datasets that it takes
-(`table`).  Applied to the videos that a reader listed it gives `Lists`, which carry a
-hash of their content and compare themselves with the official counts (`counts`).
+A protocol consists of shares of datasets for each of its three splits (`table`). Applied
+to the videos that a reader listed, it makes `Lists`, which have a hash of their content
+and are compared with the official counts (`counts`).
 
-Where a dataset has no official development part, whole subjects of its training part
-are held out (`cuts`); the list files of OULU-NPU and Replay-Attack, where they lie
-beside the videos, must say what the table says (`official_lists`).
+Where a dataset has no official development split, whole subjects of its training split
+are held out (`cuts`). The list files of OULU-NPU and Replay-Attack, where they are stored
+beside the videos, must agree with the table (`official_lists`).
 """
 
 import difflib
@@ -30,7 +30,7 @@ __all__ = [
     "names",
 ]
 
-#: What a name without its reading means: SSDG's, the one most papers compare in.
+#: Reading of a name without one: SSDG's, in which most papers compare.
 READING = ".ssdg"
 
 
@@ -48,7 +48,7 @@ def names(dataset: str = "") -> list[str]:
 
 
 def get(name: str) -> Protocol:
-    """The protocol of this name, blanks around it aside.
+    """The protocol of this name; blanks around it are ignored.
 
     `ocim@X_to_Y` without a reading is SSDG's.
 
@@ -56,8 +56,7 @@ def get(name: str) -> Protocol:
     'ocim@O&C&I_to_M.ssdg'
 
     Raises:
-      InputError: there is none; the message lists the names that are near, whatever
-        their case.
+      InputError: no such protocol; the message lists similar names.
     """
     name = name.strip()
     if name + READING in PROTOCOLS:
@@ -79,13 +78,13 @@ def get(name: str) -> Protocol:
 
 
 def folds(family: str) -> tuple[str, ...]:
-    """Names of the protocols over which a family's published number is the mean.
+    """Names of the protocols of a family, whose published number is their mean.
 
     >>> folds("siw@3")
     ('siw@3.1', 'siw@3.2')
 
     Raises:
-      InputError: there is no such family.
+      InputError: no such family.
     """
     family = family.strip()
     if family not in FOLDS:
@@ -98,7 +97,7 @@ def folds(family: str) -> tuple[str, ...]:
 
 
 def _near(name: str, known: Iterable[str]) -> list[str]:
-    """Known names that are like it, whatever their case."""
+    """Similar names, in any case."""
     spelled = {other.lower(): other for other in known}
     found = difflib.get_close_matches(name.lower(), spelled, n=5)
     return [spelled[other] for other in found]

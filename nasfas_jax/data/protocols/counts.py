@@ -1,9 +1,9 @@
-"""The official numbers of live and spoof videos, by protocol and part.
+"""The official numbers of live and spoof videos, by protocol and split.
 
-Counted from the datasets' own protocol lists (see docs).  A key as "train+development"
-is their sum: where the development part is our cut, only the sum is official.  Several
-pairs are alternatives.  Not here: Idiap's two extra protocols of OULU-NPU, whose
-sessions are unknown, and STDN's list of SiW-M.
+Counted from the datasets' own protocol lists (docs/protocols.md). A key as
+"train+development" has the sum: where the development split is our cut, only the sum is
+official. Several pairs are alternatives. Idiap's two extra protocols of OULU-NPU, whose
+sessions are unknown, and STDN's list of SiW-M are not included.
 """
 
 from nasfas_jax.attack_types import SIW_M_TYPES
@@ -29,7 +29,7 @@ _SIW: dict[str, tuple[Pair, Pair]] = {
     "3.1": ((714, 339), (599, 1140)),
     "3.2": ((714, 1363), (599, 314)),
 }
-# Attacks in all three parts together.
+# Attacks in all three splits together.
 _REPLAY = {"print": 200, "mobile": 400, "highdef": 400, "photo": 600, "video": 400}
 
 #: Train and development together, then test, of each whole dataset.
@@ -39,7 +39,7 @@ WHOLE: dict[str, tuple[Pair, Pair]] = {
     "I": ((120, 600), (80, 400)),
     "M": ((30, 90), (40, 120)),
 }
-#: As SSDG tests: train and test, without the development parts of O and I.
+#: As SSDG tests: train and test, without the development splits of O and I.
 _SSDG: dict[str, Pair] = {
     "O": (720, 2880),
     "C": (150, 450),
@@ -64,7 +64,7 @@ def _ocim(target: str) -> dict[str, Counts]:
 
 
 def ocim_name(target: str) -> str:
-    """Text as in the papers.
+    """Name of the protocol as in the papers.
 
     >>> ocim_name("O")
     'I&C&M_to_O'
@@ -73,7 +73,7 @@ def ocim_name(target: str) -> str:
     return f"{'&'.join(letter for letter in order if letter != target)}_to_{target}"
 
 
-#: Protocol to group of parts to the allowed pairs.
+#: The allowed pairs by protocol and group of splits.
 OFFICIAL: dict[str, Counts] = {
     **{
         f"oulu_npu@{name}": {"train": (a,), "development": (b,), "test": (c,)}

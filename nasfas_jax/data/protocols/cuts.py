@@ -1,12 +1,11 @@
-"""Development parts for the datasets that have none: whole subjects, by hash.
+"""Development splits for the datasets that have none: whole subjects, by hash.
 
-No random number decides: the subjects are sorted by the attack types that they show and
-then by the SHA-256 of their name, and evenly spaced ones are held out.  The same videos
-give the same cut everywhere, the cut is the same in every protocol of a dataset, and
-its size is exact.
+The subjects are sorted by their attack types and then by the SHA-256 of their name, and
+evenly spaced ones are held out. The cut depends on the videos alone, is the same in every
+protocol of a dataset, and has an exact size.
 
-SiW's ten held-out subjects are as many as bob.db.siw holds out, but bob's own list of
-ten is not known here: only train and development together equal its counts.
+Of SiW ten subjects are held out, as many as by bob.db.siw, whose list of ten is not known
+here: only train and development together equal its counts.
 """
 
 import dataclasses
@@ -16,8 +15,8 @@ from fractions import Fraction
 from nasfas_jax.data.datasets.base import name_hash
 from nasfas_jax.data.datasets.sources import VideoSource
 
-#: Dataset to (share of all subjects held out for test, share for development); a test
-#: share of 0 keeps the official test part and cuts development from official training.
+#: Shares of all subjects held out for test and for development, by dataset; with a test
+#: share of 0, the test split is the official one and development is cut from training.
 CUTS: dict[str, tuple[Fraction, Fraction]] = {
     "siw": (Fraction(0), Fraction(10, 90)),  # 10 of 90, as many as bob.db.siw
     "casia_mfsd": (Fraction(0), Fraction(5, 20)),  # as many as bob.pad.face

@@ -1,14 +1,13 @@
-"""Lists that come with a dataset: read where they are, and held against the table.
+"""List files that are distributed with a dataset, compared with the table of protocols.
 
 OULU-NPU: `Protocols/Protocol_3/Train_2.txt` has lines as `+1,1_1_01_1` and
-`-1,1_1_01_2`: a sign, any digits, and the stem of a video.  Whether the digit tells the
-instrument is not settled in public sources, so the stem's last number does, and the
-sign must agree.
+`-1,1_1_01_2`: a sign, any digits, and the stem of a video. Public sources do not define
+the digit, so the instrument is that of the stem's last number, and the sign must agree.
 
 Replay-Attack: `protocols/real-train.txt` and `attack-grandtest-allsupports-train.txt`
-have the path of a video a line, below the dataset's folder, with or without a suffix.
-So does the database package of its authors read them (bob.db.replay, create.py); the
-lists of enrolment videos and of clients are not needed here.
+have a path per line, relative to the dataset's folder, with or without a suffix. The
+database package of its authors reads them so (bob.db.replay, create.py); the lists of
+enrolment videos and of clients are not used here.
 """
 
 import dataclasses
@@ -16,9 +15,9 @@ import pathlib
 import re
 from collections.abc import Callable, Sequence
 
-from nasfas_jax.data.datasets.sources import VideoSource
+from nasfas_jax.data.datasets.sources import SPLITS, VideoSource
 from nasfas_jax.data.media.video import VIDEOS
-from nasfas_jax.data.protocols.lists import PARTS, Lists
+from nasfas_jax.data.protocols.lists import Lists
 from nasfas_jax.errors import InputError
 
 
@@ -27,14 +26,14 @@ class Form:
     """Format of the lists of a dataset.
 
     Attributes:
-      title: the dataset's name.
-      folder: of the lists, below the dataset's.
-      files: from a protocol's name within the dataset and a part to the lists' paths
-        below `folder`.
-      parse: from a list's name and a line to the video's key; raises ValueError with
-        what is wrong.
-      key: of a video; one line names it.
-      pattern: glob of a key's file below the dataset's folder.
+      title: name of the dataset.
+      folder: folder of the lists, relative to the dataset's.
+      files: function from a protocol's name within the dataset and a split to the paths
+        of the lists, relative to `folder`.
+      parse: function from a list's name and a line to the key of the video; raises
+        ValueError with what is wrong.
+      key: function from a video to the key that lists have for it.
+      pattern: glob of a key's file, relative to the dataset's folder.
     """
 
     title: str
@@ -45,9 +44,9 @@ class Form:
     pattern: str
 
 
-def _oulu_files(protocol: str, part: str) -> list[str]:
+def _oulu_files(protocol: str, split: str) -> list[str]:
     number, _, fold = protocol.partition(".")
-    name = ("Train", "Dev", "Test")[PARTS.index(part)]
+    name = ("Train", "Dev", "Test")[SPLITS.index(split)]
     return [f"Protocol_{number}/{name}{'_' + fold if fold else ''}.txt"]
 
 
@@ -69,8 +68,8 @@ def _oulu_line(name: str, line: str) -> str:
     return stem
 
 
-def _replay_files(protocol: str, part: str) -> list[str]:
-    group = ("train", "devel", "test")[PARTS.index(part)]
+def _replay_files(protocol: str, split: str) -> list[str]:
+    group = ("train", "devel", "test")[SPLITS.index(split)]
     return [f"real-{group}.txt", f"attack-{protocol}-allsupports-{group}.txt"]
 
 
@@ -113,7 +112,7 @@ FORMS = {
 
 
 def read(paths: Sequence[pathlib.Path], form: Form) -> dict[str, str]:
-    """Video's key to its place, file and line, in the official lists of a part.
+    """Places, file and line, of the videos in the official lists of a split, by key.
 
     Raises:
       InputError: no such file, a line of another form or with a contradiction, or a
@@ -151,14 +150,14 @@ def _lines(path: pathlib.Path, form: Form) -> list[str]:
 
 
 def require_agreement(lists: Lists) -> str:
-    """Compare with the official files, if their folder is beside the videos.
+    """Compares with the official files, if their folder is beside the videos.
 
     Returns:
-      What was compared, on one line; '' for a dataset whose lists are not read.
+      A sentence on what was compared; '' for a dataset whose lists are not read.
 
     Raises:
-      InputError: a file is missing or malformed, lists a video that is absent, or is
-        not what the protocol's rule gives.
+      InputError: a file is missing or malformed, lists a video that is absent, or differs
+        from the protocol's rule.
     """
     dataset, _, protocol = lists.protocol.partition("@")
     form = FORMS.get(dataset)
@@ -167,19 +166,19 @@ def require_agreement(lists: Lists) -> str:
     root = _root(lists.train[0])
     if not (root / form.folder).is_dir():
         return f"{form.title}'s list files: none in {root / form.folder}, not compared"
-    for part in PARTS:
-        paths = [root / form.folder / name for name in form.files(protocol, part)]
+    for split in SPLITS:
+        paths = [root / form.folder / name for name in form.files(protocol, split)]
         listed = read(paths, form)
-        ours = {form.key(one) for one in lists.part(part)}
+        ours = {form.key(one) for one in lists.of(split)}
         absent = [key for key in listed if key not in ours]
         if absent:
             key = absent[0]
-            # Eyes may lie there without their video.
+            # An annotation may be there without its video.
             found = root.glob(form.pattern.format(key))
             there = any(one.suffix.lower() in VIDEOS for one in found)
             raise InputError(
                 f"{listed[key]}: lists {key}, which"
-                f" {'does not belong to' if there else 'is absent from'} the {part}"
+                f" {'does not belong to' if there else 'is absent from'} the {split}"
                 f" videos under {root} ({len(absent)} such lines). Expected a list of"
                 f" videos that are there, chosen as {lists.protocol} says."
             )
@@ -188,7 +187,7 @@ def require_agreement(lists: Lists) -> str:
             files = " and ".join(str(path) for path in paths)
             raise InputError(
                 f"{files}: does not list {extra[0]} and {len(extra) - 1} others, which"
-                f" {lists.protocol} takes for {part}. Restore the official file, or"
+                f" {lists.protocol} takes for {split}. Restore the official file, or"
                 f" rename the folder {root / form.folder} to go by the rule alone."
             )
     return f"{form.title}'s list files in {root / form.folder}: the same videos"

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from nasfas_jax.data.datasets.sources import VideoSource
+from nasfas_jax.data.datasets.sources import SPLITS, VideoSource
 from nasfas_jax.data.protocols import cuts, official_lists
-from nasfas_jax.data.protocols.lists import PARTS, Lists
+from nasfas_jax.data.protocols.lists import Lists
 from nasfas_jax.errors import InputError
 
 SPOOF = "spoof."
@@ -16,10 +16,10 @@ class Share:
     """Videos of one dataset, selected by split and by properties.
 
     Attributes:
-      dataset: its name.
+      dataset: name of the dataset.
       splits: the dataset's own splits, after `cuts.recut`.
-      where: a property (attack_type, domain, or a key of `VideoSource.attributes`) to
-        the values that it may have; 'spoof.medium' asks the medium of spoofs only.
+      where: allowed values by property (attack_type, domain, or a key of
+        `VideoSource.attributes`); 'spoof.medium' restricts the medium of spoofs only.
     """
 
     dataset: str
@@ -27,7 +27,7 @@ class Share:
     where: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def take(self, videos: Sequence[VideoSource]) -> list[VideoSource]:
-        """Those of the dataset's videos that belong to the share, in their order."""
+        """The videos of the dataset that belong to the share, in their order."""
         return [
             one
             for one in videos
@@ -54,13 +54,13 @@ class Protocol:
 
     Attributes:
       name: `dataset@protocol`.
-      title: what it asks, in a few words.
-      train, development, test: their shares.
-      source: where it is defined.
-      first_frames: training and development clips lie within so many first frames of
-        their videos; 0 is no limit.
-      drop_tested: people of the test part leave the other two, where the source does
-        not say how they are kept apart; otherwise such a person is an error.
+      title: short description.
+      train, development, test: shares of the splits.
+      source: publication that defines it.
+      first_frames: number of first frames of a video that training and development clips
+        are taken from; 0 for no limit.
+      drop_tested: whether subjects of the test split are left out of the other two, where
+        the source does not define how they are kept apart; if not, they are an error.
     """
 
     name: str
@@ -74,23 +74,24 @@ class Protocol:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the datasets it needs, in their order of use."""
-        return list(dict.fromkeys(s.dataset for part in PARTS for s in self.part(part)))
+        """Names of its datasets, in their order of use."""
+        return list(
+            dict.fromkeys(s.dataset for split in SPLITS for s in self.of(split))
+        )
 
-    def part(self, name: str) -> tuple[Share, ...]:
+    def of(self, split: str) -> tuple[Share, ...]:
         """Shares of 'train', 'development' or 'test'."""
-        return getattr(self, name)
+        return getattr(self, split)
 
     def lists(self, videos: Mapping[str, Sequence[VideoSource]]) -> Lists:
         """The lists of this protocol, from the videos of each of its datasets.
 
         Args:
-          videos: of each dataset by its name, as its reader lists them.
+          videos: videos by the name of their dataset, as its reader lists them.
 
         Raises:
-          InputError: a dataset is missing, a share is empty, a part lacks live or
-            spoof, a video comes twice, a subject stands in two parts, or an official
-            list file disagrees.
+          InputError: a missing dataset, an empty share, a split without live or spoof, a
+            repeated video, a subject in two splits, or an official list file that differs.
         """
         missing = [name for name in self.datasets if not videos.get(name)]
         if missing:
@@ -102,17 +103,17 @@ class Protocol:
             name: cuts.recut(name, [one for one in videos[name] if not one.problem])
             for name in self.datasets
         }
-        parts = {part: self._collect(part, own) for part in PARTS}
+        splits = {split: self._collect(split, own) for split in SPLITS}
         dropped = 0
         if self.drop_tested:
-            tested = {one.subject for one in parts["test"]}
-            for part in ("train", "development"):
-                kept = [one for one in parts[part] if one.subject not in tested]
-                dropped += len(parts[part]) - len(kept)
-                parts[part] = kept
+            tested = {one.subject for one in splits["test"]}
+            for split in ("train", "development"):
+                kept = [one for one in splits[split] if one.subject not in tested]
+                dropped += len(splits[split]) - len(kept)
+                splits[split] = kept
         lists = Lists(
             self.name,
-            *(parts[part] for part in PARTS),
+            *(splits[split] for split in SPLITS),
             first_frames=self.first_frames,
             dropped=dropped,
         )
@@ -120,25 +121,25 @@ class Protocol:
         compared = official_lists.require_agreement(lists)
         return dataclasses.replace(lists, compared=compared)
 
-    def _collect(self, part: str, own: Mapping) -> list[VideoSource]:
+    def _collect(self, split: str, own: Mapping) -> list[VideoSource]:
         found = []
-        for share in self.part(part):
+        for share in self.of(split):
             taken = share.take(own[share.dataset])
             if not taken:
                 raise InputError(
-                    f"The protocol {self.name} takes for {part} the {share}, but there"
+                    f"The protocol {self.name} takes for {split} the {share}, but there"
                     f" is no such video; {_there_is(share, own[share.dataset])}. Add"
                     " what is missing, or choose another protocol."
                 )
             found += [
-                dataclasses.replace(one, split=part, split_source=self.name)
+                dataclasses.replace(one, split=split, split_source=self.name)
                 for one in taken
             ]
         return found
 
 
 def value(video: VideoSource, name: str) -> str:
-    """A property of a video; '' where its name does not say."""
+    """A property of a video; '' where its name does not have it."""
     if name in ("attack_type", "domain", "subject"):
         return getattr(video, name)
     return video.attributes.get(name, "")
@@ -146,7 +147,7 @@ def value(video: VideoSource, name: str) -> str:
 
 def _there_is(share: Share, videos: Sequence[VideoSource]) -> str:
     here = sorted({one.split for one in videos})
-    texts = [f"the {len(videos)} videos have the parts {', '.join(here)}"]
+    texts = [f"the {len(videos)} videos have the splits {', '.join(here)}"]
     if len({one.subject for one in videos if one.split != "test"}) < 2:
         texts.append("of fewer than two training subjects none can be held out")
     for name in share.where:

@@ -152,19 +152,19 @@ def _ours() -> list[Row]:
 
 
 def _ocim(target: str) -> list[Protocol]:
-    """Leave one dataset out, as SSDG counts datasets, and with the official parts."""
+    """Leave one dataset out, as SSDG counts datasets, and with the official splits."""
     learned = [LETTERS[letter] for letter in WHOLE if letter != target]
     tested, name = LETTERS[target], ocim_name(target)
 
     def shares(splits: tuple[str, ...]) -> tuple[Share, ...]:
         return tuple(Share(dataset, splits) for dataset in learned)
 
-    # A development part that is our cut of training is part of what SSDG tests.
+    # A development split that is our cut of training belongs to what SSDG tests.
     counted = SPLITS if tested in cuts.CUTS else TRAIN + TEST
     return [
         Protocol(
             f"ocim@{name}.ssdg",
-            "train and test parts of each; development for the threshold",
+            "train and test splits of each; development for the threshold",
             shares(TRAIN + TEST),
             shares(DEV),
             (Share(tested, counted),),
@@ -172,7 +172,7 @@ def _ocim(target: str) -> list[Protocol]:
         ),
         Protocol(
             f"ocim@{name}.split",
-            "official parts: training parts to the test part",
+            "official splits: training splits to the test split",
             shares(TRAIN),
             shares(DEV),
             (Share(tested, TEST),),
