@@ -33,7 +33,7 @@ METHODS = (
     "multi_domain_pooled",
     "binary_cnn",
     "ms_lbp",
-    "colour_texture",
+    "color_texture",
     "ida",
 )
 

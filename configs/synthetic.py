@@ -124,7 +124,7 @@ def base() -> ml_collections.ConfigDict:
             "view": {"input": "static_dynamic", "color": "rgb", "target": "depth"},
             "steps": 1500,
             "batch_size": 8,
-            "augment": "flip",  # a recipe in data/loading/augment.py; colour is a cue here
+            "augment": "flip",  # a recipe in data/loading/augment.py; color is a cue here
             "learning_rate": 5e-3,
             "decay": "cosine",
             "weight_decay": 5e-5,

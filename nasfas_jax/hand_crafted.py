@@ -4,7 +4,7 @@ Three descriptions of a face, each one vector:
 
 * ``ms_lbp``, 833: Määttä, Hadid, Pietikäinen, "Face spoofing detection from single images
   using micro-texture analysis", IJCB 2011.
-* ``colour_texture``, 354: Boulkenafet, Komulainen, Hadid, "Face spoofing detection using
+* ``color_texture``, 354: Boulkenafet, Komulainen, Hadid, "Face spoofing detection using
   colour texture analysis", TIFS 2016; the LBP descriptor among those it compares.
 * ``ida``, 121: Wen, Han, Jain, "Face spoof detection with image distortion analysis",
   TIFS 2015.
@@ -131,7 +131,7 @@ def ms_lbp(image: np.ndarray) -> np.ndarray:
     return np.concatenate(histograms)
 
 
-def colour_texture(image: np.ndarray) -> np.ndarray:
+def color_texture(image: np.ndarray) -> np.ndarray:
     """Uniform LBP(8, 1) of H, S, V, Y, Cb, Cr, [354] of a face [S, S, 3] (6 x 59 bins).
 
     Each histogram covers the whole 64 x 64 channel and sums to 1. Open in the paper: the
@@ -323,4 +323,4 @@ def _behind(array: np.ndarray, axis: int) -> np.ndarray:
 
 
 #: Feature extractors by name, functions of one face [S, S, 3], uint8 RGB.
-FEATURES = {"ms_lbp": ms_lbp, "colour_texture": colour_texture, "ida": ida}
+FEATURES = {"ms_lbp": ms_lbp, "color_texture": color_texture, "ida": ida}

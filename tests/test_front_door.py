@@ -158,6 +158,7 @@ def test_a_learned_domain_is_not_tested(data, model):
     ("call", "says"),
     [
         (lambda data: nf.train(data, "cdm"), "Did you mean cdn"),
+        (lambda data: nf.train(data, "colour_texture"), "Did you mean color_texture"),
         (lambda data: nf.train(data, "cdn", target="dom_n"), "got 'dom_n'"),
         (lambda data: nf.train(data, "cdn", target="dom_m", steps=0), "steps"),
         (lambda data: nf.nets.build("cdn", theta=1.5), "theta"),

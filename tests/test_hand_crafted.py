@@ -16,7 +16,7 @@ from nasfas_jax.commands import demo, sweep, train
 from nasfas_jax.errors import InputError
 from nasfas_jax.hand_crafted import FEATURES, HandCrafted
 
-SIZES = {"ms_lbp": 833, "colour_texture": 354, "ida": 121}
+SIZES = {"ms_lbp": 833, "color_texture": 354, "ida": 121}
 
 
 def noise(side=64, seed=0, low=0, high=256):
@@ -24,9 +24,9 @@ def noise(side=64, seed=0, low=0, high=256):
     return np.random.default_rng(seed).integers(low, high, shape).astype(np.uint8)
 
 
-def slow_lbp(grey, points, radius):
-    """One pixel, one neighbour at a time; patterns listed in the order of their codes."""
-    height, width = grey.shape
+def slow_lbp(gray, points, radius):
+    """One pixel, one neighbor at a time; patterns listed in the order of their codes."""
+    height, width = gray.shape
     codes = np.zeros((height - 2 * radius, width - 2 * radius), int)
     for y in range(radius, height - radius):
         for x in range(radius, width - radius):
@@ -35,19 +35,19 @@ def slow_lbp(grey, points, radius):
                 angle = 2 * math.pi * p / points
                 row = y - round(radius * math.sin(angle), 5)
                 column = x + round(radius * math.cos(angle), 5)
-                bits.append(int(bilinear(grey, row, column) >= grey[y, x]))
+                bits.append(int(bilinear(gray, row, column) >= gray[y, x]))
             codes[y - radius, x - radius] = slow_code(bits)
     return codes
 
 
-def bilinear(grey, row, column):
+def bilinear(gray, row, column):
     y, x = math.floor(row), math.floor(column)
     value = 0.0
     for i in (y, y + 1):
         for j in (x, x + 1):
             weight = (1 - abs(row - i)) * (1 - abs(column - j))
             if weight > 0:
-                value += weight * grey[i, j]
+                value += weight * gray[i, j]
     return value
 
 
@@ -67,8 +67,8 @@ def slow_code(bits):
 @pytest.mark.parametrize(("points", "radius"), [(8, 1), (8, 2), (16, 2)])
 def test_lbp_counts_the_patterns_of_the_slow_one(points, radius):
     """Codes may be numbered in another order, so only up to one renaming of codes."""
-    grey = ndimage.gaussian_filter(noise(40)[..., 0] / 1.0, 1).astype(np.uint8)
-    fast, slow = hand_crafted.lbp(grey, points, radius), slow_lbp(grey, points, radius)
+    gray = ndimage.gaussian_filter(noise(40)[..., 0] / 1.0, 1).astype(np.uint8)
+    fast, slow = hand_crafted.lbp(gray, points, radius), slow_lbp(gray, points, radius)
     assert fast.shape == slow.shape == (40 - 2 * radius,) * 2
     assert fast.min() >= 0 and fast.max() == points * (points - 1) + 2
     pairs = set(zip(fast.ravel().tolist(), slow.ravel().tolist(), strict=True))
@@ -90,10 +90,10 @@ def test_a_flat_face_is_no_accident(name, value):
     assert vector.shape == (SIZES[name],) and np.isfinite(vector).all()
 
 
-@pytest.mark.parametrize("name", ["ms_lbp", "colour_texture"])
+@pytest.mark.parametrize("name", ["ms_lbp", "color_texture"])
 def test_each_histogram_sums_to_one(name):
     vector, bins = FEATURES[name](noise()), [59] * 9 + [59, 243]
-    if name == "colour_texture":
+    if name == "color_texture":
         bins = [59] * 6
     for part in np.split(vector, np.cumsum(bins)[:-1]):
         assert part.sum() == pytest.approx(1)
@@ -126,19 +126,19 @@ def test_ms_lbp_ignores_brightness_and_contrast():
 
 def test_on_the_axes_lbp_sees_only_the_order_of_greys():
     """Under any rising curve; bilinear samples between pixels would follow its bends."""
-    grey = noise()[..., 0]
+    gray = noise()[..., 0]
     curve = np.sort(np.random.default_rng(1).choice(65536, 256, replace=False))
-    before = hand_crafted.lbp(grey, 4, 1)
-    np.testing.assert_array_equal(before, hand_crafted.lbp(curve[grey], 4, 1))
+    before = hand_crafted.lbp(gray, 4, 1)
+    np.testing.assert_array_equal(before, hand_crafted.lbp(curve[gray], 4, 1))
 
 
-def test_colour_texture_sees_what_grey_does_not():
+def test_color_texture_sees_what_grey_does_not():
     """Equal luminance, other chroma: the Y histogram stays, Cb and Cr do not."""
-    grey = noise(low=90, high=160)[..., :1]
-    plain = np.repeat(grey, 3, axis=2)
+    gray = noise(low=90, high=160)[..., :1]
+    plain = np.repeat(gray, 3, axis=2)
     tinted = plain.copy()
     tinted[..., 2] += noise(seed=5, high=40)[..., 0]
-    one, two = map(hand_crafted.colour_texture, (plain, tinted))
+    one, two = map(hand_crafted.color_texture, (plain, tinted))
     assert np.abs(one[4 * 59 : 5 * 59] - two[4 * 59 : 5 * 59]).max() > 0.1
 
 
@@ -155,13 +155,13 @@ def test_specular_part_is_the_highlight():
     body, highlight = body_and_highlight()
     image = np.rint(body + highlight[..., None]).astype(np.uint8)
     found = hand_crafted.specular_part(image)
-    # Rounding to whole greys moves the body colour's chromaticity by about 1 %.
+    # Rounding to whole grays moves the body color's chromaticity by about 1 %.
     np.testing.assert_allclose(found, highlight, atol=4)
     assert np.corrcoef(found.ravel(), highlight.ravel())[0, 1] > 0.99
 
 
 def test_specular_part_stays_within_its_surface():
-    """Beside a more colourful surface of another hue nothing changes; grey is diffuse."""
+    """Beside a more colorful surface of another hue nothing changes; gray is diffuse."""
     image = np.zeros((20, 40, 3), np.uint8)
     image[:, :20], image[:, 20:] = (180, 140, 120), (10, 40, 220)
     assert np.abs(hand_crafted.specular_part(image)).max() < 1e-9
@@ -182,11 +182,11 @@ def test_specular_features_by_hand():
     assert mean > 3 * hand_crafted.specular(matt)[1]
 
 
-def slow_edge_width(grey, edges):
+def slow_edge_width(gray, edges):
     """Walk from each edge as long as the row goes on rising (or falling)."""
     widths = []
     for y, x in edges:
-        row = grey[y].astype(int)
+        row = gray[y].astype(int)
         sign = 1 if row[x + 1] > row[x - 1] else -1
         left = right = x
         while left > 0 and sign * (row[left] - row[left - 1]) > 0:
@@ -194,7 +194,7 @@ def slow_edge_width(grey, edges):
         while right < len(row) - 1 and sign * (row[right + 1] - row[right]) > 0:
             right += 1
         widths.append(right - left)
-    return np.mean(widths) / grey.shape[1]
+    return np.mean(widths) / gray.shape[1]
 
 
 @pytest.mark.parametrize("ramp", [2, 6, 12])
@@ -203,13 +203,13 @@ def test_edge_width_is_the_length_of_the_ramp(ramp, falling):
     """A smooth rise over ``ramp`` pixels, steepest in its middle."""
     t = np.clip((np.arange(40) - 14) / ramp, 0, 1)
     row = np.rint(200 * (1 - np.cos(math.pi * t)) / 2).astype(np.uint8)
-    grey = np.tile(row[::-1] if falling else row, (20, 1))
+    gray = np.tile(row[::-1] if falling else row, (20, 1))
     middle = int(
-        np.argmax(np.abs(np.convolve(grey[0] / 1.0, [1, 0, -1], "same"))[1:-1])
+        np.argmax(np.abs(np.convolve(gray[0] / 1.0, [1, 0, -1], "same"))[1:-1])
     )
-    expected = slow_edge_width(grey, [(10, middle + 1)])
+    expected = slow_edge_width(gray, [(10, middle + 1)])
     assert expected == pytest.approx(ramp / 40)
-    assert hand_crafted.edge_width(grey) == pytest.approx(expected)
+    assert hand_crafted.edge_width(gray) == pytest.approx(expected)
 
 
 def test_blur_raises_both_measures():
@@ -247,7 +247,7 @@ def test_diversity_by_hand():
 
 
 def toy(count, seed):
-    """Live: fine texture. Spoof: the same blurred, paler, with fewer colours."""
+    """Live: fine texture. Spoof: the same blurred, paler, with fewer colors."""
     faces, labels = [], np.arange(count) % 2
     for index, live in enumerate(labels):
         face = noise(48, seed + index, 60, 200) / 1.0
@@ -272,7 +272,7 @@ def test_learns_a_toy(name):
 def test_wrong_input_is_named():
     images, labels = toy(4, 0)
     method = HandCrafted("ms_lbp")
-    with pytest.raises(InputError, match="expected one of ms_lbp, colour_texture, ida"):
+    with pytest.raises(InputError, match="expected one of ms_lbp, color_texture, ida"):
         HandCrafted("lbp_top")
     for bad in (images / 255, images[0], images[:, :40], images[..., :2], images[:0]):
         with pytest.raises(InputError, match=r"expected faces \[N, S, S, 3\]"):
@@ -295,7 +295,7 @@ def test_color_texture_codes_its_channels_as_documented(monkeypatch):
     colors = [(255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)]
     for row, color in enumerate(colors):
         face[row] = color
-    hand_crafted.colour_texture(face)
+    hand_crafted.color_texture(face)
     assert all(part[1:] == (8, 1) and part[0].dtype == np.uint8 for part in planes)
     np.testing.assert_array_equal(
         [[int(plane[row, 0]) for plane, *_ in planes] for row in range(4)],
@@ -351,7 +351,7 @@ def test_body_chromaticity_travels_ten_pixels():
     ],
 )
 def test_dark_and_grey_pixels_count_as_diffuse(pixel, usable):
-    """The neighbour of the same hue has no highlight, so a usable pixel shows its own."""
+    """The neighbor of the same hue has no highlight, so a usable pixel shows its own."""
     color = np.array(pixel, float)
     total, top = color.sum(), color.max()
     free = color - (total - 2 * (3 * top - total)) / 3  # its body color by hand

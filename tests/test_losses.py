@@ -15,7 +15,7 @@ def maps(seed=0, shape=(2, 5, 6)):
 
 
 def loop_contrast(image):
-    """[8, H - 2, W - 2]: each neighbour less its centre, without padding."""
+    """[8, H - 2, W - 2]: each neighbor less its center, without padding."""
     h, w = image.shape
     steps = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
     out = np.zeros((8, h - 2, w - 2))

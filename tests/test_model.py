@@ -1,4 +1,4 @@
-"""The model artefact: equal after saving and loading, and every refusal."""
+"""The model artifact: equal after saving and loading, and every refusal."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from nasfas_jax import evaluation, nets
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
-from nasfas_jax.workflows import model as artefact
+from nasfas_jax.workflows import model as artifact
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.model import Model
 
@@ -127,14 +127,14 @@ def test_saving_again_replaces_the_model_and_keeps_other_files(tmp_path, model, 
 def test_an_interrupted_save_leaves_the_earlier_model(tmp_path, model, monkeypatch):
     model.save(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    write = artefact.pathlib.Path.write_bytes
+    write = artifact.pathlib.Path.write_bytes
 
     def fails(path, data):
         if "README" in path.name:
             raise KeyboardInterrupt
         return write(path, data)
 
-    monkeypatch.setattr(artefact.pathlib.Path, "write_bytes", fails)
+    monkeypatch.setattr(artifact.pathlib.Path, "write_bytes", fails)
     with pytest.raises(KeyboardInterrupt):
         dataclasses.replace(model, steps=41).save(tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -289,7 +289,7 @@ def test_wrong_arguments_are_refused(tmp_path, model):
 
 
 def test_the_card_has_front_matter_and_the_results_with_their_protocol(model, result):
-    text = artefact.model_card.render(
+    text = artifact.model_card.render(
         model.with_evaluation(THRESHOLD, {"dom_m": result})
     )
     _, front, body = text.split("---\n", 2)
@@ -310,7 +310,7 @@ def test_the_card_marks_numbers_of_a_selection_on_test_data(model, result):
         for k, v in result.items()
     }
     oracle = {**named, "selected_on": "test"}
-    text = artefact.model_card.render(
+    text = artifact.model_card.render(
         model.with_evaluation(THRESHOLD, {"dom_m": oracle})
     )
     front = yaml.safe_load(text.split("---\n")[1])
@@ -319,6 +319,6 @@ def test_the_card_marks_numbers_of_a_selection_on_test_data(model, result):
 
 
 def test_the_card_of_a_model_that_was_not_evaluated(model):
-    text = artefact.model_card.render(model)
+    text = artifact.model_card.render(model)
     assert "Not evaluated" in text
     assert "model-index" not in yaml.safe_load(text.split("---\n")[1])

@@ -31,12 +31,12 @@ def loop_cdc(x, kernel, theta, stride=1, dilation=1, groups=1):
     for b, r, c, o in np.ndindex(y.shape):
         first = o // (features // groups) * inputs
         group = slice(first, first + inputs)
-        centre = x[b, r * stride, c * stride, group]
+        center = x[b, r * stride, c * stride, group]
         for u, v in np.ndindex(kh, kw):
             i = r * stride + (u - kh // 2) * dilation
             j = c * stride + (v - kw // 2) * dilation
             tap = at(x[b], i, j)[group]
-            mixed = theta[o] * (tap - centre) + (1 - theta[o]) * tap
+            mixed = theta[o] * (tap - center) + (1 - theta[o]) * tap
             y[b, r, c, o] += mixed @ kernel[u, v, :, o]
     return y
 
@@ -154,7 +154,7 @@ def test_cdc_names_wrong_input():
 
 
 def loop_pool(x, window, stride, reduce):
-    """``reduce(window [w, w, C] with NaN outside the image, centre [C])``."""
+    """``reduce(window [w, w, C] with NaN outside the image, center [C])``."""
     n, h, w, c = x.shape
     y = np.zeros((n, -(-h // stride), -(-w // stride), c))
     half = window // 2
@@ -190,9 +190,9 @@ def test_cdp_is_its_definition(x64, window, stride, size, lam):
         x,
         window,
         stride,
-        # NAS-FAS eq. 6: the differences to the centre, over the size of R.
-        lambda taps, centre: (
-            np.mean(np.nan_to_num(taps) - centre, (0, 1)) * lam
+        # NAS-FAS eq. 6: the differences to the center, over the size of R.
+        lambda taps, center: (
+            np.mean(np.nan_to_num(taps) - center, (0, 1)) * lam
             + np.mean(np.nan_to_num(taps), (0, 1)) * (1 - lam)
         ),
     )
@@ -254,7 +254,7 @@ def test_halve_and_average_to_work_on_blocks():
 
 
 def loop_resize(image, height, width):
-    """Bilinear, half-pixel centres, edges repeated; [H, W, C]."""
+    """Bilinear, half-pixel centers, edges repeated; [H, W, C]."""
     out = np.zeros((height, width, image.shape[2]))
     for i, j in np.ndindex(height, width):
         y = np.clip((i + 0.5) * image.shape[0] / height - 0.5, 0, image.shape[0] - 1)

@@ -352,7 +352,9 @@ def swap(video):
 def test_swapped_labels_are_noticed(videos):
     swapped = {"casia_mfsd": [swap(one) for one in videos["casia_mfsd"]]}
     lists = protocols.get("casia_mfsd@all").lists(swapped)
-    with pytest.raises(InputError, match=r"differ by 0 instead of 240.*casia_mfsd writes"):
+    with pytest.raises(
+        InputError, match=r"differ by 0 instead of 240.*casia_mfsd writes"
+    ):
         lists.check()
     most = {"casia_mfsd": swapped["casia_mfsd"][:500]}
     with pytest.raises(InputError, match="likely swapped"):

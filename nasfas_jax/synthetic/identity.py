@@ -8,7 +8,7 @@ import numpy as np
 
 Array = np.ndarray
 
-HAIR_COLOURS = np.array(
+HAIR_COLORS = np.array(
     [
         [0.012, 0.010, 0.009],
         [0.025, 0.016, 0.011],
@@ -20,7 +20,7 @@ HAIR_COLOURS = np.array(
     ],
     np.float32,
 )
-EYE_COLOURS = np.array(
+EYE_COLORS = np.array(
     [
         [0.030, 0.016, 0.010],
         [0.070, 0.035, 0.016],
@@ -123,8 +123,8 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         hairline=float(rng.normal(-0.98, 0.07)),
         hair=str(rng.choice(styles)),
         hair_volume=float(rng.uniform(0.06, 0.2)),
-        hair_color=HAIR_COLOURS[color] * np.float32(rng.uniform(0.8, 1.25)),
-        eye_color=EYE_COLOURS[rng.choice([0, 1] if dark_only else 5)],
+        hair_color=HAIR_COLORS[color] * np.float32(rng.uniform(0.8, 1.25)),
+        eye_color=EYE_COLORS[rng.choice([0, 1] if dark_only else 5)],
         beard=float(rng.uniform(0.2, 1.0)) if bearded else 0.0,
         moustache=float(rng.uniform(0.3, 1.0)) if bearded else 0.0,
         glasses=str(rng.choice(["thick", "thin"])) if rng.random() < 0.22 else "none",

@@ -16,7 +16,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import records
 
 #: Number of features of each kind.
-FEATURES = {"ms_lbp": 833, "colour_texture": 354, "ida": 121}
+FEATURES = {"ms_lbp": 833, "color_texture": 354, "ida": 121}
 
 
 @dataclasses.dataclass(frozen=True)

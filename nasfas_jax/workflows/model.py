@@ -1,4 +1,4 @@
-"""The trained model as one artefact: a folder that needs no config to be used.
+"""The trained model as one artifact: a folder that needs no config to be used.
 
 The folder holds ``model.json`` (everything but the arrays, and the SHA-256 checksums of
 all files), ``weights.safetensors`` and ``README.md``, a model card. Loading executes

@@ -12,7 +12,7 @@ import numpy as np
 from nasfas_jax import synthetic
 from nasfas_jax.synthetic.fields import Array
 
-# A sitter before a Kinect, in millimetres: nose, and how far the face reaches behind
+# A sitter before a Kinect, in millimeters: nose, and how far the face reaches behind
 # it; the wall.  11 bits hold 2047, which says that there is no reading.
 NOSE, REACH, WALL, NO_READING = 800, 130, 1600, 2047
 
@@ -39,7 +39,7 @@ def fit(clip: synthetic.Clip, aspect: float) -> synthetic.Clip:
 
 
 def kinect(clip: synthetic.Clip) -> Array:
-    """Depth [T, 1, H, W] uint16 in millimetres of a clip with a depth map.
+    """Depth [T, 1, H, W] uint16 in millimeters of a clip with a depth map.
 
     The face has its true relief; everything else is a wall. The shadow that the face
     throws in the projector's light, at the right of it, has no reading.
