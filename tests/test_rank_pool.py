@@ -270,7 +270,13 @@ def test_peak_sets_the_scale_of_what_is_added():
 
 
 def test_wrong_input_is_named():
-    with pytest.raises(ValueError, match="'svr'"):
+    with pytest.raises(ValueError, match=r"method: expected .* got 'svr'"):
         ops.rank_pool(jnp.zeros((7, 2, 2, 3)), "svr")
-    with pytest.raises(ValueError, match="two frames"):
-        ops.rank_pool(jnp.zeros((1, 2, 2, 3)))
+    with pytest.raises(ValueError, match=r"method: expected .* got 'svr'"):
+        ops.rank_weights(jnp.zeros((7, 7)), "svr")
+    for call in (
+        lambda: ops.rank_pool(jnp.zeros((1, 2, 2, 3))),
+        lambda: ops.rank_weights(jnp.zeros((1, 1))),
+    ):
+        with pytest.raises(ValueError, match="frames: expected two or more, got 1"):
+            call()

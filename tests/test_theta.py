@@ -268,7 +268,7 @@ LAYERS = {f"ConvBlock_{i}": 0.5 for i in range(13)}
     [
         (lambda: nets.build("cdn", theta=1.5), r"theta: expected a number from 0 to 1.*1.5"),
         (lambda: nets.CDN(lam=-0.1), "lam: expected a number from 0 to 1"),
-        (lambda: nets.build("cdn", theta=[0.1, 0.2]), "values by layer, or nets.Learned"),
+        (lambda: nets.build("cdn", theta=[0.1, 0.2]), r"nets\.Learned, or \{layer: number"),
         (lambda: nets.build("cdn", theta="half"), "got 'half'"),
         (lambda: nets.build("cdn", theta={"ConvBlock_0": 0.5}), "got none for 'ConvBlock_1'"),
         (

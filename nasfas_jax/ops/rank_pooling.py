@@ -17,7 +17,7 @@ _STEPS = 5
 def closed_form(length: int, method: str) -> np.ndarray:
     """Weights [K] of the frames in a closed form of rank pooling; their sum is 0.
 
-    'harmonic' is ``sum_{i>j} (S_i - S_j)`` written over frames, one gradient step on
+    'harmonic' is ``sum_{i>j} (S_i - S_j)`` as a sum over frames, one gradient step on
     eq. 7 from zero; 'linear' is the same without the running means.
     """
     slope = 2.0 * np.arange(1, length + 1) - length - 1
@@ -27,7 +27,7 @@ def closed_form(length: int, method: str) -> np.ndarray:
 
 
 def _pair_steps(length: int) -> np.ndarray:
-    """[P, K - 1]: S_i - S_j, for each i > j, as a sum of the steps S_{k+1} - S_k."""
+    """Matrix [P, K - 1] from the steps S_{k+1} - S_k to S_i - S_j of all pairs i > j."""
     pairs = [(i, j) for i in range(length) for j in range(i)]
     steps = np.zeros((len(pairs), length - 1))
     for row, (i, j) in enumerate(pairs):
@@ -36,10 +36,15 @@ def _pair_steps(length: int) -> np.ndarray:
 
 
 class _Active(typing.NamedTuple):
-    """Masks [P] of the dual variables of the solution, floats 0 or 1."""
+    """Masks [P] of the dual variables of the solution, floats 0 or 1.
 
-    free: Array  # between the bounds: the pair's margin is exactly 1
-    upper: Array  # at delta: the margin is below 1
+    Attributes:
+      free: variables between the bounds; the margin of their pair is 1.
+      upper: variables at the upper bound, delta; the margin is below 1.
+    """
+
+    free: Array
+    upper: Array
 
 
 def _active_set(q: Array, bound: Array) -> _Active:
@@ -59,8 +64,8 @@ def _active_set(q: Array, bound: Array) -> _Active:
     def unfinished(carry: tuple[Array, Array]) -> Array:
         iteration, state = carry
         mu, residual = gaps(state)
-        busy = (mu > tiny) | (jnp.abs(residual).max() > 10 * tiny)
-        return busy & (iteration < _MAX_ITERATIONS)
+        inexact = (mu > tiny) | (jnp.abs(residual).max() > 10 * tiny)
+        return inexact & (iteration < _MAX_ITERATIONS)
 
     def newton(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         iteration, state = carry
@@ -74,12 +79,12 @@ def _active_set(q: Array, bound: Array) -> _Active:
         change = jnp.stack(change)
         step = 1 / jnp.maximum(1.0, (-change / state).max() / 0.95)
         moved = state + step * change
-        # In the last steps rounding can make the system indefinite: then stop.
-        sound = jnp.isfinite(moved).all()
-        iteration = jnp.where(sound, iteration + 1, _MAX_ITERATIONS)
-        return iteration, jnp.where(sound, moved, state)
+        # Rounding can make the system of the last steps indefinite, which ends them.
+        finite = jnp.isfinite(moved).all()
+        iteration = jnp.where(finite, iteration + 1, _MAX_ITERATIONS)
+        return iteration, jnp.where(finite, moved, state)
 
-    # ``room`` is bound - a, stored separately: the difference would round to zero.
+    # ``room``, bound - a, is a variable of its own, since the difference rounds to zero.
     half = jnp.full(count, bound / 2)
     start = jnp.stack([half, half, jnp.ones_like(half), jnp.ones_like(half)])
     _, state = lax.while_loop(unfinished, newton, (jnp.int32(0), start))
@@ -89,24 +94,24 @@ def _active_set(q: Array, bound: Array) -> _Active:
 
 
 def _dual(gram: Array, length: int) -> Array:
-    """[P] dual variables a of eq. 7 from the Gram matrix [K - 1, K - 1] of the steps.
+    """Dual variables a [P] of eq. 7 from the Gram matrix [K - 1, K - 1] of the steps.
 
-    The active set is found first and is a constant to differentiation.  Given it, a
-    solves a linear system, by fixed-point steps ``a + X (1 - q a)`` with X the inverse
-    as a constant: k + 1 steps carry derivatives exactly to order k.
+    The active set is a constant in derivatives. Given the set, a is the solution of a
+    linear system by fixed-point steps ``a + X (1 - q a)``, where X, the inverse, is a
+    constant too: derivatives of k + 1 steps are exact to order k.
     """
     pair_steps = jnp.asarray(_pair_steps(length), gram.dtype)
     delta = 2.0 / (length * (length - 1))
     q = pair_steps @ gram @ pair_steps.T
-    # Units in which both the variables and the matrix are near 1.
+    # Scaled so that the variables and the matrix are of the order of 1.
     largest = lax.stop_gradient(jnp.diag(q).max())
     unit = 1 / jnp.maximum(largest, 1 / delta)
     q, bound = unit * q, delta / unit
     fixed = lax.stop_gradient(q)
     active = _active_set(fixed, lax.stop_gradient(bound))
     free, a = active.free, bound * active.upper
-    # Pairs are linearly dependent (a is not unique, D is): a small ridge makes the system
-    # regular, and the repeated steps remove the bias of the ridge.
+    # Pairs are linearly dependent, so that a is not unique (D is): a small ridge makes the
+    # system regular, and repeated steps remove the bias of the ridge.
     ridge = 30 * q.shape[0] * jnp.finfo(q.dtype).eps
     system = jnp.outer(free, free) * fixed + jnp.diag(1 - free + ridge * free)
     inverse = cho_solve(cho_factor(system), jnp.diag(free))
@@ -116,12 +121,12 @@ def _dual(gram: Array, length: int) -> Array:
 
 
 def _ranksvm(frames: Array) -> Array:
-    """[K, D] to [D]: the exact minimizer of eq. 7."""
+    """The exact minimizer [D] of eq. 7 for frames [K, D]."""
     length = frames.shape[0]
     counts = jnp.arange(1, length, dtype=frames.dtype)[:, None]
-    # Eq. 7 depends on differences only; relative to the first, equal frames are zeros.
+    # Eq. 7 depends on differences only. Relative to the first, equal frames are zero.
     frames = frames - frames[:1]
-    # S_{k+1} - S_k without the cancellation of two running means.
+    # S_{k+1} - S_k, not as a difference of two running means, which loses digits.
     steps = (frames[1:] - jnp.cumsum(frames[:-1], 0) / counts) / (counts + 1)
     gram = jnp.matmul(steps, steps.T, precision=lax.Precision.HIGHEST)
     a = _dual(gram, length)
@@ -143,9 +148,9 @@ def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
       is the exact solution where all margins stay below 1 (little motion, few pixels).
     * 'linear' is ``delta sum_{i>j} (V_i - V_j)`` over the frames V themselves.
 
-    'ranksvm' depends on the scale of the pixels; that of the papers is assumed to be 0 to
-    1. It is piecewise smooth; derivatives in either mode are those of the piece, to third
-    order. The result for a frozen clip is zero.
+    'ranksvm' depends on the scale of the pixels, which is assumed to be 0 to 1 in the
+    papers. It is piecewise smooth; derivatives in either mode are those of the piece, to
+    third order. The result for a frozen clip is zero.
 
     Args:
       frames: [..., K, H, W, C], in order of time, K at least 2.
@@ -157,15 +162,8 @@ def rank_pool(frames: Array, method: str = "ranksvm") -> Array:
     Raises:
       ValueError: an unknown method, or fewer than two frames.
     """
-    if method not in METHODS:
-        raise ValueError(
-            f"The method of rank pooling must be one of {METHODS}, got {method!r}."
-        )
     *batch, length, height, width, channels = frames.shape
-    if length < 2:
-        raise ValueError(
-            f"Rank pooling takes two frames or more, got the shape {frames.shape}."
-        )
+    _require(method, length)
     flat = frames.reshape(-1, length, height * width * channels)
     if method == "ranksvm":
         pooled = jax.vmap(_ranksvm)(flat)
@@ -189,8 +187,12 @@ def rank_weights(gram: Array, method: str = "ranksvm") -> Array:
       gram: [K, K], inner products of the frames minus an image common to all (the last
         frame, to keep the digits of small differences), pixels in [0, 1].
       method: see `rank_pool`.
+
+    Raises:
+      ValueError: as `rank_pool`.
     """
     length = gram.shape[0]
+    _require(method, length)
     if method != "ranksvm":
         delta = 2.0 / (length * (length - 1))
         return jnp.asarray(delta * closed_form(length, method), gram.dtype)
@@ -204,6 +206,13 @@ def rank_weights(gram: Array, method: str = "ranksvm") -> Array:
     )
     pair_steps = jnp.asarray(_pair_steps(length), gram.dtype)
     return jnp.matmul(_dual(small, length) @ pair_steps, steps, precision=exact)
+
+
+def _require(method: str, length: int) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, got {method!r}.")
+    if length < 2:
+        raise ValueError(f"frames: expected two or more, got {length}.")
 
 
 def static_dynamic(
