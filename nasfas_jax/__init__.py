@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.model import Model
+    from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
     from nasfas_jax.workflows.sweep import sweep
     from nasfas_jax.workflows.train import train
@@ -45,6 +46,7 @@ _MODULES = {
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
     "ablate": "workflows.ablate",
+    "robustness": "workflows.robustness",
     "sweep": "workflows.sweep",
     "Model": "workflows.model",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "nets",
     "open_data",
     "ops",
+    "robustness",
     "search_architecture",
     "spaces",
     "sweep",

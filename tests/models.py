@@ -31,8 +31,7 @@ def make_model(network=CDN, view=None, recipe=RECIPE, **fields):
     """A model with random weights and running averages."""
     view = view or pipeline.View(map_size=4)
     method = registry.make_method(network, optax.identity())
-    size = recipe.image_size
-    image = np.zeros((1, size, size, view.channels), np.float32)
+    image = np.zeros((1, *view.input_shape(recipe)), np.float32)
     state = jax.eval_shape(method.init, jax.random.key(0), image)
     random = np.random.default_rng(0)
     params, stats = jax.tree.map(

@@ -57,6 +57,8 @@ FLAGS = {
     ),
     "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
+    "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
+    "toward": Flag("outcome that the maps speak for, live or spoof", "live"),
     "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
     "seed": Flag("seed of the bootstrap intervals", "0"),
@@ -159,6 +161,15 @@ COMMANDS = {
             "network": Flag("one network", "the only one trained in WORKDIR"),
             "input": Flag("video or picture", path=True),
         },
+    ),
+    "explain": Command(
+        "draws where a network looks, and the magnified motion of a video",
+        (
+            *("model", "workdir", "network", "input", "output", "face_model"),
+            "layers",
+            "toward",
+        ),
+        example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
     ),
     "report": Command(
         "writes one HTML page with all results of the run",

@@ -5,7 +5,6 @@ not evenly spaced, frames are repeated or dropped so that each appears at its ow
 to half a frame of the copy.
 """
 
-import errno
 import math
 import pathlib
 from collections.abc import Callable, Iterable
@@ -14,8 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from nasfas_jax import files
-from nasfas_jax.errors import InputError
+from nasfas_jax.data.media import writing
 
 # BGR: undecided, live, spoof; the report's blue and orange.
 GRAY, LIVE, SPOOF = (200, 200, 200), (178, 114, 0), (0, 159, 230)
@@ -89,7 +87,7 @@ def write_video(
     times: np.ndarray | None,
     mark_of: Callable[[int], Mark],
 ) -> None:
-    """Write an annotated copy (mp4v) of a video.
+    """Writes an annotated copy (mp4v) of a video.
 
     Args:
       path: file to be written.
@@ -100,45 +98,17 @@ def write_video(
     Raises:
       InputError: the file cannot be written, or the disk is full.
     """
-    with files.writing(path.parent), files.whole(path) as part:
-        written = _write_frames(part, images, times, mark_of)
-        # VideoWriter reports no failed write: without its index a file has no frames.
-        capture = cv2.VideoCapture(str(part))
-        counted = capture.get(cv2.CAP_PROP_FRAME_COUNT) if capture.isOpened() else 0
-        capture.release()
-        if counted != written:
-            raise OSError(errno.ENOSPC, "the written video is not complete", str(path))
-
-
-def _write_frames(path: pathlib.Path, images, times, mark_of) -> int:
-    """The number of frames written, as `write_video` asks."""
     rate, repeats = NOMINAL, None
     if times is not None:
         rate, repeats = schedule(times)
-    writer, size, written = None, (0, 0), 0
-    try:
-        for index, image in enumerate(images):
-            count = 1 if repeats is None else int(repeats[index])
-            if not count:
-                continue
-            drawn = draw(image, mark_of(index))
-            if writer is None:
-                size = (drawn.shape[1], drawn.shape[0])
-                codec = cv2.VideoWriter.fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(path), codec, rate, size)
-                if not writer.isOpened():
-                    raise InputError(
-                        f"{path} cannot be written; choose another --output."
-                    )
-            if drawn.shape[1::-1] != size:
-                drawn = cv2.resize(drawn, size)
-            for _ in range(count):
-                writer.write(drawn)
-            written += count
-    finally:
-        if writer is not None:
-            writer.release()
-    return written
+    drawn = (
+        copy
+        for index, image in enumerate(images)
+        for count in [1 if repeats is None else int(repeats[index])]
+        if count
+        for copy in [draw(image, mark_of(index))] * count
+    )
+    writing.write_video(path, drawn, rate)
 
 
 def schedule(times: np.ndarray) -> tuple[float, np.ndarray]:

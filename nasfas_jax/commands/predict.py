@@ -33,14 +33,14 @@ def run(
     a copy with face, score and predicted map drawn in (`annotate`), and
     ``<name>_maps.png`` shows a few clips in a row.
     """
-    path = _input(input)
-    scorer = Model.load(model) if model else _trained(pathlib.Path(workdir), network)
+    path = input_file(input)
+    scorer = model_of(model, workdir, network)
     detector = faces.YuNet(str(face_model)) if face_model else None
     with renaming({"detector": "--face_model"}):
         prediction = scorer.predict(path, detector=detector)
     given = output or ("predict" if model else pathlib.Path(workdir) / "predict")
     folder = settings.make_folder(given, "--output")
-    stem = _stem(folder, path)
+    stem = stem_of(folder, path)
     _write_scores(stem.with_suffix(".csv"), prediction)
     drawn = _draw_all(stem, path, prediction)
     prediction.picture().save(f"{stem}_maps.png")
@@ -52,7 +52,12 @@ def run(
     print(f"wrote {stem}.csv, {drawn.name} and {stem.name}_maps.png in {folder}")
 
 
-def _input(given: Path | None) -> pathlib.Path:
+def input_file(given: Path | None) -> pathlib.Path:
+    """The video or picture of ``--input``.
+
+    Raises:
+      InputError: none, or no such file.
+    """
     if given is None:
         raise InputError("--input is missing: the video or picture to predict on.")
     path = pathlib.Path(given)
@@ -61,9 +66,15 @@ def _input(given: Path | None) -> pathlib.Path:
     return path
 
 
-def _trained(workdir: pathlib.Path, network: str | None) -> Model:
-    """The model of a network that was trained in a workdir; of the only one if None."""
-    folder = workdir / "train"
+def model_of(model: Path | None, workdir: Path, network: str | None) -> Model:
+    """The model in a folder, or that of a network that was trained in a workdir.
+
+    Raises:
+      InputError: no model, or several trained networks and none named.
+    """
+    if model:
+        return Model.load(model)
+    folder = pathlib.Path(workdir) / "train"
     names = sorted(path.name for path in folder.glob("*") if path.is_dir())
     if network is None:
         if len(names) != 1:
@@ -86,9 +97,9 @@ def _caveat(prediction: Prediction) -> str:
     )
 
 
-def _stem(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+def stem_of(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
     """Common beginning of the output paths, short enough for the longest ending."""
-    longest = names.LONGEST - len("_maps.png")
+    longest = names.LONGEST - len("_layers.png")
     return folder / names.fit(path.name.replace(".", "_"), longest)
 
 

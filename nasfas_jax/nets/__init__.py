@@ -13,6 +13,7 @@ from nasfas_jax.nets.build import (
 from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
 from nasfas_jax.nets.eulernet import FCAM, EulerNet, stream, unstable_filters
+from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 from nasfas_jax.theta import Learned, learned_values
 
@@ -30,7 +31,9 @@ __all__ = [
     "build",
     "describe",
     "description_of",
+    "feature_shapes",
     "from_description",
+    "grad_cam",
     "layer_channels",
     "learned_values",
     "macs",

@@ -9,6 +9,7 @@ from nasfas_jax.ops.biquad import (
 )
 from nasfas_jax.ops.cdc import cdc, fold_cdc
 from nasfas_jax.ops.convolution import convolve, depthwise
+from nasfas_jax.ops.magnification import bandpass, magnify
 from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_pool
 from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import resize
@@ -16,6 +17,7 @@ from nasfas_jax.ops.resize import resize
 __all__ = [
     "average_pool",
     "average_to",
+    "bandpass",
     "biquad",
     "biquad_stream",
     "cdc",
@@ -24,6 +26,7 @@ __all__ = [
     "depthwise",
     "fold_cdc",
     "halve",
+    "magnify",
     "max_pool",
     "pole_radius",
     "rank_pool",

@@ -11,6 +11,7 @@ from nasfas_jax.data.loading import pipeline, prepared, provenance
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.evaluation.scores import SELECTED_ON
 from nasfas_jax.report import figures
+from nasfas_jax.workflows import calibrate
 from nasfas_jax.workflows.data import DATA, Tested, domains, tested
 from nasfas_jax.workflows.model import Model, Threshold
 
@@ -96,6 +97,10 @@ class Evaluated:
 
     def _warnings(self) -> list[str]:
         return [f"warning: {warning}" for warning in self.result.warnings]
+
+    def calibrate(self) -> calibrate.Calibration:
+        """Probabilities of live, by a temperature from the development videos."""
+        return calibrate.calibrate(self.scores, self.result.threshold, self.model.name)
 
     def roc(self) -> figures.Picture:
         """ROC curve of the tested videos, with the operating point."""
@@ -204,6 +209,32 @@ def require_disjoint(
     evaluation.check_leakage({k: np.concatenate(v) for k, v in columns.items()})
 
 
+def testable(
+    model: Model, data: prepared.Prepared, target: str
+) -> tuple[Sequence[str], Tested]:
+    """Source domains and test data of a model, which must not have learned from these.
+
+    Args:
+      model: a trained model.
+      data: prepared data, by the model's recipe.
+      target: as in `evaluate`.
+
+    Raises:
+      InputError: data of another recipe, or a tested subject or domain was learned from.
+    """
+    prepared_by = {name: getattr(model.recipe, name) for name in SHARED}
+    recipe.require_same(data.recipe, prepared_by, data.data_dir)
+    sources, _ = domains(data, target)
+    plan = tested(data, target)
+    for learned, what in (
+        (model.learned, f"The model {model.name}"),
+        (model.searched, f"The search that found the architecture of {model.name}"),
+    ):
+        if learned is not None:
+            provenance.require_unseen(learned, data, plan._asdict(), what=what)
+    return sources, plan
+
+
 def evaluate(
     model: Model,
     data: prepared.Prepared,
@@ -240,16 +271,7 @@ def evaluate(
     )
     evaluation.thresholds.find(rule)  # a wrong name shows before the work
     evaluation.compat.check(oracle)
-    prepared_by = {name: getattr(model.recipe, name) for name in SHARED}
-    recipe.require_same(data.recipe, prepared_by, data.data_dir)
-    sources, _ = domains(data, target)
-    plan = tested(data, target)
-    for learned, what in (
-        (model.learned, f"The model {model.name}"),
-        (model.searched, f"The search that found the architecture of {model.name}"),
-    ):
-        if learned is not None:
-            provenance.require_unseen(learned, data, plan._asdict(), what=what)
+    sources, plan = testable(model, data, target)
     scored = score(
         model.maps,
         data,

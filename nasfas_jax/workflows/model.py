@@ -11,7 +11,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -29,7 +29,7 @@ from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.workflows import model_card, model_files, predict, registry
+from nasfas_jax.workflows import explain, model_card, model_files, predict, registry
 
 
 def installed_versions() -> dict[str, str]:
@@ -213,6 +213,29 @@ class Model:
             detector or _detector(self.recipe),
             clips=clips,
             threshold=threshold,
+        )
+
+    def explain(
+        self,
+        source: str | os.PathLike | np.ndarray,
+        *,
+        detector: faces.Detector | None = None,
+        layers: Sequence[str] | None = None,
+        toward: str = "live",
+        clips: int = explain.CLIPS,
+        factor: float = explain.FACTOR,
+        band: tuple[float, float] = explain.BAND,
+    ) -> explain.Explanation:
+        """Class activation maps and magnified motion; see `explain.explain`."""
+        return explain.explain(
+            self,
+            source,
+            detector=detector,
+            layers=layers,
+            toward=toward,
+            clips=clips,
+            factor=factor,
+            band=band,
         )
 
     def with_evaluation(

@@ -1,0 +1,194 @@
+"""Pictures that explain: class activation maps, magnified motion, maps side by side."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nasfas_jax.report.picture import LIVE, MUTED, SPOOF, STYLE, Format, Picture, finish
+
+#: Inches of the side of a small picture, and of the captions on the left.
+SIDE, LEFT = 1.3, 1.15
+#: Frames of a motion that are shown.
+FRAMES = 6
+
+
+class Row(NamedTuple):
+    """One clip of `layers`.
+
+    Attributes:
+      caption: text on the left.
+      face: current frame [S, S, 3], uint8.
+      cams: Grad-CAM maps [h, w] by layer.
+      map: predicted map [h, w], 0 to 1.
+    """
+
+    caption: str
+    face: np.ndarray
+    cams: Mapping[str, np.ndarray]
+    map: np.ndarray
+
+
+class Compared(NamedTuple):
+    """One example of `compared`.
+
+    Attributes:
+      caption: text on the left.
+      face: current frame [S, S, 3], uint8.
+      target: target map [h, w], 0 to 1.
+      maps: predicted map [h, w] by model.
+      accepted: whether each model takes the example for live.
+      live: whether it is.
+    """
+
+    caption: str
+    face: np.ndarray
+    target: np.ndarray
+    maps: Mapping[str, np.ndarray]
+    accepted: Mapping[str, bool]
+    live: bool
+
+
+@matplotlib.rc_context(STYLE)
+def layers(rows: Sequence[Row], format: Format = "png") -> Picture:
+    """A row for each clip: face, Grad-CAM of each layer, predicted map.
+
+    Each Grad-CAM map is scaled from zero to its largest value, which stands below it, and
+    drawn over the gray face.
+    """
+    names = list(rows[0].cams)
+    titles = ["face", *names, "predicted map"]
+    figure, grid = _grid(len(rows), len(titles), title=0.32, gap=0.16)
+    for panels, row in zip(grid, rows, strict=True):
+        panels[0].imshow(row.face, interpolation="antialiased")
+        for axes, name in zip(panels[1:-1], names, strict=True):
+            overlay(axes, row.face, row.cams[name])
+        _map(panels[-1], row.map)
+        _caption(panels[0], row.caption)
+    _titles(grid[0], [f"{title[:24]}" for title in titles])
+    return finish(
+        figure, format, f"Faces with class activation maps of {', '.join(names)}"
+    )
+
+
+def overlay(axes: Axes, face: np.ndarray, values: np.ndarray) -> None:
+    """A map, from zero to its largest value, in colors over the face in gray."""
+    largest = float(values.max())
+    extent = (0, face.shape[1], face.shape[0], 0)
+    axes.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, extent=extent)
+    axes.imshow(
+        values / max(largest, np.finfo(np.float64).tiny), cmap="inferno", vmin=0, vmax=1,
+        alpha=0.65, extent=extent, interpolation="bilinear",
+    )  # fmt: skip
+    side = " x ".join(map(str, values.shape))
+    axes.set_xlabel(f"{side}, to {largest:.1e}", size=6.5, labelpad=1.5)
+
+
+@matplotlib.rc_context(STYLE)
+def motion(
+    frames: np.ndarray, magnified: np.ndarray, rate: float, format: Format = "png"
+) -> Picture:
+    """Frames above their magnified versions, and the middle column of pixels over time.
+
+    Args:
+      frames: RGB face, uint8 [T, S, S, 3].
+      magnified: the same with magnified motion.
+      rate: frames per second.
+      format: 'png' or 'svg'.
+    """
+    shown = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(int))
+    seconds = len(frames) / rate
+    width, height = LEFT + SIDE * (len(shown) + 3), 0.3 + 2 * SIDE + 0.5
+    figure = Figure((width, height))
+    grid = figure.subplots(
+        2, len(shown) + 1, squeeze=False,
+        gridspec_kw={
+            "left": LEFT / width, "right": 0.995, "top": 1 - 0.3 / height,
+            "bottom": 0.5 / height, "wspace": 0.05, "hspace": 0.05,
+            "width_ratios": [*[1] * len(shown), 3],
+        },
+    )  # fmt: skip
+    for panels, clip, caption in zip(
+        grid, (frames, magnified), ("video", "magnified"), strict=True
+    ):
+        for axes, index in zip(panels[:-1], shown, strict=True):
+            axes.imshow(clip[index], interpolation="antialiased")
+        column = clip[:, :, clip.shape[2] // 2].swapaxes(0, 1)
+        panels[-1].imshow(
+            column, aspect="auto", extent=(0, seconds, 1, 0), interpolation="nearest"
+        )
+        for axes in panels:
+            _bare(axes)
+        _caption(panels[0], caption)
+    grid[1, -1].set(xlabel="seconds", xticks=np.arange(0, seconds, 1))
+    _titles(grid[0], [*(f"{index / rate:.2f} s" for index in shown), "middle column"])
+    return finish(
+        figure, format, "A face, its magnified motion, and a column over time"
+    )
+
+
+@matplotlib.rc_context(STYLE)
+def compared(rows: Sequence[Compared], format: Format = "png") -> Picture:
+    """A row for each example: face, target, and the map of each model (figure 14).
+
+    Below each map is the verdict, in the color of live or spoof, with a cross if it is
+    wrong.
+    """
+    names = list(rows[0].maps)
+    figure, grid = _grid(len(rows), 2 + len(names), title=0.32, gap=0.2)
+    for panels, row in zip(grid, rows, strict=True):
+        panels[0].imshow(row.face, interpolation="antialiased")
+        _map(panels[1], row.target)
+        for axes, name in zip(panels[2:], names, strict=True):
+            _map(axes, row.maps[name])
+            accepted = row.accepted[name]
+            wrong = "" if accepted == row.live else "  ×"
+            axes.set_xlabel(
+                f"{'live' if accepted else 'spoof'}{wrong}", size=7.5, labelpad=1.5,
+                color=LIVE if accepted else SPOOF, weight="bold",
+            )  # fmt: skip
+        _caption(panels[0], row.caption)
+    _titles(grid[0], ["face", "target", *names])
+    return finish(figure, format, f"Faces with the maps of {', '.join(names)}")
+
+
+def _grid(
+    rows: int, columns: int, title: float, gap: float
+) -> tuple[Figure, np.ndarray]:
+    """A figure and its axes [rows, columns], without ticks; ``gap`` inches below each."""
+    width, height = LEFT + SIDE * columns, title + (SIDE + gap) * rows
+    figure = Figure((width, height))
+    grid = np.empty((rows, columns), object)
+    for row in range(rows):
+        for column in range(columns):
+            bottom = 1 - (title + SIDE + (SIDE + gap) * row) / height
+            left = (LEFT + SIDE * column) / width
+            box = (left, bottom, 0.97 * SIDE / width, SIDE / height)
+            grid[row, column] = axes = figure.add_axes(box)
+            _bare(axes)
+    return figure, grid
+
+
+def _map(axes: Axes, values: np.ndarray) -> None:
+    axes.imshow(values, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+
+
+def _bare(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def _caption(axes: Axes, text: str) -> None:
+    axes.text(
+        -0.06, 0.5, text, transform=axes.transAxes, ha="right", va="center", size=8,
+        linespacing=1.4, parse_math=False,
+    )  # fmt: skip
+
+
+def _titles(panels: Sequence[Axes], titles: Sequence[str]) -> None:
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, loc="center", size=8, weight="normal", color=MUTED)
