@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nasfas_jax import bilevel, losses, nets, ops
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
+    from nasfas_jax.workflows.compare_maps import compare_maps
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.model import Model
@@ -41,6 +42,7 @@ _MODULES = {
     "nets": "",
     "ops": "",
     "spaces": "search.spaces",
+    "compare_maps": "workflows.compare_maps",
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
     "train": "workflows.train",
@@ -55,6 +57,7 @@ __all__ = [
     "Model",
     "ablate",
     "bilevel",
+    "compare_maps",
     "evaluate",
     "load",
     "losses",

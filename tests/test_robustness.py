@@ -10,6 +10,7 @@ from nasfas_jax.data.preparation import corruptions, prepare
 from nasfas_jax.data.preparation.corruptions import CORRUPTIONS
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import compare_maps
 
 CLIP = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
 
@@ -128,3 +129,33 @@ def test_calibration_keeps_the_verdicts(evaluated):
     np.testing.assert_array_equal(probability >= 0.5, accepted)
     assert found.after.count.sum() == evaluated.result.test_counts.videos
     assert "temperature" in repr(found) and "<img" in found._repr_html_()
+
+
+def test_maps_are_compared_on_the_hardest_videos(data, evaluated):
+    net = nf.nets.build("depthnet", width=1 / 32, map_size=8)
+    model = nf.train(data[0], net, target="dom_m", steps=1, batch_size=4)
+    other = nf.evaluate(model, data[0], target="dom_m")
+    both = [evaluated, other]
+    picture = nf.compare_maps(both, data[0], attack_types=["replay"], examples=1)
+    assert "cdn, depthnet" in picture.alt and picture.data.startswith(b"\x89PNG")
+    test = [compare_maps._with_maps(one) for one in both]
+    assert set(test[0].clip.tolist()) == set(evaluated.maps)
+    margin = sum(
+        table.score - one.result.threshold
+        for table, one in zip(test, both, strict=True)
+    )
+    live = compare_maps._hardest(
+        test[0], np.where(test[0].label == 1, margin, -margin), "live", 1
+    )
+    assert margin[live[0]] == min(margin[test[0].label == 1])
+    with pytest.raises(InputError, match="expected one evaluation or more"):
+        nf.compare_maps([], data[0])
+    with pytest.raises(InputError, match=r"attack_type: expected one of 'print'"):
+        nf.compare_maps(both, data[0], attack_types=["replayy"])
+    elsewhere = nf.evaluate(
+        nf.train(data[0], net, target="dom_o", steps=1, batch_size=4),
+        data[0],
+        target="dom_o",
+    )
+    with pytest.raises(InputError, match="evaluations of the same clips"):
+        nf.compare_maps([evaluated, elsewhere], data[0])

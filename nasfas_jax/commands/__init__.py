@@ -59,6 +59,7 @@ FLAGS = {
     "output": Flag("folder for what is written", path=True),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
     "toward": Flag("outcome that the maps speak for, live or spoof", "live"),
+    "corruptions": Flag("corruptions, as blur,jpeg", "all"),
     "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
     "seed": Flag("seed of the bootstrap intervals", "0"),
@@ -146,6 +147,12 @@ COMMANDS = {
         (*_RUN, "network", "rule", "oracle"),
         ("data", "train"),
         f"{_SMOKE} --network=depthnet --rule=bpcer20",
+    ),
+    "robustness": Command(
+        "computes error rates under corruptions of the frames, and calibration",
+        (*_RUN, "network", "corruptions"),
+        ("data", "train"),
+        "--config=eulernet:smoke --workdir=runs/eulernet",
     ),
     "scores": Command(
         "rates, averages and compares score files of any program",

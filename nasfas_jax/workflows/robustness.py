@@ -1,19 +1,18 @@
 """Error rates of a model under corruptions of the frames."""
 
 import dataclasses
-import html
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from nasfas_jax import evaluation, limits, nets
+from nasfas_jax import evaluation, limits, nets, tables
 from nasfas_jax.data.loading import prepared, views
 from nasfas_jax.data.preparation.corruptions import CORRUPTIONS
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import robustness as pictures
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows.data import Tested
-from nasfas_jax.workflows.evaluate import testable
+from nasfas_jax.workflows.data import DATA, Tested
+from nasfas_jax.workflows.evaluate import MODELS, testable
 from nasfas_jax.workflows.model import Model
 
 
@@ -94,25 +93,13 @@ class Robustness:
         return pictures.curves(panels, self.model.threshold.value)
 
     def __repr__(self) -> str:
-        rows = self.table()
-        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) for cell, width in zip(row, widths, strict=True)
-            )
-            for row in rows
-        )
+        return tables.as_text(self.table())
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the curves and the table."""
-        head, *rows = self.table()
-        cells = "".join(
-            f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in row)}</tr>"
-            for tag, row in [("th", head), *(("td", row) for row in rows)]
-        )
         picture = self.picture()
         image = f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-        return f"{image}<table>{cells}</table>"
+        return f"{image}{tables.as_html(self.table())}"
 
 
 def robustness(
@@ -139,6 +126,9 @@ def robustness(
       InputError: a model without a threshold, data without frames, an unknown corruption,
         or as `evaluate`.
     """
+    limits.require(
+        model=(model, MODELS), data=(data, DATA), batch_size=(batch_size, limits.COUNT)
+    )
     if model.threshold is None:
         raise InputError(
             "model: expected a threshold from development data, got none. Evaluate the"
