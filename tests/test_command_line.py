@@ -54,7 +54,7 @@ finally:
         (
             "train --input=x",
             2,
-            ["--input is a flag of scores, predict. Its own flags: --config"],
+            ["--input is a flag of scores, predict, explain. Its own flags: --config"],
         ),
         (
             "predict --config=x",

@@ -27,7 +27,7 @@ def grad_cam(
     layers: Sequence[str] | None = None,
     toward: str = "live",
 ) -> dict[str, Array]:
-    """Where the features of layers speak for live, or for a spoof.
+    """Maps of the evidence of layers for live, or for a spoof.
 
     The channels of a layer, each weighted by the mean derivative of the score over its
     pixels, are summed, and negative sums set to zero.

@@ -73,7 +73,7 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What the score of a video, picture or array of clips rests on.
+    """The evidence behind the scores of a video, a picture or an array of clips.
 
     Attributes:
       prediction: the scored clips.
