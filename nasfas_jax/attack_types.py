@@ -49,7 +49,7 @@ def macro_types(attack_types: Iterable[str]) -> list[str]:
         raise InputError(
             f"The attack types {', '.join(unknown)} have no macro type; those of"
             f" {', '.join(MACRO_TYPES)} are known. Name the attacks like these (the"
-            " folders of own_data), or search by domain (config.search.by)."
+            " folders of own_data), or search by domain."
         )
     return sorted({MACRO_TYPES[name] for name in attack_types})
 

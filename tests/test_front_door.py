@@ -14,6 +14,7 @@ import smoke
 import nasfas_jax as nf
 from nasfas_jax import evaluation, synthetic
 from nasfas_jax.commands import settings
+from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.loading.views import View
 from nasfas_jax.data.preparation import prepare
@@ -196,6 +197,13 @@ def test_what_users_get_wrong_is_told(data, call, says):
         ("data", lambda data, model: nf.train("runs/local/data", "cdn")),
         ("net", lambda data, model: nf.train(data, "cdm")),
         ("net", lambda data, model: nf.train(data, None)),
+        ("net", lambda data, model: nf.train(data, {"a": 1})),
+        ("net", lambda data, model: nf.train(data, {"network": "cdx"})),
+        ("net", lambda data, model: nf.train(data, {"network": "cdn", "wdth": 1})),
+        (
+            "genotype_file",
+            lambda data, model: nf.nets.build("searched", genotype_file=3),
+        ),
         ("target", lambda data, model: nf.train(data, "cdn", target=None)),
         ("target", lambda data, model: nf.train(data, "cdn", target=["dom_m"])),
         ("view", lambda data, model: nf.train(data, "cdn", view="static")),
@@ -227,8 +235,16 @@ def test_what_users_get_wrong_is_told(data, call, says):
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets="dom_m")),
         ("seeds", lambda data, model: nf.sweep(data, **SWEEP, seeds=[])),
         ("seeds", lambda data, model: nf.sweep(data, **SWEEP, seeds=3)),
+        ("stepz", lambda data, model: nf.sweep(data, **SWEEP, stepz=3)),
         ("rule", lambda data, model: nf.sweep(data, **SWEEP, rule="eeer")),
         ("folder", lambda data, model: nf.sweep(data, **SWEEP, folder=1)),
+        ("split", lambda data, model: pipeline.train_batches(data, split="trian")),
+        ("split", lambda data, model: pipeline.eval_batches(data, split="dev")),
+        ("split", lambda data, model: pipeline.episodes(data, split="dev")),
+        ("view", lambda data, model: pipeline.train_batches(data, view={"input": 1})),
+        ("prepared", lambda data, model: pipeline.groups(None)),
+        ("prepared", lambda data, model: pipeline.train_batches("x")),
+        ("domains", lambda data, model: pipeline.eval_batches(data, domains="dom_x")),
         ("data", lambda data, model: nf.ablate(None, "cdn", **THETA)),
         ("net", lambda data, model: nf.ablate(data, None, **THETA)),
         ("net", lambda data, model: nf.ablate(data, "cdm", **THETA)),

@@ -60,7 +60,9 @@ def fit_temperature(scores: ArrayLike, labels: ArrayLike, threshold: float) -> f
     """
     split(scores, labels)
     if not np.isfinite(threshold):
-        raise InputError(f"threshold: expected a finite number, got {threshold}.")
+        raise InputError(
+            f"expected a finite number, got {threshold}.", field="threshold"
+        )
     signs = 2 * np.asarray(labels) - 1
     margins = signs * (np.asarray(scores, np.float64) - threshold)
 
@@ -87,7 +89,7 @@ def reliability(
     split(probability, labels)
     given = np.asarray(probability, np.float64)
     if not ((given >= 0) & (given <= 1)).all():
-        raise InputError("probability: expected values from 0 to 1.")
+        raise InputError("expected values from 0 to 1.", field="probability")
     place = np.minimum((given * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):

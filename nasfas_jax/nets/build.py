@@ -56,7 +56,10 @@ def describe(
       InputError: an unknown name, theta or lam out of range or for a network without such
         layers, or a genotype file that does not fit.
     """
-    limits.require(name=(name, limits.OneOf(NAMES)))
+    limits.require(
+        name=(name, limits.OneOf(NAMES)),
+        genotype_file=(genotype_file, limits.OrNone(limits.PATH)),
+    )
     weights = {"theta": theta, "lam": lam}
     given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
     parameters = inspect.signature(describe).parameters.values()

@@ -86,8 +86,8 @@ class Checkpoints:
             raise InputError(
                 f"The disk that holds {self.folder} is full: the checkpoint of step {step}"
                 f" needs {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free. Free some"
-                " space, or choose another --workdir; the same command resumes from the"
-                f" last checkpoint ({last})."
+                " space, or choose another folder; the same call resumes from the last"
+                f" checkpoint ({last})."
             )
 
     def restore(self, like: Any) -> Restored:
@@ -112,8 +112,8 @@ class Checkpoints:
                 f"The checkpoint in {self.folder} does not fit: it was written for "
                 "another network, optimizer or size than is requested. Its "
                 f"{name} is {saved.get(name, 'absent')}, where "
-                f"{asked.get(name, 'nothing')} is expected. Use another --workdir, or "
-                "give the settings that wrote it."
+                f"{asked.get(name, 'nothing')} is expected. Use another folder, or give "
+                "the settings that wrote it."
             )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         restored = self._restore(
@@ -160,8 +160,8 @@ class Checkpoints:
                     " to begin anew."
                 )
             raise InputError(
-                f"There is no checkpoint in {self.folder}. Train or search with this "
-                "--workdir first."
+                f"There is no checkpoint in {self.folder}. Train or search into this "
+                "folder first."
             )
         if damaged:
             warnings.warn(

@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 from nasfas_jax import evaluation, limits, nets, runtime, tables
 from nasfas_jax import theta as thetas
 from nasfas_jax.data.loading import augment as augmentation
-from nasfas_jax.data.loading import pipeline, prepared, provenance
-from nasfas_jax.data.loading.views import INPUTS
+from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.errors import Diverged, InputError, renaming
 from nasfas_jax.evaluation.evaluate import rate
 from nasfas_jax.methods.state import TrainState, adam, schedule
@@ -22,8 +21,8 @@ from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import evaluate, registry
-from nasfas_jax.workflows.data import DATA, Tested, domains, tested
-from nasfas_jax.workflows.train import SEARCHED, VIEW, example_image
+from nasfas_jax.workflows.data import Tested, domains, tested
+from nasfas_jax.workflows.train import SEARCHED, example_image
 
 #: Steps between two looks at the losses, which wait for the device.
 LOOK_EVERY = 10
@@ -203,9 +202,9 @@ def ablate(
     seeds = _seeds(seeds)
     inputs = [inputs] if isinstance(inputs, str) else inputs
     limits.require(
-        data=(data, DATA),
-        inputs=(inputs, limits.Several(limits.OneOf(INPUTS))),
-        view=(view, VIEW),
+        data=(data, prepared.DATA),
+        inputs=(inputs, limits.Several(limits.OneOf(views.INPUTS))),
+        view=(view, views.VIEW),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),
         augment=(augment, limits.OneOf(augmentation.RECIPES)),
@@ -220,16 +219,16 @@ def ablate(
         if one is not None:
             provenance.require_unseen(one, data, plan._asdict(), what=what)
     view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
-    views = [dataclasses.replace(view, input=name) for name in inputs]
-    for one in views:
+    each = [dataclasses.replace(view, input=name) for name in inputs]
+    for one in each:
         registry.require_input(nets.description_of(module), one)
     rate = schedule(decay, learning_rate, steps=steps)
     method = Supervised(module, adam(rate, weight_decay=weight_decay))
     program = _Program(method, swept, values, seeds, chunk)
     image = example_image(data.recipe, view)
     runs = []
-    with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(views)) as progress:
-        for i, one in enumerate(views):
+    with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(each)) as progress:
+        for i, one in enumerate(each):
             options = {"batch_size": batch_size, "augment": augment, "view": one}
             batches = _batches(data, seeds, domains=sources, **options)
             state, losses = program.train(

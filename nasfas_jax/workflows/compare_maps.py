@@ -91,19 +91,23 @@ def _require_alike(
     evaluated: Sequence[Evaluated], tables: Sequence[evaluation.ScoreTable]
 ) -> None:
     if not evaluated:
-        raise InputError("evaluated: expected one evaluation or more, got none.")
+        raise InputError(
+            "expected one evaluation or more, got none.", field="evaluated"
+        )
     first, clips = evaluated[0], tables[0].clip
     for one, table in zip(evaluated, tables, strict=True):
         if not np.array_equal(table.clip, clips):
             raise InputError(
-                f"evaluated: expected evaluations of the same clips, got {one.model.name}"
+                f"expected evaluations of the same clips, got {one.model.name}"
                 f" on {', '.join(one.tested.domains)} and {first.model.name} on"
-                f" {', '.join(first.tested.domains)}."
+                f" {', '.join(first.tested.domains)}.",
+                field="evaluated",
             )
         if one.model.view.target != first.model.view.target:
             raise InputError(
-                "evaluated: expected models of one target map, got"
-                f" {one.model.view.target!r} and {first.model.view.target!r}."
+                "expected models of one target map, got"
+                f" {one.model.view.target!r} and {first.model.view.target!r}.",
+                field="evaluated",
             )
 
 

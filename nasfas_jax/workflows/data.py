@@ -23,10 +23,6 @@ class Tested(NamedTuple):
     unseen: bool
 
 
-#: Values of the argument ``data`` of all functions.
-DATA = limits.Kind(prepared.Prepared, "prepared data, as nf.open_data returns")
-
-
 def open_data(
     path: str | os.PathLike, protocol: str = "", **expected: Any
 ) -> prepared.Prepared:
@@ -61,7 +57,7 @@ def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[
     Raises:
       InputError: the data have no such domain, or were opened with a protocol.
     """
-    limits.require(data=(data, DATA))
+    limits.require(data=(data, prepared.DATA))
     if data.lists is not None:
         if target != "":
             raise InputError(

@@ -12,7 +12,7 @@ from nasfas_jax.data.preparation import recipe
 from nasfas_jax.evaluation.scores import SELECTED_ON
 from nasfas_jax.report import figures
 from nasfas_jax.workflows import calibrate
-from nasfas_jax.workflows.data import DATA, Tested, domains, tested
+from nasfas_jax.workflows.data import Tested, domains, tested
 from nasfas_jax.workflows.model import Model, Threshold
 
 #: Rates that a table shows, beside the AUC.
@@ -264,7 +264,7 @@ def evaluate(
     """
     limits.require(
         model=(model, MODELS),
-        data=(data, DATA),
+        data=(data, prepared.DATA),
         batch_size=(batch_size, limits.COUNT),
         seed=(seed, limits.SEED),
         selected_on=(selected_on, SELECTIONS),

@@ -151,8 +151,9 @@ def explain(
     """
     if "features" in model.network:
         raise InputError(
-            f"model: expected a network, got {model.name}, hand-crafted features, which"
-            " have no layers."
+            f"expected a network, got {model.name}, hand-crafted features, which"
+            " have no layers.",
+            field="model",
         )
     limits.require(factor=(factor, limits.POSITIVE))
     prediction = model.predict(source, detector=detector, clips=clips)
@@ -206,8 +207,9 @@ def motion(
     low, high = band
     if not 0 < low < high < rate / 2:
         raise InputError(
-            "band: expected 0 < low < high < half of the frame rate,"
-            f" {rate / 2:.1f} hertz, got {band}."
+            "expected 0 < low < high < half of the frame rate,"
+            f" {rate / 2:.1f} hertz, got {band}.",
+            field="band",
         )
     assert prediction.crops is not None  # of a file
     where = np.rint(np.median(prediction.crops, 0)).astype(int)

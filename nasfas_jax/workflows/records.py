@@ -103,8 +103,8 @@ def _read(folder: pathlib.Path, kind: type[R]) -> R:
         return kind(**content)
     except FileNotFoundError:
         raise InputError(
-            f"There is no {path}, so what {folder} learned from is unknown. Search or"
-            f" train with this --workdir first, or remove {folder} to begin anew."
+            f"There is no {path}, so the training data of {folder} are unknown. Search or"
+            f" train into this folder first, or remove {folder} to begin anew."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -203,8 +203,8 @@ def _refuse(folder: pathlib.Path, phrases: list[str]) -> None:
     if phrases:
         raise InputError(
             f"{folder} was made with other settings or data than are requested:"
-            f" {'; '.join(phrases)}. Repeat the command with what it was made with, give"
-            f" another --workdir, or remove {folder} to begin anew."
+            f" {'; '.join(phrases)}. Repeat the call with these settings and data, choose"
+            f" another folder, or remove {folder} to begin anew."
         )
 
 

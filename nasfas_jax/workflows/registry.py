@@ -230,6 +230,27 @@ def make_method(
     return FEATURE_METHODS[name](net, optimizer, dict(description))
 
 
+def require_description(description: Mapping[str, Any]) -> None:
+    """Requires a description by `describe`.
+
+    Raises:
+      InputError: it fits no network, method or features.
+    """
+    try:
+        if "features" in description:
+            limits.require(
+                features=(description["features"], limits.OneOf(HAND_CRAFTED))
+            )
+        else:
+            make_method(description, optax.identity())
+    except (KeyError, TypeError, AttributeError, StopIteration) as error:
+        raise InputError(
+            "expected a description by workflows.registry.describe, got"
+            f" {dict(description)} ({error!r}).",
+            field="description",
+        ) from None
+
+
 def require_sizes(name: str, image_size: int, map_size: int) -> None:
     """Requires sizes, in pixels, that a method of `FEATURE_METHODS` can halve.
 

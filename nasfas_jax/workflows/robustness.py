@@ -11,7 +11,7 @@ from nasfas_jax.data.preparation.corruptions import CORRUPTIONS
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import robustness as pictures
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows.data import DATA, Tested
+from nasfas_jax.workflows.data import Tested
 from nasfas_jax.workflows.evaluate import MODELS, testable
 from nasfas_jax.workflows.model import Model
 
@@ -127,21 +127,25 @@ def robustness(
         or as `evaluate`.
     """
     limits.require(
-        model=(model, MODELS), data=(data, DATA), batch_size=(batch_size, limits.COUNT)
+        model=(model, MODELS),
+        data=(data, prepared.DATA),
+        batch_size=(batch_size, limits.COUNT),
     )
     if model.threshold is None:
         raise InputError(
-            "model: expected a threshold from development data, got none. Evaluate the"
-            " model first, and take the `model` of the result."
+            "expected a threshold from development data, got none. Evaluate the"
+            " model first, and take the `model` of the result.",
+            field="model",
         )
     names = list(CORRUPTIONS) if corruptions is None else list(corruptions)
     for name in names:
         limits.require(corruption=(name, limits.OneOf(CORRUPTIONS)))
     if not data.recipe.keep_frames:
         raise InputError(
-            "data: expected records with the frames of the clips, got none. Prepare them"
+            "expected records with the frames of the clips, got none. Prepare them"
             " with the recipe's keep_frames=True (config.data.keep_frames) into another"
-            " folder."
+            " folder.",
+            field="data",
         )
     _, plan = testable(model, data, target)
     points = []

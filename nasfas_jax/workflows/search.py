@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from nasfas_jax import attack_types, files, limits, nets, runtime
-from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 from nasfas_jax.report.cells import draw_graph
@@ -22,8 +22,8 @@ from nasfas_jax.search import genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records, searchers
-from nasfas_jax.workflows.data import DATA, domains
-from nasfas_jax.workflows.train import FOLDER, VIEW
+from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.train import FOLDER
 
 
 class _Spaces(limits.Kind):
@@ -180,9 +180,9 @@ def search_architecture(
       Diverged: the loss is not finite.
     """
     limits.require(
-        data=(data, DATA),
+        data=(data, prepared.DATA),
         space=(space, SPACES),
-        view=(view, VIEW),
+        view=(view, views.VIEW),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),
         episodes=(episodes, limits.COUNT),

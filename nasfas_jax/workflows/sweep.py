@@ -1,6 +1,7 @@
 """Networks and methods trained and tested for several targets and seeds."""
 
 import dataclasses
+import inspect
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,9 @@ import numpy as np
 
 from nasfas_jax import evaluation, limits, tables
 from nasfas_jax.data.loading import prepared
+from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.workflows import hand_crafted
-from nasfas_jax.workflows.data import DATA, domains
+from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
 from nasfas_jax.workflows.train import FOLDER, describe, train
 
@@ -85,15 +87,16 @@ def sweep(
       **settings: other arguments of `train`.
 
     Raises:
-      InputError: an unknown target, or as `train` and `evaluate`.
+      InputError: an unknown target or setting, or as `train` and `evaluate`.
     """
     limits.require(
-        data=(data, DATA),
+        data=(data, prepared.DATA),
         networks=(networks, NETWORKS),
         targets=(targets, limits.Several(limits.TEXT)),
         seeds=(seeds, limits.Several(limits.SEED)),
         folder=(folder, FOLDER),
     )
+    _require_settings(settings)
     evaluation.thresholds.find(rule)  # a wrong name shows before the work
     named = (network for network in networks.values() if isinstance(network, str))
     hand_crafted.require_libraries(named)
@@ -119,6 +122,19 @@ def sweep(
                 tested = evaluate(model, data, target=target, rule=rule, seed=seed)
                 found[name][target].append(tested)
     return Swept(found, list(targets))
+
+
+def _require_settings(settings: Mapping[str, Any]) -> None:
+    """Requires names of other arguments of `train`."""
+    own = ("data", "net", "target", "seed", "folder")
+    known = [name for name in inspect.signature(train).parameters if name not in own]
+    for name in settings:
+        if name not in known:
+            raise InputError(
+                f"expected an argument of nf.train, {', '.join(known)}, got {name!r}."
+                f"{did_you_mean(name, known)}",
+                field=name,
+            )
 
 
 def rates(evaluated: Evaluated) -> dict[str, float]:

@@ -15,19 +15,18 @@ import numpy as np
 
 from nasfas_jax import files, limits, nets, runtime
 from nasfas_jax.data.loading import augment as augmentation
-from nasfas_jax.data.loading import pipeline, prepared, provenance
+from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
 from nasfas_jax.theta import Weight
 from nasfas_jax.workflows import hand_crafted, records, registry
-from nasfas_jax.workflows.data import DATA, domains, tested
+from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
 
 #: Names in the folder of a training.
 NETWORK, MODEL = "network.json", "model"
 #: Values of arguments that several functions of `workflows` take.
-VIEW = limits.OrNone(limits.Kind(pipeline.View, "a pipeline.View"))
 SEARCHED = limits.OrNone(
     limits.Kind(provenance.Provenance, "the attribute 'learned' of a search")
 )
@@ -102,11 +101,11 @@ def train(
       Diverged: the loss is not finite.
     """
     limits.require(
-        data=(data, DATA),
+        data=(data, prepared.DATA),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),
         augment=(augment, limits.OneOf(augmentation.RECIPES)),
-        view=(view, VIEW),
+        view=(view, views.VIEW),
         episodes=(episodes, limits.COUNT),
         seed=(seed, limits.SEED),
         searched=(searched, SEARCHED),
@@ -208,8 +207,8 @@ def trained_model(folder: pathlib.Path) -> Model:
     """
     if not (folder / records.FILE).exists():
         raise InputError(
-            f"There is no trained network in {folder}. Train it first: nasfas train"
-            f" --network={folder.name} with this --workdir."
+            f"There is no trained network in {folder}. Train it first, as by nasfas train"
+            f" --network={folder.name}."
         )
     record = records.read(folder)
     if (folder / MODEL).exists():
@@ -282,8 +281,11 @@ def describe(
             f" description, got {net!r}.",
             field="net",
         )
-    with renaming({"name": "net"}):
-        return registry.describe(net, domains=domains) if isinstance(net, str) else net
+    with renaming({"name": "net", "description": "net"}):
+        if isinstance(net, str):
+            return registry.describe(net, domains=domains)
+        registry.require_description(net)
+        return net
 
 
 def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:

@@ -16,8 +16,8 @@ import numpy as np
 
 from nasfas_jax import attack_types, limits
 from nasfas_jax.data.loading import augment as augmentation
-from nasfas_jax.data.loading.prepared import Prepared, Split, open_dataset
-from nasfas_jax.data.loading.views import View, scale, shown, target_map
+from nasfas_jax.data.loading.prepared import DATA, Prepared, Split, open_dataset
+from nasfas_jax.data.loading.views import VIEW, View, scale, shown, target_map
 from nasfas_jax.errors import InputError
 
 __all__ = [
@@ -68,7 +68,7 @@ def train_batches(
     """
     limits.require(seed=(seed, limits.SEED))
     domains = _known_domains(prepared, domains)
-    view, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), _split(prepared, split)
     augmentation.transforms(augment)
     rows = clips.rows(domains)
     where = f"split '{split}' of {', '.join(domains)}"
@@ -126,7 +126,7 @@ def episodes(
         do not hold.
     """
     limits.require(seed=(seed, limits.SEED), episodes=(episodes, limits.COUNT))
-    view, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), _split(prepared, split)
     augmentation.transforms(augment)
     rows_of = groups(
         prepared, domains=domains, split=split, by=by, unseen=unseen, seed=seed
@@ -186,7 +186,7 @@ def groups(
         without macro type.
     """
     limits.require(by=(by, limits.OneOf(BY)))
-    clips = prepared.splits[split]
+    clips = _split(prepared, split)
     if by == "domain":
         sources = _episode_domains(prepared, domains)
         return {name: clips.rows([name]) for name in sources}
@@ -240,7 +240,7 @@ def eval_batches(
     """
     limits.require(batch_size=(batch_size, limits.COUNT))
     domains = _known_domains(prepared, domains)
-    view, clips = _view(prepared, view), prepared.splits[split]
+    view, clips = _view(prepared, view), _split(prepared, split)
     rows = clips.rows(domains)
     if not len(rows):
         raise InputError(
@@ -254,7 +254,14 @@ def eval_batches(
     )
 
 
+def _split(prepared: Prepared, name: str) -> Split:
+    limits.require(prepared=(prepared, DATA))
+    limits.require(split=(name, limits.OneOf(prepared.splits)))
+    return prepared.splits[name]
+
+
 def _view(prepared: Prepared, view: View | None) -> View:
+    limits.require(prepared=(prepared, DATA), view=(view, VIEW))
     view = view or View()
     view.require_prepared(prepared.recipe)
     return view
@@ -372,7 +379,10 @@ def _records(split: Split, rows: np.ndarray, view: View) -> Batch:
 
 
 def _known_domains(prepared: Prepared, domains: Sequence[str] | None) -> list[str]:
-    domains = prepared.domains if domains is None else list(domains)
+    limits.require(prepared=(prepared, DATA))
+    if domains is None:
+        return prepared.domains
+    domains = [domains] if isinstance(domains, str) else list(domains)
     unknown = sorted(set(domains) - set(prepared.domains))
     if unknown:
         raise InputError(

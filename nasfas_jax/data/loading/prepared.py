@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nasfas_jax import tables
+from nasfas_jax import limits, tables
 from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.preparation import builder, recipe
 from nasfas_jax.data.preparation.prepare import CLIPS
@@ -126,6 +126,10 @@ class Prepared:
             f"{self.dataset} in {self.data_dir}: faces of {size} x {size} pixels, clips"
             f" of {frames} frames"
         )
+
+
+#: Values of the argument ``data`` or ``prepared`` of all functions.
+DATA = limits.Kind(Prepared, "prepared data, as nf.open_data returns")
 
 
 def open_dataset(data_dir: str | os.PathLike, **expected) -> Prepared:

@@ -250,8 +250,8 @@ def _require_clips(clips: Split, lists: Lists, split: str, data_dir) -> None:
         if lists.first_frames and split != "test":
             advice = (
                 f"Only clips within the first {lists.first_frames} frames may be used"
-                " there; prepare again with --config.data.sampling=siw_first_60, into a"
-                " folder of its own (--data_dir)."
+                " there; prepare again with the recipe's sampling='siw_first_60'"
+                " (config.data.sampling) into another folder."
             )
         raise InputError(
             f"The protocol {lists.protocol} finds no {missing} clip for {split} in"

@@ -97,6 +97,10 @@ class View:
             )
 
 
+#: Values of the argument ``view`` of functions with a default view.
+VIEW = limits.OrNone(limits.Kind(View, "a pipeline.View"))
+
+
 def preprocess(frames: np.ndarray, recipe: Recipe, view: View) -> np.ndarray:
     """The input of a network from face crops, as preparing and loading compute it.
 
