@@ -268,6 +268,28 @@ def test_the_table_of_packages_is_the_contract():
     assert all(len({depth[name] for name in row}) == 1 for row in rows if row[1:])
 
 
+BRITISH = re.compile(
+    r"colour|centre|neighbour|behaviour|artefact|favour|\bgrey|metres?\b|licence"
+    r"|(?:optim|normal|initial|organ|summar|recogn|real|minim|maxim)is(?:e|ation|ing)",
+    re.I,
+)
+TITLES = ("spoofing detection using", "colour texture analysis")  # of papers
+
+
+def test_spelling_is_american():
+    """In code, settings and pages; one word has one spelling."""
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+    for folder in ("nasfas_jax", "configs", "notebooks"):
+        files += (ROOT / folder).rglob("*.py")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if BRITISH.search(line) and not any(title in line for title in TITLES)
+    ]
+    assert not found
+
+
 def test_docstrings_are_no_questions():
     """Noun phrases and verbs, not "What it holds" or "How it is made"."""
     openings = ("What ", "How ", "Where ", "Which ", "Who ", "Of ", "As ")

@@ -20,8 +20,10 @@ from nasfas_jax.data.loading.views import View
 from nasfas_jax.data.preparation import prepare
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
+from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
+from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found
 from nasfas_jax.workflows.sweep import Swept
 
@@ -30,6 +32,7 @@ FUNCTIONS = {name for name in nf.__all__ if name.islower()}
 FUNCTIONS -= {"bilevel", "losses", "nets", "ops", "spaces"}  # packages
 VIEW = View(input="static")
 SPACE = nf.spaces.get("nas_fas", pool="max")
+BLURR = {"corruptions": ["blurr"]}
 THETA = {"theta": [0, 1]}
 SWEEP = {"networks": {"a": "cdn"}, "targets": ["dom_m"]}
 TINY = {"stem_channels": 4, "channels": 4, "head_channels": 4, "partial": 2}
@@ -77,6 +80,8 @@ def test_search_gives_a_network_and_where_it_learned(data):
     assert repr(found).startswith("low: ")
     assert found._repr_html_().count("<img ") == 2
     assert "entropy" in found.health().alt.lower() and found.cells().data
+    assert repr(found.cells()).startswith("<Picture, svg of ")
+    assert len(repr(found.cells())) < 1000
 
 
 def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path):
@@ -230,6 +235,11 @@ def test_what_users_get_wrong_is_told(data, call, says):
         ("oracle", lambda data, model: nf.evaluate(model, data, oracle="test")),
         ("seed", lambda data, model: nf.evaluate(model, data, seed=None)),
         ("selected_on", lambda data, model: nf.evaluate(model, data, selected_on="")),
+        ("model", lambda data, model: nf.robustness("cdn", data)),
+        ("corruptions", lambda data, model: nf.robustness(model, data, **BLURR)),
+        ("evaluated", lambda data, model: nf.compare_maps(None, data)),
+        ("evaluated", lambda data, model: nf.compare_maps([model], data)),
+        ("source", lambda data, model: model.explain(3)),
         ("networks", lambda data, model: nf.sweep(data, {}, targets=["dom_m"])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets=[])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets="dom_m")),
@@ -342,6 +352,7 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     assert quickstart[0] == quickstart[1]
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
+    kinds += (Robustness, Picture)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS
@@ -349,7 +360,8 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
         assert callable(getattr(nf, function))
         known = {*dir(by_name[kind]), *by_name[kind].__annotations__}
         assert set(re.findall(r"`(\w+)(?:\(\))?`", text)) <= known, kind
-        assert {"__repr__", "_repr_html_"} <= set(vars(by_name[kind]))
+        shown = {"_repr_html_", "_repr_mimebundle_"} & set(vars(by_name[kind]))
+        assert shown and "__repr__" in vars(by_name[kind])
 
 
 def test_the_loop_of_the_page_runs(folder, capsys):

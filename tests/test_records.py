@@ -128,7 +128,7 @@ def test_free_settings_and_more_steps_are_accepted(original, trained, capsys):
 def test_checkpoints_without_a_record_are_refused(original, trained):
     (trained / "train" / "depthnet" / "record.json").unlink()
     run = make_run(trained, data_dir=original / "data")
-    assert "what" in refusal("train", run)
+    assert "the training data of" in refusal("train", run)
     assert "no trained network" in refusal("evaluate", run)
 
 

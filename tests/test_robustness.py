@@ -109,7 +109,7 @@ def test_the_clean_point_is_the_evaluation(data, evaluated):
 def test_wrong_arguments_are_named(data, evaluated):
     with pytest.raises(InputError, match="expected records with the frames"):
         nf.robustness(evaluated.model, data[1], target="dom_m")
-    with pytest.raises(InputError, match="corruption: expected one of 'blur'"):
+    with pytest.raises(InputError, match=r"corruptions: .* one of 'blur'"):
         nf.robustness(evaluated.model, data[0], target="dom_m", corruptions=["blurr"])
     with pytest.raises(InputError, match="learned from"):
         nf.robustness(evaluated.model, data[0], target="dom_o")
@@ -148,9 +148,9 @@ def test_maps_are_compared_on_the_hardest_videos(data, evaluated):
         test[0], np.where(test[0].label == 1, margin, -margin), "live", 1
     )
     assert margin[live[0]] == min(margin[test[0].label == 1])
-    with pytest.raises(InputError, match="expected one evaluation or more"):
+    with pytest.raises(InputError, match=r"evaluated: .* got \[\]"):
         nf.compare_maps([], data[0])
-    with pytest.raises(InputError, match=r"attack_type: expected one of 'print'"):
+    with pytest.raises(InputError, match=r"attack_types: .* one of 'print'"):
         nf.compare_maps(both, data[0], attack_types=["replayy"])
     elsewhere = nf.evaluate(
         nf.train(data[0], net, target="dom_o", steps=1, batch_size=4),

@@ -252,6 +252,6 @@ def execute(name: str, **given: Any) -> None:
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")
     folder = given.get("output") or given.get("workdir") or "."
     flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
-    fields = {"target": "config.target_domain"}
+    fields = {"target": "config.target_domain", "detector": "--face_model"}
     with files.writing(pathlib.Path(folder)), renaming(flags | fields):
         getattr(commands, f"run_{which}" if which else "run")(**given)

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import html
 import io
 import os
 import pathlib
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from nasfas_jax import files
+from nasfas_jax import files, limits
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Operation
 
@@ -47,11 +48,15 @@ STYLE: dict[Any, Any] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Picture:
     """An image file in memory.
 
-    ``width`` is in CSS pixels (96 per inch); ``alt`` describes the content in words.
+    Attributes:
+      data: content of the file.
+      format: 'svg' or 'png'.
+      width: width in CSS pixels (96 per inch).
+      alt: description of the content in words.
     """
 
     data: bytes
@@ -65,6 +70,15 @@ class Picture:
         kind = {"svg": "image/svg+xml", "png": "image/png"}[self.format]
         return f"data:{kind};base64,{base64.b64encode(self.data).decode('ascii')}"
 
+    @property
+    def html(self) -> str:
+        """The whole picture as an ``img`` element."""
+        alt = html.escape(self.alt)
+        return f'<img src="{self.uri}" width="{self.width}" alt="{alt}">'
+
+    def __repr__(self) -> str:
+        return f"<Picture, {self.format} of {len(self.data):,} bytes: {self.alt}>"
+
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """Image for notebooks."""
         if self.format == "svg":
@@ -72,11 +86,12 @@ class Picture:
         return {"image/png": self.uri.partition(",")[2], "text/plain": self.alt}
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the file.
+        """Writes the file.
 
         Raises:
-          InputError: the name's ending is not that of the format.
+          InputError: no path, or a name whose ending is not that of the format.
         """
+        limits.require(path=(path, limits.PATH))
         path = pathlib.Path(path)
         if path.suffix != f".{self.format}":
             raise InputError(
@@ -88,7 +103,7 @@ class Picture:
 
 
 def finish(figure: Figure, format: Format, alt: str, dpi: int = 150) -> Picture:
-    """Render a figure; equal figures give equal bytes."""
+    """Renders a figure; equal figures give equal bytes."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     figure.savefig(buffer, format=format, dpi=dpi, metadata=metadata[format])

@@ -52,11 +52,7 @@ class Calibration:
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the errors and the diagram."""
-        picture = self.picture()
-        return (
-            f"<p>{html.escape(repr(self)[1:-1])}</p>"
-            f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-        )
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{self.picture().html}"
 
 
 def calibrate(

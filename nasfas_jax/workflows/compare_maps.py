@@ -1,6 +1,7 @@
 """Maps of several models on the same hard clips, as NAS-FAS figure 14."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,17 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import explanations
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows.evaluate import Evaluated
+
+
+class _Evaluated(limits.Kind):
+    """Lists of evaluations; none equals another, and comparing them compares arrays."""
+
+    def __contains__(self, value: Any) -> bool:
+        several = isinstance(value, list | tuple) and value
+        return bool(several) and all(isinstance(one, self.kind) for one in value)
+
+
+EVALUATED = _Evaluated(Evaluated, "a list of one or more results of nf.evaluate")
 
 
 def compare_maps(
@@ -35,14 +47,17 @@ def compare_maps(
       InputError: no evaluation, evaluations of other clips or targets, or an attack type
         that was not tested.
     """
-    limits.require(examples=(examples, limits.COUNT))
+    limits.require(
+        evaluated=(evaluated, EVALUATED),
+        data=(data, prepared.DATA),
+        examples=(examples, limits.COUNT),
+    )
     tables = [_with_maps(one) for one in evaluated]
     _require_alike(evaluated, tables)
     table = tables[0]
     tested = sorted(set(table.attack_type[table.label == 0].tolist()))
-    kinds = tested if attack_types is None else list(attack_types)
-    for kind in kinds:
-        limits.require(attack_type=(kind, limits.OneOf(tested)))
+    kinds = tested if attack_types is None else attack_types
+    limits.require(attack_types=(kinds, limits.Several(limits.OneOf(tested))))
     thresholds = [one.result.threshold for one in evaluated]
     margins = np.stack(
         [
@@ -90,10 +105,6 @@ def _with_maps(evaluated: Evaluated) -> evaluation.ScoreTable:
 def _require_alike(
     evaluated: Sequence[Evaluated], tables: Sequence[evaluation.ScoreTable]
 ) -> None:
-    if not evaluated:
-        raise InputError(
-            "expected one evaluation or more, got none.", field="evaluated"
-        )
     first, clips = evaluated[0], tables[0].clip
     for one, table in zip(evaluated, tables, strict=True):
         if not np.array_equal(table.clip, clips):

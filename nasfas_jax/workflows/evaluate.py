@@ -81,9 +81,7 @@ class Evaluated:
             f"<p>{html.escape(line)}</p>"
             for line in [self._heading(), *self._warnings()]
         )
-        picture = self.roc()
-        image = f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-        return f"{lines}{tables.as_html(self.table())}{image}"
+        return f"{lines}{tables.as_html(self.table())}{self.roc().html}"
 
     def _heading(self) -> str:
         counts, threshold = self.result.test_counts, self.model.threshold

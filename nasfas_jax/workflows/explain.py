@@ -115,10 +115,7 @@ class Explanation:
         pictures = [self.picture()]
         if self.motion is not None:
             pictures.append(self.motion.picture())
-        return "".join(
-            f'<img src="{one.uri}" width="{one.width}" alt="{one.alt}">'
-            for one in pictures
-        )
+        return "".join(one.html for one in pictures)
 
 
 def explain(

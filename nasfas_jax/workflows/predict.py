@@ -119,10 +119,8 @@ class Prediction:
             [str(frame), second, f"{score:.4f}", verdict or "", "yes" if still else ""]
             for frame, second, score, verdict, still in zip(*columns, strict=True)
         ]
-        picture = self.picture()
         return (
-            f"<p>{html.escape(repr(self)[1:-1])}</p>"
-            f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
+            f"<p>{html.escape(repr(self)[1:-1])}</p>{self.picture().html}"
             f"<details><summary>All clips</summary>{tables.as_html(rows)}</details>"
         )
 

@@ -97,9 +97,7 @@ class Robustness:
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the curves and the table."""
-        picture = self.picture()
-        image = f'<img src="{picture.uri}" width="{picture.width}" alt="{picture.alt}">'
-        return f"{image}{tables.as_html(self.table())}"
+        return f"{self.picture().html}{tables.as_html(self.table())}"
 
 
 def robustness(
@@ -126,9 +124,11 @@ def robustness(
       InputError: a model without a threshold, data without frames, an unknown corruption,
         or as `evaluate`.
     """
+    names = list(CORRUPTIONS) if corruptions is None else corruptions
     limits.require(
         model=(model, MODELS),
         data=(data, prepared.DATA),
+        corruptions=(names, limits.Several(limits.OneOf(CORRUPTIONS))),
         batch_size=(batch_size, limits.COUNT),
     )
     if model.threshold is None:
@@ -137,9 +137,6 @@ def robustness(
             " model first, and take the `model` of the result.",
             field="model",
         )
-    names = list(CORRUPTIONS) if corruptions is None else list(corruptions)
-    for name in names:
-        limits.require(corruption=(name, limits.OneOf(CORRUPTIONS)))
     if not data.recipe.keep_frames:
         raise InputError(
             "expected records with the frames of the clips, got none. Prepare them"

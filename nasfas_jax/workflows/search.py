@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import html
 import pathlib
 import tempfile
 import time
@@ -105,7 +104,7 @@ class Found:
     def _repr_html_(self) -> str:
         """HTML for notebooks: the cells and the course of the search."""
         return "".join(
-            f'<p><img src="{one.uri}" width="{one.width}" alt="{html.escape(one.alt)}"></p>'
+            f"<p>{one.html}</p>"
             for one in (self.cells(), *([self.health()] if self.metrics else []))
         )
 

@@ -100,7 +100,7 @@ def _siw(split: str, subject: int) -> Iterator[File]:
         grid = itertools.product((1, 2), _numbers(1, media), _numbers(1, sessions))
         for sensor, medium, session in grid:
             suffix = ".mov" if sensor == 1 else ".mp4"  # chosen
-            # 16 files of the real test part end so; which of them is chosen.
+            # 16 files of the real test split end so; which ones is chosen.
             if (kind, sensor, medium, session) == ("replay", 1, 4, 2):
                 suffix = ".m.mov" if 91 <= subject <= 106 else suffix
             stem = f"{subject:03d}-{sensor}-{digit}-{medium}-{session}"
@@ -138,20 +138,20 @@ _REPLAY_MEDIA = {
 
 def _replay_attack(split: str, number: int) -> Iterator[File]:
     client = f"client{number:03d}_session01"
-    part = "devel" if split == "development" else split
+    folder = "devel" if split == "development" else split
     for light in ("controlled", "adverse"):
-        enrolled = f"enroll/{part}/{client}_webcam_enroll_{light}.mov"
+        enrolled = f"enroll/{folder}/{client}_webcam_enroll_{light}.mov"
         yield File(enrolled, "live", 4 / 3)
         for take in (1, 2):
             stem = f"{client}_webcam_authenticate_{light}_{take}"
-            yield File(f"{part}/real/{stem}.mov", "live", 4 / 3)
+            yield File(f"{folder}/real/{stem}.mov", "live", 4 / 3)
         for support, device in itertools.product(("fixed", "hand"), _REPLAY_MEDIA):
             for medium in _REPLAY_MEDIA[device]:
                 stem = f"attack_{device}_{client}_{medium}_{light}"
                 kind, variant = "replay", medium.split("_")[1]
                 if device == "print":
                     kind, variant = "print", ""
-                path = f"{part}/attack/{support}/{stem}.mov"
+                path = f"{folder}/attack/{support}/{stem}.mov"
                 yield File(path, kind, 4 / 3, variant)
 
 
@@ -249,7 +249,7 @@ def _surf_3dmask(split: str, number: int) -> Iterator[File]:
         yield File(path, "mannequin", LANDSCAPE, "plastic")
 
 
-# Chosen: who is in SiW's two parts, and the test clients of Replay-Attack and MSU-MFSD,
+# Chosen: who is in SiW's two splits, and the test clients of Replay-Attack and MSU-MFSD,
 # of whom only the number is known.
 LAYOUTS: dict[str, Layout] = {
     "oulu_npu": Layout(

@@ -9,24 +9,24 @@ from nasfas_jax.synthetic.standins.layouts import File
 
 Lists = Mapping[str, str]
 
-_PARTS = {"train": "Train", "development": "Dev", "test": "Test"}
+_FILES = {"train": "Train", "development": "Dev", "test": "Test"}
 _SHORT = {"train": "train", "development": "devel", "test": "test"}
 
 
 def oulu_npu(files: Sequence[File]) -> Lists:
-    """Protocols/Protocol_p/Part[_fold].txt with lines `+1,stem`, `-1,stem`, `-2,stem`.
+    """Protocols/Protocol_p/Split[_fold].txt with lines `+1,stem`, `-1,stem`, `-2,stem`.
 
     The -2 for displays is chosen: sources agree on the sign alone.
     """
     lists = {}
     for protocol, fold in [(1, 0), (2, 0), *((p, f) for p in (3, 4) for f in _SIX)]:
-        for split, part in _PARTS.items():
+        for split, first in _FILES.items():
             lines = []
             for file in files:
                 stem = pathlib.PurePosixPath(file.path).stem
                 if file.split == split and _in_oulu(stem, protocol, fold, split):
                     lines.append(f"{_OULU_SIGNS[stem[-1]]},{stem}\n")
-            name = f"{part}_{fold}.txt" if fold else f"{part}.txt"
+            name = f"{first}_{fold}.txt" if fold else f"{first}.txt"
             lists[f"Protocols/Protocol_{protocol}/{name}"] = "".join(lines)
     return lists
 
@@ -56,14 +56,14 @@ def replay_attack(files: Sequence[File]) -> Lists:
         number = int(file.subject.split("_")[1])
         clients[number] = f"{number:03d} {_SHORT[file.split]}\n"
     lists = {"protocols/clients.txt": "".join(clients[n] for n in sorted(clients))}
-    for part in _SHORT.values():
+    for short in _SHORT.values():
         kinds = {
-            f"real-{part}": (f"{part}/real/", ""),
-            f"recognition-{part}": (f"enroll/{part}/", ""),
+            f"real-{short}": (f"{short}/real/", ""),
+            f"recognition-{short}": (f"enroll/{short}/", ""),
         }
         for protocol, needle in _REPLAY_PROTOCOLS.items():
-            name = f"attack-{protocol}-allsupports-{part}"
-            kinds[name] = (f"{part}/attack/", needle)
+            name = f"attack-{protocol}-allsupports-{short}"
+            kinds[name] = (f"{short}/attack/", needle)
         for name, (start, needle) in kinds.items():
             lists[f"protocols/{name}.txt"] = "".join(
                 f"{file.path}\n"
