@@ -63,7 +63,7 @@ class Split:
         return {name: self._cache[name][rows] for name in names}
 
     def _decode(self, rows, names) -> dict[str, np.ndarray]:
-        """Decode into arrays made beforehand, so that only they are held."""
+        """Decoded records in arrays that are filled one by one, which bounds memory."""
         arrays = {}
         for i, row in enumerate(rows):
             record = self.source[int(row)]
