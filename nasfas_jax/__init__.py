@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
+    from nasfas_jax.workflows.searches import search_several
     from nasfas_jax.workflows.sweep import sweep
     from nasfas_jax.workflows.train import train
 
@@ -45,6 +46,7 @@ _MODULES = {
     "compare_maps": "workflows.compare_maps",
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
+    "search_several": "workflows.searches",
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
     "ablate": "workflows.ablate",
@@ -66,6 +68,7 @@ __all__ = [
     "ops",
     "robustness",
     "search_architecture",
+    "search_several",
     "spaces",
     "sweep",
     "train",

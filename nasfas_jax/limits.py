@@ -150,6 +150,7 @@ Allowed = Range | OneOf | Kind | Several | OrNone
 #: Numbers of at least one: steps, clips, devices.
 COUNT = Range(1, whole=True)
 #: Numbers that may be zero.
+TWO_OR_MORE = Range(2, whole=True)
 COUNT_OR_NONE = Range(0, whole=True)
 POSITIVE = Range(0, above=True)
 NOT_NEGATIVE = Range(0)

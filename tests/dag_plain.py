@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from nasfas_jax.search.dag import operations, structure
+from nasfas_jax.search.dag import kernels, operations, structure
 
 EPS = 1e-5
 
@@ -45,7 +45,7 @@ def candidate(name, x, own, stride, theta, lam):
     if name == "skip" and stride == 1:
         return x
     if name == "skip":
-        half = x.shape[-1] // 2
+        half = own["skip"].shape[-1] // 2
         shifted = jnp.pad(x[:, 1:, 1:], ((0, 0), (0, 1), (0, 1), (0, 0)))
         views = [nn.relu(v)[:, ::2, ::2] for v in (x, shifted)]
         kernels = own["skip"][..., :half], own["skip"][..., half:]
@@ -98,8 +98,20 @@ def mixed_edge(space, x, weights, own, stride):
     return groups.swapaxes(-1, -2).reshape(y.shape)
 
 
+def own_kernels(space, params, source, node, stride, channels):
+    """Kernels of an edge of a cell by name; ``params`` of one cell of `MixedCells`."""
+    for name, (step, edges) in structure.scans(stride).items():
+        edge = structure.EDGES.index((source, node))
+        place = np.argwhere(edges == edge)
+        if len(place):
+            layout = kernels.Layout.of(space, step)
+            flat = params[name]["kernels"][tuple(place[0])]
+            return kernels.split(layout, flat, channels // space.partial)
+    raise AssertionError(f"no parameters of the edge {source} -> {node}")
+
+
 def cell(space, params, s0, s1, alphas, stride):
-    """A cell, edge by edge; ``params`` of `MixedCell`."""
+    """A cell, edge by edge; ``params`` of one cell of `MixedCells`."""
     weights = jax.nn.softmax(alphas["alpha"])
     features, edge = [s0, s1], 0
     for node in range(2, 6):
@@ -109,11 +121,7 @@ def cell(space, params, s0, s1, alphas, stride):
             shares = jax.nn.softmax(alphas["beta"][edge : edge + count])
         total = 0.0
         for source in range(count):
-            if source < 2:
-                own = {k: v[source, node - 2] for k, v in params["inputs"].items()}
-            else:
-                place = (source - 2, node - 1 - source)
-                own = {k: v[place] for k, v in params["nodes"].items()}
+            own = own_kernels(space, params, source, node, stride, s0.shape[-1])
             step = stride if source < 2 else 1
             y = mixed_edge(space, features[source], weights[edge], own, step)
             total += shares[source] * y
@@ -123,3 +131,40 @@ def cell(space, params, s0, s1, alphas, stride):
         operations.NAMES
     )
     return jnp.concatenate(features[2:], -1)
+
+
+def block(x, own, stride=1, *, relu=True):
+    """ReLU, convolution, BatchNorm with the parameters of a `layers.Conv`."""
+    y = normalize(convolve(nn.relu(x) if relu else x, own["kernel"], stride=stride))
+    one = np.ones(y.shape[-1])
+    affine = own.get("BatchNorm_0", {"scale": one, "bias": 0 * one})
+    return y * affine["scale"].reshape(1, 1, 1, -1) + affine["bias"].reshape(
+        1, 1, 1, -1
+    )
+
+
+def network(space, params, x, alphas):
+    """Logits of a supernet, cell by cell; ``params`` of `Supernet`."""
+    outputs = []
+    for i, (_, stride) in enumerate(space.stem):
+        x = block(x, params[f"stem_{i}"], stride, relu=i > 0)
+        outputs.append(x)
+    s0, s1 = outputs[-2:]
+    for i, (kind, _) in enumerate(space.layout):
+        first = params[f"cell_{i}_input_0"]
+        if s0.shape == s1.shape or s0.shape[1] == s1.shape[1]:
+            p0 = block(s0, first)
+        else:
+            p0 = candidate("skip", s0, {"skip": first["kernel"]}, 2, 0, 0)
+        # Every second normal cell shares the arrays of the one before it.
+        second = i % 3 == 1
+        cells = params[f"cells_{i - second}"]
+        own = {"kernel": cells["between"]} if second else params[f"cell_{i}_input_1"]
+        p1 = block(s1, own)
+        stride = 2 if kind == "reduction" else 1
+        groups = {k: v for k, v in cells.items() if k != "between"}
+        here = jax.tree.map(lambda leaf, n=int(second): leaf[n], groups)
+        s0, s1 = s1, cell(space, here, p0, p1, alphas[kind], stride)
+    return convolve(nn.relu(s1), params["head"]["kernel"]) + params["head"][
+        "bias"
+    ].reshape(1, 1, 1, -1)

@@ -43,20 +43,52 @@ def test_a_mixed_cell_is_its_edges_one_by_one(x64, chosen, stride, side, partial
     name, options = SPACES[chosen]
     space = spaces.get(name, **options, partial=partial, edge_weights=side != 7)
     kind = "reduction" if stride == 2 else "normal"
-    net, own = supernet.MixedCell(space, stride), alphas_of(space)[kind]
+    net, own = supernet.MixedCells(space, stride), alphas_of(space)[kind]
     s0, s1 = draw(2, side, side, 4), draw(2, side, side, 4, seed=1)
 
     @jax.jit
     def run(s0, s1, alphas):
         weights, shares = space.weights(alphas), space.shares(alphas)
-        call = (s0, s1, weights, shares, True)
+        call = (s0[None], s1, weights, shares, True)
         variables = net.init(jax.random.key(0), *call)
         fast, _ = net.apply(variables, *call, mutable=["batch_stats"])
-        return fast, dag_plain.cell(space, variables["params"], s0, s1, alphas, stride)
+        params = jax.tree.map(lambda leaf: leaf[0], variables["params"])
+        return fast[0], dag_plain.cell(space, params, s0, s1, alphas, stride)
 
     fast, plain = run(s0, s1, own)
     assert fast.shape == (2, -(-side // stride), -(-side // stride), 16)
     np.testing.assert_allclose(fast, plain, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["nas_baseline", "auto_fas"])
+def test_a_supernet_is_its_cells_one_by_one(x64, name, monkeypatch):
+    """Stem, two equal cells, a reduction and head, at an odd side; running averages."""
+    monkeypatch.setattr(structure, "LAYOUT", ("normal", "normal", "reduction"))
+    tiny = TINY if name == "nas_baseline" else TINY_AUTO
+    space = spaces.get(name, **tiny)
+    net, alphas, x = space.supernet(), alphas_of(space), jnp.asarray(draw(2, 9, 9, 3))
+
+    @jax.jit
+    def run(x):
+        variables = net.init(jax.random.key(0), x, alphas, train=False)
+        maps, new = net.apply(variables, x, alphas, train=True, mutable=["batch_stats"])
+        logits = dag_plain.network(space, variables["params"], x, alphas)
+        logits = ops.resize(logits, space.map_size)
+        stats = variables["batch_stats"], new["batch_stats"]
+        averaged = net.apply(
+            variables | {"batch_stats": new["batch_stats"]}, x, alphas, train=False
+        )
+        return maps, jax.nn.sigmoid(logits[..., 1] - logits[..., 0]), stats, averaged
+
+    fast, plain, (old, new), averaged = run(x)
+    np.testing.assert_allclose(fast, plain, atol=1e-10)
+    assert jax.tree.structure(old) == jax.tree.structure(new)
+    assert jax.tree.map(jnp.shape, old) == jax.tree.map(jnp.shape, new)
+    # An edge that does not exist has parameters and averages, too.
+    assert all(
+        jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).any()), old, new))
+    )
+    assert np.isfinite(averaged).all() and np.abs(averaged - fast).max() > 0
 
 
 @pytest.mark.parametrize("side", [6, 7])
@@ -120,30 +152,26 @@ def test_a_supernet_cell_of_one_hot_alphas_is_the_derived_cell(x64, central, str
         for link in LINKS
     )
     found = genotype.Genotype(space, (links, links))
-    mixed, alphas = supernet.MixedCell(space, stride), one_hot(space, found)[kind]
+    mixed, alphas = supernet.MixedCells(space, stride), one_hot(space, found)[kind]
     s0, s1 = draw(2, 7, 7, 4), draw(2, 7, 7, 4, seed=1)
     net = network.DerivedCell(links, stride)
 
     @jax.jit
     def run(s0, s1):
-        call = (s0, s1, space.weights(alphas), space.shares(alphas), True)
+        call = (s0[None], s1, space.weights(alphas), space.shares(alphas), True)
         variables = mixed.init(jax.random.key(0), *call)
+        params = jax.tree.map(lambda leaf: leaf[0], variables["params"])
         one, _ = mixed.apply(variables, *call, mutable=["batch_stats"])
         moved = net.init(jax.random.key(1), s0, s1, train=True)
         for link in links:
-            place = (
-                ("inputs", (link.start, link.end - 2))
-                if link.start < 2
-                else ("nodes", (link.start - 2, link.end - 1 - link.start))
-            )
-            own = {k: v[place[1]] for k, v in variables["params"][place[0]].items()}
+            own = dag_plain.own_kernels(space, params, *link[:2], stride, 4)
             layer = moved["params"].get(f"edge_{link.start}_{link.end}", {})
             _move(link.operation, own, layer)
         other, _ = net.apply(moved, s0, s1, train=True, mutable=["batch_stats"])
         return one, other
 
     one, other = run(s0, s1)
-    np.testing.assert_allclose(one, other, atol=1e-10)
+    np.testing.assert_allclose(one[0], other, atol=1e-10)
 
 
 def _move(operation, own, layer):

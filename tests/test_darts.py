@@ -157,7 +157,7 @@ def test_settings_name_their_method():
     with pytest.raises(InputError, match="one of 'meta_nas', 'darts', 'random'"):
         searchers.settings_of("dart")
     with pytest.raises(InputError, match="optimizer: expected one of"):
-        chosen(optimizer="sgd").make_method(trials.get("S-Van-CE").space)
+        chosen(optimizer="sdg").make_method(trials.get("S-Van-CE").space)
 
 
 def test_a_trial_keeps_the_options_of_the_config():

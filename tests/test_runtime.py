@@ -152,6 +152,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         fit(tmp_path, Stream(), step=broken)
 
 
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
+    """Between two lines of metrics the loss is not read: the state itself is checked."""
+
+    def broken(state, batch):
+        state, metrics = step(state, batch)
+        w = jnp.where(state["step"] == 3, jnp.nan, state["w"])
+        return {**state, "w": w}, metrics
+
+    def run(state, steps):
+        settings = {"folder": tmp_path, "log_every": 10, "save_every": 2}
+        return runtime.fit("test", broken, state, Stream(), steps=steps, **settings)
+
+    with pytest.raises(runtime.Diverged, match=r"'w'.* after step 4 .*at step 1"):
+        run(start(), 6)
+    assert runtime.Checkpoints(tmp_path).last_whole == 2
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     fit(tmp_path, Stream())
     for other in (

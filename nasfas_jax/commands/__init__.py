@@ -63,6 +63,7 @@ FLAGS = {
     "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
     "seed": Flag("seed of the bootstrap intervals", "0"),
+    "seeds": Flag("number of searches, whose agreement is reported", "1"),
 }
 
 
@@ -131,8 +132,8 @@ COMMANDS = {
         example="--workdir=runs/local",
     ),
     "search": Command(
-        "searches for an architecture by domain-aware or type-aware Meta-NAS",
-        _RUN,
+        "searches for an architecture by Meta-NAS, DARTS or at random",
+        (*_RUN, "seeds"),
         ("data", "search"),
         f"{_SMOKE} --config.search.arch_order=first",
     ),

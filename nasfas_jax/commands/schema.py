@@ -187,7 +187,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "optimizer": Field(
-            "optimizer of the weights in 'darts'; 'adam' if absent",
+            "optimizer of the weights, eq. 10 or 13; 'adam' if absent",
             _library("workflows.searchers:OPTIMIZERS"),
             optional=True,
         ),

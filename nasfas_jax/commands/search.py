@@ -12,7 +12,7 @@ from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.search import spaces, trials
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import search as workflow
-from nasfas_jax.workflows import searchers
+from nasfas_jax.workflows import searchers, searches
 
 #: Fields of config.search that are not settings of the method.
 LOOP = (
@@ -23,13 +23,23 @@ LOGS = ("log_every", "save_every")
 
 
 def run(
-    config: Any, *, workdir: Path = settings.WORKDIR, data_dir: Path | None = None
+    config: Any,
+    *,
+    workdir: Path = settings.WORKDIR,
+    data_dir: Path | None = None,
+    seeds: str | int = 1,
 ) -> None:
     """Searches on the source domains; writes ``search/genotype.json`` and its picture.
 
     With ``config.search.by = 'macro_type'`` each episode holds out one macro type of
-    attack instead of one domain.
+    attack instead of one domain. Several searches, ``seeds`` from config.seed on, are
+    written to ``search/seed<seed>``, and their agreement to ``search/agreement.svg``.
+
+    Raises:
+      InputError: a wrong setting, or ``seeds`` is not a number of 1 or more.
     """
+    count = int(seeds) if str(seeds).isdigit() else seeds
+    limits.require(seeds=(count, limits.COUNT))
     search = config.search
     data = settings.open_data(config, settings.data_folder(workdir, data_dir))
     print_notes(data)
@@ -39,24 +49,41 @@ def run(
     print(f"search by {search.by}: {', '.join(drawn.names)}{_left_out(drawn)}")
     print(f"space {searched.title}, method {method_of(search)}{_unused(search)}")
     folder = pathlib.Path(workdir) / "search"
+    arguments = {
+        "target": target,
+        "method": method_of(search),
+        "view": view(search),
+        "by": search.by,
+        "steps": search.steps,
+        "batch_size": search.batch_size,
+        "episodes": search.get("episodes", 1),
+        "seed": config.seed,
+        "folder": folder,
+        **{name: search[name] for name in LOGS},
+        **_settings(search),
+    }
     with renaming(settings.names(config, "search")):
-        found = workflow.search_architecture(
-            data,
-            searched,
-            target=target,
-            method=method_of(search),
-            view=view(search),
-            by=search.by,
-            steps=search.steps,
-            batch_size=search.batch_size,
-            episodes=search.get("episodes", 1),
-            seed=config.seed,
-            folder=folder,
-            **{name: search[name] for name in LOGS},
-            **_settings(search),
+        if count == 1:
+            one = workflow.search_architecture(data, searched, **arguments)
+            _write(one, folder)
+            return
+        several = searches.search_several(
+            data, searched, seeds=int(count), on_start=_print_seed, **arguments
         )
+    for seed, one in zip(several.seeds, several.found, strict=True):
+        _write(one, folder / f"seed{seed}")
+    several.picture().save(folder / "agreement.svg")
+    print(f"agreement {folder / 'agreement.svg'}\n{several}")
+
+
+def _write(found: workflow.Found, folder: pathlib.Path) -> None:
+    """Writes the picture of an architecture, and prints it."""
     found.cells().save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}\n{found}")
+
+
+def _print_seed(seed: int) -> None:
+    print(f"search with seed {seed}")
 
 
 def space(search: Any) -> SearchSpace:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from nasfas_jax import files, limits
@@ -79,7 +81,8 @@ def fit(
       Stopped: by SIGTERM or SIGINT (Ctrl-C), after the running step, with a checkpoint.
         Until the first step of a start is done there is nothing to save, and the caller's
         handlers stay in place.
-      Diverged: the loss is not finite; the text has the steps.
+      Diverged: the loss is not finite, or a number in the state that is to be saved; the
+        text has the steps. The last good checkpoint is kept.
       InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more; the disk is
         full, or the folder cannot be written.
     """
@@ -110,6 +113,7 @@ def fit(
             done += 1
             if first:  # compiled: from here on there is a state to save
                 noted = stack.enter_context(_noted_signals())
+            saves = done % save_every == 0 or done == steps
             due = first or done % log_every == 0 or done == steps
             if due:
                 metrics = jax.device_get(metrics)
@@ -122,7 +126,8 @@ def fit(
                 progress(done, f"loss {metrics['loss']:.4f}")
             first = False
             stop = noted[-1] if noted else 0
-            if done % save_every == 0 or done == steps or stop:
+            if saves or stop:
+                _require_finite_state(state, name, logged, done)
                 checkpoints.save(done, state, batches.get_state())
             if stop:
                 raise Stopped(
@@ -160,6 +165,21 @@ def _noted_signals() -> Iterator[list[int]]:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(descriptor)
+
+
+def _require_finite_state(state: Any, name: str, first: int, last: int) -> None:
+    """Requires finite numbers in a state that is to be saved.
+
+    The loss of a step is that of the parameters before it, and is not read in every step.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
+        inexact = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+        if inexact and not np.isfinite(leaf).all():
+            raise Diverged(
+                f"{name}: {jax.tree_util.keystr(path)} is not finite after step {last} (the"
+                f" loss was finite at step {first}). A lower learning rate is the usual"
+                " cure; the last checkpoint holds the state before."
+            )
 
 
 def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:

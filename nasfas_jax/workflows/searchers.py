@@ -12,6 +12,34 @@ from nasfas_jax.methods import darts, meta_nas
 from nasfas_jax.methods.state import adam
 from nasfas_jax.search.space import SearchSpace
 
+#: Optimizers of the weights: Adam, gradient descent, and descent with momentum 0.9.
+OPTIMIZERS = ("adam", "sgd", "momentum")
+DECAYS = ("constant", "cosine")
+
+
+def _optimizer(
+    name: str,
+    rate: optax.ScalarOrSchedule,
+    *,
+    weight_decay: float,
+    eps_root: float = 0.0,
+) -> optax.GradientTransformation:
+    """An optimizer of `OPTIMIZERS`, with L2 regularization inside the gradient.
+
+    Raises:
+      InputError: an unknown name, or a number out of range.
+    """
+    limits.require(optimizer=(name, limits.OneOf(OPTIMIZERS)))
+    if name == "adam":
+        return adam(rate, weight_decay=weight_decay, eps_root=eps_root)
+    if not callable(rate):
+        limits.require(learning_rate=(rate, limits.POSITIVE))
+    limits.require(weight_decay=(weight_decay, limits.NOT_NEGATIVE))
+    momentum = 0.9 if name == "momentum" else None
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum=momentum)
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class MetaNASSettings:
@@ -21,10 +49,12 @@ class MetaNASSettings:
       alphas_from: step from which on the alphas are updated.
       inner_steps: inner updates per learner.
       inner_learning_rate: rate of the inner updates by SGD (eq. 12).
-      learning_rate: rate of Adam for the weights (eq. 13).
+      optimizer: optimizer of the weights (eq. 13), one of `OPTIMIZERS`: 'adam' as in
+        sec. 6.1, or 'sgd' as the equation is written.
+      learning_rate: its rate.
       weight_decay: L2 coefficient of the weights.
       eps_root: constant under Adam's root, for the weights; positive where `arch_order`
-        is 'exact'.
+        is 'exact' and `optimizer` 'adam'.
       alpha_learning_rate: rate of Adam for the alphas (eq. 14).
       alpha_weight_decay: L2 coefficient of the alphas.
       weight_order: 'exact' or 'first', order of eq. 13.
@@ -36,6 +66,7 @@ class MetaNASSettings:
     alphas_from: int = 12
     inner_steps: int = 1
     inner_learning_rate: float = 0.01
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     weight_decay: float = 5e-5
     eps_root: float = 1e-8
@@ -60,7 +91,8 @@ class MetaNASSettings:
         return meta_nas.MetaNAS(
             net=space.supernet(),
             inner_optimizer=optax.sgd(self.inner_learning_rate),
-            optimizer=adam(
+            optimizer=_optimizer(
+                self.optimizer,
                 self.learning_rate,
                 weight_decay=self.weight_decay,
                 eps_root=self.eps_root,
@@ -79,10 +111,6 @@ class MetaNASSettings:
         )
 
 
-OPTIMIZERS = ("adam", "momentum")
-DECAYS = ("constant", "cosine")
-
-
 @dataclasses.dataclass(frozen=True)
 class DARTSSettings:
     """Settings of DARTS and PC-DARTS; defaults of NAS-FAS sec. 6.1, but for the warm-up.
@@ -91,7 +119,7 @@ class DARTSSettings:
 
     Attributes:
       alphas_from: first step that updates the alphas.
-      optimizer: optimizer of the weights, 'adam' or 'momentum' (SGD with momentum 0.9).
+      optimizer: optimizer of the weights, one of `OPTIMIZERS`.
       learning_rate: its rate (eq. 10).
       decay: course of this rate, 'constant' or 'cosine', to 0.
       weight_decay: L2 coefficient of the weights.
@@ -124,24 +152,16 @@ class DARTSSettings:
           InputError: a setting out of range.
         """
         limits.require(
-            optimizer=(self.optimizer, limits.OneOf(OPTIMIZERS)),
             decay=(self.decay, limits.OneOf(DECAYS)),
             learning_rate=(self.learning_rate, limits.POSITIVE),
-            weight_decay=(self.weight_decay, limits.NOT_NEGATIVE),
         )
         rate = self.learning_rate
         if self.decay == "cosine":
             rate = optax.cosine_decay_schedule(rate, steps)
-        optimizer = adam(rate, weight_decay=self.weight_decay)
-        if self.optimizer == "momentum":
-            optimizer = optax.chain(
-                optax.add_decayed_weights(self.weight_decay),
-                optax.sgd(rate, momentum=0.9),
-            )
         return darts.DARTS(
             net=space.supernet(),
             inner_optimizer=optax.sgd(self.learning_rate),
-            optimizer=optimizer,
+            optimizer=_optimizer(self.optimizer, rate, weight_decay=self.weight_decay),
             alpha_optimizer=adam(
                 self.alpha_learning_rate, weight_decay=self.alpha_weight_decay, b1=0.5
             ),

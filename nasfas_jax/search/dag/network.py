@@ -81,11 +81,15 @@ class DagNet(nn.Module):
             zip(structure.KINDS, self.genotype.cells, strict=True)
         )
 
-        def cell(kind: str, name: str, s0: Array, s1: Array) -> Array:
-            stride = 2 if kind == "reduction" else 1
-            derived = DerivedCell(
-                cells[kind], stride, space.own_theta, space.own_lam, name=name
-            )
-            return derived(s0, s1, train=train)
+        def run(kind: str, start: int, firsts: list[Array], second: Array) -> list:
+            stride, outputs = 2 if kind == "reduction" else 1, []
+            weights = space.own_theta, space.own_lam
+            for i, first in enumerate(firsts, start):
+                if outputs:
+                    conv = layers.Conv(first.shape[-1], name=f"cell_{i}_input_1")
+                    second = conv(outputs[-1], train=train)
+                cell = DerivedCell(cells[kind], stride, *weights, name=f"cell_{i}")
+                outputs.append(cell(first, second, train=train))
+            return outputs
 
-        return skeleton.assemble(space, cell, x, affine=True, train=train)
+        return skeleton.assemble(space, run, x, affine=True, train=train)

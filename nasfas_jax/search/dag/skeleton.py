@@ -1,5 +1,6 @@
 """Stem, order of the cells and head, shared by supernets and derived networks."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,15 @@ from nasfas_jax import ops
 from nasfas_jax.search.dag import layers
 
 
+def groups(space: Any) -> list[tuple[str, int, list[int]]]:
+    """Kind, channels and indices of consecutive equal cells, of which there are 1 or 2."""
+    found = itertools.groupby(enumerate(space.layout), key=lambda cell: cell[1])
+    return [(*key, [i for i, _ in cells]) for key, cells in found]
+
+
 def assemble(
     space: Any,
-    cell: Callable[[str, str, Array, Array], Array],
+    cells: Callable[[str, int, list[Array], Array], Any],
     x: Array,
     *,
     affine: bool,
@@ -27,7 +34,10 @@ def assemble(
 
     Args:
       space: the search space; selects stem, cells and head.
-      cell: ``(kind, name, s0, s1)``, inputs [N, H, W, C] to [N, h, w, 4 C].
+      cells: ``(kind, start, firsts, second)``, equal cells from number ``start`` on: the
+        first input [N, H, W, C] of each and the second one of the first cell, to the
+        outputs [N, h, w, 4 C] of all. The second input of the others is the output before
+        them, through a 1 x 1 convolution of its own.
       x: images [N, H, W, C].
       affine: whether BatchNorm before and after the cells learns a scale and a shift.
       train: whether BatchNorm uses the batch's statistics.
@@ -41,16 +51,17 @@ def assemble(
         x = conv(x, train=train)
         outputs.append(x)
     s0, s1 = outputs[-2] if len(outputs) > 1 else outputs[-1], outputs[-1]
-    for i, (kind, channels) in enumerate(space.layout):
-        if s0.shape[1:3] == s1.shape[1:3]:
-            first = layers.Conv(channels, affine=affine, name=f"cell_{i}_input_0")
-        else:
-            first = layers.FactorizedReduce(
-                channels, affine=affine, name=f"cell_{i}_input_0"
-            )
-        second = layers.Conv(channels, affine=affine, name=f"cell_{i}_input_1")
-        inputs = first(s0, train=train), second(s1, train=train)
-        s0, s1 = s1, cell(kind, f"cell_{i}", *inputs)
+    for kind, channels, indices in groups(space):
+        firsts = []
+        for i, x in zip(indices, (s0, s1), strict=False):
+            same = x.shape[1:3] == s1.shape[1:3]
+            layer = layers.Conv if same else layers.FactorizedReduce
+            first = layer(channels, affine=affine, name=f"cell_{i}_input_0")
+            firsts.append(first(x, train=train))
+        start = indices[0]
+        second = layers.Conv(channels, affine=affine, name=f"cell_{start}_input_1")
+        outputs = cells(kind, start, firsts, second(s1, train=train))
+        s0, s1 = [s1, *outputs][-2:]
     head = layers.Conv(2, 3, bn=False, name="head")
     logits = head(s1, train=train)
     if space.head == "scalar":

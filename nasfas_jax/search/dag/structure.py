@@ -31,3 +31,19 @@ def edge_index() -> np.ndarray:
     for i, (source, node) in enumerate(EDGES):
         index[source, node - INPUTS] = i
     return index
+
+
+def scans(stride: int) -> dict[str, tuple[int, np.ndarray]]:
+    """Features of a cell whose edges are computed by one program, in order.
+
+    Args:
+      stride: 1, or 2 for a reduction cell, whose edges from the inputs have stride 2.
+
+    Returns:
+      By name, the stride and the edges [features, nodes] into the last nodes, as indices
+      in `EDGES`; 14 for none.
+    """
+    index = edge_index()
+    if stride == 1:
+        return {"features": (1, index)}
+    return {"inputs": (2, index[:INPUTS]), "nodes": (1, index[INPUTS:, 1:])}

@@ -1,0 +1,70 @@
+"""Agreement of architectures, and improvement over random ones."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from nasfas_jax.errors import InputError
+from nasfas_jax.search.genotype import Genotype, Link
+
+
+class Agreement(NamedTuple):
+    """Equal choices of two architectures, as fractions of all.
+
+    Attributes:
+      edges: edges that both have; 1 in spaces that do not choose edges.
+      operations: edges that both have with the same operation.
+    """
+
+    edges: float
+    operations: float
+
+
+def agreement(one: Genotype, other: Genotype) -> Agreement:
+    """The agreement of two architectures of one space.
+
+    Raises:
+      InputError: architectures of different spaces.
+    """
+    if one.space != other.space:
+        raise InputError(
+            "agreement: expected architectures of one search space with equal options, got"
+            f" {one.space} and {other.space}."
+        )
+    edges, operations = [], []
+    for mine, yours in zip(one.cells, other.cells, strict=True):
+        if isinstance(mine[0], Link):
+            ends = {link[:2] for link in yours}
+            edges += [link[:2] in ends for link in mine]
+            operations += [link in yours for link in mine]
+        else:
+            edges += [True] * len(mine)
+            operations += [a == b for a, b in zip(mine, yours, strict=True)]
+    return Agreement(float(np.mean(edges)), float(np.mean(operations)))
+
+
+def agreements(genotypes: Sequence[Genotype]) -> dict[tuple[int, int], Agreement]:
+    """The agreement of every pair, by the numbers of the two architectures."""
+    count = len(genotypes)
+    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+    return {(i, j): agreement(genotypes[i], genotypes[j]) for i, j in pairs}
+
+
+def relative_improvement(searched: float, sampled: float) -> float:
+    """Relative improvement of a searched over random architectures, in % (NAS-FAS sec. 6.6).
+
+    Args:
+      searched: mean error rate of the searched architectures.
+      sampled: mean error rate of random architectures of the same space, trained alike.
+
+    Returns:
+      ``-100 (searched - sampled) / sampled``; positive if the search is better. NaN where
+      random architectures make no errors.
+
+    >>> relative_improvement(0.02, 0.025)
+    20.0
+    """
+    if sampled == 0:
+        return float("nan")
+    return float(-100 * (searched - sampled) / sampled)
