@@ -78,7 +78,8 @@ def test_a_run_is_the_separate_training_of_its_value_and_seed(x64, swept, chunk)
     assert np.ptp(scores[1::2], axis=0).max() > 1e-6
 
 
-def test_one_program_trains_all_settings_and_inputs(data, monkeypatch):
+def test_one_program_trains_all_settings_and_inputs(data, monkeypatch, tmp_path):
+    """And a folder keeps the runs of each input, which are not trained again."""
     traces = []
     step = Supervised.step
 
@@ -87,15 +88,25 @@ def test_one_program_trains_all_settings_and_inputs(data, monkeypatch):
         return step(self, state, batch)
 
     monkeypatch.setattr(Supervised, "step", counted)
-    result = nf.ablate(
-        data,
-        nf.nets.build("cdn_cdc", **SMALL),
-        theta=[0, 0.7],
-        seeds=2,
-        inputs=["static", "static_dynamic"],
-        **SHORT,
-    )
+    options = {"theta": [0, 0.7], "seeds": 2, "folder": tmp_path, **SHORT}
+    inputs = ["static", "static_dynamic"]
+    net = nf.nets.build("cdn_cdc", **SMALL)
+    result = nf.ablate(data, net, inputs=inputs, **options)
     assert len(traces) == 1
+    monkeypatch.setattr(workflow._Program, "train", None)
+    assert nf.ablate(data, net, inputs=inputs, **options).runs == result.runs
+    assert nf.ablate(data, net, inputs=inputs[1:], **options).runs == result.runs[4:]
+    for other in (
+        {"seeds": 3},
+        {"theta": [0, 0.8]},
+        {"steps": 3},
+        {"rule": "min_hter"},
+    ):
+        with pytest.raises(InputError, match="was made with other settings"):
+            nf.ablate(data, net, inputs=inputs, **options | other)
+    (tmp_path / "static.json").write_text("[{}]")
+    with pytest.raises(InputError, match=r"static\.json are damaged"):
+        nf.ablate(data, net, inputs=inputs, **options)
     assert [(run.input, run.value, run.seed) for run in result.runs][:5] == [
         *(("static", value, seed) for value in (0.0, 0.7) for seed in (0, 1)),
         ("static_dynamic", 0.0, 0),
@@ -181,6 +192,7 @@ def test_the_table_has_mean_and_deviation_over_seeds(tmp_path):
         (THETA | {"inputs": ["frames"]}, "'frames'"),
         (THETA | {"target": "dom_n"}, "got 'dom_n'"),
         (THETA | {"rule": "eeer"}, "rule"),
+        (THETA | {"folder": 3}, "folder: expected a path, or None, got 3"),
         (THETA | {"view": "static"}, r"view: expected a pipeline\.View, or None"),
     ],
 )

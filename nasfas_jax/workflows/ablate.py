@@ -1,6 +1,10 @@
 """Ablation of theta or lambda: all settings and seeds trained by one compiled program."""
 
+import contextlib
 import dataclasses
+import json
+import os
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nasfas_jax import evaluation, limits, nets, runtime, tables
+from nasfas_jax import evaluation, files, limits, nets, runtime, tables
 from nasfas_jax import theta as thetas
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
@@ -20,9 +24,9 @@ from nasfas_jax.methods.state import TrainState, adam, schedule
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows import evaluate, registry
+from nasfas_jax.workflows import evaluate, records, registry
 from nasfas_jax.workflows.data import Tested, domains, tested
-from nasfas_jax.workflows.train import SEARCHED, example_image
+from nasfas_jax.workflows.train import FOLDER, SEARCHED, example_image
 
 #: Steps between two looks at the losses, which wait for the device.
 LOOK_EVERY = 10
@@ -157,6 +161,7 @@ def ablate(
     chunk: int | None = None,
     rule: str = "eer",
     searched: provenance.Provenance | None = None,
+    folder: str | os.PathLike | None = None,
 ) -> Ablation:
     """Trains and tests a network for each of several values of theta or lambda.
 
@@ -166,8 +171,8 @@ def ablate(
     results agree up to rounding, which training amplifies: scaling the first weights by
     1 + 1e-7 moves losses by about 2e-3 after 40 steps. Hence several seeds.
 
-    Nothing is written, and an interrupted ablation starts again. Of several devices, one is
-    used.
+    Steps are not saved: an interrupted ablation repeats the input that it was at, and all
+    inputs without a ``folder``. Of several devices, one is used.
 
     Args:
       data: prepared data, see `data.open_data`.
@@ -191,11 +196,13 @@ def ablate(
         kernels are several times slower, and all on other devices. Fewer need less memory.
       rule: threshold rule, see `evaluation.thresholds.find`.
       searched: training data of the search that found the architecture.
+      folder: folder for ``record.json`` and ``<input>.json``, the runs of each input; those
+        that are there already are not trained again. None: nothing is written.
 
     Raises:
       InputError: a setting out of range, values of both, of neither or for a network
-        that has none, an unknown target, or tested subjects or domains that were learned
-        from.
+        that has none, an unknown target, tested subjects or domains that were learned
+        from, or a ``folder`` with other settings or data.
       Diverged: a loss is not finite.
     """
     swept, values, module = _settings(net, theta, lam)
@@ -210,6 +217,7 @@ def ablate(
         augment=(augment, limits.OneOf(augmentation.RECIPES)),
         chunk=(chunk, limits.OrNone(limits.COUNT)),
         searched=(searched, SEARCHED),
+        folder=(folder, FOLDER),
     )
     evaluation.thresholds.find(rule)
     sources, _ = domains(data, target)
@@ -226,22 +234,62 @@ def ablate(
     method = Supervised(module, adam(rate, weight_decay=weight_decay))
     program = _Program(method, swept, values, seeds, chunk)
     image = example_image(data.recipe, view)
-    runs = []
-    with runtime.Progress(f"ablate {NAMES[swept]}", steps * len(each)) as progress:
-        for i, one in enumerate(each):
-            options = {"batch_size": batch_size, "augment": augment, "view": one}
-            batches = _batches(data, seeds, domains=sources, **options)
-            state, losses = program.train(
-                batches, image, steps, progress, done=i * steps
+    settings = {
+        **{"swept": swept, "values": list(values), "seeds": seeds, "length": steps},
+        **{"batch_size": batch_size, "learning_rate": learning_rate, "decay": decay},
+        **{"weight_decay": weight_decay, "augment": augment, "rule": rule},
+        "view": {k: v for k, v in dataclasses.asdict(view).items() if k != "input"},
+    }
+    described = {"ablate": settings, "network": nets.description_of(module)}
+    record = records.Record(records.decisive(described), learned, [], searched)
+
+    def trained(one: pipeline.View, progress: runtime.Progress, done: int) -> list[Run]:
+        options = {"batch_size": batch_size, "augment": augment, "view": one}
+        batches = _batches(data, seeds, domains=sources, **options)
+        state, losses = program.train(batches, image, steps, progress, done=done)
+        scored = _tables(program, state, data, sources, plan, one)
+        return [
+            Run(one.input, value, seed, float(loss), **_rates(table, rule))
+            for (value, seed), loss, table in zip(
+                program.settings, losses, scored, strict=True
             )
-            tables = _tables(program, state, data, sources, plan, one)
-            runs += [
-                Run(one.input, value, seed, float(loss), **_rates(table, rule))
-                for (value, seed), loss, table in zip(
-                    program.settings, losses, tables, strict=True
-                )
-            ]
+        ]
+
+    runs = []
+    path = None if folder is None else pathlib.Path(folder)
+    with contextlib.ExitStack() as stack:
+        if path is not None:
+            stack.enter_context(files.locked(path))
+            records.begin(path, record)
+        name = f"ablate {NAMES[swept]}"
+        progress = stack.enter_context(runtime.Progress(name, steps * len(each)))
+        for i, one in enumerate(each):
+            stored = path and path / f"{one.input}.json"
+            found = _read(stored) if stored else None
+            if found is None:
+                found = trained(one, progress, done=i * steps)
+                if stored:
+                    files.write_json(stored, list(map(dataclasses.asdict, found)))
+            runs += found
     return Ablation(swept, tuple(runs))
+
+
+def _read(path: pathlib.Path) -> list[Run] | None:
+    """The runs of an input that were written; None if there is no file.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [Run(**row) for row in rows]
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"The runs in {path} are damaged ({error}). Remove the file, so that its input"
+            " is trained again."
+        ) from None
 
 
 def _batches(
