@@ -62,6 +62,19 @@ def writing(
         ) from error
 
 
+def require_folder_of(path: pathlib.Path) -> None:
+    """Requires the folder of a file that is to be written.
+
+    Raises:
+      InputError: there is none.
+    """
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: expected a folder {path.parent}, got none. Make it first, or give"
+            " another path."
+        )
+
+
 def _full(error: BaseException | None) -> str:
     """The system's text for a full disk or quota; '' for other errors.
 

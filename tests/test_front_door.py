@@ -94,6 +94,8 @@ def test_model_evaluates_saves_loads_and_predicts(folder, data, model, tmp_path)
     assert set(evaluated.scores.domain[evaluated.scores.split == "test"]) == {"dom_m"}
     assert "HTER" in repr(evaluated)
     evaluated.roc().save(tmp_path / "roc.svg")
+    with pytest.raises(InputError, match=r"expected a folder .*nowhere, got none"):
+        evaluated.roc().save(tmp_path / "nowhere" / "roc.svg")
     test = evaluated.result.test
     rates = {row[0]: row[1] for row in evaluated.table()}
     assert rates["HTER"] == f"{100 * test.hter:.1f}"
@@ -241,6 +243,7 @@ def test_what_users_get_wrong_is_told(data, call, says):
         ("evaluated", lambda data, model: nf.compare_maps(None, data)),
         ("evaluated", lambda data, model: nf.compare_maps([model], data)),
         ("source", lambda data, model: model.explain(3)),
+        ("band", lambda data, model: model.explain("a.mp4", band=3)),
         ("networks", lambda data, model: nf.sweep(data, {}, targets=["dom_m"])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets=[])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets="dom_m")),

@@ -89,7 +89,8 @@ class Picture:
         """Writes the file.
 
         Raises:
-          InputError: no path, or a name whose ending is not that of the format.
+          InputError: no path, a name whose ending is not that of the format, no folder
+            there, or one that cannot be written.
         """
         limits.require(path=(path, limits.PATH))
         path = pathlib.Path(path)
@@ -98,7 +99,8 @@ class Picture:
                 f"{path}: expected a name ending in .{self.format}, got "
                 f"{path.suffix!r}. Change the name, or draw with another format."
             )
-        with files.whole(path) as part:
+        files.require_folder_of(path)
+        with files.writing(path.parent), files.whole(path) as part:
             part.write_bytes(self.data)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nasfas_jax import limits, nets, ops
+from nasfas_jax import files, limits, nets, ops
 from nasfas_jax.data.loading import views
 from nasfas_jax.data.media import video, writing
 from nasfas_jax.data.preparation import faces
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CLIPS = 4
 #: Amplification of motions, and the ends of their band in hertz. The papers give none.
 FACTOR, BAND = 10.0, (0.5, 3.0)
+BANDS = limits.Several(limits.POSITIVE)
 #: Seconds of a video, from its start, whose motions are magnified.
 SECONDS = 4.0
 #: Side of the magnified face in pixels.
@@ -64,8 +65,10 @@ class Motion:
         """Writes a video (mp4) of the face beside its magnified version.
 
         Raises:
-          InputError: the file cannot be written, or the disk is full.
+          InputError: no folder there, a file that cannot be written, or a full disk.
         """
+        limits.require(path=(path, limits.PATH))
+        files.require_folder_of(pathlib.Path(path))
         pairs = np.concatenate([self.frames, self.magnified], 2)[..., ::-1]
         images = (np.ascontiguousarray(pair) for pair in pairs)
         writing.write_video(pathlib.Path(path), images, self.rate)
@@ -152,7 +155,7 @@ def explain(
             " have no layers.",
             field="model",
         )
-    limits.require(factor=(factor, limits.POSITIVE))
+    limits.require(factor=(factor, limits.POSITIVE), band=(band, BANDS))
     prediction = model.predict(source, detector=detector, clips=clips)
     method = registry.make_method(model.network, optax.identity())
     inputs = views.network_input(prediction.images, model.view)
@@ -201,13 +204,13 @@ def motion(
     rate = NOMINAL
     if prediction.times is not None:
         rate = 1 / float(np.diff(prediction.times).mean())
-    low, high = band
-    if not 0 < low < high < rate / 2:
+    if len(band) != 2 or not 0 < band[0] < band[1] < rate / 2:
         raise InputError(
             "expected 0 < low < high < half of the frame rate,"
             f" {rate / 2:.1f} hertz, got {band}.",
             field="band",
         )
+    low, high = band
     assert prediction.crops is not None  # of a file
     where = np.rint(np.median(prediction.crops, 0)).astype(int)
     images = itertools.islice(video.read_frames(path), math.ceil(SECONDS * rate))
