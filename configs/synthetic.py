@@ -233,7 +233,13 @@ def auto_fas(config: ml_collections.ConfigDict) -> None:
     del config.search.trial
     config.search.space = "auto_fas"
     config.search.space_options = ml_collections.ConfigDict(
-        {"stem_channels": (32, 48), "channels": 12, "partial": 4, "map_size": 14}
+        {
+            "head": "map",  # "scalar": the other row of Table 3
+            "stem_channels": (32, 48),
+            "channels": 12,
+            "partial": 4,
+            "map_size": 14,
+        }
     )
     config.search.update(
         input="static",

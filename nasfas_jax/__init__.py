@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.compare_maps import compare_maps
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
+    from nasfas_jax.workflows.improvement import improvement_over_random
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
@@ -47,6 +48,7 @@ _MODULES = {
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
     "search_several": "workflows.searches",
+    "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
     "ablate": "workflows.ablate",
@@ -61,6 +63,7 @@ __all__ = [
     "bilevel",
     "compare_maps",
     "evaluate",
+    "improvement_over_random",
     "load",
     "losses",
     "nets",

@@ -199,6 +199,11 @@ def test_the_papers_spaces():
     kinds = [kind for kind, _ in vanilla.layout]
     assert kinds == 3 * ["normal", "normal", "reduction"]
     assert spaces.get("nas_baseline", head="scalar").map_size == 1
+    assert spaces.get("auto_fas", head="scalar").map_size == 1
+    with pytest.raises(
+        InputError, match=r"head: .*'scalar', got 'scaler'. Did you mean"
+    ):
+        spaces.get("auto_fas", head="scaler")
 
 
 def test_derive_keeps_the_two_strongest_edges_of_each_node(x64):

@@ -75,7 +75,7 @@ def changed(path, value):
             '"space".*one of .*.nas_fas., got .darts.',
         ),
         (changed(["space", "name"], []), r'"space".*one of .*.nas_fas., got \[\]'),
-        (changed(["space", "cost"], 1), '"space".*no option .cost.'),
+        (changed(["space", "cost"], 1), '"space".*options of .*got .cost.'),
         (changed(["space", "pool"], "mean"), '"space".*pool: expected .* got .mean.'),
         (changed(["space", "partial"], 0), '"space".*partial: expected .* got 0'),
         (

@@ -78,8 +78,8 @@ def sheet():
     return figures.contact_sheet([image] * 3, ["a", "b\nc", "d"], columns=2)
 
 
-def alphas():
-    uniform = np.full((1, 2, 5), 0.2)
+def alphas(edges=2):
+    uniform = np.full((1, edges, 5), 0.2)
     return figures.alphas_over_time([0], uniform, OPERATIONS, "low cell")
 
 
@@ -395,6 +395,12 @@ def step_axes(monkeypatch):
     return [
         axes for figure in drawn for axes in figure.axes if "step" in axes.get_xlabel()
     ]
+
+
+def test_many_edges_are_drawn_in_rows():
+    """Fourteen, as in the spaces of cells; a warning of the layout is an error here."""
+    many, few = (alphas(edges).width for edges in (14, 2))
+    assert many == few
 
 
 def test_step_axes_have_whole_ticks(monkeypatch):

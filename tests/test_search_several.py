@@ -1,17 +1,19 @@
 """Several searches and their agreement; improvement over random architectures."""
 
 import math
+import types
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, limits
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import comparison, spaces
 from nasfas_jax.search.genotype import Genotype, Link
-from nasfas_jax.workflows import searchers, searches
+from nasfas_jax.workflows import improvement, searchers, searches
 from nasfas_jax.workflows.search import Found
 
 
@@ -60,6 +62,41 @@ def test_relative_improvement_is_the_papers():
     assert comparison.relative_improvement(0.02, 0.025) == pytest.approx(20)
     assert comparison.relative_improvement(0.03, 0.025) == pytest.approx(-20)
     assert math.isnan(comparison.relative_improvement(0.0, 0.0))
+
+
+def test_searched_and_random_architectures_are_trained_alike(monkeypatch):
+    """Random ones have the channels of the found ones, and no search behind them."""
+    space, trained = spaces.get("auto_fas", channels=4), []
+    genotypes = [space.sample(7), space.sample(8)]
+    found = [Found(g, {}, [], "learned", 0.0) for g in genotypes]  # pyright: ignore
+    rates = iter([0.10, 0.14, 0.2, 0.1, 0.15])
+
+    def train(data, net, **settings):
+        trained.append((net.genotype, settings))
+        return net
+
+    def evaluate(model, data, **settings):
+        test = types.SimpleNamespace(hter=next(rates))
+        return types.SimpleNamespace(result=types.SimpleNamespace(test=test))
+
+    monkeypatch.setattr(improvement, "train", train)
+    monkeypatch.setattr(improvement, "evaluate", evaluate)
+    monkeypatch.setattr(improvement.prepared, "DATA", limits.Kind(str, "text"))
+    data: Any = "data"
+    result = improvement.improvement_over_random(
+        data, found, target="dom_m", samples=3, seed=5, steps=9
+    )
+    assert [g for g, _ in trained[:2]] == genotypes
+    randoms = [g for g, _ in trained[2:]]
+    assert [g.space for g in randoms] == [genotypes[0].space] * 3
+    assert [g.cells for g in randoms] == [space.sample(k).cells for k in (5, 6, 7)]
+    assert [s.get("searched") for _, s in trained] == ["learned"] * 2 + [None] * 3
+    assert all((s["steps"], s["seed"]) == (9, 5) for _, s in trained)
+    assert result.relative == pytest.approx(-100 * (0.12 - 0.15) / 0.15)
+    row = ["auto_fas", "12.0 (10.0 to 14.0)", "15.0 (10.0 to 20.0)", "+20.0"]
+    assert result.table()[1] == row and "auto_fas" in result.picture().alt
+    with pytest.raises(InputError, match="a list of results of nf"):
+        improvement.improvement_over_random(data, [])
 
 
 def test_the_outer_optimizer_of_meta_nas_is_an_argument():

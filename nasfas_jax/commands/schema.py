@@ -233,8 +233,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "head": Field(
-            "output of nas_baseline",
-            _library("search.baseline.space:HEADS"),
+            "output of spaces of cells: 'map', or 'scalar' for one probability",
+            _library("search.dag.space:HEADS"),
             optional=True,
         ),
         "edge_weights": Field(

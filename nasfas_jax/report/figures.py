@@ -30,6 +30,8 @@ from nasfas_jax.report.picture import (
 
 #: Inches of a picture as wide as the page.
 WIDE = 10.6
+#: Panels of `alphas_over_time` in a row.
+EDGES_OF_ROW = 7
 #: Rates that a DET curve's axes name; they end at the first and the last.
 DET_TICKS = np.array([0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999])
 
@@ -293,8 +295,14 @@ def alphas_over_time(
     thick; the dotted line is the initial weight of all candidates, 1 / operations.
     """
     edges, count = probabilities.shape[1:]
-    figure = Figure((WIDE, 2.9), layout="constrained")
-    panels = figure.subplots(1, edges, sharey=True, squeeze=False)[0]
+    columns = min(edges, EDGES_OF_ROW)
+    rows = -(-edges // columns)
+    figure = Figure((WIDE, 0.8 + 2.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    panels = grid.ravel()[:edges]
+    for unused in grid.ravel()[edges:]:
+        unused.set_visible(False)
+    between = ": " if rows == 1 else "\n"
     eligible = np.array([op.name != "none" for op in operations])
     for edge, axes in enumerate(panels):
         winner = int(np.argmax(np.where(eligible, probabilities[-1, edge], -1)))
@@ -304,10 +312,11 @@ def alphas_over_time(
                 linewidth=3 if index == winner else 1.2, zorder=2 + (index == winner),
             )  # fmt: skip
         axes.axhline(1 / count, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)))
-        axes.set_title(f"operation {edge + 1}: {operations[winner].text}")
+        axes.set_title(f"operation {edge + 1}{between}{operations[winner].text}")
         count_axis(axes, "step")
         axes.margins(x=0)
-    panels[0].set_ylabel("softmax of alpha")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("softmax of alpha")
     handles = [
         Line2D([], [], color=operation_color(op), linewidth=3) for op in operations
     ]

@@ -83,7 +83,12 @@ def _version(space: SearchSpace) -> int:
 def _options(space: SearchSpace) -> dict:
     """The options of a space as JSON values, without those that are None."""
     options = dataclasses.asdict(space).items()
-    return {k: as_json(v) for k, v in options if v is not None}
+    # A tuple as the list that JSON has, so that a description equals the stored one.
+    return {
+        k: list(v) if isinstance(v, tuple) else as_json(v)
+        for k, v in options
+        if v is not None
+    }
 
 
 def save(path: str | pathlib.Path, genotype: Genotype) -> None:

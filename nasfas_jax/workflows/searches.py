@@ -9,8 +9,8 @@ import numpy as np
 
 from nasfas_jax import limits, tables
 from nasfas_jax.data.loading import prepared
-from nasfas_jax.report import agreement as figure
 from nasfas_jax.report.picture import Picture
+from nasfas_jax.report.searches import agreement_matrix
 from nasfas_jax.search import comparison
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows.search import Found, search_architecture
@@ -50,7 +50,7 @@ class Searches:
         for (one, other), pair in self.agreements.items():
             i, j = self.seeds.index(one), self.seeds.index(other)
             matrix[i, j] = matrix[j, i] = pair.operations
-        return figure.agreement_matrix(matrix, [str(seed) for seed in self.seeds])
+        return agreement_matrix(matrix, [str(seed) for seed in self.seeds])
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())

@@ -23,6 +23,8 @@ class AutoFASSpace(DagSpace):
     of Table 4. They are the same in the search and in retraining.
 
     Attributes:
+      head: 'map' for pixel-wise supervision, or 'scalar' for one probability per image,
+        whose ``map_size`` is 1 (Table 3).
       stem_channels: channels of the stem's two convolutions.
       channels: channels of a node in the first cells.
       partial: K, one in K channels goes through the candidates (PC-DARTS).
@@ -35,6 +37,7 @@ class AutoFASSpace(DagSpace):
 
     name: ClassVar[str] = "auto_fas"
     stem_strides: ClassVar[tuple[int, ...]] = (1, 1)
+    head: str = "map"
     stem_channels: tuple[int, ...] = (32, 48)
     channels: int = 12
     partial: int = 4

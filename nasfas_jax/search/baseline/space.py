@@ -15,8 +15,6 @@ OPERATIONS = {
     ),
     "cd": ("none", "skip", "sep_conv_3", "sep_conv_5", "cdp", "max_pool", "cdc"),
 }
-#: What the network predicts: a map (DeepPixel loss) or one probability (cross entropy).
-HEADS = ("map", "scalar")
 
 
 @spaces.register
@@ -61,12 +59,7 @@ class BaselineSpace(DagSpace):
     lam: Any = None
 
     def __post_init__(self):
-        limits.require(
-            operation_space=(self.operation_space, limits.OneOf(OPERATIONS)),
-            head=(self.head, limits.OneOf(HEADS)),
-        )
-        if self.head == "scalar":
-            object.__setattr__(self, "map_size", 1)
+        limits.require(operation_space=(self.operation_space, limits.OneOf(OPERATIONS)))
         self.require()
 
     @property

@@ -30,6 +30,10 @@ class _Counts(limits.Kind):
 STEM_CHANNELS = _Counts(object, f"{limits.COUNT}, or a list of them")
 
 
+#: What a network predicts: a map, or one probability per image (cross entropy).
+HEADS = ("map", "scalar")
+
+
 class DagSpace(cell_space.CellSpace):
     """A space of normal and reduction cells with 14 edges each (DARTS).
 
@@ -37,8 +41,9 @@ class DagSpace(cell_space.CellSpace):
     edge are mixed by ``softmax(alpha)``, the edges into a node by ``softmax(beta)`` over
     them (PC-DARTS's edge normalization). A genotype keeps two edges into every node.
 
-    A subclass is a frozen dataclass with the fields ``stem_channels``, ``channels``,
-    ``partial``, ``edge_weights``, ``map_size``, ``theta`` and ``lam``.
+    A subclass is a frozen dataclass with the fields ``head``, ``stem_channels``,
+    ``channels``, ``partial``, ``edge_weights``, ``map_size``, ``theta`` and ``lam``. The
+    ``map_size`` of the head 'scalar' is 1.
 
     Attributes:
       stem_strides: strides of the stem's convolutions.
@@ -46,6 +51,7 @@ class DagSpace(cell_space.CellSpace):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     stem_strides: ClassVar[tuple[int, ...]]
+    head: str
     stem_channels: tuple[int, ...]
     channels: int
     partial: int
@@ -56,8 +62,6 @@ class DagSpace(cell_space.CellSpace):
     chooses_edges: ClassVar[bool] = True
     #: Target of the batches to search and train on.
     target: ClassVar[str] = "binary"
-    #: 'map', or 'scalar' for one probability per image.
-    head: Any = "map"
 
     @property
     def stem(self) -> tuple[tuple[int, int], ...]:
@@ -85,6 +89,9 @@ class DagSpace(cell_space.CellSpace):
           InputError: a value out of range, channels that K does not divide, or theta or
             lambda where no candidate uses it.
         """
+        limits.require(head=(self.head, limits.OneOf(HEADS)))
+        if self.head == "scalar":
+            object.__setattr__(self, "map_size", 1)
         given, length = self.stem_channels, len(self.stem_strides)
         if not isinstance(given, list | tuple) or len(given) != length:
             raise InputError(
