@@ -166,7 +166,12 @@ def _print(name: str, found: workflow.Evaluated, notes: Sequence[str]) -> None:
 def _notes(model: Model, data: prepared.Prepared, record: records.Record) -> list[str]:
     """Qualifications of the numbers: missing videos or steps, an unknown search."""
     notes = data.lists.notes() if data.lists else []
-    if record.steps and model.steps != record.steps[-1]:
+    if record.settings.get("train.select", "last") != "last":
+        notes.append(
+            f"step {model.steps} of {record.steps[-1]} was selected by the development"
+            " error"
+        )
+    elif record.steps and model.steps != record.steps[-1]:
         notes.append(f"trained for {model.steps} of {record.steps[-1]} steps")
     if len(record.steps) > 1:
         extended = ", then ".join(map(str, record.steps))

@@ -229,6 +229,11 @@ def _training(workdir: pathlib.Path, results: dict) -> list[page.Section]:
         if lines:  # an SVM has no steps
             steps = [line["step"] for line in lines]
             runs[name] = {"loss": (steps, [line["loss"] for line in lines])}
+            if measured := [line for line in lines if "development_eer" in line]:
+                runs[name]["development EER"] = (
+                    [line["step"] for line in measured],
+                    [line["development_eer"] for line in measured],
+                )
     pictures = [figures.training_curves(runs)] if runs else []
     return [page.Section("Training", pictures=pictures)]
 

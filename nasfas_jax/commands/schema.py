@@ -304,6 +304,17 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "log_every": Field("steps between lines of metrics", COUNT),
         "save_every": Field("steps between checkpoints", COUNT),
+        "development_every": Field(
+            "steps between measurements of the development error, a multiple of"
+            " log_every; no measurement if absent",
+            COUNT,
+            optional=True,
+        ),
+        "select": Field(
+            "step whose model is taken; 'last' if absent",
+            _library("workflows.development:SELECTIONS"),
+            optional=True,
+        ),
     },
     "eulernet": {
         "fcam": Field("whether units have attention over time", FLAG, optional=True),

@@ -69,6 +69,8 @@ def train(
             folder=folder,
             log_every=options.log_every,
             save_every=options.save_every,
+            development_every=options.get("development_every"),
+            select=options.get("select", "last"),
         )
     summary = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
     before = "was trained before" if finished else "trained"

@@ -143,14 +143,23 @@ def score(
         columns.append({**about, "score": scores})
         if split == "test":
             maps |= dict(zip(about["clip"], predicted, strict=True))
-    table = evaluation.ScoreTable(
-        **{
-            name: np.concatenate([one[name] for one in columns])
-            for name in evaluation.COLUMNS
-        },
-        selected_on=selected_on,
-    )
-    return Scored(table, maps)
+    return Scored(score_table(columns, selected_on), maps)
+
+
+def score_table(
+    columns: Sequence[pipeline.Batch], selected_on: str | None = None
+) -> evaluation.ScoreTable:
+    """The score table of batches.
+
+    Args:
+      columns: arrays of each batch, by `evaluation.COLUMNS`.
+      selected_on: as in `score`.
+    """
+    joined = {
+        name: np.concatenate([one[name] for one in columns])
+        for name in evaluation.COLUMNS
+    }
+    return evaluation.ScoreTable(**joined, selected_on=selected_on)
 
 
 def clips(
@@ -255,7 +264,8 @@ def evaluate(
       oracle: evaluators whose numbers are computed too, see `evaluation.compat`.
       batch_size: clips per prediction.
       seed: seed of the bootstrap intervals.
-      selected_on: what the network was selected by, see `evaluation.ScoreTable`.
+      selected_on: what the network was selected by, see `evaluation.ScoreTable`;
+        'development' where `train` selected its step so.
 
     Raises:
       InputError: data of another recipe, or a tested subject or domain was learned from.
@@ -270,6 +280,8 @@ def evaluate(
     evaluation.thresholds.find(rule)  # a wrong name shows before the work
     evaluation.compat.check(oracle)
     sources, plan = testable(model, data, target)
+    if model.settings.get("train.select", "last") != "last":
+        selected_on = model.settings["train.select"]
     scored = score(
         model.maps,
         data,

@@ -16,7 +16,7 @@ from nasfas_jax.errors import InputError
 
 FILE, SUMMARY = "record.json", "summary.json"
 #: Settings that change no result: how often progress is written down.
-FREE = ("log_every", "save_every", "steps")
+FREE = ("development_every", "log_every", "save_every", "steps")
 
 
 @dataclasses.dataclass(frozen=True)

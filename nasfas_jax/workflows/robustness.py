@@ -12,7 +12,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import robustness as pictures
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows.data import Tested
-from nasfas_jax.workflows.evaluate import MODELS, testable
+from nasfas_jax.workflows.evaluate import MODELS, score_table, testable
 from nasfas_jax.workflows.model import Model
 
 
@@ -175,9 +175,7 @@ def _point(
         room = [(0, batch_size - len(inputs)), *[(0, 0)] * (inputs.ndim - 1)]
         maps = model.maps(np.pad(inputs, room, mode="edge"))[: len(inputs)]
         columns.append({**about, "score": np.asarray(nets.score(maps))})
-    joined = {k: np.concatenate([one[k] for one in columns]) for k in columns[0]}
-    table = evaluation.ScoreTable(**joined, selected_on=None)
-    videos = evaluation.by_video(table)
+    videos = evaluation.by_video(score_table(columns))
     assert model.threshold is not None  # required by `robustness`
     rates = evaluation.metrics.error_rates(
         videos.score, videos.label, videos.attack_type, model.threshold.value

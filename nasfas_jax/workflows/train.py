@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import pathlib
 import tempfile
@@ -20,12 +21,12 @@ from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
 from nasfas_jax.theta import Weight
-from nasfas_jax.workflows import hand_crafted, records, registry
+from nasfas_jax.workflows import development, hand_crafted, records, registry
 from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
 
 #: Names in the folder of a training.
-NETWORK, MODEL = "network.json", "model"
+NETWORK, MODEL, BEST = "network.json", "model", "best"
 #: Values of arguments that several functions of `workflows` take.
 SEARCHED = limits.OrNone(
     limits.Kind(provenance.Provenance, "the attribute 'learned' of a search")
@@ -55,6 +56,8 @@ def train(
     folder: str | pathlib.Path | None = None,
     log_every: int = 10,
     save_every: int = 100,
+    development_every: int | None = None,
+    select: str = "last",
 ) -> Model:
     """Trains a network or method on the source domains.
 
@@ -92,6 +95,11 @@ def train(
         resumes; a temporary one if None.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
+      development_every: steps between measurements of the development error, the EER
+        on the development videos of the source domains, which the metrics hold as
+        ``development_eer``; a multiple of ``log_every``. None for no measurement.
+      select: the model that is returned, that of the 'last' step, or of the step with
+        the smallest 'development' error, the first of equal ones.
 
     Raises:
       InputError: a setting out of range, an unknown target, data without live or spoof
@@ -113,7 +121,10 @@ def train(
         folder=(folder, FOLDER),
         log_every=(log_every, limits.COUNT),
         save_every=(save_every, limits.COUNT),
+        development_every=(development_every, limits.OrNone(limits.COUNT)),
+        select=(select, limits.OneOf(development.SELECTIONS)),
     )
+    development.require_measured(steps, log_every, development_every, select)
     sources, _ = domains(data, target)
     if searched is not None:
         provenance.require_unseen(
@@ -142,6 +153,7 @@ def train(
         "episodes": episodes,
         "view": dataclasses.asdict(view),
         **_differing(description, loss, optimizer),
+        **({} if select == "last" else {"select": select}),
     }
     fitted = "features" in description
     if not fitted:
@@ -179,6 +191,19 @@ def train(
             )
             model = _model(record, network, params, {}, view, data.recipe, 0)
         else:
+            watch = None
+            if development_every:
+                watch = development.Watch(
+                    development_every,
+                    data,
+                    sources=sources,
+                    view=view,
+                    predict=method.predict,
+                    model=functools.partial(
+                        _model, record, description, view=view, recipe=data.recipe
+                    ),
+                    folder=path / BEST,
+                )
             params, batch_stats = _run(
                 trained,
                 name=f"train {registry.name_of(description)}",
@@ -188,16 +213,19 @@ def train(
                 steps=steps,
                 log_every=log_every,
                 save_every=save_every,
+                watch=watch,
             )
             model = _model(
                 record, description, params, batch_stats, view, data.recipe, steps
             )
+            if select == "development":
+                model = Model.load(path / BEST)
         model.save(path / MODEL)
     return model
 
 
 def trained_model(folder: pathlib.Path) -> Model:
-    """The model of a training: of its end, or else of its last whole checkpoint.
+    """The model of a training: the one it ended with, or else its last whole checkpoint.
 
     Args:
       folder: ``folder`` of `train`.
@@ -213,7 +241,8 @@ def trained_model(folder: pathlib.Path) -> Model:
     record = records.read(folder)
     if (folder / MODEL).exists():
         model = Model.load(folder / MODEL)
-        if not record.steps or model.steps == record.steps[-1]:
+        selected = record.settings.get("train.select", "last") != "last"
+        if selected or not record.steps or model.steps == record.steps[-1]:
             return model
     description = json.loads((folder / NETWORK).read_text(encoding="utf-8"))
     view = pipeline.View(**records.section(record.settings, "train.view"))
@@ -358,6 +387,7 @@ def _run(
     steps: int,
     log_every: int,
     save_every: int,
+    watch: development.Watch | None,
 ) -> tuple[Any, Any]:
     """Runs the steps of a method; its parameters and running averages."""
     method = trained.method
@@ -375,9 +405,14 @@ def _run(
         save_every=save_every,
         batch_axes=trained.batch_axes,
         mesh=trained.mesh,
+        extra_metrics=watch or _nothing,
     )
     records.summarize(folder, cost, steps, seconds, time.monotonic() - began)
     return jax.device_get((state.params, state.batch_stats))
+
+
+def _nothing(state: Any) -> dict[str, float]:
+    return {}
 
 
 def _cost(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:
