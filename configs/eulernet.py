@@ -93,7 +93,8 @@ def base() -> ml_collections.ConfigDict:
             "stem": 32,  # channels at full resolution; times train.width, as the next two
             "channels": 64,  # at the lower resolutions
             "head": 64,  # after the pyramid
-            "units": (4, 3, 3, 1, 2),  # at four resolutions and after the pyramid
+            # At four resolutions and after the pyramid; (4, 3, 3, 1, 2) in the paper.
+            "units": (1, 1, 1, 1, 1),
         }
     )
     config.train = ml_collections.ConfigDict(
@@ -103,14 +104,16 @@ def base() -> ml_collections.ConfigDict:
             "view": {"input": "frames", "color": "rgb", "target": "location"},
             "loss": "l2",
             "optimizer": "ranger",
-            "steps": 300,
+            "steps": 1500,
             "batch_size": 8,
             "augment": "flip",
-            "learning_rate": 5e-3,
+            "learning_rate": 1e-2,
             "decay": "cosine",
-            "weight_decay": 0.0,
+            "weight_decay": 5e-5,
             "log_every": 10,
             "save_every": 100,
+            "development_every": 100,  # steps between points of figure 7
+            "select": "last",  # "development": the step with the smallest error
         }
     )
     return config
@@ -120,13 +123,14 @@ def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
     config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=26)
     config.data.update(image_size=16, clips_per_video=2)
-    config.eulernet.units = (1, 1, 1, 1, 1)
     config.train.update(
         width=1 / 16,
         map_size=8,
         steps=3,
         batch_size=4,
+        log_every=1,
         save_every=2,
+        development_every=2,
         learning_rate=1e-3,
     )
 
@@ -135,8 +139,14 @@ def paper(config: ml_collections.ConfigDict) -> None:
     """Sizes and rates of the paper; its channels and schedule are not published."""
     config.synthetic.update(face_size=230)
     config.data.update(image_size=256)
+    config.eulernet.units = (4, 3, 3, 1, 2)
     config.train.update(
-        width=1.0, steps=50_000, batch_size=16, learning_rate=1e-4, decay="constant"
+        width=1.0,
+        steps=50_000,
+        batch_size=16,
+        learning_rate=1e-4,
+        decay="constant",
+        weight_decay=0.0,
     )
 
 
