@@ -162,10 +162,12 @@ class RFMeta(FeatureMethod):
             else s
             for name, s in support.items()
         }
-        nets = {"F": self.nets.extractor, "D": self.nets.estimator}
-        keep = {
-            name: 1 - nets.get(name, self.nets.learner).bn_momentum for name in domains
+        nets = {
+            "F": self.nets.extractor,
+            "D": self.nets.estimator,
+            "M": self.nets.learner,
         }
+        keep = {name: 1 - nets[name].bn_momentum for name in domains}
         return {
             name: jax.tree.map(
                 partial(_sequential_average, keep=keep[name]), stats[name], after
