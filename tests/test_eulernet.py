@@ -1,13 +1,16 @@
 """EulerNet: attention, pyramid, streaming, description, and what it refuses."""
 
+import itertools
 import json
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nasfas_jax import nets, ops
+from nasfas_jax.data.media import video
 from nasfas_jax.errors import InputError
 from nasfas_jax.nets import eulernet
 
@@ -123,3 +126,20 @@ def test_unstable_free_filters_are_named():
 def test_images_are_refused():
     with pytest.raises(InputError, match=r"expected clips \[N, T, S, S, C\]"):
         made(jnp.zeros((1, 16, 16, 3)))
+
+
+def test_a_stream_of_a_real_video_is_the_whole_sequence(samples):
+    """Forty frames, one at a time, of a video from a camera."""
+    path = samples / "own_data/live/franck.mp4"
+    images = itertools.islice(video.read_frames(path), 40)
+    frames = np.stack([cv2.resize(image, (32, 32)) for image in images])[..., ::-1]
+    x = jnp.asarray(frames[None] / np.float32(127.5) - 1)
+    net, variables = made(x)
+    whole = net.apply(variables, x, train=False, merged=False)
+    frame = jax.jit(lambda x, state: eulernet.stream(net, variables, x, state))
+    state, maps = None, []
+    for t in range(x.shape[1]):
+        one, state = frame(x[:, t : t + 1], state)
+        maps.append(one)
+    np.testing.assert_allclose(jnp.concatenate(maps, 1), whole, atol=1e-5)
+    assert np.abs(np.diff(np.asarray(whole), axis=1)).max() > 0
