@@ -43,6 +43,11 @@ def test_commands_train_and_evaluate_on_clips(workdir, config):
     assert np.isfinite(model.threshold.value)
     settings = json.loads((folder / "record.json").read_text())["settings"]
     assert "train.optimizer" not in settings  # Ranger is EulerNet's own
+    with np.load(workdir / "evaluate" / "eulernet" / "examples.npz") as examples:
+        # The report shows the location map, and the current frame as the input.
+        assert set(np.unique(examples["target"])) == {0.0, 1.0}
+        assert examples["target"].shape == examples["predicted"].shape
+        np.testing.assert_array_equal(examples["input"], examples["static"])
     frames = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), np.uint8)
     prediction = model.predict(frames)
     inputs = model.preprocess(frames)

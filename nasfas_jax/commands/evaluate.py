@@ -11,7 +11,7 @@ import numpy as np
 from nasfas_jax import evaluation, files
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.data.loading import prepared, provenance
+from nasfas_jax.data.loading import prepared, provenance, views
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import data as workflow_data
 from nasfas_jax.workflows import evaluate as workflow
@@ -192,14 +192,22 @@ def _save_examples(
     rows = split.rows(found.tested.domains)
     kinds = split.table["attack_type"][rows]
     chosen = np.concatenate([rows[kinds == kind][:EXAMPLES] for kind in _order(kinds)])
-    loaded = split.load(chosen, ("static", "dynamic", "image", "depth"))
+    view = found.model.view
+    images = {"static", "dynamic", "image"}
+    records = split.load(chosen, (*sorted(images), *set(view.columns) - images))
+    records["label"] = split.table["label"][chosen]
+    # Of frames, the current one stands for the input.
+    shown = "static" if view.input == "frames" else view.columns[0]
     clips = split.table["clip"][chosen]
     with files.whole(path) as unfinished:
         np.savez_compressed(
             unfinished,
             captions=split.table["attack_type"][chosen],
+            static=records["static"],
+            dynamic=records["dynamic"],
+            input=records[shown],
+            target=views.target_map(records, view),
             predicted=np.stack([found.maps[clip] for clip in clips]),
-            **loaded,  # pyright: ignore[reportArgumentType]
         )
 
 

@@ -247,8 +247,8 @@ def _faces(workdir: pathlib.Path, results: dict) -> list[page.Section]:
             f"{caption}\nscore {nets.score(predicted):.3f}",
             static=examples["static"][i],
             dynamic=examples["dynamic"][i],
-            image=examples["image"][i],
-            target=examples["depth"][i],
+            image=examples["input"][i],
+            target=examples["target"][i],
             predicted=predicted,
         )
         for i, (caption, predicted) in enumerate(
