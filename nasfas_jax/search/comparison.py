@@ -62,8 +62,8 @@ def relative_improvement(searched: float, sampled: float) -> float:
       ``-100 (searched - sampled) / sampled``; positive if the search is better. NaN where
       random architectures make no errors.
 
-    >>> relative_improvement(0.02, 0.025)
-    20.0
+    >>> relative_improvement(0.25, 0.5)
+    50.0
     """
     if sampled == 0:
         return float("nan")

@@ -35,7 +35,10 @@ class Calibration:
 
     def picture(self) -> Picture:
         """Reliability diagram before and after."""
-        pairs = {"temperature 1": self.before, f"{self.temperature:.3g}": self.after}
+        pairs = {
+            "temperature 1": self.before,
+            f"temperature {self.temperature:.3g}": self.after,
+        }
         return pictures.reliability(
             {
                 name: (one.probability, one.frequency, one.count)

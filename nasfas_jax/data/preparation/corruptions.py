@@ -94,5 +94,5 @@ CORRUPTIONS = {
         "share of the side", (1, 0.75, 0.5, 0.25, 0.125), downsample
     ),
     "shift": Corruption("share of the side", (0, 0.05, 0.1, 0.2, 0.3), shift),
-    "frame_rate": Corruption("frames from one to the next", (1, 2, 3, 4, 6), hold),
+    "frame_rate": Corruption("interval, frames", (1, 2, 3, 4, 6), hold),
 }
