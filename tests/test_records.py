@@ -160,6 +160,8 @@ def test_one_process_writes_to_a_run(original, trained):
 def test_the_report_describes_the_records(original, trained):
     run = make_run(trained, data_dir=original / "data")
     record = evaluate.require_current(trained, "depthnet", open_data(run), "dom_m")
+    with pytest.raises(InputError, match=r"was not evaluated in .*nasfas evaluate"):
+        evaluate.require_current(trained, "cdn", open_data(run), "dom_m")
     assert "Learned on dom_c, dom_i, dom_o; tested on dom_m, which no part of" in (
         report.summarize({"depthnet": record})
     )

@@ -121,10 +121,16 @@ def require_current(
     """The record of an evaluation, which must be of the network as it is trained now.
 
     Raises:
-      InputError: the network was trained further or anew since, or as `require_same`.
+      InputError: none, the network was trained further or anew since, or as
+        `require_same`.
     """
-    trained = require_same(pathlib.Path(workdir) / "train" / name, data, target)
     folder = pathlib.Path(workdir) / "evaluate" / name
+    if not (folder / records.FILE).exists():
+        raise InputError(
+            f"{name} was not evaluated in {workdir}. Run nasfas evaluate"
+            f" --network={name} with this --workdir."
+        )
+    trained = require_same(pathlib.Path(workdir) / "train" / name, data, target)
     evaluated = records.read_evaluation(folder)
     if any(vars(evaluated)[field] != value for field, value in vars(trained).items()):
         raise InputError(
