@@ -105,7 +105,7 @@ def test_a_description_is_json_and_builds_the_same_network():
     ):
         nets.describe("eulernet", attention=True)
     with pytest.raises(
-        InputError, match=r"option of eulernet: expected one of .*'fcam'"
+        InputError, match=r"expected as an option of eulernet one of .*'fcam'"
     ):
         nets.from_description(description | {"attention": True})
     with pytest.raises(InputError, match=r"fcam: expected an option of cdn, .*theta"):

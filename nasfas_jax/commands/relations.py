@@ -47,14 +47,14 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
         if name in registry.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
         view = settings.get("train", {}).get("view")
-        takes_frames = name == "eulernet"
+        takes_frames = registry.takes_frames(name)
         if view and takes_frames != (view["input"] == "frames"):
             error = registry.wrong_input(name, takes_frames, view["input"])
             yield str(error.renamed(f"config.train.{error.field}"))
         kept = settings.get("data", {}).get("keep_frames", False)
         if takes_frames and "data" in settings and not kept:
             yield (
-                "config.data.keep_frames: expected True for eulernet, whose input is the"
+                f"config.data.keep_frames: expected True for {name}, whose input is the"
                 f" frames of a clip, got {kept}."
             )
         if name in registry.HAND_CRAFTED and view:

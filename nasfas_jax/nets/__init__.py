@@ -1,13 +1,14 @@
 """Networks that map images, or the frames of clips, to maps [N, h, w] of liveness."""
 
 from nasfas_jax.nets.build import (
-    EULERNET_OPTIONS,
+    MODULES,
     NAMES,
     build,
     describe,
     description_of,
     from_description,
     layer_channels,
+    weights_of,
     with_weights,
 )
 from nasfas_jax.nets.cost import macs, macs_of, parameters
@@ -19,8 +20,8 @@ from nasfas_jax.theta import Learned, learned_values
 
 __all__ = [
     "CDN",
-    "EULERNET_OPTIONS",
     "FCAM",
+    "MODULES",
     "NAMES",
     "VARIANTS",
     "CDCNpp",
@@ -42,5 +43,6 @@ __all__ = [
     "score",
     "stream",
     "unstable_filters",
+    "weights_of",
     "with_weights",
 ]

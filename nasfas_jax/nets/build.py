@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -18,20 +18,73 @@ from nasfas_jax.nets.eulernet import EulerNet
 from nasfas_jax.nets.searched import SearchedNet
 from nasfas_jax.search import fas, genotype, spaces
 
-NAMES = ("searched", "cdcn_pp", *VARIANTS, "eulernet")
-#: Options of EulerNet, beside its width and map size.
-EULERNET_OPTIONS = tuple(
-    field.name
-    for field in dataclasses.fields(EulerNet)
-    if field.name not in ("width", "map_size", "parent", "name")
-)
+
+def _fields(module: type[nn.Module]) -> tuple[str, ...]:
+    """Names of a module's own fields."""
+    names = (field.name for field in dataclasses.fields(module))
+    return tuple(name for name in names if name not in ("parent", "name"))
+
+
+class Entry(NamedTuple):
+    """A network that is a Flax module.
+
+    Attributes:
+      module: its class, with the fields ``width`` and ``map_size``.
+      fixed: values of fields that its name stands for; of theta, the default.
+      stored: fields that its descriptions always hold. Of the others they hold those that
+        differ from the defaults.
+    """
+
+    module: type[nn.Module]
+    fixed: Mapping[str, Any] = {}
+    stored: tuple[str, ...] = ("width", "map_size")
+
+    def make(self, fields: Mapping[str, Any]) -> nn.Module:
+        """The network with some of its fields."""
+        return self.module(**{**self.fixed, **fields})
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of the fields beside width, map size, theta and lambda."""
+        general = ("width", "map_size", *WEIGHTS, *self.fixed)
+        return tuple(name for name in _fields(self.module) if name not in general)
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Those of theta and lambda that it uses."""
+        found = [name for name in WEIGHTS if name in _fields(self.module)]
+        unused = "lam" in found and self.fixed["pool"] != "cdp"
+        return tuple(name for name in found if not (unused and name == "lam"))
+
+
+#: Shares of central differences, of convolutions and of pooling.
+WEIGHTS = ("theta", "lam")
+#: Networks of a genotype; None for the genotype of a file.
+GENOTYPES = {"searched": None, "cdcn_pp": fas.CDCN_PP}
+#: The other networks: a new one is an entry here.
+MODULES: dict[str, Entry] = {
+    **{name: Entry(CDN, fixed) for name, fixed in VARIANTS.items()},
+    "eulernet": Entry(EulerNet, stored=_fields(EulerNet)),
+}
+NAMES = (*GENOTYPES, *MODULES)
+
+
+def weights_of(name: str) -> tuple[str, ...]:
+    """Those of theta and lambda that a network uses; none for 'searched'.
+
+    >>> weights_of("cdn"), weights_of("depthnet"), weights_of("eulernet")
+    (('theta', 'lam'), ('theta',), ())
+    """
+    if name in MODULES:
+        return MODULES[name].weights
+    return ("theta",) if name == "cdcn_pp" else ()
 
 
 def describe(
     name: str,
     *,
     width: float = 1.0,
-    map_size: int = 32,
+    map_size: int | None = None,
     theta: thetas.Weight | None = None,
     lam: thetas.Weight | None = None,
     genotype_file: str | pathlib.Path | None = None,
@@ -41,8 +94,8 @@ def describe(
 
     Args:
       name: one of `NAMES`.
-      width: multiplier of the channels of DepthNet, the CDNs and EulerNet.
-      map_size: side of the map of these networks; a genotype has its own.
+      width: multiplier of the channels; a genotype has its own.
+      map_size: side of the map; None for the network's default. A genotype has its own.
       theta: share of central differences in the convolutions, from 0 to 1: a number, a dict
         ``{layer: number or one number per output channel}`` for all layers of
         `layer_channels`, or `theta.Learned`. None for the network's own, that of Table 1
@@ -50,11 +103,11 @@ def describe(
       lam: share of central differences in the pooling, likewise; None for 0.7, or that of
         the search space.
       genotype_file: genotype of the searched network.
-      **options: attributes of `EulerNet`, for eulernet.
+      **options: other attributes of the network's class.
 
     Raises:
-      InputError: an unknown name, theta or lam out of range or for a network without such
-        layers, or a genotype file that does not fit.
+      InputError: an unknown name or option, a value out of range, theta or lam for a
+        network without such layers, or a genotype file that does not fit.
     """
     limits.require(
         name=(name, limits.OneOf(NAMES)),
@@ -62,9 +115,23 @@ def describe(
     )
     weights = {"theta": theta, "lam": lam}
     given = {k: thetas.parse(k, v) for k, v in weights.items() if v is not None}
+    _require_options(name, options)
+    if name in GENOTYPES:
+        found = GENOTYPES[name]
+        if found is None:
+            found = _from_file(genotype_file)
+        return {"network": name, "genotype": _with_options(found, given).as_dict()}
+    _require_weights(name, MODULES[name].module, MODULES[name].fixed.get("pool"), given)
+    size = {} if map_size is None else {"map_size": map_size}
+    net = MODULES[name].make({"width": width, **size, **options, **given})
+    explicit = {k: thetas.as_json(v) for k, v in given.items()}
+    return {**_described(name, net), **explicit}
+
+
+def _require_options(name: str, options: Mapping[str, Any]) -> None:
     parameters = inspect.signature(describe).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    known += EULERNET_OPTIONS if name == "eulernet" else ()
+    known += MODULES[name].options if name in MODULES else ()
     for option in options:
         if option not in known:
             raise InputError(
@@ -72,28 +139,27 @@ def describe(
                 f"{did_you_mean(option, known)}",
                 field=option,
             )
-    if name == "eulernet":
-        if given:
-            raise _no_weights()
-        options = {**options, "width": width, "map_size": map_size}
-        return description_of(EulerNet(**options))
-    if name in VARIANTS:
-        _require_pooling("lam" in given, name, VARIANTS[name]["pool"])
-        options = {k: thetas.as_json(v) for k, v in given.items()}
-        return {"network": name, "width": width, "map_size": map_size, **options}
-    if name == "searched":
-        if genotype_file is None:
-            raise InputError(
-                "The searched network needs a genotype file; `nasfas search` writes one."
-            )
-        found = genotype.load(genotype_file)
-    else:
-        found = fas.CDCN_PP
-    return {"network": name, "genotype": _with_options(found, given).as_dict()}
 
 
-def _require_pooling(given: bool, name: str, pool: str) -> None:
-    if given and pool != "cdp":
+def _from_file(path: str | pathlib.Path | None) -> genotype.Genotype:
+    if path is None:
+        raise InputError(
+            "The searched network needs a genotype file; `nasfas search` writes one."
+        )
+    return genotype.load(path)
+
+
+def _require_weights(
+    name: str, module: type[nn.Module], pool: str | None, given: Mapping[str, Any]
+) -> None:
+    """Requires a network with central differences where theta or lambda is given."""
+    if given and "theta" not in _fields(module):
+        raise InputError(
+            f"expected None for {name}, whose convolutions and pooling have no"
+            " central differences.",
+            field="theta, lam",
+        )
+    if "lam" in given and pool != "cdp":
         raise InputError(
             f"expected None for {name}, whose pooling is {pool!r}, not 'cdp'. Networks"
             " with central difference pooling are cdn and cdn_cdp.",
@@ -118,27 +184,17 @@ def from_description(description: Mapping[str, Any]) -> nn.Module:
     if "genotype" in description:
         net = SearchedNet(genotype.parse(description["genotype"]))
     else:
-        fields = {k: v for k, v in description.items() if k != "network"}
-        if description["network"] == "eulernet":
-            return EulerNet(**_euler_options(fields))
-        net = CDN(**{**VARIANTS[description["network"]], **fields})
+        name, fields = description["network"], dict(description)
+        entry = MODULES[fields.pop("network")]
+        known = [
+            k for k in _fields(entry.module) if k in WEIGHTS or k not in entry.fixed
+        ]
+        limits.require(
+            **{f"option of {name}": (k, limits.OneOf(known)) for k in fields}
+        )
+        net = entry.make(fields)
     _require_layers(net)
     return net
-
-
-def _euler_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    allowed = limits.OneOf((*EULERNET_OPTIONS, "width", "map_size"))
-    for name in options:
-        limits.require(**{"option of eulernet": (name, allowed)})
-    return dict(options)
-
-
-def _no_weights() -> InputError:
-    return InputError(
-        "expected None for eulernet, whose convolutions and pooling have no"
-        " central differences.",
-        field="theta, lam",
-    )
 
 
 def build(name: str, **options: Any) -> nn.Module:
@@ -177,15 +233,13 @@ def with_weights(
     if not given:
         return net
     found = getattr(net, "genotype", None)
-    if isinstance(net, EulerNet):
-        raise _no_weights()
     if isinstance(found, genotype.Genotype):
         new = SearchedNet(_with_options(found, given))
-    elif isinstance(net, CDN):
-        _require_pooling("lam" in given, "this network", net.pool)
-        new = net.clone(**given)
     else:
-        raise _no_network(net)
+        name = description_of(net)["network"]
+        who = "this network" if hasattr(net, "pool") else name
+        _require_weights(who, type(net), getattr(net, "pool", None), given)
+        new = net.clone(**given)
     _require_layers(new)
     return new
 
@@ -257,24 +311,39 @@ def description_of(net: nn.Module) -> dict[str, Any]:
     found = getattr(net, "genotype", None)
     if isinstance(found, genotype.Genotype):
         return {"network": "searched", "genotype": found.as_dict()}
-    if isinstance(net, EulerNet):
-        names = ("width", "map_size", *EULERNET_OPTIONS)
-        fields = {name: getattr(net, name) for name in names}
-        return {"network": "eulernet", **fields, "units": list(net.units)}
-    if not isinstance(net, CDN):
+    alike = {
+        name: differing
+        for name, entry in MODULES.items()
+        if type(net) is entry.module
+        and not (differing := _differing(name, net)).keys() - {*WEIGHTS, *entry.options}
+    }
+    if not alike:
         raise _no_network(net)
-    own = {"pool": net.pool, "theta": net.theta, "lam": net.lam}
-
-    def differing(name: str) -> dict[str, Any]:
-        named = CDN(**VARIANTS[name])
-        return {k: thetas.as_json(v) for k, v in own.items() if v != getattr(named, k)}
-
-    alike = [name for name in VARIANTS if "pool" not in differing(name)]
     # Of two that differ in theta alone, the vanilla one is for theta 0.
-    vanilla = {name: VARIANTS[name].get("theta") == 0 for name in alike}
-    name = min(alike, key=lambda n: (vanilla[n] != (net.theta == 0), len(differing(n))))
-    size = {"width": net.width, "map_size": net.map_size}
-    return {"network": name, **size, **differing(name)}
+    vanilla = {name: MODULES[name].fixed.get("theta") == 0 for name in alike}
+    own = getattr(net, "theta", None) == 0
+    return _described(
+        min(alike, key=lambda name: (vanilla[name] != own, len(alike[name]))), net
+    )
+
+
+def _differing(name: str, net: nn.Module) -> dict[str, Any]:
+    """The fields of a network that differ from those that a name stands for."""
+    entry = MODULES[name]
+    default, size = entry.make({}), ("width", "map_size")
+    names = [field for field in _fields(entry.module) if field not in size]
+    values = {field: getattr(net, field) for field in names}
+    return {k: v for k, v in values.items() if v != getattr(default, k)}
+
+
+def _described(name: str, net: nn.Module) -> dict[str, Any]:
+    """The description of a network by one of the names that fit."""
+    stored = {field: getattr(net, field) for field in MODULES[name].stored}
+    fields = {**stored, **_differing(name, net)}
+    return {"network": name} | {
+        k: list(v) if isinstance(v, tuple) else thetas.as_json(v)
+        for k, v in fields.items()
+    }
 
 
 def _no_network(net: Any) -> InputError:

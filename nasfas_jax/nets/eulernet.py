@@ -118,6 +118,7 @@ class EulerNet(nn.Module):
 
     takes_frames = True
     target = "location"
+    optimizer = "ranger"
     loss = staticmethod(losses.pixel_mse)
 
     def __post_init__(self):

@@ -94,7 +94,7 @@ def describe(
     name: str,
     *,
     width: float = 1.0,
-    map_size: int = 32,
+    map_size: int | None = None,
     theta: Weight | None = None,
     lam: Weight | None = None,
     genotype_file: Any = None,
@@ -107,15 +107,14 @@ def describe(
     Args:
       name: one of `NAMES`.
       width: multiplier of the channels.
-      map_size: side of the map of DepthNet and the CDNs; a genotype has its own.
-      theta: as in `nets.describe`, for all of its networks but 'searched', which has that
-        of its search space; None for the network's own.
-      lam: as in `nets.describe`, for the networks with central difference pooling, cdn and
-        cdn_cdp; None for 0.7.
+      map_size: side of the map; None for the network's default. A genotype has its own.
+      theta: as in `nets.describe`, for the networks that use it (`nets.weights_of`; the
+        network 'searched' has that of its search space); None for the network's own.
+      lam: as in `nets.describe`, likewise: for cdn and cdn_cdp; None for 0.7.
       genotype_file: genotype of the network 'searched'.
       domains: number of source domains, for the methods of `FEATURE_METHODS`.
       rates: their other settings; those that are absent are as in `RATES`.
-      options: attributes of `nets.EulerNet`, for eulernet.
+      options: other attributes of a network.
 
     Raises:
       InputError: an unknown name, or a genotype file that does not fit.
@@ -127,12 +126,13 @@ def describe(
         own = {} if domains is None else {"domains": domains}
         limits.require(**{r: (r, limits.OneOf(tuple(RATES))) for r in rates or ()})
         return {"method": name, "width": width, **RATES, **(rates or {}), **own}
+    used = nets.weights_of(name)
     return nets.describe(
         name,
         width=width,
         map_size=map_size,
-        theta=None if name == "searched" else theta,
-        lam=lam if nets.VARIANTS.get(name, {}).get("pool") == "cdp" else None,
+        theta=theta if "theta" in used else None,
+        lam=lam if "lam" in used else None,
         genotype_file=genotype_file,
         **(options or {}),
     )
@@ -152,7 +152,14 @@ def name_of(description: Mapping[str, Any]) -> str:
 
 def default_optimizer(description: Mapping[str, Any]) -> str:
     """Name of the optimizer where none is given: 'ranger' for eulernet, or 'adam'."""
-    return "ranger" if description.get("network") == "eulernet" else "adam"
+    entry = nets.MODULES.get(description.get("network", ""))
+    return getattr(entry and entry.module, "optimizer", "adam")
+
+
+def takes_frames(name: str) -> bool:
+    """Whether the input of a network is the frames of a clip."""
+    entry = nets.MODULES.get(name)
+    return getattr(entry and entry.module, "takes_frames", False)
 
 
 def loss_of(
@@ -180,17 +187,15 @@ def require_input(description: Mapping[str, Any], view: View) -> None:
     Raises:
       InputError: the other one.
     """
-    takes_frames = "network" in description and getattr(
-        nets.from_description(description), "takes_frames", False
-    )
-    if takes_frames != (view.input == "frames"):
-        raise wrong_input(name_of(description), takes_frames, view.input)
+    name = name_of(description)
+    if takes_frames(name) != (view.input == "frames"):
+        raise wrong_input(name, takes_frames(name), view.input)
 
 
-def wrong_input(name: str, takes_frames: bool, found: str) -> InputError:
+def wrong_input(name: str, frames: bool, found: str) -> InputError:
     """The error about a view's input that a network does not take."""
     expected, of = "'static_dynamic', 'static' or 'dynamic'", "one image"
-    if takes_frames:
+    if frames:
         expected, of = "'frames'", "the frames of a clip"
     return InputError(
         f"expected {expected} for {name}, whose input is {of}, got {found!r}.",
