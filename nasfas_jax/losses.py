@@ -90,5 +90,20 @@ def pixel_binary(predicted: Array, target: Array) -> Array:
     return -(target * live + (1 - target) * spoof).mean()
 
 
+def deep_pixel(predicted: tuple[Array, Array], target: Array) -> Array:
+    """Half `pixel_binary` of maps, half the cross entropy of images (DeepPixBiS), a scalar.
+
+    Args:
+      predicted: probabilities of pixels [B, H, W] and of images [B].
+      target: [B, H, W], from 0 to 1; its mean is the target of the image.
+
+    Raises:
+      ValueError: the shapes differ or are not [B, H, W].
+    """
+    maps, images = predicted
+    means = target.mean((1, 2), keepdims=True)
+    return (pixel_binary(maps, target) + pixel_binary(images[:, None, None], means)) / 2
+
+
 #: Losses of maps by name.
 BY_NAME = {"depth": depth_loss, "l2": pixel_mse}

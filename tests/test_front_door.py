@@ -63,6 +63,14 @@ def model(data):
     return nf.train(data, net, target="dom_m", steps=2, batch_size=4)
 
 
+def test_a_classifier_is_trained_and_evaluated(data):
+    net = nf.nets.build("resnet18", width=1 / 64)
+    model = nf.train(data, net, target="dom_m", steps=1, batch_size=4)
+    assert model.view == View(target="binary", map_size=1)
+    evaluated = nf.evaluate(model, data, target="dom_m")
+    assert all(0 < one < 1 and one.shape == (1, 1) for one in evaluated.maps.values())
+
+
 def test_import_is_light():
     script = "import sys, nasfas_jax; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -21,6 +21,7 @@ class Supervised:
 
     Attributes:
       net: module from images or clips to maps, ``net.apply(variables, x, train=...)``.
+        With ``train`` it may return more after the maps, for a loss of its own.
       optimizer: optimizer of its parameters.
       loss: loss (predicted, target) of maps [B, h, w]; None for ``net.loss`` where the
         network has one, and otherwise MSE plus contrastive depth loss.
@@ -41,7 +42,7 @@ class Supervised:
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
-            batch_stats=variables["batch_stats"],
+            batch_stats=variables.get("batch_stats", {}),  # none without BatchNorm
             opt_state=self.optimizer.init(params),
         )
 
@@ -56,8 +57,12 @@ class Supervised:
                 mutable=["batch_stats"],
                 **self.call,
             )
-            own = getattr(self.net, "loss", losses.depth_loss)
-            return (self.loss or own)(predicted, batch["target"]), new["batch_stats"]
+            new_stats = new.get("batch_stats", {})
+            if self.loss is None:
+                own = getattr(self.net, "loss", losses.depth_loss)
+                return own(predicted, batch["target"]), new_stats
+            maps = predicted[0] if isinstance(predicted, tuple) else predicted
+            return self.loss(maps, batch["target"]), new_stats
 
         (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
             state.params

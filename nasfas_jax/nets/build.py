@@ -13,9 +13,16 @@ import numpy as np
 from nasfas_jax import limits
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError, did_you_mean
-from nasfas_jax.nets.depthnet import CDN, VARIANTS
+from nasfas_jax.nets.deeppixbis import DeepPixBiS
+from nasfas_jax.nets.depthnet import CDN, VARIANTS, Auxiliary
 from nasfas_jax.nets.eulernet import EulerNet
+from nasfas_jax.nets.mobilenet import MobileNetV1, MobileNetV2, MobileNetV3
+from nasfas_jax.nets.pnasnet import PNASNet
+from nasfas_jax.nets.resnet import ResNet
 from nasfas_jax.nets.searched import SearchedNet
+from nasfas_jax.nets.shufflenet import ShuffleNetV2
+from nasfas_jax.nets.tree import TreeNet
+from nasfas_jax.nets.vgg import VGG16
 from nasfas_jax.search import fas, genotype, spaces
 
 
@@ -65,6 +72,17 @@ GENOTYPES = {"searched": None, "cdcn_pp": fas.CDCN_PP}
 MODULES: dict[str, Entry] = {
     **{name: Entry(CDN, fixed) for name, fixed in VARIANTS.items()},
     "eulernet": Entry(EulerNet, stored=_fields(EulerNet)),
+    "auxiliary": Entry(Auxiliary, VARIANTS["depthnet"]),
+    "resnet18": Entry(ResNet, {"blocks": (2, 2, 2, 2), "bottleneck": False}),
+    "resnet50": Entry(ResNet, {"blocks": (3, 4, 6, 3), "bottleneck": True}),
+    "vgg16": Entry(VGG16),
+    "mobilenet_v1": Entry(MobileNetV1),
+    "mobilenet_v2": Entry(MobileNetV2),
+    "mobilenet_v3": Entry(MobileNetV3),
+    "shufflenet_v2": Entry(ShuffleNetV2),
+    "pnasnet": Entry(PNASNet, {"stem": 32, "nodes": 54, "cells": 9}),
+    "deeppixbis": Entry(DeepPixBiS),
+    "tree": Entry(TreeNet),
 }
 NAMES = (*GENOTYPES, *MODULES)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from nasfas_jax import limits, ops
+from nasfas_jax import limits, losses, ops
 from nasfas_jax import theta as thetas
 from nasfas_jax.layers import WIDTHS, CentralPool, ConvBlock, map_init
 
@@ -113,6 +113,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cdn_cdp": {"theta": 0.0, "pool": "cdp"},
     "cdn": {"pool": "cdp"},
 }
+
+
+class Auxiliary(CDN):
+    """Depth branch of Auxiliary (Liu et al., CVPR 2018): `DepthNet` with the loss MSE.
+
+    Its other branch, for the pulse, is not part; papers call this "Auxiliary (depth only)".
+    The convolutions are followed by BatchNorm and ReLU, as in `DepthNet`.
+    """
+
+    theta: Any = 0.0
+    pool: str = "max"
+
+    target = "depth"
+    loss = staticmethod(losses.pixel_mse)
 
 
 def DepthNet(*, width: float = 1.0, map_size: int = 32) -> CDN:

@@ -12,9 +12,10 @@ from nasfas_jax.ops.convolution import convolve, depthwise
 from nasfas_jax.ops.magnification import bandpass, magnify
 from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_pool
 from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
-from nasfas_jax.ops.resize import resize
+from nasfas_jax.ops.resize import adaptive_average, resize
 
 __all__ = [
+    "adaptive_average",
     "average_pool",
     "average_to",
     "bandpass",

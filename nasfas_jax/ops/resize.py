@@ -1,4 +1,6 @@
-"""Bilinear resizing as two small matrix products."""
+"""Bilinear resizing and adaptive averages, as two small matrix products each."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +28,46 @@ def resize(x: Array, size: int | tuple[int, int]) -> Array:
     Returns:
       [N, height, width, C].
     """
+    return _mixed(x, size, _weights)
+
+
+def adaptive_average(x: Array, size: int | tuple[int, int]) -> Array:
+    """Means of the pixels that every output pixel covers, in whole pixels.
+
+    Output pixel i of ``size`` covers the input pixels from ``floor(i n / size)`` to
+    ``ceil((i + 1) n / size) - 1`` of n: PyTorch's adaptive average pooling, for any sides.
+
+    Args:
+      x: [N, H, W, C].
+      size: the new height and width; one number for a square.
+
+    Returns:
+      [N, height, width, C].
+    """
+    return _mixed(x, size, _shares)
+
+
+def _shares(length: int, size: int) -> np.ndarray:
+    """[size, length]: row i averages the samples that output pixel i covers."""
+    i = np.arange(size)[:, None]
+    first, last = i * length // size, -(-(i + 1) * length // size)
+    pixels = np.arange(length)
+    covered = (first <= pixels) & (pixels < last)
+    return covered / covered.sum(1, keepdims=True)
+
+
+def _mixed(
+    x: Array,
+    size: int | tuple[int, int],
+    weights_of: Callable[[int, int], np.ndarray],
+) -> Array:
+    """x [N, H, W, C] with both sides mixed by matrices ``weights_of(length, size)``."""
     height, width = (size, size) if isinstance(size, int) else size
     with jax.named_scope("resize"):
         for axis, new in ((1, height), (2, width)):
             if x.shape[axis] == new:
                 continue
-            weights = jnp.asarray(_weights(x.shape[axis], new), x.dtype)
+            weights = jnp.asarray(weights_of(x.shape[axis], new), x.dtype)
             dimensions = (((1,), (axis,)), ((), ()))
             mixed = lax.dot_general(
                 weights, x, dimensions, precision=lax.Precision.HIGHEST
