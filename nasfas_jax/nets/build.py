@@ -207,9 +207,13 @@ def from_description(description: Mapping[str, Any]) -> nn.Module:
         known = [
             k for k in _fields(entry.module) if k in WEIGHTS or k not in entry.fixed
         ]
-        limits.require(
-            **{f"option of {name}": (k, limits.OneOf(known)) for k in fields}
-        )
+        for option in fields:
+            if option not in known:
+                found = limits.mismatch(option, limits.OneOf(known))
+                raise InputError(
+                    found.replace("expected", f"expected as an option of {name}", 1),
+                    field="description",
+                )
         net = entry.make(fields)
     _require_layers(net)
     return net
