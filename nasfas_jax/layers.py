@@ -103,6 +103,9 @@ class ConvBlock(nn.Module):
       groups: widths of input channel groups, each convolved separately to an equal share
         of the output. It is computed as one dense convolution with zeros in its kernel,
         which is faster than one convolution per group for the narrow groups of a supernet.
+      operator: class of a module that takes the place of the convolution, of (features,
+        kernel_size, kernel_init), called with x and theta; None for the convolution. It is
+        not for ``groups``.
     """
 
     features: int
@@ -114,6 +117,7 @@ class ConvBlock(nn.Module):
     bn_momentum: float = 0.1  # PyTorch's convention; in Flax's it is 0.9
     kernel_init: Callable[..., Array] = kernel_init
     groups: tuple[int, ...] = ()
+    operator: Callable[..., nn.Module] | None = None
 
     @nn.compact
     def __call__(self, x: Array, *, theta: Any, train: bool) -> Array:
@@ -128,13 +132,18 @@ class ConvBlock(nn.Module):
         Raises:
           InputError: theta of another shape.
         """
-        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         wide = at_least_float32(x)
-        kernel = self.param("kernel", self.kernel_init, shape, wide)
-        if self.groups:
-            kernel = kernel * _block_diagonal(self.groups, self.features, wide)
-        theta = thetas.value(self, "theta", theta, self.features, wide)
-        x = ops.cdc(x, kernel.astype(x.dtype), theta)
+        if self.operator is None:
+            shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+            kernel = self.param("kernel", self.kernel_init, shape, wide)
+            if self.groups:
+                kernel = kernel * _block_diagonal(self.groups, self.features, wide)
+            theta = thetas.value(self, "theta", theta, self.features, wide)
+            x = ops.cdc(x, kernel.astype(x.dtype), theta)
+        else:
+            theta = thetas.value(self, "theta", theta, self.features, wide)
+            settings = (self.features, self.kernel_size, self.kernel_init)
+            x = self.operator(*settings, name="operator")(x, theta)
         x = checkpoint_name(x, CONVOLUTION)
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), wide)

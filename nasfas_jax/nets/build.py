@@ -13,6 +13,7 @@ import numpy as np
 from nasfas_jax import limits
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax.nets import operators
 from nasfas_jax.nets.deeppixbis import DeepPixBiS
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, Auxiliary
 from nasfas_jax.nets.eulernet import EulerNet
@@ -139,9 +140,11 @@ def describe(
         if found is None:
             found = _from_file(genotype_file)
         return {"network": name, "genotype": _with_options(found, given).as_dict()}
-    _require_weights(name, MODULES[name].module, MODULES[name].fixed.get("pool"), given)
+    entry = MODULES[name]
+    chosen = {**entry.fixed, **options}
+    _require_weights(name, entry.module, chosen, given)
     size = {} if map_size is None else {"map_size": map_size}
-    net = MODULES[name].make({"width": width, **size, **options, **given})
+    net = entry.make({"width": width, **size, **options, **given})
     explicit = {k: thetas.as_json(v) for k, v in given.items()}
     return {**_described(name, net), **explicit}
 
@@ -168,14 +171,24 @@ def _from_file(path: str | pathlib.Path | None) -> genotype.Genotype:
 
 
 def _require_weights(
-    name: str, module: type[nn.Module], pool: str | None, given: Mapping[str, Any]
+    name: str,
+    module: type[nn.Module],
+    fields: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> None:
-    """Requires a network with central differences where theta or lambda is given."""
+    """Requires a network that uses theta or lambda where they are given."""
+    pool, convolution = fields.get("pool"), fields.get("convolution")
     if given and "theta" not in _fields(module):
         raise InputError(
             f"expected None for {name}, whose convolutions and pooling have no"
             " central differences.",
             field="theta, lam",
+        )
+    if "theta" in given and convolution in operators.WITHOUT_THETA:
+        raise InputError(
+            f"expected None for {name} with the convolution {convolution!r}, which has"
+            " none; 'cdc' and 'selfconv' have.",
+            field="theta",
         )
     if "lam" in given and pool != "cdp":
         raise InputError(
@@ -260,7 +273,7 @@ def with_weights(
     else:
         name = description_of(net)["network"]
         who = "this network" if hasattr(net, "pool") else name
-        _require_weights(who, type(net), getattr(net, "pool", None), given)
+        _require_weights(who, type(net), vars(net), given)
         new = net.clone(**given)
     _require_layers(new)
     return new

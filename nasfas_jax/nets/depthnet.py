@@ -1,5 +1,6 @@
 """DepthNet and the central difference networks CDN (NAS-FAS sec. 3.3, Table 1)."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -10,10 +11,12 @@ from jax import Array
 from nasfas_jax import limits, losses, ops
 from nasfas_jax import theta as thetas
 from nasfas_jax.layers import WIDTHS, CentralPool, ConvBlock, map_init
+from nasfas_jax.nets.operators import OPERATORS
 
 #: Channels of the three convolutions of each block, each followed by pooling.
 BLOCKS = ((128, 196, 128), (128, 196, 128), (128, 196, 128))
 POOLS = ("cdp", "max")
+CONVOLUTIONS = ("cdc", *OPERATORS)
 
 
 class CDN(nn.Module):
@@ -31,6 +34,9 @@ class CDN(nn.Module):
       lam: share of central differences in the pooling, likewise; its layers are pool_0 to
         pool_2.
       pool: 'cdp' or 'max', 3 x 3 at stride 2.
+      convolution: 'cdc', or one of those that NAS-FAS compares with it (figure 9c):
+        'lbconv', 'gaborconv' (both without theta), or 'selfconv', in which theta is the
+        share of self-attention (0.2 in the paper).
       width: multiplier of the channels, 1/64 or more; 2,245,016 parameters at 1.
       map_size: side of the predicted map, in pixels.
 
@@ -43,10 +49,12 @@ class CDN(nn.Module):
     pool: str = "cdp"
     width: float = 1.0
     map_size: int = 32
+    convolution: str = "cdc"
 
     def __post_init__(self):
         limits.require(
             pool=(self.pool, limits.OneOf(POOLS)),
+            convolution=(self.convolution, limits.OneOf(CONVOLUTIONS)),
             width=(self.width, WIDTHS),
             map_size=(self.map_size, limits.COUNT),
         )
@@ -80,8 +88,13 @@ class CDN(nn.Module):
         """
         theta = self.theta if theta is None else theta
         lam = self.lam if lam is None else lam
+        levels: list[Array] = []
 
         def conv(x: Array, features: int, **settings: Any) -> Array:
+            operator = OPERATORS.get(self.convolution)
+            if operator is not None:
+                level = len(levels)
+                settings["operator"] = functools.partial(operator, level=level)
             block = ConvBlock(features, **settings)
             own = thetas.of_layer("theta", theta, block.name)
             return block(x, theta=own, train=train)
@@ -96,7 +109,6 @@ class CDN(nn.Module):
             return layer(x, lam=thetas.of_layer("lam", lam, layer.name))
 
         x = scaled(x, 64)
-        levels = []
         for level, block in enumerate(BLOCKS):
             for features in block:
                 x = scaled(x, features)

@@ -9,16 +9,20 @@ from nasfas_jax.ops.biquad import (
 )
 from nasfas_jax.ops.cdc import cdc, fold_cdc
 from nasfas_jax.ops.convolution import convolve, depthwise
+from nasfas_jax.ops.gabor import gabor_bank, gaborconv
+from nasfas_jax.ops.local_binary import binary_kernel, lbconv
 from nasfas_jax.ops.magnification import bandpass, magnify
 from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_pool
 from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import adaptive_average, resize
+from nasfas_jax.ops.self_attention import local_attention, selfconv
 
 __all__ = [
     "adaptive_average",
     "average_pool",
     "average_to",
     "bandpass",
+    "binary_kernel",
     "biquad",
     "biquad_stream",
     "cdc",
@@ -26,7 +30,11 @@ __all__ = [
     "convolve",
     "depthwise",
     "fold_cdc",
+    "gabor_bank",
+    "gaborconv",
     "halve",
+    "lbconv",
+    "local_attention",
     "magnify",
     "max_pool",
     "pole_radius",
@@ -34,6 +42,7 @@ __all__ = [
     "rank_weights",
     "raw_feedback",
     "resize",
+    "selfconv",
     "stable_feedback",
     "static_dynamic",
 ]

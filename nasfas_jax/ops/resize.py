@@ -15,7 +15,7 @@ def _weights(length: int, size: int) -> np.ndarray:
     return np.maximum(0, 1 - np.abs(place[:, None] - np.arange(length)))
 
 
-def resize(x: Array, size: int | tuple[int, int]) -> Array:
+def resize(x: Array, size: int | tuple[int, ...]) -> Array:
     """Bilinear resizing: half-pixel centers, edges repeated, no antialiasing.
 
     Equal to PyTorch's ``Upsample(mode='bilinear', align_corners=False)`` and
@@ -31,7 +31,7 @@ def resize(x: Array, size: int | tuple[int, int]) -> Array:
     return _mixed(x, size, _weights)
 
 
-def adaptive_average(x: Array, size: int | tuple[int, int]) -> Array:
+def adaptive_average(x: Array, size: int | tuple[int, ...]) -> Array:
     """Means of the pixels that every output pixel covers, in whole pixels.
 
     Output pixel i of ``size`` covers the input pixels from ``floor(i n / size)`` to
@@ -58,7 +58,7 @@ def _shares(length: int, size: int) -> np.ndarray:
 
 def _mixed(
     x: Array,
-    size: int | tuple[int, int],
+    size: int | tuple[int, ...],
     weights_of: Callable[[int, int], np.ndarray],
 ) -> Array:
     """x [N, H, W, C] with both sides mixed by matrices ``weights_of(length, size)``."""
