@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
     from nasfas_jax.workflows.compare_maps import compare_maps
+    from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.improvement import improvement_over_random
@@ -45,6 +46,7 @@ _MODULES = {
     "ops": "",
     "spaces": "search.spaces",
     "compare_maps": "workflows.compare_maps",
+    "cost": "workflows.costs",
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
     "search_several": "workflows.searches",
@@ -62,6 +64,7 @@ __all__ = [
     "ablate",
     "bilevel",
     "compare_maps",
+    "cost",
     "evaluate",
     "improvement_over_random",
     "load",

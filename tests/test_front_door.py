@@ -23,6 +23,7 @@ from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
+from nasfas_jax.workflows.costs import Costs
 from nasfas_jax.workflows.improvement import Improvement
 from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found
@@ -253,6 +254,8 @@ def test_what_users_get_wrong_is_told(data, call, says):
         ("evaluated", lambda data, model: nf.compare_maps([model], data)),
         ("source", lambda data, model: model.explain(3)),
         ("band", lambda data, model: model.explain("a.mp4", band=3)),
+        ("networks", lambda data, model: nf.cost(["resnt"])),
+        ("networks", lambda data, model: nf.cost("cdn")),
         ("networks", lambda data, model: nf.sweep(data, {}, targets=["dom_m"])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets=[])),
         ("targets", lambda data, model: nf.sweep(data, {"a": "cdn"}, targets="dom_m")),
@@ -365,7 +368,7 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     assert quickstart[0] == quickstart[1]
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
-    kinds += (Robustness, Picture, Searches, Improvement)
+    kinds += (Robustness, Picture, Searches, Improvement, Costs)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS

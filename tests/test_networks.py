@@ -68,9 +68,10 @@ def test_maps_of_any_size_from_images_of_any_size(name):
     shapes = set()
     for side, map_size in ((27, 1), (32, 5)):
         sized = net.clone(map_size=map_size)
-        arrays, image = variables(sized, side, batch=2)
-        maps = jax.eval_shape(
-            lambda v, x, n=sized: n.apply(v, x, train=False), arrays, image
+        image = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+        maps, arrays = jax.eval_shape(
+            lambda x, n=sized: n.init_with_output(jax.random.key(0), x, train=False),
+            image,
         )
         assert maps.shape == (2, map_size, map_size)
         shapes.add(str(jax.tree.map(lambda a: a.shape, arrays["params"])))

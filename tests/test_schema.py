@@ -230,6 +230,10 @@ RELATIONS = {
         {"networks": ("rfmeta",), "data.image_size": 96},
         r"config\.train\.map_size: expected a multiple of 12, .* got 32",
     ),
+    "small_map": (
+        {"networks": ("resnet18", "cdn"), "train.map_size": 1},
+        r"config\.train\.map_size: expected 3 or more for cdn, .* got 1",
+    ),
     "input": (
         {"networks": ("ida",)},
         r"config\.train\.view: ida .* got input 'static_dynamic'",

@@ -197,6 +197,12 @@ COMMANDS = {
         ("data", "train", "sweep"),
         "--config=rfmeta:smoke --workdir=runs/rfmeta",
     ),
+    "cost": Command(
+        "counts parameters and multiply-adds of networks beside the papers' figures",
+        ("network",),
+        example="--network=resnet18",
+        own={"network": Flag("one network", "all networks")},
+    ),
     "metagrad": Command(
         "measures the cost and accuracy of each meta-gradient mode",
         ("config", "data_dir", "protocol", "output"),

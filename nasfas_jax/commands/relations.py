@@ -41,12 +41,21 @@ def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
 
 def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     """Requirements of the networks on other sections."""
+    from nasfas_jax import nets
     from nasfas_jax.workflows import registry
 
     for name in names:
         if name in registry.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
-        view = settings.get("train", {}).get("view")
+        train = settings.get("train", {})
+        own = hasattr(getattr(nets.MODULES.get(name), "module", None), "loss")
+        compares = train.get("loss", "" if own else "depth") == "depth"
+        if name in nets.MODULES and compares and train.get("map_size", 3) < 3:
+            yield (
+                f"config.train.map_size: expected 3 or more for {name}, whose loss compares"
+                f" neighboring pixels, got {train['map_size']}."
+            )
+        view = train.get("view")
         takes_frames = registry.takes_frames(name)
         if view and takes_frames != (view["input"] == "frames"):
             error = registry.wrong_input(name, takes_frames, view["input"])

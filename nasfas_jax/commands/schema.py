@@ -266,11 +266,12 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train": {
         "width": Field(
-            "multiplier of the channels of DepthNet, the CDNs, EulerNet and RFMeta's nets",
+            "multiplier of the channels; a searched network has its own",
             _library("layers:WIDTHS"),
         ),
         "map_size": Field(
-            "side of the target map, pixels; a searched network has its own", MAP_SIZES
+            "side of the target map, pixels; a searched network has its own",
+            _library("data.loading.views:MAP_SIZES"),
         ),
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
@@ -293,7 +294,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "decay": Field("course of the learning rate", _library("methods.state:DECAYS")),
         "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
         "loss": Field(
-            "loss of the maps; if absent 'l2' for eulernet, 'depth' for other networks",
+            "loss of the maps; if absent that of the network, 'depth' for the CDNs",
             _library("losses:BY_NAME"),
             optional=True,
         ),

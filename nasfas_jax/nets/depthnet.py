@@ -13,8 +13,8 @@ from nasfas_jax import theta as thetas
 from nasfas_jax.layers import WIDTHS, CentralPool, ConvBlock, map_init
 from nasfas_jax.nets.operators import OPERATORS
 
-#: Channels of the three convolutions of each block, each followed by pooling.
-BLOCKS = ((128, 196, 128), (128, 196, 128), (128, 196, 128))
+#: Channels of the first and third convolution of each of the three blocks.
+BLOCKS = (128, 128, 128)
 POOLS = ("cdp", "max")
 CONVOLUTIONS = ("cdc", *OPERATORS)
 
@@ -37,6 +37,7 @@ class CDN(nn.Module):
       convolution: 'cdc', or one of those that NAS-FAS compares with it (figure 9c):
         'lbconv', 'gaborconv' (both without theta), or 'selfconv', in which theta is the
         share of self-attention (0.2 in the paper).
+      middle: channels of the second convolution of each block; 192 in NAS-FAS Table 8.
       width: multiplier of the channels, 1/64 or more; 2,245,016 parameters at 1.
       map_size: side of the predicted map, in pixels.
 
@@ -50,11 +51,13 @@ class CDN(nn.Module):
     width: float = 1.0
     map_size: int = 32
     convolution: str = "cdc"
+    middle: int = 196
 
     def __post_init__(self):
         limits.require(
             pool=(self.pool, limits.OneOf(POOLS)),
             convolution=(self.convolution, limits.OneOf(CONVOLUTIONS)),
+            middle=(self.middle, limits.COUNT),
             width=(self.width, WIDTHS),
             map_size=(self.map_size, limits.COUNT),
         )
@@ -109,8 +112,8 @@ class CDN(nn.Module):
             return layer(x, lam=thetas.of_layer("lam", lam, layer.name))
 
         x = scaled(x, 64)
-        for level, block in enumerate(BLOCKS):
-            for features in block:
+        for level, channels in enumerate(BLOCKS):
+            for features in (channels, self.middle, channels):
                 x = scaled(x, features)
             x = pool(x, level)
             levels.append(ops.resize(x, self.map_size))

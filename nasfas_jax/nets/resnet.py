@@ -3,7 +3,7 @@
 import flax.linen as nn
 from jax import Array
 
-from nasfas_jax import ops
+from nasfas_jax import limits, ops
 from nasfas_jax.nets.classifier import Classifier, ConvNorm, identity, residual
 
 #: Channels of the four stages; each after the first halves the sides.
@@ -52,16 +52,25 @@ class ResNet(Classifier):
       blocks: number of blocks of each stage.
       bottleneck: whether blocks are bottlenecks; their stride is that of the 3 x 3
         convolution, as in PyTorch's ResNet50.
+      stem: side of the first kernel, 7 with stride 2 and pooling, or 3 without them, as
+        for CIFAR-10.
       width, map_size, classes: as in `Classifier`.
     """
 
     blocks: tuple[int, ...] = (2, 2, 2, 2)
     bottleneck: bool = False
+    stem: int = 7
+
+    def __post_init__(self):
+        limits.require(stem=(str(self.stem), limits.OneOf(("3", "7"))))
+        super().__post_init__()
 
     def features(self, x: Array, train: bool) -> Array:
-        """Images to features of 1/32 of the sides, rounded up."""
-        x = ConvNorm(self.scaled(64), 7, 2, name="stem")(x, train=train)
-        x = ops.max_pool(x)
+        """Images to features of 1/32 of the sides (1/8 with ``stem`` 3), rounded up."""
+        small = self.stem == 3
+        stem = ConvNorm(self.scaled(64), self.stem, 1 if small else 2, name="stem")
+        x = stem(x, train=train)
+        x = x if small else ops.max_pool(x)
         for stage, (channels, count) in enumerate(
             zip(STAGES, self.blocks, strict=True)
         ):
