@@ -64,7 +64,7 @@ def candidate(name, x, own, stride, theta, lam):
         return normalize(
             y - theta * convolve(nn.relu(x)[:, ::stride, ::stride], center)
         )
-    if name == "dil_conv_3":
+    if name in ("dil_conv_3", "dil_conv_5"):
         kernels = own[f"{name}_first_depthwise"], own[f"{name}_first"]
         return separable(x, *kernels, stride, dilation=2)
     for stage, step in (("first", stride), ("second", 1)):

@@ -137,7 +137,9 @@ LINKS = (
 )
 
 
-@pytest.mark.parametrize(("central", "stride"), [("cdc", 1), ("dil_conv_3", 2)])
+@pytest.mark.parametrize(
+    ("central", "stride"), [("cdc", 1), ("dil_conv_3", 2), ("dil_conv_5", 1)]
+)
 def test_a_supernet_cell_of_one_hot_alphas_is_the_derived_cell(x64, central, stride):
     """With all channels searched and no edge weights; kernels moved.
 
@@ -145,7 +147,8 @@ def test_a_supernet_cell_of_one_hot_alphas_is_the_derived_cell(x64, central, str
     network does not.
     """
     kind = structure.KINDS[stride - 1]
-    options = {"operation_space": "cd" if central == "cdc" else "vanilla", **TINY}
+    kinds = {"cdc": "cd", "dil_conv_3": "vanilla", "dil_conv_5": "pc_darts"}
+    options = {"operation_space": kinds[central], **TINY}
     space = spaces.get("nas_baseline", **options, partial=1, edge_weights=False)
     links = tuple(
         link._replace(operation=link.operation.replace("CENTRAL", central))
@@ -180,7 +183,8 @@ def _move(operation, own, layer):
     elif operation == "cdc":
         layer["Conv_0"]["kernel"] = own["cdc"]
     elif operation != "skip":
-        stages = ("first",) if operation == "dil_conv_3" else ("first", "second")
+        dilated = operation.startswith("dil_conv")
+        stages = ("first",) if dilated else ("first", "second")
         for i, stage in enumerate(stages):
             layer[f"Separable_{i}"]["kernel"] = own[f"{operation}_{stage}"]
             layer[f"Separable_{i}"]["depthwise"] = own[f"{operation}_{stage}_depthwise"]

@@ -25,6 +25,7 @@ from nasfas_jax.nets.shufflenet import ShuffleNetV2
 from nasfas_jax.nets.tree import TreeNet
 from nasfas_jax.nets.vgg import VGG16
 from nasfas_jax.search import fas, genotype, spaces
+from nasfas_jax.search.baseline import pc_darts
 
 
 def _fields(module: type[nn.Module]) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ class Entry(NamedTuple):
 #: Shares of central differences, of convolutions and of pooling.
 WEIGHTS = ("theta", "lam")
 #: Networks of a genotype; None for the genotype of a file.
-GENOTYPES = {"searched": None, "cdcn_pp": fas.CDCN_PP}
+GENOTYPES = {"searched": None, "cdcn_pp": fas.CDCN_PP, **pc_darts.GENOTYPES}
 #: The other networks: a new one is an entry here.
 MODULES: dict[str, Entry] = {
     **{name: Entry(CDN, fixed) for name, fixed in VARIANTS.items()},
@@ -93,10 +94,19 @@ def weights_of(name: str) -> tuple[str, ...]:
 
     >>> weights_of("cdn"), weights_of("depthnet"), weights_of("eulernet")
     (('theta', 'lam'), ('theta',), ())
+    >>> weights_of("cdcn_pp"), weights_of("pc_darts_cifar"), weights_of("searched")
+    (('theta',), (), ())
     """
     if name in MODULES:
         return MODULES[name].weights
-    return ("theta",) if name == "cdcn_pp" else ()
+    found = GENOTYPES[name]
+    if found is None:
+        return ()
+    space: Any = found.space
+    pools = (*space.operations, getattr(space, "pool", ""))
+    users = {"theta": space.operations, "lam": pools}
+    central = {"theta": "cdc", "lam": "cdp"}
+    return tuple(name for name in WEIGHTS if central[name] in users[name])
 
 
 def describe(

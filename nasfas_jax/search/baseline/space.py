@@ -7,11 +7,16 @@ from nasfas_jax import limits
 from nasfas_jax.search import spaces
 from nasfas_jax.search.dag.space import DagSpace
 
-#: Candidates by kind of operation space (NAS-FAS figure 5).
+#: Candidates by kind of operation space (NAS-FAS figure 5); 'pc_darts' has those of
+#: PC-DARTS.
 OPERATIONS = {
     "vanilla": (
         *("none", "skip", "sep_conv_3", "sep_conv_5", "avg_pool", "max_pool"),
         "dil_conv_3",
+    ),
+    "pc_darts": (
+        *("none", "skip", "sep_conv_3", "sep_conv_5", "avg_pool", "max_pool"),
+        *("dil_conv_3", "dil_conv_5"),
     ),
     "cd": ("none", "skip", "sep_conv_3", "sep_conv_5", "cdp", "max_pool", "cdc"),
 }
@@ -29,7 +34,8 @@ class BaselineSpace(DagSpace):
 
     Attributes:
       operation_space: 'vanilla', or 'cd', with central difference convolution and pooling
-        in place of the dilated convolution and average pooling.
+        in place of the dilated convolution and average pooling; 'pc_darts' is 'vanilla'
+        with another dilated convolution, of 5 x 5 taps.
       head: 'map', or 'scalar' for one probability per image, whose ``map_size`` is 1.
       stem_channels: channels of the stem's three convolutions.
       channels: channels of a node in the first cells; doubled for retraining
@@ -65,12 +71,13 @@ class BaselineSpace(DagSpace):
     @property
     def title(self) -> str:
         """The name and the paper's name of the trial, without its input's S or SD."""
-        kind = "CD" if self.operation_space == "cd" else "Van"
+        kinds = {"cd": "CD", "vanilla": "Van", "pc_darts": "PC-DARTS"}
+        kind = kinds[self.operation_space]
         return f"{self.name}, {kind}-{'CE' if self.head == 'scalar' else 'DP'}"
 
     @property
     def operations(self) -> tuple[str, ...]:
-        """Names of the seven candidates."""
+        """Names of the candidates, seven or for PC-DARTS eight."""
         return OPERATIONS[self.operation_space]
 
     def for_retraining(self) -> "BaselineSpace":

@@ -69,7 +69,7 @@ class Layout:
 def shapes(layout: Layout, width: int) -> dict[str, tuple[int, ...]]:
     """Kernels of one edge by name; 'first' and 'second' are stages."""
     point, found = (1, 1, width, width), {}
-    stages = [(name, "first", 3) for name in layout.single]
+    stages = [(n, "first", operations.DILATED.get(n, 3)) for n in layout.single]
     for name in layout.separable:
         size = operations.SEPARABLE[name]
         stages += [(name, "first", size), (name, "second", size)]
@@ -179,9 +179,10 @@ def _first(space: Any, name: str, params: dict) -> Array:
         theta = theta if theta.size > 1 else jnp.broadcast_to(theta, each)
         return jax.vmap(ops.fold_cdc)(kernel, theta.reshape(each))
     kernel = _product(params, f"{name}_first")
-    if name == "dil_conv_3":
-        edges, *_, width, _ = kernel.shape
-        dilated = jnp.zeros((edges, 5, 5, width, width), kernel.dtype)
+    if name in operations.DILATED:
+        edges, taps, *_, width, _ = kernel.shape
+        shape = (edges, 2 * taps - 1, 2 * taps - 1, width, width)
+        dilated = jnp.zeros(shape, kernel.dtype)
         return dilated.at[:, ::2, ::2].set(kernel)
     return kernel
 

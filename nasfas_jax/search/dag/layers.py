@@ -168,8 +168,9 @@ class Chosen(nn.Module):
             return pooled(self.operation, x, stride, lam)
         if self.operation == "cdc":
             return Conv(features, 3, stride)(x, train=train, theta=self.theta)
-        if self.operation == "dil_conv_3":
-            return Separable(features, 3, stride, dilation=2)(x, train=train)
+        if self.operation in operations.DILATED:
+            taps = operations.DILATED[self.operation]
+            return Separable(features, taps, stride, dilation=2)(x, train=train)
         if self.operation == "skip":
             if stride == 1:
                 return x

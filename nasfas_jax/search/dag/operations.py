@@ -13,6 +13,7 @@ LEGEND = {
         Operation("sep_conv_3", "sep 3 x 3", "convolution", 0),
         Operation("sep_conv_5", "sep 5 x 5", "convolution", 2),
         Operation("dil_conv_3", "dilated 3 x 3", "convolution", 1),
+        Operation("dil_conv_5", "dilated 5 x 5", "convolution", 2),
         Operation("cdc", "CDC 3 x 3", "convolution", 1),
         Operation("avg_pool", "average 3 x 3", "pooling", 0),
         Operation("max_pool", "maximum 3 x 3", "pooling", 2),
@@ -24,6 +25,8 @@ NAMES = tuple(LEGEND)
 POOLS = ("avg_pool", "max_pool", "cdp")
 #: Candidates of two stages, each ReLU, separable convolution, BatchNorm; their windows.
 SEPARABLE = {"sep_conv_3": 3, "sep_conv_5": 5}
+#: Candidates of one separable convolution, dilated by 2; their windows in taps.
+DILATED = {"dil_conv_3": 3, "dil_conv_5": 5}
 
 
 def macs(name: str, channels: int, stride: int) -> int:
@@ -34,8 +37,8 @@ def macs(name: str, channels: int, stride: int) -> int:
     """
     if name in SEPARABLE:
         return 2 * (SEPARABLE[name] ** 2 * channels + channels**2)
-    if name == "dil_conv_3":
-        return 9 * channels + channels**2
+    if name in DILATED:
+        return DILATED[name] ** 2 * channels + channels**2
     if name == "cdc":
         return 9 * channels**2
     return channels**2 if name == "skip" and stride == 2 else 0
