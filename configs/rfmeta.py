@@ -20,7 +20,8 @@ import ml_collections
 from nasfas_jax import limits
 
 #: Figure 5's ablations, Table 2's rivals, training without meta-learning, Table 1's
-#: hand-crafted features.
+#: Auxiliary (depth only) and hand-crafted features. lbp_top needs the frames of clips, in
+#: data of their own (docs/rfmeta.md).
 METHODS = (
     "rfmeta",
     "rfmeta_first_order",
@@ -32,6 +33,7 @@ METHODS = (
     "multi_domain",
     "multi_domain_pooled",
     "binary_cnn",
+    "auxiliary",
     "ms_lbp",
     "color_texture",
     "ida",
@@ -87,6 +89,7 @@ def base() -> ml_collections.ConfigDict:
             "align": False,
             "method": "harmonic",
             "peak": 0.0,
+            "keep_frames": False,  # True for lbp_top
         }
     )
     config.meta = ml_collections.ConfigDict(

@@ -1,6 +1,6 @@
 """Hand-crafted features with a support vector machine: the first rows of RFMeta Table 1.
 
-Three descriptions of a face, each one vector:
+Three descriptions of a face and one of a clip, each one vector:
 
 * ``ms_lbp``, 833: Määttä, Hadid, Pietikäinen, "Face spoofing detection from single images
   using micro-texture analysis", IJCB 2011.
@@ -8,11 +8,13 @@ Three descriptions of a face, each one vector:
   colour texture analysis", TIFS 2016; the LBP descriptor among those it compares.
 * ``ida``, 121: Wen, Han, Jain, "Face spoof detection with image distortion analysis",
   TIFS 2015.
+* ``lbp_top``, 177: de Freitas Pereira, Anjos, De Martino, Marcel, "LBP-TOP based
+  countermeasure against face spoofing attacks", ACCV Workshops 2012.
 
 The papers align faces by the eyes (64 x 64; IDA 144 x 120). Here a face is the square crop
 that all other methods use, resized to 64 x 64 and to 144 x 144. Other details that a paper
 leaves open, or that differ here, are documented at the function. The classifier is the same
-for all three: features normalized to mean 0 and variance 1 over the training faces, then an
+for all of them: features normalized to mean 0 and variance 1 over the training faces, then an
 SVM with a Gaussian kernel, cost 1 and gamma 1 / (number of features); the papers choose both
 by cross-validation or do not state them, and IDA trains one SVM per attack type.
 
@@ -38,7 +40,7 @@ class HandCrafted:
     """A feature extractor and, after `fit`, its classifier.
 
     Attributes:
-      name: a key of `FEATURES`.
+      name: a key of `FEATURES` or `CLIP_FEATURES`.
       weights: arrays of the classifier, float64: ``mean`` and ``scale`` [D] of the
         features, ``support_vectors`` [V, D], ``coefficients`` [V] and ``intercept`` [1];
         None before `fit`.
@@ -48,30 +50,38 @@ class HandCrafted:
     weights: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self):
-        if self.name not in FEATURES:
+        if (names := {**FEATURES, **CLIP_FEATURES}).keys().isdisjoint({self.name}):
             raise InputError(
-                f"name: expected one of {', '.join(FEATURES)}, got {self.name!r}. "
+                f"name: expected one of {', '.join(names)}, got {self.name!r}. "
                 "Correct the name."
             )
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """Features [N, 833], [N, 354] or [N, 121] of faces [N, S, S, 3], uint8 RGB.
+        """Features [N, D] of faces [N, S, S, 3], uint8 RGB.
+
+        Those of `CLIP_FEATURES` take the faces of clips, [N, T, S, S, 3] with T of 3 or more.
 
         Raises:
           InputError: another shape or type, or no face.
         """
-        count, side = (*images.shape, 0, 0)[:2]
-        good = count and side and images.shape == (count, side, side, 3)
-        if images.dtype != np.uint8 or not good:
+        expected, extract = "faces [N, S, S, 3]", FEATURES.get(self.name)
+        clips = () if extract else (3,)
+        if extract is None:
+            expected, extract = "clips [N, T, S, S, 3]", CLIP_FEATURES[self.name]
+        least = (1, *clips, 1, 1, 3)
+        good = images.ndim == len(least) and images.shape[-1] == 3
+        good = good and all(n >= m for n, m in zip(images.shape, least, strict=True))
+        if images.dtype != np.uint8 or not good or images.shape[-3] != images.shape[-2]:
+            condition = "N >= 1 and T >= 3" if clips else "N >= 1"
             raise InputError(
-                "images: expected faces [N, S, S, 3] of type uint8 with N >= 1, got "
+                f"images: expected {expected} of type uint8 with {condition}, got "
                 f"{list(images.shape)} of type {images.dtype}. Pass the RGB crops as "
                 "they are, without scaling or a second color space."
             )
-        return np.stack([FEATURES[self.name](image) for image in images])
+        return np.stack([extract(image) for image in images])
 
     def fit(self, images: np.ndarray, labels: ArrayLike) -> "HandCrafted":
-        """A copy with a classifier trained on faces [N, S, S, 3] (1 = live, 0 = spoof).
+        """A copy with a classifier trained on faces or clips (1 = live, 0 = spoof).
 
         Raises:
           InputError: images as in `features`, or labels that do not match them.
@@ -95,7 +105,7 @@ class HandCrafted:
         return dataclasses.replace(self, weights=weights)
 
     def score(self, images: np.ndarray) -> np.ndarray:
-        """Scores [N] of faces [N, S, S, 3]: the SVM's decision function.
+        """Scores [N] of faces or clips: the SVM's decision function.
 
         A higher score means live; 0 is the boundary.
 
@@ -142,6 +152,23 @@ def color_texture(image: np.ndarray) -> np.ndarray:
     channels = np.concatenate([255 * color.rgb2hsv(face), color.rgb2ycbcr(face)], -1)
     planes = np.moveaxis(np.rint(channels).astype(np.uint8), -1, 0)
     return np.concatenate([lbp_histogram(lbp(plane, 8, 1), 8) for plane in planes])
+
+
+def lbp_top(clip: np.ndarray) -> np.ndarray:
+    """LBP on three orthogonal planes, [177], of the faces of a clip [T, S, S, 3].
+
+    Histograms of uniform LBP(8, 1), each summing to 1: of the planes of two directions of
+    space (XY), of rows and time (XT) and of columns and time (YT), over all planes that have
+    neighbors on both sides. Faces are gray, 64 x 64. The radius in time is 1 frame, as
+    in the paper's first setting.
+    """
+    volume = np.stack([_gray(_resize(face, 64)) for face in clip])
+    parts = []
+    for axis in range(3):
+        planes = np.moveaxis(volume, axis, 0)[1:-1]
+        codes = np.stack([lbp(np.ascontiguousarray(plane), 8, 1) for plane in planes])
+        parts.append(lbp_histogram(codes, 8))
+    return np.concatenate(parts)
 
 
 def lbp(gray: np.ndarray, points: int, radius: int) -> np.ndarray:
@@ -324,3 +351,5 @@ def _behind(array: np.ndarray, axis: int) -> np.ndarray:
 
 #: Feature extractors by name, functions of one face [S, S, 3], uint8 RGB.
 FEATURES = {"ms_lbp": ms_lbp, "color_texture": color_texture, "ida": ida}
+#: Those of a clip, functions of its faces [T, S, S, 3], uint8 RGB.
+CLIP_FEATURES = {"lbp_top": lbp_top}

@@ -269,11 +269,48 @@ def test_learns_a_toy(name):
     assert method.weights is None
 
 
+def moving(count, seed):
+    """Live: another face in every frame. Spoof: one face, still."""
+    labels = np.arange(count) % 2
+    clips = [
+        [noise(16, 9 * (seed + i) + (t if live else 0)) for t in range(4)]
+        for i, live in enumerate(labels)
+    ]
+    return np.array(clips), labels
+
+
+def test_lbp_top_is_lbp_of_every_plane():
+    clip = np.stack([noise(64, seed) for seed in range(4)])
+    volume = np.stack([hand_crafted._gray(face) for face in clip])
+    found = hand_crafted.lbp_top(clip)
+    assert found.shape == (177,)
+    planes = {
+        0: [volume[t] for t in range(1, 3)],
+        1: [volume[:, y] for y in range(1, 63)],
+        2: [volume[:, :, x] for x in range(1, 63)],
+    }
+    for axis, part in enumerate(np.split(found, 3)):
+        codes = [slow_lbp(plane, 8, 1).ravel() for plane in planes[axis]]
+        expected = np.bincount(np.concatenate(codes), minlength=59)
+        # Codes may be numbered in another order.
+        np.testing.assert_allclose(np.sort(part), np.sort(expected / expected.sum()))
+
+
+def test_lbp_top_learns_motion_and_names_wrong_clips():
+    fitted = HandCrafted("lbp_top").fit(*moving(12, 0))
+    clips, labels = moving(8, 50)
+    scores = fitted.score(clips)
+    assert scores[labels == 1].min() > 0 > scores[labels == 0].max()
+    for bad in (clips[:, :2], clips[0], clips / 255):
+        with pytest.raises(InputError, match=r"expected clips \[N, T, S, S, 3\]"):
+            fitted.score(bad)
+
+
 def test_wrong_input_is_named():
     images, labels = toy(4, 0)
     method = HandCrafted("ms_lbp")
     with pytest.raises(InputError, match="expected one of ms_lbp, color_texture, ida"):
-        HandCrafted("lbp_top")
+        HandCrafted("lbp_tip")
     for bad in (images / 255, images[0], images[:, :40], images[..., :2], images[:0]):
         with pytest.raises(InputError, match=r"expected faces \[N, S, S, 3\]"):
             method.features(bad)

@@ -68,11 +68,12 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
             )
         if name in registry.HAND_CRAFTED and view:
             pixels = view.get("pixels", "signed")
-            seen = view["input"] == "static" and view["color"].startswith("rgb")
+            wanted = "frames" if takes_frames else "static"
+            seen = view["input"] == wanted and view["color"].startswith("rgb")
             if not seen or pixels != "signed":
                 yield (
                     f"config.train.view: {name} describes the face as it was filmed; "
-                    "expected input 'static', color 'rgb' or 'rgb_hsv' and pixels "
+                    f"expected input {wanted!r}, color 'rgb' or 'rgb_hsv' and pixels "
                     f"'signed', got input {view['input']!r}, color {view['color']!r} and "
                     f"pixels {pixels!r}."
                 )

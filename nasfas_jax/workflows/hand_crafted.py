@@ -16,7 +16,9 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import records
 
 #: Number of features of each kind.
-FEATURES = {"ms_lbp": 833, "color_texture": 354, "ida": 121}
+FEATURES = {"ms_lbp": 833, "color_texture": 354, "ida": 121, "lbp_top": 177}
+#: Those of the frames of a clip; the others are of a face.
+OF_CLIPS = ("lbp_top",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Fitted:
     def predict(
         self, params: Mapping[str, np.ndarray], batch_stats: Any, image: np.ndarray
     ) -> np.ndarray:
-        """Scores of images [B, S, S, C] in [-1, 1], RGB first, as maps [B, 1, 1]."""
+        """Scores of images [B, ..., S, S, C] in [-1, 1], RGB first, as maps [B, 1, 1]."""
         del batch_stats
         pixels = np.rint((image[..., :3] + 1) * 127.5).astype(np.uint8)
         scorer = _library().HandCrafted(self.name, params)
@@ -60,7 +62,7 @@ def fit(
     domains: Sequence[str],
     folder: pathlib.Path,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Fits on every static face of the domains' training clips.
+    """Fits on every static face, or all frames, of the domains' training clips.
 
     Args:
       name: a key of `FEATURES`.
@@ -80,7 +82,8 @@ def fit(
     split = data.splits["train"]
     rows = split.rows(domains)
     began = time.monotonic()
-    faces = split.load(rows, ("static",))["static"]
+    column = "frames" if name in OF_CLIPS else "static"
+    faces = split.load(rows, (column,))[column]
     params = features.fit(faces, split.table["label"][rows]).weights
     seconds = time.monotonic() - began
     numbers = params["support_vectors"].size

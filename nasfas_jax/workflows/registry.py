@@ -157,7 +157,9 @@ def default_optimizer(description: Mapping[str, Any]) -> str:
 
 
 def takes_frames(name: str) -> bool:
-    """Whether the input of a network is the frames of a clip."""
+    """Whether the input of a network or of features is the frames of a clip."""
+    if name in hand_crafted.OF_CLIPS:
+        return True
     entry = nets.MODULES.get(name)
     return getattr(entry and entry.module, "takes_frames", False)
 

@@ -320,7 +320,8 @@ def describe(
 def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:
     """The view with the map size of a network, by default with its input and target."""
     if "network" not in description:
-        return view or pipeline.View()
+        frames = registry.takes_frames(registry.name_of(description))
+        return view or pipeline.View(input="frames" if frames else "static_dynamic")
     net = nets.from_description(description)
     if view is None:
         view = pipeline.View(target=getattr(net, "target", "depth"))
