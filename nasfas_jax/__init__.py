@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
     from nasfas_jax.workflows.searches import search_several
-    from nasfas_jax.workflows.sweep import sweep
+    from nasfas_jax.workflows.sweep import Setup, sweep
     from nasfas_jax.workflows.train import train
 
 #: Module of each name; '' for a package of its own.
@@ -55,12 +55,14 @@ _MODULES = {
     "evaluate": "workflows.evaluate",
     "ablate": "workflows.ablate",
     "robustness": "workflows.robustness",
+    "Setup": "workflows.sweep",
     "sweep": "workflows.sweep",
     "Model": "workflows.model",
 }
 
 __all__ = [
     "Model",
+    "Setup",
     "ablate",
     "bilevel",
     "compare_maps",

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import smoke
 
-from nasfas_jax.commands import metagrad
+from nasfas_jax.commands import fields, metagrad, schema
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import sweep as workflow
+from nasfas_jax.workflows.train import trained_model
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 def test_table_means_and_deviations():
-    one = {"hter": 0.1, "auc": 0.9, "within": 0.05}
-    two = {"hter": 0.3, "auc": 0.7, "within": 0.15}
+    one = {"hter": 0.1, "auc": 0.9, "acer": 0.2, "within": 0.05}
+    two = {"hter": 0.3, "auc": 0.7, "acer": 0.4, "within": 0.15}
     head, row = workflow.table({"net": {"a": [one, two], "b": [two, two]}}, ["a", "b"])
     heads = [f"{name}: HTER / AUC, %" for name in ("a", "b", "mean")]
     assert head == ["method", *heads, "within: EER, %"]
@@ -30,8 +31,9 @@ def test_table_means_and_deviations():
         f"25.0 ± {half:.1f} / 75.0 ± {half:.1f}",
         f"12.5 ± {half / 2:.1f}",
     ]
-    _, row = workflow.table({"net": {"a": [one]}}, ["a"])
-    assert row == ["net", "10.0 / 90.0", "10.0 / 90.0", "5.0"]
+    head, row = workflow.table({"net": {"": [one]}}, [""], ["acer", "auc"])
+    assert head == ["method", "test split: ACER / AUC, %", "within: EER, %"]
+    assert row == ["net", "20.0 / 90.0", "5.0"]
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +103,54 @@ def test_pictures_of_the_papers_figures(swept):
         "attention.png",
     }  # fmt: skip
     assert all((swept / "pictures" / name).stat().st_size > 1000 for name in drawn)
+
+
+def test_variants_are_rows_with_their_own_settings(tmp_path, swept):
+    """One network with two inputs, tested on a domain and on the split of all."""
+    ablation = fields.load(str(ROOT / "configs/ablations.py:inputs_smoke"))
+    ablation.data.image_size = 32
+    ablation.sweep.targets = ("dom_m",)
+    every = ablation.sweep.variants.to_dict()
+    ablation.sweep.variants = {k: every[k] for k in ("static", "concatenated")}
+    smoke.execute("sweep", tmp_path, ablation, data_dir=swept / "data")
+    results = json.loads((tmp_path / "sweep.json").read_text())
+    assert set(results) == {"static", "concatenated"}
+    channels = {}
+    for name in results:
+        folder = tmp_path / "dom_m/seed0" / name
+        record = json.loads((folder / "train/cdn/record.json").read_text())
+        assert record["settings"]["train.view.input"] == name
+        params = trained_model(folder / "train/cdn").params
+        channels[name] = params["ConvBlock_0"]["kernel"].shape[2]
+    assert channels == {"static": 3, "concatenated": 6}
+    assert not (tmp_path / "pictures").exists()
+
+
+@pytest.mark.parametrize(
+    ("variant", "said"),
+    [
+        ({"trian": {"steps": 3}}, r"variants\.a: .*config\.trian.* mean train\?"),
+        ({"train": {"steps": -3}}, r"variants\.a: .*config\.train\.steps.*got -3"),
+        ({"train": {"steps": "few"}}, r"variants\.a: .*steps"),
+        (
+            {"train": {"view": {"input": "statik"}}},
+            r"variants\.a: .*'statik'.*mean static",
+        ),
+        (3, r"sweep\.variants .*expected fields by name.*got \{'a': 3\}"),
+    ],
+)
+def test_a_wrong_variant_is_named(variant, said):
+    ablation = fields.load(str(ROOT / "configs/ablations.py:inputs_smoke"))
+    ablation.sweep.variants = {"a": variant}
+    with pytest.raises(InputError, match=said):
+        schema.check(ablation, command="sweep")
+
+
+@pytest.mark.parametrize(
+    "name", ["inputs", "operators", "components", "trials", "supervision"]
+)
+def test_ablations_fit_the_schema(name):
+    for variant in (name, f"{name}_smoke"):
+        schema.check(
+            fields.load(f"{ROOT}/configs/ablations.py:{variant}"), command="sweep"
+        )

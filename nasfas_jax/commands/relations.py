@@ -146,7 +146,7 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())
     for field, found in targets.items():
         for domain in found:
-            if not protocol and domain not in ("", *DOMAINS):
+            if not protocol and "@" not in domain and domain not in ("", *DOMAINS):
                 yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
 
 

@@ -56,6 +56,19 @@ class Field:
         return all(one in self.values for one in value)
 
 
+class _Variants(limits.Kind):
+    """Sections and fields of a config, by the name of a variant."""
+
+    def __contains__(self, value: Any) -> bool:
+        texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
+        return texts and all(isinstance(v, Mapping) for v in value.values())
+
+
+_VARIANTS = _Variants(
+    Mapping, "fields by name, as {'a': {'train': {'view': {'target': 'depth'}}}}"
+)
+
+
 def _library(name: str) -> Callable[[], limits.Allowed]:
     """Refers to limits or names of the library, as ``data.loading.views:COLORS``.
 
@@ -275,6 +288,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
+        "convolution": Field(
+            "convolution of DepthNet and the CDNs; 'cdc' if absent",
+            _library("nets.depthnet:CONVOLUTIONS"),
+            optional=True,
+        ),
         "theta": Field(
             "share of central differences in the convolutions of DepthNet, the CDNs and"
             " CDCN++; a searched network has that of its space",
@@ -375,7 +393,21 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "sweep": {
         "seeds": Field("seeds, one run each", limits.SEED, many=True),
-        "targets": Field("domains held out, one run each", many=True),
+        "targets": Field(
+            "domains held out, '' for the test split, or protocols, one run each",
+            many=True,
+        ),
+        "metrics": Field(
+            "rates in the table",
+            _library("workflows.sweep:METRICS"),
+            many=True,
+            optional=True,
+        ),
+        "variants": Field(
+            "by name, fields that replace those of the config, one row each",
+            _VARIANTS,
+            optional=True,
+        ),
     },
     "metagrad": {
         "image_size": Field("side of the images of noise, pixels", _IMAGE_SIZES),
@@ -389,6 +421,33 @@ SCHEMA: dict[str, dict[str, Field]] = {
 }
 #: Commands that render the synthetic set where it is the dataset.
 RENDERING = ("prepare", "demo", "sweep")
+
+
+def variants(config: Any) -> dict[str, Any]:
+    """The config with the fields of each of config.sweep.variants; itself as '' without.
+
+    The copies have no variants.
+
+    Raises:
+      InputError: a field of another type.
+    """
+    found = config.get("sweep", {}).get("variants", {})
+    if not found:
+        return {"": config}
+    changed = {}
+    for name, fields in found.items():
+        changed[name] = one = config.copy_and_resolve_references()
+        with one.unlocked():
+            del one.sweep.variants
+            try:
+                one.update(fields)
+            except (TypeError, ValueError) as error:
+                raise InputError(str(error), field=_variant(name)) from None
+    return changed
+
+
+def _variant(name: str) -> str:
+    return f"config.sweep.variants.{name}"
 
 
 def find(name: str) -> Field | None:
@@ -419,6 +478,12 @@ def check(config: Any, *, command: str = "", network: str | None = None) -> None
         problems = [one for rule in relations.RULES for one in rule(settings, names)]
     if problems:
         raise InputError(" ".join(problems))
+    for name, one in variants(config).items() if command == "sweep" else ():
+        if name:
+            try:
+                check(one, network=network)
+            except InputError as error:
+                raise InputError(str(error), field=_variant(name)) from None
 
 
 def _plain(config: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from nasfas_jax import files
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.nets.depthnet import VARIANTS
 from nasfas_jax.workflows import data as workflow
 from nasfas_jax.workflows import registry
 
@@ -61,10 +62,13 @@ def view(config: Any) -> pipeline.View:
     return pipeline.View(**train.view.to_dict(), map_size=train.map_size)
 
 
-def eulernet(config: Any) -> dict[str, Any]:
-    """Attributes of EulerNet that the config sets."""
-    options = config.get("eulernet", {})
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in options.items()}
+def options(config: Any, name: str) -> dict[str, Any]:
+    """Attributes of a network that the config sets."""
+    if name == "eulernet":
+        found = config.get("eulernet", {})
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    convolution = config.train.get("convolution")
+    return {"convolution": convolution} if convolution and name in VARIANTS else {}
 
 
 def target(config: Any) -> str:
@@ -112,5 +116,5 @@ def describe(
         genotype_file=genotype_file,
         domains=domains,
         rates=config.meta.to_dict() if name in registry.FEATURE_METHODS else None,
-        options=eulernet(config) if name == "eulernet" else None,
+        options=options(config, name),
     )

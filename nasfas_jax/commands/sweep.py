@@ -1,7 +1,8 @@
-"""``nasfas sweep``: every network of a config for several targets and seeds."""
+"""``nasfas sweep``: networks, or variants of a config, for several targets and seeds."""
 
 import pathlib
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from nasfas_jax.commands import (
     attention,
     evaluate,
     prepare,
+    schema,
+    search,
     settings,
     tables,
     train,
@@ -39,10 +42,14 @@ def run(
 ) -> None:
     """Trains and tests networks for all of config.sweep's targets and seeds.
 
+    The rows are the networks of the config or, where config.sweep.variants are given, those
+    of each variant: its fields replace those of the config. A target is a domain, '' for
+    the test split, or ``dataset@protocol``. The network 'searched' is searched first.
+
     The data are prepared once, where they are not yet. Each pair has a workdir of its
-    own, ``<target>/seed<seed>/``, so that what is done is not done again. Writes
-    ``sweep.json`` (each test), ``sweep.md`` (the table) and the pictures of RFMeta's
-    figures 4 to 6.
+    own, ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done
+    again. Writes ``sweep.json`` (each test), ``sweep.md`` (the table) and, without
+    variants, the pictures of RFMeta's figures 4 to 6.
 
     Args:
       config: section ``sweep`` and those of the stages.
@@ -56,30 +63,69 @@ def run(
     """
     workdir = pathlib.Path(workdir)
     folder = settings.data_folder(workdir, data_dir)
-    names = settings.networks(config, network)
-    hand_crafted.require_libraries(names)  # before hours of training the others
+    rows = list(_rows(config, network))
+    # Before hours of training the others.
+    hand_crafted.require_libraries([row.network for row in rows])
     if not (folder / recipe.FILE).exists():
         prepare.run(config, workdir=workdir, data_dir=folder, **of_prepare)
-    data = settings.open_data(config, folder)
+    targets, seeds = list(config.sweep.targets), list(config.sweep.seeds)
     with renaming({"target": "config.sweep.targets"}):
-        for target in config.sweep.targets:
-            domains(data, target)  # a wrong one shows before the work
-    results: Results = {name: {t: [] for t in config.sweep.targets} for name in names}
-    for target in config.sweep.targets:
-        for seed in config.sweep.seeds:
-            one = _config(config, target, seed)
-            for name in names:
-                where = at(workdir, target, seed)
-                results[name][target].append(_test(one, name, where, folder))
+        for target in targets:
+            one = _config(config, target, config.seed)
+            data = settings.open_data(one, folder)
+            domains(data, settings.target(one))  # a wrong one shows before the work
+    results: Results = {row.title: {t: [] for t in targets} for row in rows}
+    for target in targets:
+        for seed in seeds:
+            for row in rows:
+                one = _config(row.config, target, seed)
+                where = at(workdir, target, seed) / row.variant
+                results[row.title][target].append(
+                    _test(one, row.network, where, folder)
+                )
     settings.make_folder(workdir)
     write_json(workdir / "sweep.json", results)
-    lines = workflow.table(results, list(config.sweep.targets))
-    title = f"Tested on the unseen domain; {len(config.sweep.seeds)} seeds"
+    metrics = config.sweep.get("metrics", workflow.DEFAULT_METRICS)
+    lines = workflow.table(results, targets, metrics)
+    tested = "the test split" if targets == [""] else "the unseen domain"
+    tested = "the protocol's test split" if "@" in targets[0] else tested
+    title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
     title += "; oracles: selected on test data" * (config.selected_on == "test")
     tables.show(title, lines)
     files.write_text(workdir / "sweep.md", tables.markdown(lines))
-    for picture in _draw(config, workdir, data, results):
-        print(f"wrote {picture}")
+    if not any(row.variant for row in rows):
+        for picture in _draw(config, workdir, settings.open_data(one, folder), results):
+            print(f"wrote {picture}")
+
+
+class Row(NamedTuple):
+    """A network of a config or of one of its variants.
+
+    Attributes:
+      config: the config of the variant.
+      variant: its name; '' for the config itself.
+      network: name of the network.
+    """
+
+    config: Any
+    variant: str
+    network: str
+
+    @property
+    def title(self) -> str:
+        """First cell of its row in the table."""
+        alone = len(self.config.networks) == 1
+        return self.variant if self.variant and alone else _joined(*self[1:])
+
+
+def _joined(variant: str, network: str) -> str:
+    return f"{variant} {network}".strip()
+
+
+def _rows(config: Any, network: str | None) -> Iterator[Row]:
+    for variant, one in schema.variants(config).items():
+        for name in settings.networks(one, network):
+            yield Row(one, variant, name)
 
 
 def at(workdir: pathlib.Path, target: str, seed: int) -> pathlib.Path:
@@ -89,7 +135,8 @@ def at(workdir: pathlib.Path, target: str, seed: int) -> pathlib.Path:
 
 def _config(config: Any, target: str, seed: int) -> Any:
     one = config.copy_and_resolve_references()
-    one.update(target_domain=target, seed=seed)
+    place = "protocol" if "@" in target else "target_domain"
+    one.update(**{place: target}, seed=seed)
     return one
 
 
@@ -101,6 +148,8 @@ def _test(
     ``within`` is the EER on the development splits of the source domains.
     """
     where: dict[str, Any] = {"workdir": workdir, "data_dir": data_dir}
+    if name == "searched" and not settings.genotype_file(workdir, None).exists():
+        search.run(config, **where)
     train.train(config, name, **where)  # compares the settings where it was trained
     if (workdir / "evaluate" / name / "result.json").exists():
         data = settings.open_data(config, data_dir)
@@ -108,11 +157,8 @@ def _test(
     else:
         evaluate.evaluate(config, name, **where)
     result = evaluate.read_results(workdir, [name])[name]
-    return {
-        "hter": result["test"]["hter"],
-        "auc": result["auc"],
-        "within": result["development_eer"],
-    }
+    rates = {name: result["test"].get(name) for name in workflow.METRICS}
+    return {**rates, "auc": result["auc"], "within": result["development_eer"]}
 
 
 def _draw(
@@ -130,7 +176,7 @@ def _draw(
     means = {
         name: {
             m: np.mean([[one[m] for one in by_target[t]] for t in targets], 0)
-            for m in workflow.METRICS
+            for m in workflow.DEFAULT_METRICS
         }
         for name, by_target in results.items()
     }

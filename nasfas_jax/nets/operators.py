@@ -77,9 +77,13 @@ class SelfConv(Operator):
         }
         wide, normal = at_least_float32(x), nn.initializers.normal(1.0)
         for name, count in (("rows", half), ("columns", self.features - half)):
-            weights[name] = self.param(name, normal, (size, count), wide).astype(
-                x.dtype
+            # One feature has no half; checkpoints hold no arrays of size 0.
+            embedding = (
+                self.param(name, normal, (size, count), wide)
+                if count
+                else jnp.zeros((size, 0), wide)
             )
+            weights[name] = embedding.astype(x.dtype)
         return ops.selfconv(x, kernel, weights, theta)
 
 

@@ -196,7 +196,10 @@ def require_input(description: Mapping[str, Any], view: View) -> None:
 
 def wrong_input(name: str, frames: bool, found: str) -> InputError:
     """The error about a view's input that a network does not take."""
-    expected, of = "'static_dynamic', 'static' or 'dynamic'", "one image"
+    expected, of = (
+        "'static_dynamic', 'static', 'dynamic' or 'concatenated'",
+        "one image",
+    )
     if frames:
         expected, of = "'frames'", "the frames of a clip"
     return InputError(

@@ -16,7 +16,15 @@ from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
 from nasfas_jax.workflows.train import FOLDER, describe, train
 
-METRICS = ("hter", "auc")
+#: Rates of a table by name, with their titles.
+METRICS = {
+    "hter": "HTER",
+    "auc": "AUC",
+    "acer": "ACER",
+    "apcer": "APCER",
+    "bpcer": "BPCER",
+}
+DEFAULT_METRICS = ("hter", "auc")
 
 
 class _Networks(limits.Kind):
@@ -32,6 +40,24 @@ NETWORKS = _Networks(Mapping, "a dict of one or more networks by name, as {'a': 
 Tests = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A network of a sweep, with settings of its own.
+
+    Attributes:
+      net: network, name or description, as `train` takes it.
+      settings: other arguments of `train`, in the place of those of the sweep.
+    """
+
+    net: Any
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, net: Any) -> "Setup":
+        """The setup itself, or that of a network without settings of its own."""
+        return net if isinstance(net, Setup) else cls(net)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Swept:
     """Results of a sweep.
@@ -39,10 +65,12 @@ class Swept:
     Attributes:
       evaluated: ``{network: {target: [results of each seed]}}``.
       targets: domains held out, in the order of the table.
+      metrics: rates in the table, keys of `METRICS`.
     """
 
     evaluated: dict[str, dict[str, list[Evaluated]]]
     targets: list[str]
+    metrics: Sequence[str] = DEFAULT_METRICS
 
     @property
     def tests(self) -> Tests:
@@ -54,7 +82,7 @@ class Swept:
 
     def table(self) -> list[list[str]]:
         """See `table`."""
-        return table(self.tests, self.targets)
+        return table(self.tests, self.targets, self.metrics)
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
@@ -72,22 +100,28 @@ def sweep(
     seeds: Sequence[int] = (0,),
     folder: str | pathlib.Path | None = None,
     rule: str = "eer",
+    metrics: Sequence[str] = DEFAULT_METRICS,
     **settings: Any,
 ) -> Swept:
     """Trains and tests every network for every target and seed.
 
+    An ablation is a sweep over setups: ``{"depth map": Setup(net, {"view":
+    View(target="depth")}), ...}`` trains networks with different settings.
+
     Args:
       data: prepared data.
-      networks: networks, names or descriptions as `train` takes them, by name.
-      targets: domains held out, one training each.
+      networks: by name, networks, names or descriptions as `train` takes them, or a `Setup`
+        of one with arguments of its own.
+      targets: domains held out, one training each; '' for the test split.
       seeds: seeds, one training each.
       folder: folder for ``<target>/seed<seed>/train/<network>``; what is trained there
         already is not trained again. A temporary one for each training if None.
       rule: threshold rule, see `evaluate`.
-      **settings: other arguments of `train`.
+      metrics: rates in the table, keys of `METRICS`.
+      **settings: other arguments of `train`, of all networks.
 
     Raises:
-      InputError: an unknown target or setting, or as `train` and `evaluate`.
+      InputError: an unknown target, setting or metric, or as `train` and `evaluate`.
     """
     limits.require(
         data=(data, prepared.DATA),
@@ -95,33 +129,36 @@ def sweep(
         targets=(targets, limits.Several(limits.TEXT)),
         seeds=(seeds, limits.Several(limits.SEED)),
         folder=(folder, FOLDER),
+        metrics=(metrics, limits.Several(limits.OneOf(METRICS))),
     )
-    _require_settings(settings)
+    setups = {name: Setup.of(network) for name, network in networks.items()}
+    for setup in setups.values():
+        _require_settings(settings | dict(setup.settings))
     evaluation.thresholds.find(rule)  # a wrong name shows before the work
-    named = (network for network in networks.values() if isinstance(network, str))
+    named = (setup.net for setup in setups.values() if isinstance(setup.net, str))
     hand_crafted.require_libraries(named)
     for target in targets:  # wrong targets and names are reported before any work
         sources, _ = domains(data, target)
-        for net in networks.values():
-            describe(net, len(sources))
+        for setup in setups.values():
+            describe(setup.net, len(sources))
     found: dict[str, dict[str, list[Evaluated]]] = {
         name: {target: [] for target in targets} for name in networks
     }
     for target in targets:
         for seed in seeds:
             at = pathlib.Path(folder) / target / f"seed{seed}" if folder else None
-            for name, net in networks.items():
+            for name, setup in setups.items():
                 model = train(
                     data,
-                    net,
+                    setup.net,
                     target=target,
                     seed=seed,
                     folder=at and at / "train" / name,
-                    **settings,
+                    **settings | dict(setup.settings),
                 )
                 tested = evaluate(model, data, target=target, rule=rule, seed=seed)
                 found[name][target].append(tested)
-    return Swept(found, list(targets))
+    return Swept(found, list(targets), metrics)
 
 
 def _require_settings(settings: Mapping[str, Any]) -> None:
@@ -138,31 +175,44 @@ def _require_settings(settings: Mapping[str, Any]) -> None:
 
 
 def rates(evaluated: Evaluated) -> dict[str, float]:
-    """``hter`` and ``auc`` of the target; ``within``, EER on source development data."""
+    """`METRICS` of the target; ``within``, EER on source development data."""
     result = evaluated.result
     return {
-        "hter": result.test.hter,
+        **{name: getattr(result.test, name) for name in METRICS if name != "auc"},
         "auc": result.auc,
         "within": result.development_eer,
     }
 
 
-def table(tests: Tests, targets: Sequence[str]) -> list[list[str]]:
-    """Header and rows: HTER / AUC in % of each target and of their mean; EER within.
+def table(
+    tests: Tests, targets: Sequence[str], metrics: Sequence[str] = DEFAULT_METRICS
+) -> list[list[str]]:
+    """Header and rows: rates in % of each target and of their mean; EER within.
 
     The last column is the mean over targets of the EER on development data of the source
     domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
+
+    Args:
+      tests: `rates` of each test, ``{row: {target: [rates of each seed]}}``.
+      targets: domains held out, in the order of the columns.
+      metrics: keys of `METRICS`, in the order of each cell.
     """
-    heads = [f"{name}: HTER / AUC, %" for name in (*targets, "mean")]
-    rows = [["method", *heads, "within: EER, %"]]
+    titles = " / ".join(METRICS[name] for name in metrics)
+    names = [target or "test split" for target in targets]
+    names += ["mean"] if len(targets) > 1 else []
+    rows = [["method", *(f"{name}: {titles}, %" for name in names), "within: EER, %"]]
     for name, by_target in tests.items():
         across, within = (
             np.array(
                 [[[one[m] for m in names] for one in by_target[t]] for t in targets]
             )
-            for names in (METRICS, ("within",))
+            for names in (metrics, ("within",))
         )  # [targets, seeds, metrics]
-        cells = [*across, across.mean(0), within.mean(0)]
+        cells = [
+            *across,
+            *([across.mean(0)] if len(targets) > 1 else []),
+            within.mean(0),
+        ]
         rows.append([name, *(_cell(100 * cell) for cell in cells)])
     return rows
 

@@ -17,7 +17,7 @@ import numpy as np
 from nasfas_jax import attack_types, limits
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading.prepared import DATA, Prepared, Split, open_dataset
-from nasfas_jax.data.loading.views import VIEW, View, scale, shown, target_map
+from nasfas_jax.data.loading.views import VIEW, View, input_image, shown, target_map
 from nasfas_jax.errors import InputError
 
 __all__ = [
@@ -289,7 +289,7 @@ def to_batch(
       random: NumPy generator that draws the augmentation.
     """
     batch = {
-        "image": scale(records[view.columns[0]]),
+        "image": input_image(records, view),
         "target": target_map(records, view),
         "label": np.asarray(records["label"], np.int32),
     }

@@ -14,12 +14,14 @@ from nasfas_jax.errors import InputError
 #: Maps to be predicted, and the arrays of a record that they are made of; spoofs have
 #: zeros.
 TARGETS = {"depth": "depth", "location": "face", "binary": "face"}
-#: Names of the inputs, and of the arrays of a record that hold them.
+#: Names of the inputs, and of the arrays of a record that hold them; several are
+#: concatenated on channels.
 INPUTS = {
-    "static_dynamic": "image",
-    "static": "static",
-    "dynamic": "dynamic",
-    "frames": "frames",
+    "static_dynamic": ("image",),
+    "static": ("static",),
+    "dynamic": ("dynamic",),
+    "concatenated": ("static", "dynamic"),
+    "frames": ("frames",),
 }
 COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # color spaces and their channels
 PIXELS = ("signed", "unit")  # [-1, 1], or [0, 1] as in RFMeta's code
@@ -33,8 +35,9 @@ class View:
     Attributes:
       target: map to be predicted, zero for spoofs; of live clips 'depth', 'location' (1 in
         the filled region of the face) or 'binary' (1 everywhere).
-      input: image to predict from, 'static_dynamic', 'static' or 'dynamic'; or 'frames',
-        all K frames of the clip, which records hold if ``Recipe.keep_frames``.
+      input: image to predict from, 'static_dynamic', 'static', 'dynamic' or both
+        'concatenated' on channels; or 'frames', all K frames of the clip, which records
+        hold if ``Recipe.keep_frames``.
       color: color space, 'rgb', 'hsv', or 'rgb_hsv' for both, concatenated (RFMeta). Hue,
         saturation and value as defined by OpenCV (hue 0 to 360 degrees, the others 0 to
         1), each scaled from its range to [-1, 1], as red, green and blue are.
@@ -63,14 +66,14 @@ class View:
         )
 
     @property
-    def columns(self) -> tuple[str, str]:
-        """Names of the record's arrays with the input and the target."""
-        return INPUTS[self.input], TARGETS[self.target]
+    def columns(self) -> tuple[str, ...]:
+        """Names of the record's arrays with the input and, last, the target."""
+        return (*INPUTS[self.input], TARGETS[self.target])
 
     @property
     def channels(self) -> int:
         """Number of image channels."""
-        return COLORS[self.color]
+        return COLORS[self.color] * len(INPUTS[self.input])
 
     def input_shape(self, recipe: Recipe) -> tuple[int, ...]:
         """Shape of one input by a recipe: [S, S, C], or [K, S, S, C] for frames.
@@ -89,7 +92,7 @@ class View:
         """
         if self.input == "frames" and not recipe.keep_frames:
             raise InputError(
-                "expected 'static_dynamic', 'static' or 'dynamic', since the"
+                "expected 'static_dynamic', 'static', 'dynamic' or 'concatenated', since the"
                 " data were prepared without the frames of clips, got 'frames'. Prepare"
                 " them with the recipe's keep_frames=True (config.data.keep_frames) into"
                 " another folder.",
@@ -133,10 +136,20 @@ def network_input(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
     """The input of a network, float32 [N, ..., S, S, C], from stacked records.
 
     Args:
-      records: the array that the view selects, uint8 [N, ..., S, S, 3].
+      records: the arrays that the view selects, uint8 [N, ..., S, S, 3].
       view: input, color space and range.
     """
-    return shown(scale(records[view.columns[0]]), view)
+    return shown(input_image(records, view), view)
+
+
+def input_image(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
+    """The images of a view in RGB and [-1, 1], float32 [N, ..., S, S, 3 or 6].
+
+    Args:
+      records: as in `network_input`.
+      view: input.
+    """
+    return scale(np.concatenate([records[n] for n in INPUTS[view.input]], -1))
 
 
 def target_map(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
@@ -146,7 +159,7 @@ def target_map(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
       records: the array that the view selects, uint8 [N, 32, 32], and `label` [N].
       view: target and map size.
     """
-    found = records[view.columns[1]]
+    found = records[view.columns[-1]]
     if view.target != "depth":  # stored depth is zero for spoofs
         live = np.reshape(records["label"], (-1, 1, 1)) == 1
         found = np.where(live, 255 if view.target == "binary" else found, 0)
@@ -180,9 +193,15 @@ def scale(image: np.ndarray) -> np.ndarray:
 
 
 def recolored(image: np.ndarray, color: str) -> np.ndarray:
-    """RGB images [..., S, S, 3] in [-1, 1] in a color space of `View`, [..., S, S, C]."""
+    """RGB images [..., S, S, 3] in [-1, 1] in a color space of `View`, [..., S, S, C].
+
+    Of several images on channels, each is converted.
+    """
     if color == "rgb":
         return image
+    if image.shape[-1] > 3:
+        images = np.split(image, image.shape[-1] // 3, -1)
+        return np.concatenate([recolored(one, color) for one in images], -1)
     side = image.shape[-2]
     hsv = cv2.cvtColor((image.reshape(-1, side, 3) + 1) / 2, cv2.COLOR_RGB2HSV)
     hsv = hsv * np.array([2 / 360, 2, 2], np.float32) - np.float32(1)
@@ -191,6 +210,6 @@ def recolored(image: np.ndarray, color: str) -> np.ndarray:
 
 
 def shown(image: np.ndarray, view: View) -> np.ndarray:
-    """RGB images [..., S, S, 3] in [-1, 1] in the color space and range of a view."""
+    """RGB images [..., S, S, 3 or 6] in [-1, 1] in the color space and range of a view."""
     image = recolored(image, view.color)
     return image if view.pixels == "signed" else (image + 1) / 2

@@ -1,0 +1,158 @@
+r"""Ablations on the synthetic set: each variant is a sweep, one table.
+
+    nasfas sweep --config=configs/ablations.py:inputs --workdir=runs/inputs
+
+    inputs       NAS-FAS figure 9b: static, dynamic, static-dynamic, both concatenated
+    operators    figure 9c: CDN with the convolutions of other works in place of CDC
+    components   figure 10 and sec. 4.3: the ten trials of the FAS space, each searched
+    trials       sec. 4.2: the eight trials of the baseline space, each searched
+    supervision  Auto-FAS Table 3: one probability or a pixel map, each searched
+
+They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of first order.
+`--config.sweep.seeds='(0, 1, 2)'` repeats them; `--data_dir=FOLDER` shares prepared data.
+"""
+
+import importlib.util
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from nasfas_jax import limits
+
+_SYNTHETIC = pathlib.Path(__file__).parent / "synthetic.py"
+#: Shares of differences, or of attention: the best of the papers.
+OPERATORS = {
+    "convolution": {"theta": 0.0},
+    "CDC": {"theta": 0.7},
+    "LBConv": {"convolution": "lbconv"},
+    "GaborConv": {"convolution": "gaborconv"},
+    "SelfConv": {"convolution": "selfconv", "theta": 0.2},
+}
+
+
+def get_config(variant: str = "inputs") -> ml_collections.ConfigDict:
+    """The settings of a variant, with ``_smoke`` after its name in seconds."""
+    name = variant.removesuffix("_smoke")
+    limits.require(variant=(name, limits.OneOf(VARIANTS)))
+    config = _base(smoke=variant != name)
+    VARIANTS[name](config)
+    return config
+
+
+def _synthetic() -> Any:
+    found: Any = importlib.util.spec_from_file_location("synthetic", _SYNTHETIC)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+def _base(smoke: bool) -> ml_collections.ConfigDict:
+    config = _synthetic().get_config("smoke" if smoke else "local")
+    config.selected_on = "nothing"
+    config.search.update(weight_order="first", arch_order="first")
+    if not smoke:
+        config.data.image_size = 32
+        config.train.update(steps=600, save_every=200)
+        config.search.update(steps=300, alphas_from=60, save_every=100, log_every=10)
+    config.sweep = ml_collections.ConfigDict(
+        {"seeds": (0,), "targets": ("dom_m",), "metrics": ("acer", "hter", "auc")}
+    )
+    return config
+
+
+def inputs(config: ml_collections.ConfigDict) -> None:
+    """CDN on each input."""
+    config.title = "Inputs (NAS-FAS figure 9b)"
+    config.networks = ("cdn",)
+    names = ("static", "dynamic", "static_dynamic", "concatenated")
+    config.sweep.variants = {n: {"train": {"view": {"input": n}}} for n in names}
+
+
+def operators(config: ml_collections.ConfigDict) -> None:
+    """A network with max pooling and each convolution."""
+    config.title = "Operators (NAS-FAS figure 9c)"
+    config.networks = ("cdn_cdc",)
+    config.train.convolution = "cdc"
+    config.sweep.variants = {name: {"train": own} for name, own in OPERATORS.items()}
+
+
+def components(config: ml_collections.ConfigDict) -> None:
+    """The trials of the FAS space."""
+    config.title = "Components of the FAS space (NAS-FAS figure 10)"
+    config.networks = ("searched",)
+    config.sweep.variants = _trials("nas_fas")
+
+
+def trials(config: ml_collections.ConfigDict) -> None:
+    """The trials of the baseline space."""
+    _baseline(config)
+    config.title = "Trials of the baseline space (NAS-FAS sec. 4.2)"
+    config.search.trial = "SD-CD-DP"
+    config.sweep.variants = _trials("nas_baseline")
+
+
+def supervision(config: ml_collections.ConfigDict) -> None:
+    """Auto-FAS with one probability, or with a map of them."""
+    _baseline(config)
+    config.title = "Supervision (Auto-FAS Table 3)"
+    config.search.space = "auto_fas"
+    config.search.space_options = {
+        "head": "map",
+        "stem_channels": (8, 8),
+        "channels": 4,
+        "partial": 4,
+        "map_size": 8,
+    }
+    auto = {"optimizer": "momentum", "learning_rate": 0.05, "decay": "cosine"}
+    config.search.update(**auto, input="static", alpha_learning_rate=6e-3)
+    config.train.view.input = "static"
+    heads = {"one probability": "scalar", "pixel map": "map"}
+    config.sweep.variants = {
+        name: {"search": {"space_options": {"head": head}}}
+        for name, head in heads.items()
+    }
+
+
+def _baseline(config: ml_collections.ConfigDict) -> None:
+    config.networks = ("searched",)
+    config.search.space = "nas_baseline"
+    config.search.space_options = {
+        "operation_space": "cd",
+        "head": "map",
+        "stem_channels": (4, 8, 8),
+        "channels": 4,
+        "partial": 2,
+        "edge_weights": True,
+        "map_size": 8,
+    }
+    for name, value in {
+        "method": "darts",
+        "input": "static_dynamic",
+        "optimizer": "adam",
+        "decay": "constant",
+    }.items():
+        config.search[name] = value
+    config.search.update(by="half", cost_weight=0.0)
+    config.train.view.target = "binary"
+
+
+def _trials(space: str) -> dict[str, dict]:
+    """Settings of the trials of a space."""
+    from nasfas_jax.search import trials
+
+    found = {}
+    for name, (_, of, _) in trials.TRIALS.items():
+        if of == space:
+            view = dict(trials.get(name).view)
+            found[name] = {"search": {"trial": name}, "train": {"view": view}}
+    return found
+
+
+VARIANTS = {
+    "inputs": inputs,
+    "operators": operators,
+    "components": components,
+    "trials": trials,
+    "supervision": supervision,
+}
