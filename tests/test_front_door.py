@@ -72,6 +72,22 @@ def test_a_classifier_is_trained_and_evaluated(data):
     assert all(0 < one < 1 and one.shape == (1, 1) for one in evaluated.maps.values())
 
 
+def test_training_starts_from_the_weights_of_a_file(data, model, tmp_path):
+    model.save(tmp_path / "model")
+    weights = tmp_path / "model" / "weights.safetensors"
+    net = nf.nets.from_description(model.network)
+    slow = {"target": "dom_m", "steps": 1, "batch_size": 4, "learning_rate": 1e-12}
+    again = nf.train(data, net, start=weights, seed=3, **slow)
+    kernels = (x.params["ConvBlock_5"]["kernel"] for x in (model, again))
+    np.testing.assert_allclose(*kernels, atol=1e-9)
+    assert len(again.settings["train.start"]) == 64
+    other = nf.nets.build("cdn", width=1 / 16)
+    with pytest.raises(InputError, match=r"^start: .* is float32.*classifier may"):
+        nf.train(data, other, start=weights, **slow)
+    with pytest.raises(InputError, match="start: expected a safetensors file, got"):
+        nf.train(data, net, start=tmp_path / "none", **slow)
+
+
 def test_import_is_light():
     script = "import sys, nasfas_jax; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

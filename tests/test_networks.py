@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors.numpy
 from models import make_model
 
 from nasfas_jax import losses, nets
 from nasfas_jax.data.loading.views import View
+from nasfas_jax.errors import InputError
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.nets import mobilenet, pnasnet, shufflenet
+from nasfas_jax.workflows import model_files, starts
 
 #: Parameters at 1,000 classes.
 COUNTS = {
@@ -165,3 +168,33 @@ def test_a_network_without_batchnorm_is_saved_and_loaded(tmp_path):
         np.testing.assert_array_equal(
             loaded.params[name]["kernel"], model.params[name]["kernel"]
         )
+
+
+def test_a_classifier_of_other_classes_starts_anew(tmp_path):
+    """The arrays of params.classifier may be absent from a file of weights."""
+    shape = np.zeros((1, 8, 8, 3), np.float32)
+    states = [
+        Supervised(nets.build("mobilenet_v1", width=1 / 32, classes=n), optax.identity())
+        .init(jax.random.key(n), shape)
+        for n in (2, 5)
+    ]  # fmt: skip
+    two, five = states
+    own = {"params": five.params, "batch_stats": five.batch_stats}
+    arrays = {k: np.asarray(v) for k, v in model_files.named(own).items()}
+    path = tmp_path / "weights.safetensors"
+    safetensors.numpy.save_file(arrays, path)
+    with pytest.raises(InputError, match=r"params\.classifier.* is float32"):
+        starts.read(path).applied(two)
+    body = {k: v for k, v in arrays.items() if "classifier" not in k}
+    safetensors.numpy.save_file(body, path)
+    started = starts.read(path).applied(two)
+    np.testing.assert_array_equal(
+        started.params["ConvNorm_3"]["kernel"], five.params["ConvNorm_3"]["kernel"]
+    )
+    assert (
+        started.params["classifier"]["kernel"] == two.params["classifier"]["kernel"]
+    ).all()
+    body.popitem()
+    safetensors.numpy.save_file(body, path)
+    with pytest.raises(InputError, match="is absent, where float32"):
+        starts.read(path).applied(two)

@@ -21,7 +21,7 @@ from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
 from nasfas_jax.theta import Weight
-from nasfas_jax.workflows import development, hand_crafted, records, registry
+from nasfas_jax.workflows import development, hand_crafted, records, registry, starts
 from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
 
@@ -53,6 +53,7 @@ def train(
     episodes: int = 1,
     seed: int = 0,
     searched: provenance.Provenance | None = None,
+    start: str | pathlib.Path | None = None,
     folder: str | pathlib.Path | None = None,
     log_every: int = 10,
     save_every: int = 100,
@@ -90,6 +91,9 @@ def train(
         domains is as many times larger.
       seed: seed of weights, order and augmentation.
       searched: training data of the search that found the architecture.
+      start: safetensors file of weights to start from, by the names in a saved model's
+        weights.safetensors; see `starts`. What it was trained on is not checked. None for
+        random weights.
       folder: folder for checkpoints, metrics, ``record.json``, ``network.json``,
         ``summary.json`` and the model (``model/``), from which an interrupted training
         resumes; a temporary one if None.
@@ -117,6 +121,7 @@ def train(
         episodes=(episodes, limits.COUNT),
         seed=(seed, limits.SEED),
         searched=(searched, SEARCHED),
+        start=(start, FOLDER),
         optimizer=(optimizer, limits.OrNone(limits.OneOf(registry.OPTIMIZERS))),
         folder=(folder, FOLDER),
         log_every=(log_every, limits.COUNT),
@@ -156,6 +161,9 @@ def train(
         **({} if select == "last" else {"select": select}),
     }
     fitted = "features" in description
+    weights = _start(start, fitted)
+    if weights is not None:
+        given["start"] = weights.digest
     if not fitted:
         method = registry.make_method(description, transformation, loss)
         trained = _with_batches(
@@ -168,6 +176,9 @@ def train(
             episodes=episodes,
             seed=seed,
         )
+        image = example_image(data.recipe, view)
+        if weights is not None:  # wrong weights are named before the work
+            weights.applied(jax.eval_shape(method.init, jax.random.key(0), image))
     record = records.Record(
         records.decisive({"seed": seed, "train": given, "network": description}),
         provenance.Provenance.of(data, sources),
@@ -207,7 +218,8 @@ def train(
             params, batch_stats = _run(
                 trained,
                 name=f"train {registry.name_of(description)}",
-                image=example_image(data.recipe, view),
+                image=image,
+                weights=weights,
                 seed=seed,
                 folder=path,
                 steps=steps,
@@ -383,6 +395,7 @@ def _run(
     *,
     name: str,
     image: np.ndarray,
+    weights: starts.Start | None,
     seed: int,
     folder: pathlib.Path,
     steps: int,
@@ -393,6 +406,7 @@ def _run(
     """Runs the steps of a method; its parameters and running averages."""
     method = trained.method
     state = jax.jit(method.init)(jax.random.key(seed), image)
+    state = state if weights is None else weights.applied(state)
     cost = _cost(method, state, image)
     began = time.monotonic()
     state, seconds = runtime.fit(
@@ -410,6 +424,16 @@ def _run(
     )
     records.summarize(folder, cost, steps, seconds, time.monotonic() - began)
     return jax.device_get((state.params, state.batch_stats))
+
+
+def _start(path: str | pathlib.Path | None, fitted: bool) -> starts.Start | None:
+    """The weights of the argument ``start``."""
+    if path is not None and fitted:
+        raise InputError(
+            f"expected None for hand-crafted features, which have no weights, got {path}.",
+            field="start",
+        )
+    return None if path is None else starts.read(path)
 
 
 def _nothing(state: Any) -> dict[str, float]:
