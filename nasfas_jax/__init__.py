@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.improvement import improvement_over_random
     from nasfas_jax.workflows.model import Model
+    from nasfas_jax.workflows.responses import feature_responses
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
     from nasfas_jax.workflows.searches import search_several
@@ -50,6 +51,7 @@ _MODULES = {
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
     "search_several": "workflows.searches",
+    "feature_responses": "workflows.responses",
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
@@ -68,6 +70,7 @@ __all__ = [
     "compare_maps",
     "cost",
     "evaluate",
+    "feature_responses",
     "improvement_over_random",
     "load",
     "losses",

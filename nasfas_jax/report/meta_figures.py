@@ -113,6 +113,47 @@ def _bar(axes: Axes, place: int, values: np.ndarray) -> None:
     )  # fmt: skip
 
 
+@matplotlib.rc_context(STYLE)
+def grouped_bars(
+    rates: Mapping[str, Sequence[Sequence[float]]],
+    groups: Sequence[str],
+    title: str,
+    format: Format = "svg",
+) -> Picture:
+    """A rate of every method on each of several tests, as NAS-FAS figure 13.
+
+    Args:
+      rates: values [groups, seeds] from 0 to 1, by method; bars are means over seeds.
+      groups: names of the tests.
+      title: name of the rate.
+      format: 'svg' or 'png'.
+
+    Raises:
+      InputError: no method, or one without values for each of the groups.
+    """
+    if not rates or any(len(values) != len(groups) for values in rates.values()):
+        raise InputError(
+            f"expected one method or more with values for each of {', '.join(groups)},"
+            f" got { ({name: len(values) for name, values in rates.items()}) }.",
+            field="rates",
+        )
+    figure = Figure((WIDE, 3.4), layout="constrained")
+    axes, width = figure.add_subplot(), 0.84 / len(rates)
+    x = np.arange(len(groups))
+    for i, (name, values) in enumerate(rates.items()):
+        means = [100 * np.mean(seeds) for seeds in values]
+        place = x + (i - (len(rates) - 1) / 2) * width
+        alpha = 1 - 0.45 * (i // len(SERIES) % 2)  # the colors repeat, paler
+        color = SERIES[i % len(SERIES)]
+        axes.bar(place, means, 0.9 * width, label=name, color=color, alpha=alpha)
+    axes.set_xticks(x, groups, color=INK)
+    axes.set_ylabel(f"{title}, %")
+    axes.grid(False, axis="x")
+    figure.legend(loc="outside right upper")
+    alt = f"{title} of {', '.join(rates)} on {', '.join(groups)}"
+    return finish(figure, format, alt)
+
+
 def _finite(values: ArrayLike) -> bool:
     array = np.asarray(values, np.float64)
     return array.size > 0 and array.ndim <= 1 and bool(np.isfinite(array).all())

@@ -11,6 +11,8 @@ import numpy as np
 from nasfas_jax import evaluation, limits, tables
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax.report import meta_figures
+from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
@@ -83,6 +85,20 @@ class Swept:
     def table(self) -> list[list[str]]:
         """See `table`."""
         return table(self.tests, self.targets, self.metrics)
+
+    def by_target(self, metric: str = "hter") -> Picture:
+        """A rate of every network on each target, as NAS-FAS figure 13.
+
+        Raises:
+          InputError: a metric that is not a key of `METRICS`.
+        """
+        limits.require(metric=(metric, limits.OneOf(METRICS)))
+        rates = {
+            name: [[one[metric] for one in by_target[t]] for t in self.targets]
+            for name, by_target in self.tests.items()
+        }
+        names = [target or "test split" for target in self.targets]
+        return meta_figures.grouped_bars(rates, names, METRICS[metric])
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
