@@ -288,7 +288,7 @@ def test_the_cost_enters_the_loss_of_the_alphas_with_its_weight(x64):
     (plain, metrics), (weighted, _) = jax.device_get((step(0.0), step(0.3)))
     relative = jax.jit(space.relative_macs)
     np.testing.assert_allclose(
-        metrics["relative_macs"], relative(state.alphas), rtol=1e-12
+        metrics["relative_cost"], relative(state.alphas), rtol=1e-12
     )
     total = 0.0
     for cell in options.CELLS:

@@ -93,7 +93,7 @@ LIBRARY = {
         f"search.{name}": (search_method, name)
         for name in (
             *("inner_steps", "weight_order", "arch_order", "mode", "alphas_from"),
-            "cost_weight",
+            *("cost_weight", "cost"),
         )
     },
     "search.weight_decay": (

@@ -226,7 +226,10 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "weight_order": Field("order of the weights' derivative, eq. 13", _ORDERS),
         "arch_order": Field("order of the alphas' derivative, eq. 14", _ORDERS),
         "mode": Field("differentiation mode of inner updates", _MODES),
-        "cost_weight": Field("weight of the cells' relative MACs", NOT_NEGATIVE),
+        "cost_weight": Field("weight of the cells' relative cost", NOT_NEGATIVE),
+        "cost": Field(
+            "cost of the cells", _library("search.cost:COSTS"), optional=True
+        ),
         "log_every": Field("steps between lines of metrics", COUNT),
         "save_every": Field("steps between checkpoints", COUNT),
     },

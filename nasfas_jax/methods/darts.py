@@ -43,7 +43,9 @@ class DARTS(meta_nas.SearchMethod):
       mode: how the exact derivative passes through the inner step, a key of
         `bilevel.MODES` or a mode; `bilevel.finite_difference(0.01)` is DARTS's.
       alphas_from: first step that updates the alphas (PC-DARTS's warm-up).
-      cost_weight: weight of the space's ``relative_macs`` in the loss of the alphas.
+      cost_weight: weight of the relative cost in the loss of the alphas.
+      cost: relative cost of alphas, a scalar from 0 to 1; the space's ``relative_macs`` if
+        None.
       loss: loss of predicted and target maps, a scalar; the space's own if None.
       mesh: mesh of several episodes per step, see `over_episodes`; None for one.
 
@@ -59,6 +61,7 @@ class DARTS(meta_nas.SearchMethod):
     mode: bilevel.AnyMode = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
+    cost: Callable[[Any], jax.Array] | None = None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     mesh: Mesh | None = None
 
@@ -114,9 +117,7 @@ class DARTS(meta_nas.SearchMethod):
             groups, which make one batch; ``query``: the same without the first axis.
             With a mesh, E of them on a leading axis.
         """
-        relative_macs, d_cost = jax.value_and_grad(self.net.space.relative_macs)(
-            state.alphas
-        )
+        relative_cost, d_cost = jax.value_and_grad(self.relative_cost)(state.alphas)
 
         def update_alphas():
             gradient = over_episodes(self.alpha_gradient, self.mesh)
@@ -150,7 +151,7 @@ class DARTS(meta_nas.SearchMethod):
         metrics = {
             "loss": loss,
             "query_loss": query_loss,
-            "relative_macs": relative_macs,
+            "relative_cost": relative_cost,
             "l2_alpha_grads": l2_alpha_grads,
             "l2_cost_grads": optax.tree.norm(d_cost),
             **norms(grads, state.params, params),

@@ -71,7 +71,14 @@ class SearchMethod:
     net: Any
     optimizer: optax.GradientTransformation
     alpha_optimizer: optax.GradientTransformation
+    cost: Callable[[Any], jax.Array] | None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None
+
+    def relative_cost(self, alphas: Any) -> jax.Array:
+        """The relative cost of alphas that ``cost_weight`` weights, a scalar."""
+        return (self.net.space.relative_macs if self.cost is None else self.cost)(
+            alphas
+        )
 
     def init(self, key: jax.Array, image: ArrayLike) -> SearchState:
         """Initial state for images like ``image`` [1, S, S, 3]."""
@@ -129,8 +136,9 @@ class MetaNAS(SearchMethod):
         mode. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
         third derivative it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: number of steps before the first update of the alphas.
-      cost_weight: weight of the space's ``relative_macs`` in the loss of the alphas; 0
-        in the paper.
+      cost_weight: weight of the relative cost in the loss of the alphas; 0 in the paper.
+      cost: relative cost of alphas, a scalar from 0 to 1; the space's ``relative_macs`` if
+        None.
       loss: loss of predicted and target maps, a scalar; the space's own if None.
       mesh: mesh for several episodes per step, see `over_episodes`; None: one episode.
 
@@ -148,6 +156,7 @@ class MetaNAS(SearchMethod):
     mode: bilevel.AnyMode = "forward_over_reverse"
     alphas_from: int = 0
     cost_weight: float = 0.0
+    cost: Callable[[Any], jax.Array] | None = None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     mesh: Mesh | None = None
 
@@ -222,11 +231,11 @@ class MetaNAS(SearchMethod):
             jax.value_and_grad(self.query_loss, (0, 1), has_aux=True), self.mesh
         )
         (loss, batch_stats), (v, d_alpha) = query_loss(new_phi, alpha, stats, episode)
-        macs, d_macs = jax.value_and_grad(self.net.space.relative_macs)(alpha)
+        cost, d_cost = jax.value_and_grad(self.relative_cost)(alpha)
 
         # Eq. 14: alpha' = alpha - gamma_2 (d_alpha + (dphi'/dalpha)^T v).
         def update_alphas():
-            grads = jax.tree.map(lambda g, c: g + self.cost_weight * c, d_alpha, d_macs)
+            grads = jax.tree.map(lambda g, c: g + self.cost_weight * c, d_alpha, d_cost)
             if self.arch_order == "exact":
                 through = self._through_update(state, meta, v, episode)
                 grads = jax.tree.map(jnp.add, grads, through)
@@ -242,9 +251,9 @@ class MetaNAS(SearchMethod):
         metrics = {
             "loss": loss,
             "meta_objective": meta.value,
-            "relative_macs": macs,
+            "relative_cost": cost,
             "l2_alpha_grads": optax.tree.norm(d_alpha),
-            "l2_cost_grads": optax.tree.norm(d_macs),
+            "l2_cost_grads": optax.tree.norm(d_cost),
             **norms(meta.params, phi, new_phi),
         }
         new_state = SearchState(

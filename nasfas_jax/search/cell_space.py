@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from nasfas_jax import losses
+from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Operation
 from nasfas_jax.search import cost
 from nasfas_jax.search.genotype import Genotype
@@ -38,8 +39,26 @@ class CellSpace(abc.ABC):
         """Labels and colors of the candidates of an edge, in the order of its alphas."""
 
     @abc.abstractmethod
-    def edge_macs(self) -> Mapping[str, np.ndarray]:
+    def edge_macs(self) -> cost.Table:
         """``{cell: [operations]}``: multiply-adds per pixel of each candidate."""
+
+    def candidates(self, image_size: int) -> cost.Candidates:
+        """Modules of the candidates in the network for retraining, at their shapes.
+
+        They are what the costs 'parameters' and 'latency' count and measure.
+
+        Args:
+          image_size: side of the images.
+
+        Raises:
+          InputError: this class does not declare them.
+        """
+        del image_size
+        raise InputError(
+            f"expected 'macs', since the search space {self.name!r} has no method"
+            " `candidates`, which parameters and latency are counted from.",
+            field="cost",
+        )
 
     def require_edges(self, name: str, cell: Any) -> None:
         """Accepts any cell: the graph is fixed."""
@@ -104,6 +123,14 @@ class CellSpace(abc.ABC):
         """`losses.depth_loss` of maps [B, map_size, map_size]."""
         return losses.depth_loss(predicted, target)
 
-    def relative_macs(self, alphas: Mapping[str, Array]) -> Array:
-        """Expected multiply-adds of the cells under ``softmax(alphas)``, over the largest."""
-        return cost.relative(self.edge_macs(), self.probabilities(alphas))
+    def occurrences(self, alphas: Any) -> Mapping[str, Array]:
+        """Expected number of each candidate in an architecture, [edges, operations]."""
+        return self.probabilities(alphas)
+
+    def largest(self, table: cost.Table) -> float:
+        """The largest cost of an architecture, by a table of costs."""
+        return float(sum(n * table[cell].max() for cell, n in self.cells.items()))
+
+    def relative_macs(self, alphas: Any) -> Array:
+        """Expected multiply-adds of the cells over the largest; differentiable."""
+        return cost.relative(self, self.edge_macs(), alphas)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import flax.linen as nn
+import numpy as np
 from jax import Array
 
 from nasfas_jax.graphs import Graph, Operation
@@ -113,6 +114,22 @@ class SearchSpace(Protocol):
 
     def relative_macs(self, alphas: Any) -> Array:
         """Expected multiply-adds of the cells over the largest; differentiable."""
+        ...
+
+    def occurrences(self, alphas: Any) -> Mapping[str, Array]:
+        """Expected number of each candidate in an architecture, [edges, operations]."""
+        ...
+
+    def edge_macs(self) -> Mapping[str, np.ndarray]:
+        """Multiply-adds of each candidate, [operations] or [edges, operations]."""
+        ...
+
+    def candidates(self, image_size: int) -> Any:
+        """Modules of the candidates in the network for retraining, at their shapes."""
+        ...
+
+    def largest(self, table: Mapping[str, np.ndarray]) -> float:
+        """The largest cost of an architecture, by a table of costs."""
         ...
 
     def graph(self, genotype: "Genotype") -> Graph:

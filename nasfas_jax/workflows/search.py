@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import tempfile
 import time
@@ -17,7 +18,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.search import genotype, spaces
+from nasfas_jax.search import cost, genotype, spaces
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records, searchers
@@ -165,8 +166,8 @@ def search_architecture(
       episodes: episodes per step, distributed over devices.
       seed: seed of weights, alphas, order and augmentation.
       folder: folder for checkpoints, metrics, ``record.json``, ``groups.json`` and
-        ``genotype.json``, from which an interrupted search resumes; a temporary one if
-        None.
+        ``genotype.json``, and with this cost ``latency.json``, from which an interrupted
+        search resumes; a temporary one if None.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       **settings: fields of the settings of the method, such as `searchers.DARTSSettings`:
@@ -242,6 +243,11 @@ def search_architecture(
         stack.enter_context(files.locked(path))
         records.begin(path, record)
         files.write_json(path / "groups.json", {"by": by, "groups": drawn.names})
+        if chosen.cost != "macs":  # the default of the methods
+            size = data.recipe.image_size
+            table = cost.table(space, chosen.cost, image_size=size, folder=path)
+            relative = functools.partial(cost.relative, space, table)
+            search = dataclasses.replace(search, cost=relative)
         state = jax.jit(search.init)(jax.random.key(seed), image)
         began = time.monotonic()
         state, seconds = runtime.fit(

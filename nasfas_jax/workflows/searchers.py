@@ -10,6 +10,7 @@ from nasfas_jax import limits
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.methods import darts, meta_nas
 from nasfas_jax.methods.state import adam
+from nasfas_jax.search.cost import COSTS
 from nasfas_jax.search.space import SearchSpace
 
 #: Optimizers of the weights: Adam, gradient descent, and descent with momentum 0.9.
@@ -60,7 +61,8 @@ class MetaNASSettings:
       weight_order: 'exact' or 'first', order of eq. 13.
       arch_order: 'exact' or 'first', order of eq. 14.
       mode: differentiation mode, a key of `bilevel.MODES`.
-      cost_weight: weight of the relative multiply-adds in the loss of the alphas.
+      cost_weight: weight of the relative cost in the loss of the alphas.
+      cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
 
     alphas_from: int = 12
@@ -76,6 +78,10 @@ class MetaNASSettings:
     arch_order: str = "exact"
     mode: str = "forward_over_reverse"
     cost_weight: float = 0.0
+    cost: str = "macs"
+
+    def __post_init__(self):
+        limits.require(cost=(self.cost, limits.OneOf(COSTS)))
 
     def make_method(self, space: SearchSpace, *, steps: int = 1) -> meta_nas.MetaNAS:
         """The search method.
@@ -127,7 +133,8 @@ class DARTSSettings:
       alpha_weight_decay: L2 coefficient of the alphas.
       arch_order: 'exact' or 'first', order of eq. 11.
       mode: differentiation mode, a key of `bilevel.MODES`.
-      cost_weight: weight of the relative multiply-adds in the loss of the alphas.
+      cost_weight: weight of the relative cost in the loss of the alphas.
+      cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
 
     alphas_from: int = 0
@@ -140,6 +147,10 @@ class DARTSSettings:
     arch_order: str = "exact"
     mode: str = "forward_over_reverse"
     cost_weight: float = 0.0
+    cost: str = "macs"
+
+    def __post_init__(self):
+        limits.require(cost=(self.cost, limits.OneOf(COSTS)))
 
     def make_method(self, space: SearchSpace, *, steps: int = 1) -> darts.DARTS:
         """The search method.

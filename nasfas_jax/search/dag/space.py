@@ -13,8 +13,15 @@ from nasfas_jax import limits, losses
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Graph, Operation
-from nasfas_jax.search import cell_space
-from nasfas_jax.search.dag import drawing, network, operations, structure, supernet
+from nasfas_jax.search import cell_space, cost
+from nasfas_jax.search.dag import (
+    candidates,
+    drawing,
+    network,
+    operations,
+    structure,
+    supernet,
+)
 from nasfas_jax.search.genotype import Genotype, Link
 
 
@@ -279,27 +286,34 @@ class DagSpace(cell_space.CellSpace):
                 )
         return macs
 
-    def relative_macs(self, alphas: Any) -> Array:
-        """Expected multiply-adds of the cells over the largest; differentiable.
+    def candidates(self, image_size: int) -> cost.Candidates:
+        """Modules of the candidates in all cells, at their shapes."""
+        return candidates.of_cells(self.for_retraining(), image_size)
+
+    def occurrences(self, alphas: Any) -> dict[str, Array]:
+        """Expected number of each candidate in an architecture, [14, operations].
 
         Candidates are drawn by ``softmax(alpha)``, and two edges into every node in
         proportion to ``softmax(beta)``.
         """
-        expected, most = jnp.zeros(()), 0.0
-        for kind, macs in self.edge_macs().items():
-            p = jax.nn.softmax(alphas[kind]["alpha"])
+        found = {}
+        for kind in structure.KINDS:
             shares = self.shares(alphas[kind])
             if not self.edge_weights:
-                shares = shares / jnp.asarray(structure.INCOMING, p.dtype)
-            costs = (p * jnp.asarray(macs, p.dtype)).sum(-1)
-            expected = (
-                expected.astype(p.dtype) + structure.KEPT * (shares * costs).sum()
+                shares = shares / jnp.asarray(structure.INCOMING, shares.dtype)
+            p = jax.nn.softmax(alphas[kind]["alpha"])
+            found[kind] = structure.KEPT * shares[:, None] * p
+        return found
+
+    def largest(self, table: cost.Table) -> float:
+        """The largest cost of an architecture: its two dearest edges into every node."""
+        return float(
+            sum(
+                np.sort(table[kind].max(-1)[group])[-structure.KEPT :].sum()
+                for kind in structure.KINDS
+                for group in structure.GROUPS
             )
-            largest = macs.max(-1)
-            most += sum(
-                np.sort(largest[g])[-structure.KEPT :].sum() for g in structure.GROUPS
-            )
-        return expected / most
+        )
 
     def graph(self, genotype: Genotype) -> Graph:
         """Both cells of an architecture."""

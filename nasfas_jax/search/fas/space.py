@@ -9,6 +9,7 @@ import numpy as np
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Graph, Operation
 from nasfas_jax.search import cell_space, spaces
+from nasfas_jax.search import cost as costs
 from nasfas_jax.search.fas import cost, drawing, network, options, supernet
 from nasfas_jax.search.genotype import Genotype
 
@@ -71,6 +72,10 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
     def edge_macs(self) -> dict[str, np.ndarray]:
         """Multiply-adds of the candidates in the network for retraining."""
         return cost.edge_macs(self.for_retraining())
+
+    def candidates(self, image_size: int) -> costs.Candidates:
+        """Modules of the candidates in the network for retraining, at their shapes."""
+        return cost.candidates(self.for_retraining(), image_size)
 
     def graph(self, genotype: Genotype) -> Graph:
         """The chain cells of an architecture between stem and head."""
