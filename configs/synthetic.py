@@ -109,7 +109,8 @@ def base() -> ml_collections.ConfigDict:
             "weight_order": "exact",
             "arch_order": "exact",
             "mode": "forward_over_reverse",
-            "cost_weight": 0.05,  # of the cells' relative MACs: minutes to train in
+            "cost": "macs",  # or parameters, or latency on this device
+            "cost_weight": 0.05,  # of the cells' relative cost: minutes to train in
             "log_every": 2,
             "save_every": 20,
         }

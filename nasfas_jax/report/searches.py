@@ -71,3 +71,26 @@ def searched_and_random(
     return finish(
         figure, format, f"Searched and random architectures: {', '.join(rates)}"
     )
+
+
+@matplotlib.rc_context(STYLE)
+def trade_off_curve(
+    costs: Sequence[float],
+    log_probabilities: Sequence[float],
+    name: str,
+    format: Format = "svg",
+) -> Picture:
+    """Architectures of one search: mean log probability over the relative cost.
+
+    Args:
+      costs: costs over the largest.
+      log_probabilities: mean log probability of each architecture.
+      name: name of the cost.
+      format: of the picture.
+    """
+    figure = Figure((4.9, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    percent = [100 * cost for cost in costs]
+    axes.plot(percent, log_probabilities, marker="o", color=SERIES[0])
+    axes.set(xlabel=f"{name}, % of the largest", ylabel="mean log probability")
+    return finish(figure, format, f"Trade-off of {len(percent)} architectures: {name}")

@@ -101,10 +101,14 @@ class CellSpace(abc.ABC):
         Args:
           alphas: ``{cell: [edges, operations]}``. Ties go to the earlier operation.
         """
+        return self.strongest(alphas)
+
+    def strongest(self, scores: Mapping[str, Any]) -> Genotype:
+        """The architecture of the best scores, ``{cell: [edges, operations]}``."""
         names = np.array(self.operations)
         kept = np.flatnonzero(np.isin(names, self.choices))
         cells = tuple(
-            tuple(str(names[kept[i]]) for i in np.argmax(alphas[cell][:, kept], -1))
+            tuple(str(names[kept[i]]) for i in np.argmax(scores[cell][:, kept], -1))
             for cell in self.cells
         )
         return Genotype(self.for_retraining(), cells)

@@ -78,6 +78,10 @@ class SearchSpace(Protocol):
         """The strongest architecture under ``alphas``."""
         ...
 
+    def strongest(self, scores: Mapping[str, Any]) -> "Genotype":
+        """The architecture of the best scores, ``{cell: [edges, operations]}``."""
+        ...
+
     def sample(self, seed: int) -> "Genotype":
         """A random architecture."""
         ...

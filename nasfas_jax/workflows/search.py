@@ -18,11 +18,13 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.search import cost, genotype, spaces
+from nasfas_jax.search import cost as costs
+from nasfas_jax.search import genotype, spaces, trade_off
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import records, searchers
 from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows.trade_off import TradeOff
 from nasfas_jax.workflows.train import FOLDER
 
 
@@ -63,6 +65,7 @@ class Found:
         candidates' probabilities [edges, operations].
       learned: training data of the search.
       seconds: time of the search with all earlier starts, compiling included.
+      space: the space that was searched, whose channels a genotype may double.
     """
 
     genotype: genotype.Genotype
@@ -70,6 +73,7 @@ class Found:
     metrics: list[dict[str, Any]]
     learned: provenance.Provenance
     seconds: float
+    space: Any = None
 
     @property
     def net(self) -> nn.Module:
@@ -98,6 +102,24 @@ class Found:
             for name in space.cells
         }
         return figures.search_health(steps, over_time, space.legend)
+
+    def trade_off(self, cost: str = "macs", *, image_size: int = 256) -> TradeOff:
+        """Architectures of this search from the most probable to the cheapest one.
+
+        Args:
+          cost: 'macs', 'parameters' or 'latency', see `search.cost.table`.
+          image_size: side of the images, for 'latency', which is measured anew.
+
+        Raises:
+          InputError: an unknown cost, or a random architecture, which has no alphas.
+        """
+        if not self.alphas or self.space is None:
+            raise InputError(
+                "trade_off: expected the alphas of a search, got none: a random"
+                " architecture is not searched."
+            )
+        table = costs.table(self.space, cost, image_size=image_size)
+        return TradeOff(trade_off.points(self.space, self.alphas, table), cost)
 
     def __repr__(self) -> str:
         return "\n".join(f"{k}: {text}" for k, text in self.genotype.texts().items())
@@ -220,7 +242,7 @@ def search_architecture(
             with files.locked(path := pathlib.Path(folder)):
                 records.begin(path, record)
                 genotype.save(path / "genotype.json", found)
-        return Found(found, {}, [], learned, 0.0)
+        return Found(found, {}, [], learned, 0.0, space)
     batches = pipeline.episodes(
         data,
         domains=sources,
@@ -245,8 +267,8 @@ def search_architecture(
         files.write_json(path / "groups.json", {"by": by, "groups": drawn.names})
         if chosen.cost != "macs":  # the default of the methods
             size = data.recipe.image_size
-            table = cost.table(space, chosen.cost, image_size=size, folder=path)
-            relative = functools.partial(cost.relative, space, table)
+            table = costs.table(space, chosen.cost, image_size=size, folder=path)
+            relative = functools.partial(costs.relative, space, table)
             search = dataclasses.replace(search, cost=relative)
         state = jax.jit(search.init)(jax.random.key(seed), image)
         began = time.monotonic()
@@ -269,7 +291,7 @@ def search_architecture(
         wall = time.monotonic() - began
         summary = records.summarize(path, {}, steps, seconds, wall)
         metrics = runtime.read_metrics(path)
-    return Found(found, alphas, metrics, learned, summary["wall_seconds"])
+    return Found(found, alphas, metrics, learned, summary["wall_seconds"], space)
 
 
 def _unseen(data: prepared.Prepared) -> list[str]:

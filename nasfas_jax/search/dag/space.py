@@ -203,11 +203,25 @@ class DagSpace(cell_space.CellSpace):
         Args:
           alphas: alphas of both cells.
         """
+        return self.strongest(
+            {kind: self.weights(alphas[kind]) for kind in structure.KINDS}
+        )
+
+    def edge_of(self, link: Link) -> int:
+        """Number of an edge of a genotype among the 14."""
+        return structure.EDGES.index(link[:2])
+
+    def strongest(self, scores: Mapping[str, Any]) -> Genotype:
+        """The two edges into every node with the best scores of an operation.
+
+        Args:
+          scores: ``{cell: [14, operations]}``.
+        """
         names = self.operations
         kept = [i for i, name in enumerate(names) if name != "none"]
         cells = []
         for kind in structure.KINDS:
-            weights = np.asarray(self.weights(alphas[kind]))[:, kept]
+            weights = np.asarray(scores[kind])[:, kept]
             links = []
             for group in structure.GROUPS:
                 strength = weights[group].max(-1)
