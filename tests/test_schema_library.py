@@ -26,6 +26,7 @@ from nasfas_jax.methods import (
 from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import spaces
+from nasfas_jax.workflows import searchers
 
 
 def make_feature_nets(**options):
@@ -93,9 +94,10 @@ LIBRARY = {
         f"search.{name}": (search_method, name)
         for name in (
             *("inner_steps", "weight_order", "arch_order", "mode", "alphas_from"),
-            *("cost_weight", "cost"),
+            "cost_weight",
         )
     },
+    "search.cost": (functools.partial(searchers.settings_of, "meta_nas"), "cost"),
     "search.weight_decay": (
         functools.partial(adam, 0.1),
         "weight_decay",

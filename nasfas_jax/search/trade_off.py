@@ -56,8 +56,11 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
         scores = {cell: logs[cell] - weight * costs[cell] for cell in logs}
         found = space.strongest(scores)
         chosen = one_hot(space, found)
-        totals = [sum((chosen[c] * t[c]).sum() for c in logs) for t in (logs, costs)]
-        return found, *totals
+        log, relative = (
+            float(sum((chosen[cell] * t[cell]).sum() for cell in logs))
+            for t in (logs, costs)
+        )
+        return found, log, relative
 
     def between(one: Any, other: Any) -> list[Any]:
         if one[2] - other[2] < 1e-12:
