@@ -1,7 +1,7 @@
 """``nasfas sweep``: networks, or variants of a config, for several targets and seeds."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from nasfas_jax.data.preparation import recipe
 from nasfas_jax.errors import renaming
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
+from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows import sweep as workflow
 from nasfas_jax.workflows import train as training
@@ -48,8 +49,9 @@ def run(
 
     The data are prepared once, where they are not yet. Each pair has a workdir of its
     own, ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done
-    again. Writes ``sweep.json`` (each test), ``sweep.md`` (the table) and, without
-    variants, the pictures of RFMeta's figures 4 to 6.
+    again. Writes ``sweep.json`` (each test), ``sweep.md`` (the table), the development error
+    over the trainings where it was measured and, without variants, the pictures of RFMeta's
+    figures 4 to 6.
 
     Args:
       config: section ``sweep`` and those of the stages.
@@ -93,9 +95,13 @@ def run(
     title += "; oracles: selected on test data" * (config.selected_on == "test")
     tables.show(title, lines)
     files.write_text(workdir / "sweep.md", tables.markdown(lines))
+    drawn = _development(workdir, config, rows)
     if not any(row.variant for row in rows):
-        for picture in _draw(config, workdir, settings.open_data(one, folder), results):
-            print(f"wrote {picture}")
+        drawn |= _draw(config, workdir, settings.open_data(one, folder), results)
+    pictures = workdir / "pictures"
+    for name, picture in drawn.items():
+        picture.save(settings.make_folder(pictures) / name)
+        print(f"wrote {pictures / name}")
 
 
 class Row(NamedTuple):
@@ -161,12 +167,34 @@ def _test(
     return {**rates, "auc": result["auc"], "within": result["development_eer"]}
 
 
+def _development(
+    workdir: pathlib.Path, config: Any, rows: Sequence[Row]
+) -> dict[str, Picture]:
+    """Development error over the trainings that measured it, the mean over all of a row."""
+    runs = {}
+    for row in rows:
+        found = [
+            [
+                (line["step"], line["development_eer"])
+                for line in runtime.read_metrics(
+                    at(workdir, target, seed) / row.variant / "train" / row.network
+                )
+                if "development_eer" in line
+            ]
+            for target in config.sweep.targets
+            for seed in config.sweep.seeds
+        ]
+        if all(found):
+            steps, rates = np.array(found).mean(0).T
+            runs[row.title] = {"development EER": (steps, rates)}
+    return {"development.svg": figures.training_curves(runs)} if runs else {}
+
+
 def _draw(
     config: Any, workdir: pathlib.Path, data: Prepared, results: Results
-) -> list[pathlib.Path]:
+) -> dict[str, Picture]:
     """ROC curves a target (figure 4), components (5), attention (6), directions (eq. 10)."""
     targets, seed = config.sweep.targets, config.sweep.seeds[0]
-    folder = settings.make_folder(workdir / "pictures")
     drawn = {}
     for target in targets:
         first = at(workdir, target, seed)
@@ -192,9 +220,7 @@ def _draw(
     }
     if models:
         drawn["attention.png"] = attention.picture(models, data, targets[-1])
-    for name, picture in drawn.items():
-        picture.save(folder / name)
-    return [folder / name for name in drawn]
+    return drawn
 
 
 def _curve(workdir: pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
