@@ -154,3 +154,42 @@ def test_ablations_fit_the_schema(name):
         schema.check(
             fields.load(f"{ROOT}/configs/ablations.py:{variant}"), command="sweep"
         )
+
+
+def test_a_row_of_a_family_has_the_deviation_of_its_folds():
+    one, two = ({"acer": a, "within": 0.1} for a in (0.1, 0.3))
+    head, row = workflow.table(
+        {"net": {"p@1": [one], "p@3": [one, two]}}, ["p@1", "p@3"], ["acer"]
+    )
+    assert head == ["method", "p@1: ACER, %", "p@3: ACER, %", "within: EER, %"]
+    assert row == [
+        "net",
+        "10.0",
+        f"20.0 ± {np.std([10, 30], ddof=1):.1f}",
+        "10.0 ± 0.0",
+    ]
+
+
+def test_protocols_of_two_datasets_are_tested_on_stand_ins(tmp_path, capsys):
+    tables = fields.load(str(ROOT / "configs/tables.py:nas_fas_3_smoke"))
+    tables.networks = ("depthnet",)
+    tables.sweep.targets = ("cross_dataset@casia_to_replay",)
+    smoke.execute("sweep", tmp_path, tables)
+    said = capsys.readouterr().out
+    assert "no --manual_dir: casia_mfsd is a synthetic stand-in" in said
+    assert "no --manual_dir: replay_attack is a synthetic stand-in" in said
+    (tests,) = json.loads((tmp_path / "sweep.json").read_text())["depthnet"].values()
+    assert 0 <= tests[0]["acer"] <= 1
+    assert sorted(
+        path.name for path in (tmp_path / "data").iterdir() if path.is_dir()
+    ) == ["casia_mfsd", "replay_attack"]
+
+
+@pytest.mark.parametrize(
+    "name", ["nas_fas_3", "nas_fas_4", "auto_fas_1", "auto_fas_2", "eulernet_2"]
+)
+def test_tables_fit_the_schema(name):
+    for variant in (name, f"{name}_smoke"):
+        schema.check(
+            fields.load(f"{ROOT}/configs/tables.py:{variant}"), command="sweep"
+        )

@@ -122,9 +122,9 @@ def metagrad_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
 def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     """Names of protocols and domains, and the length of synthetic videos."""
     del names
-    if protocol := settings.get("protocol"):
-        from nasfas_jax.data import protocols
+    from nasfas_jax.data import protocols
 
+    if protocol := settings.get("protocol"):
         try:
             protocols.get(protocol)
         except InputError as error:
@@ -146,7 +146,8 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     targets["sweep.targets"] = settings.get("sweep", {}).get("targets", ())
     for field, found in targets.items():
         for domain in found:
-            if not protocol and "@" not in domain and domain not in ("", *DOMAINS):
+            known = domain in ("", *DOMAINS, *protocols.PROTOCOLS, *protocols.FOLDS)
+            if not protocol and not known:
                 yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
 
 

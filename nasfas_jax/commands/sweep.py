@@ -1,5 +1,6 @@
 """``nasfas sweep``: networks, or variants of a config, for several targets and seeds."""
 
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,10 +15,12 @@ from nasfas_jax.commands import (
     schema,
     search,
     settings,
+    synthesize,
     tables,
     train,
 )
 from nasfas_jax.commands.settings import Path
+from nasfas_jax.data import protocols
 from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.errors import renaming
@@ -45,12 +48,16 @@ def run(
 
     The rows are the networks of the config or, where config.sweep.variants are given, those
     of each variant: its fields replace those of the config. A target is a domain, '' for
-    the test split, or ``dataset@protocol``. The network 'searched' is searched first.
+    the test split, a protocol, or a family of protocols as ``oulu_npu@3``, whose cell is the
+    mean and deviation over its folds. The network 'searched' is searched first.
 
-    The data are prepared once, where they are not yet. Each pair has a workdir of its
-    own, ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done
-    again. Writes ``sweep.json`` (each test), ``sweep.md`` (the table), the development error
-    over the trainings where it was measured and, without variants, the pictures of RFMeta's
+    The data are prepared once, where they are not yet: of several datasets, each from and
+    into a folder of its name. Without ``manual_dir``, and with the section ``standin``, they
+    are synthetic stand-ins, which is printed. Each pair has a workdir of its own,
+    ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done again.
+
+    Writes ``sweep.json`` (each test), ``sweep.md`` (the table), the development error over
+    the trainings where it was measured and, without variants, the pictures of RFMeta's
     figures 4 to 6.
 
     Args:
@@ -68,35 +75,33 @@ def run(
     rows = list(_rows(config, network))
     # Before hours of training the others.
     hand_crafted.require_libraries([row.network for row in rows])
-    if not (folder / recipe.FILE).exists():
-        prepare.run(config, workdir=workdir, data_dir=folder, **of_prepare)
-    targets, seeds = list(config.sweep.targets), list(config.sweep.seeds)
+    folds = {target: _folds(target) for target in config.sweep.targets}
+    every = [fold for found in folds.values() for fold in found]
+    _prepare(config, _datasets(config, every), workdir, folder, **of_prepare)
+    targets, seeds = list(folds), list(config.sweep.seeds)
     with renaming({"target": "config.sweep.targets"}):
-        for target in targets:
-            one = _config(config, target, config.seed)
+        for fold in every:
+            one = _config(config, fold, config.seed)
             data = settings.open_data(one, folder)
             domains(data, settings.target(one))  # a wrong one shows before the work
     results: Results = {row.title: {t: [] for t in targets} for row in rows}
-    for target in targets:
-        for seed in seeds:
-            for row in rows:
-                one = _config(row.config, target, seed)
-                where = at(workdir, target, seed) / row.variant
-                results[row.title][target].append(
-                    _test(one, row.network, where, folder)
-                )
+    for target, seed in itertools.product(targets, seeds):
+        for fold, row in itertools.product(folds[target], rows):
+            one = _config(row.config, fold, seed)
+            where = at(workdir, fold, seed) / row.variant
+            results[row.title][target].append(_test(one, row.network, where, folder))
     settings.make_folder(workdir)
     write_json(workdir / "sweep.json", results)
     metrics = config.sweep.get("metrics", workflow.DEFAULT_METRICS)
     lines = workflow.table(results, targets, metrics)
     tested = "the test split" if targets == [""] else "the unseen domain"
-    tested = "the protocol's test split" if "@" in targets[0] else tested
+    tested = "the protocols' test splits" if _is_protocol(targets[0]) else tested
     title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
     title += "; oracles: selected on test data" * (config.selected_on == "test")
     tables.show(title, lines)
     files.write_text(workdir / "sweep.md", tables.markdown(lines))
-    drawn = _development(workdir, config, rows)
-    if not any(row.variant for row in rows):
+    drawn = _development([at(workdir, f, s) for f in every for s in seeds], rows)
+    if not any(row.variant for row in rows) and every == targets:
         drawn |= _draw(config, workdir, settings.open_data(one, folder), results)
     pictures = workdir / "pictures"
     for name, picture in drawn.items():
@@ -134,6 +139,47 @@ def _rows(config: Any, network: str | None) -> Iterator[Row]:
             yield Row(one, variant, name)
 
 
+def _is_protocol(target: str) -> bool:
+    return target in protocols.PROTOCOLS or target in protocols.FOLDS
+
+
+def _folds(target: str) -> tuple[str, ...]:
+    """The protocols of a family; the target itself if it is none."""
+    return protocols.folds(target) if target in protocols.FOLDS else (target,)
+
+
+def _datasets(config: Any, targets: Sequence[str]) -> list[str]:
+    """Datasets of the protocols among the targets, or that of the config."""
+    found = [protocols.get(one).datasets for one in targets if _is_protocol(one)]
+    return list(dict.fromkeys(itertools.chain(*found))) or [config.data.dataset]
+
+
+def _prepare(
+    config: Any,
+    datasets: Sequence[str],
+    workdir: pathlib.Path,
+    folder: pathlib.Path,
+    manual_dir: Path | None = None,
+    **options: Any,
+) -> None:
+    """Prepares the datasets that are not yet: one into ``folder``, several below it."""
+    several = len(datasets) > 1
+    for name in datasets:
+        where = folder / name if several else folder
+        if (where / recipe.FILE).exists():
+            continue
+        source = (
+            pathlib.Path(manual_dir) / name if several and manual_dir else manual_dir
+        )
+        if source is None and name != "synthetic" and "standin" in config:
+            source = workdir / "standins" / name
+            print(f"no --manual_dir: {name} is a synthetic stand-in, {source}")
+            synthesize.run(config, layout=name, output=source)
+        one = config.copy_and_resolve_references()
+        one.data.dataset = name
+        prepare.run(one, workdir=workdir, data_dir=where, manual_dir=source, **options)
+
+
 def at(workdir: pathlib.Path, target: str, seed: int) -> pathlib.Path:
     """Workdir of one target and seed."""
     return workdir / target / f"seed{seed}"
@@ -141,7 +187,7 @@ def at(workdir: pathlib.Path, target: str, seed: int) -> pathlib.Path:
 
 def _config(config: Any, target: str, seed: int) -> Any:
     one = config.copy_and_resolve_references()
-    place = "protocol" if "@" in target else "target_domain"
+    place = "protocol" if _is_protocol(target) else "target_domain"
     one.update(**{place: target}, seed=seed)
     return one
 
@@ -168,21 +214,18 @@ def _test(
 
 
 def _development(
-    workdir: pathlib.Path, config: Any, rows: Sequence[Row]
+    workdirs: Sequence[pathlib.Path], rows: Sequence[Row]
 ) -> dict[str, Picture]:
     """Development error over the trainings that measured it, the mean over all of a row."""
     runs = {}
     for row in rows:
+        logs = [
+            runtime.read_metrics(where / row.variant / "train" / row.network)
+            for where in workdirs
+        ]
         found = [
-            [
-                (line["step"], line["development_eer"])
-                for line in runtime.read_metrics(
-                    at(workdir, target, seed) / row.variant / "train" / row.network
-                )
-                if "development_eer" in line
-            ]
-            for target in config.sweep.targets
-            for seed in config.sweep.seeds
+            [(x["step"], x["development_eer"]) for x in log if "development_eer" in x]
+            for log in logs
         ]
         if all(found):
             steps, rates = np.array(found).mean(0).T

@@ -205,8 +205,9 @@ def table(
 ) -> list[list[str]]:
     """Header and rows: rates in % of each target and of their mean; EER within.
 
-    The last column is the mean over targets of the EER on development data of the source
-    domains. Each is the mean and, over more than one seed, the sample deviation (ddof 1).
+    The last column is the EER on development data of the source domains, over all targets.
+    Each is the mean and, over more than one seed or fold, the sample deviation (ddof 1).
+    Targets with different numbers of folds have no mean.
 
     Args:
       tests: `rates` of each test, ``{row: {target: [rates of each seed]}}``.
@@ -214,21 +215,19 @@ def table(
       metrics: keys of `METRICS`, in the order of each cell.
     """
     titles = " / ".join(METRICS[name] for name in metrics)
-    names = [target or "test split" for target in targets]
-    names += ["mean"] if len(targets) > 1 else []
+    counts = {len(by_target[t]) for by_target in tests.values() for t in targets}
+    means = len(targets) > 1 and len(counts) == 1
+    names = [*(target or "test split" for target in targets), *["mean"] * means]
     rows = [["method", *(f"{name}: {titles}, %" for name in names), "within: EER, %"]]
     for name, by_target in tests.items():
         across, within = (
-            np.array(
-                [[[one[m] for m in names] for one in by_target[t]] for t in targets]
-            )
-            for names in (metrics, ("within",))
-        )  # [targets, seeds, metrics]
-        cells = [
-            *across,
-            *([across.mean(0)] if len(targets) > 1 else []),
-            within.mean(0),
-        ]
+            [np.array([[one[m] for m in of] for one in by_target[t]]) for t in targets]
+            for of in (metrics, ("within",))
+        )  # of each target, [seeds or folds, metrics]
+        if means:
+            cells = [*across, np.mean(across, 0), np.mean(within, 0)]
+        else:
+            cells = [*across, np.concatenate(within)]
         rows.append([name, *(_cell(100 * cell) for cell in cells)])
     return rows
 

@@ -1,0 +1,113 @@
+r"""Tables of the papers over protocols: each variant is one sweep, one table.
+
+    nasfas sweep --config=configs/tables.py:nas_fas_3 --workdir=runs/nas_fas_3 \
+        --manual_dir=FOLDER
+
+With --manual_dir=FOLDER, that of the dataset or, for several, of folders of their names.
+Without it the datasets are synthetic stand-ins. Sized for two CPU cores; ``_smoke`` after
+the name takes minutes and learns nothing.
+
+    nas_fas_3   OULU-NPU, protocols 1 to 4; a fold's deviation for 3 and 4
+    nas_fas_4   SiW, protocols 1 to 3
+    auto_fas_1  OULU-NPU, with Auto-FAS
+    auto_fas_2  CASIA-MFSD to Replay-Attack and back, with Auto-FAS
+    eulernet_2  OULU-NPU, with EulerNet (its Table II)
+"""
+
+import importlib.util
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from nasfas_jax import limits
+
+OULU = ("oulu_npu@1", "oulu_npu@2", "oulu_npu@3", "oulu_npu@4")
+SIW = ("siw@1", "siw@2", "siw@3")
+RATES = ("apcer", "bpcer", "acer")
+
+
+def get_config(variant: str = "nas_fas_3") -> ml_collections.ConfigDict:
+    """The settings of a variant."""
+    name = variant.removesuffix("_smoke")
+    limits.require(variant=(name, limits.OneOf(VARIANTS)))
+    config = VARIANTS[name](variant != name)
+    config.selected_on = "nothing"
+    config.target_domain = ""
+    return config
+
+
+def _load(file: str, variant: str) -> Any:
+    path = pathlib.Path(__file__).parent / file
+    found: Any = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module.get_config(variant)
+
+
+def _table(
+    base: Any, title: str, targets: tuple[str, ...], metrics: tuple[str, ...] = RATES
+) -> ml_collections.ConfigDict:
+    base.title = title
+    base.data.dataset = targets[0].partition("@")[0]
+    sweep = {"seeds": (0,), "targets": targets, "metrics": metrics}
+    base.sweep = ml_collections.ConfigDict(sweep)
+    return base
+
+
+def nas_fas(smoke: bool) -> ml_collections.ConfigDict:
+    """A network searched in the FAS space, on random halves, and hand-made ones."""
+    config = _load("ablations.py", "components" + "_smoke" * smoke)
+    config.search.by = "half"
+    config.search.method = "darts"
+    config.search.space_options.update(convolution="cdc", pool="cdp")
+    config.networks = ("searched", "depthnet", "cdn")
+    return config
+
+
+def nas_fas_3(smoke: bool) -> ml_collections.ConfigDict:
+    """NAS-FAS Table 3."""
+    return _table(nas_fas(smoke), "OULU-NPU (NAS-FAS Table 3)", OULU)
+
+
+def nas_fas_4(smoke: bool) -> ml_collections.ConfigDict:
+    """NAS-FAS Table 4."""
+    return _table(nas_fas(smoke), "SiW (NAS-FAS Table 4)", SIW)
+
+
+def auto_fas(smoke: bool) -> ml_collections.ConfigDict:
+    """A searched network of the Auto-FAS space."""
+    return _load("ablations.py", "supervision" + "_smoke" * smoke)
+
+
+def auto_fas_1(smoke: bool) -> ml_collections.ConfigDict:
+    """Auto-FAS Table 1."""
+    return _table(auto_fas(smoke), "OULU-NPU (Auto-FAS Table 1)", OULU)
+
+
+def auto_fas_2(smoke: bool) -> ml_collections.ConfigDict:
+    """Auto-FAS Table 2."""
+    pairs = ("casia_to_replay", "replay_to_casia")
+    targets = tuple(f"cross_dataset@{pair}" for pair in pairs)
+    title = "Cross-dataset tests (Auto-FAS Table 2)"
+    config = _table(auto_fas(smoke), title, targets, ("hter", "auc"))
+    config.data.dataset = "casia_mfsd"
+    return config
+
+
+def eulernet_2(smoke: bool) -> ml_collections.ConfigDict:
+    """EulerNet Table II."""
+    config = _load("eulernet.py", "smoke" if smoke else "table_1")
+    config = _table(config, "OULU-NPU (EulerNet Table II)", OULU)
+    standin = {"subjects": 0, "frames": 40, "face_size": 64, "distinct": 4}
+    config.standin = ml_collections.ConfigDict(standin | {"empty": False})
+    return config
+
+
+VARIANTS = {
+    "nas_fas_3": nas_fas_3,
+    "nas_fas_4": nas_fas_4,
+    "auto_fas_1": auto_fas_1,
+    "auto_fas_2": auto_fas_2,
+    "eulernet_2": eulernet_2,
+}
