@@ -15,7 +15,7 @@ import smoke
 from config_fields import FIELDS, ROOT, wrong_values
 
 from nasfas_jax import commands, limits
-from nasfas_jax.commands import fields, schema
+from nasfas_jax.commands import checks, fields, schema
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
@@ -55,7 +55,7 @@ def changed(path, value):
 def refusal(config, **options):
     """The one paragraph by which a config is refused."""
     with pytest.raises(InputError) as error:
-        schema.check(config, **options)
+        checks.check(config, **options)
     text = str(error.value)
     assert "\n" not in text and text.endswith((".", "?"))
     return text
@@ -63,9 +63,9 @@ def refusal(config, **options):
 
 @pytest.mark.parametrize("name", shipped())
 def test_shipped_configs_pass(name):
-    schema.check(shipped()[name])
+    checks.check(shipped()[name])
     plain = shipped()[name].to_dict()
-    schema.check(plain)
+    checks.check(plain)
     assert refusal(plain | {"train": plain["train"] | {"steps": 0}})
 
 
@@ -175,31 +175,31 @@ def test_a_placeholder_that_nothing_fills_is_missing():
     config.train.steps = ml_collections.config_dict.required_placeholder(int)
     assert "config.train.steps (training steps): missing" in refusal(config)
     config.train.steps = 3
-    schema.check(config)
+    checks.check(config)
 
 
 def test_fields_that_may_be_missing():
     config = whole()
     del config["protocol"], config["search"]["episodes"]
     config["search"]["space_options"] = {}
-    schema.check(config)
+    checks.check(config)
 
 
 @pytest.mark.parametrize(
     ("command", "section"),
     [(name, need) for name, row in commands.COMMANDS.items() for need in row.needs]
-    + [(command, "synthetic") for command in schema.RENDERING],
+    + [(command, "synthetic") for command in checks.RENDERING],
 )
 def test_a_section_that_a_command_needs_is_named(command, section):
     config = whole()
     del config[section]
     if section == "synthetic":
-        schema.check(config)
-        schema.check(changed("data.dataset", "own_data"), command="prepare")
+        checks.check(config)
+        checks.check(changed("data.dataset", "own_data"), command="prepare")
     text = refusal(config, command=command)
     assert f"config.{section}: this section is missing, and `nasfas {command}`" in text
     assert "configs/synthetic.py has one" in text and command in commands.COMMANDS
-    schema.check(whole(), command=command)
+    checks.check(whole(), command=command)
 
 
 @pytest.mark.parametrize("name", registry.FEATURE_METHODS)
@@ -209,7 +209,7 @@ def test_a_method_without_its_section_is_told_where_to_take_it(name):
     text = refusal(config, command="train", network=name)
     said = f"config.meta: this section is missing, and {name} needs its rates"
     assert text.startswith(said) and text.endswith("configs/rfmeta.py has it.")
-    schema.check(config | {"meta": whole()["meta"]}, command="train", network=name)
+    checks.check(config | {"meta": whole()["meta"]}, command="train", network=name)
 
 
 RELATIONS = {
@@ -263,7 +263,7 @@ RELATIONS = {
 def test_fields_that_do_not_fit_each_other_are_named(name):
     changes, message = RELATIONS[name]
     config = ml_collections.ConfigDict(whole())
-    schema.check(config)
+    checks.check(config)
     config.update_from_flattened_dict(changes)
     assert re.search(message, refusal(config))
 
@@ -274,11 +274,11 @@ def test_relations_hold_only_where_they_belong():
     assert "config.protocol: " in refusal(folds, command="train")
     first = changed("search.arch_order", "first")
     first["search"]["eps_root"] = 0
-    schema.check(first)
-    schema.check(changed("protocol", "oulu_npu@1") | {"target_domain": "anywhere"})
+    checks.check(first)
+    checks.check(changed("protocol", "oulu_npu@1") | {"target_domain": "anywhere"})
     other = changed("data.dataset", "own_data") | {"target_domain": "anywhere"}
     other["synthetic"]["frames"] = 1
-    schema.check(other)
+    checks.check(other)
     del config["search"]
     config["metagrad"]["image_size"] = 48
     assert "config.metagrad.image_size: expected a multiple of 32" in refusal(config)
@@ -287,7 +287,7 @@ def test_relations_hold_only_where_they_belong():
 def test_the_flag_network_takes_the_place_of_the_networks():
     config = changed("networks", ("rfmeta",))
     del config["meta"]
-    schema.check(config, command="train", network="cdn")
+    checks.check(config, command="train", network="cdn")
     text = refusal(config, command="train", network="cdm")
     assert text.startswith("--network: expected one of") and "Did you mean cdn" in text
 

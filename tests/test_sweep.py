@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import smoke
 
-from nasfas_jax.commands import fields, metagrad, schema
+from nasfas_jax.commands import checks, fields, metagrad
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import sweep as workflow
 from nasfas_jax.workflows.train import trained_model
@@ -143,7 +143,7 @@ def test_a_wrong_variant_is_named(variant, said):
     ablation = fields.load(str(ROOT / "configs/ablations.py:inputs_smoke"))
     ablation.sweep.variants = {"a": variant}
     with pytest.raises(InputError, match=said):
-        schema.check(ablation, command="sweep")
+        checks.check(ablation, command="sweep")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_wrong_variant_is_named(variant, said):
 )
 def test_ablations_fit_the_schema(name):
     for variant in (name, f"{name}_smoke"):
-        schema.check(
+        checks.check(
             fields.load(f"{ROOT}/configs/ablations.py:{variant}"), command="sweep"
         )
 
@@ -190,6 +190,6 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(tmp_path, capsys):
 )
 def test_tables_fit_the_schema(name):
     for variant in (name, f"{name}_smoke"):
-        schema.check(
+        checks.check(
             fields.load(f"{ROOT}/configs/tables.py:{variant}"), command="sweep"
         )

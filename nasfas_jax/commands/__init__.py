@@ -250,10 +250,10 @@ def execute(name: str, **given: Any) -> None:
       InputError: the config lacks what the command needs, or has a wrong field.
     """
     from nasfas_jax import runtime
-    from nasfas_jax.commands import schema
+    from nasfas_jax.commands import checks
 
     if "config" in given:
-        schema.check(given["config"], command=name, network=given.get("network"))
+        checks.check(given["config"], command=name, network=given.get("network"))
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")

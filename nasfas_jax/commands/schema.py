@@ -1,19 +1,16 @@
-"""The sections and fields of a config: types, ranges, choices, and their relations.
+"""The sections and fields of a config: types, ranges and choices.
 
-`SCHEMA` is the reference of all fields, `check` applies it to a config. Choices and ranges
-that belong to the library are referred to by name and imported when a config is checked.
+`SCHEMA` is the reference of all fields, `checks.check` applies it to a config. Choices and
+ranges that belong to the library are referred to by name and imported when a config is
+checked.
 """
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from ml_collections import config_dict
-
-from nasfas_jax import commands, limits
-from nasfas_jax.commands import relations
-from nasfas_jax.errors import InputError, did_you_mean
+from nasfas_jax import limits
 from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE, TEXT
 
 
@@ -94,7 +91,8 @@ def _datasets() -> limits.OneOf:
 #: The loss compares neighboring pixels, so a map has 3 x 3 or more; 32 x 32 are prepared.
 MAP_SIZES = limits.Range(3, 32, whole=True)
 
-_NETWORKS = _library("workflows.registry:NAMES")
+#: Networks and methods.
+NETWORKS = _library("workflows.registry:NAMES")
 _MODES = _library("bilevel:MODES")
 _ORDERS = _library("methods.meta_nas:ORDERS")
 _BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
@@ -119,7 +117,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "protocol, dataset@protocol, that makes the splits; '' for none",
             optional=True,
         ),
-        "networks": Field("networks to train and test", _NETWORKS, many=True),
+        "networks": Field("networks to train and test", NETWORKS, many=True),
     },
     "data": {
         "dataset": Field("dataset to prepare", _datasets),
@@ -422,130 +420,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "repeats": Field("timed runs of each mode", COUNT),
     },
 }
-#: Commands that render the synthetic set where it is the dataset.
-RENDERING = ("prepare", "demo", "sweep")
-
-
-def variants(config: Any) -> dict[str, Any]:
-    """The config with the fields of each of config.sweep.variants; itself as '' without.
-
-    The copies have no variants.
-
-    Raises:
-      InputError: a field of another type.
-    """
-    found = config.get("sweep", {}).get("variants", {})
-    if not found:
-        return {"": config}
-    changed = {}
-    for name, fields in found.items():
-        changed[name] = one = config.copy_and_resolve_references()
-        with one.unlocked():
-            del one.sweep.variants
-            try:
-                one.update(fields)
-            except (TypeError, ValueError) as error:
-                raise InputError(str(error), field=_variant(name)) from None
-    return changed
-
-
-def _variant(name: str) -> str:
-    return f"config.sweep.variants.{name}"
 
 
 def find(name: str) -> Field | None:
     """The field of a full name, as 'train.steps'; None if there is none."""
     section, _, key = name.rpartition(".")
     return SCHEMA.get(section, {}).get(key)
-
-
-def check(config: Any, *, command: str = "", network: str | None = None) -> None:
-    """Checks every field of a config, and the relations between fields.
-
-    Args:
-      config: a ConfigDict, or a mapping.
-      command: key of `commands.COMMANDS` whose sections must be present; '' for none.
-      network: the one network to train or test; all of config.networks if None.
-
-    Raises:
-      InputError: names each section or field that is missing, unknown or has a wrong
-        value, what was expected and what was found. Relations are checked where every
-        field is right.
-    """
-    settings = _plain(config)
-    problems = [*_missing_sections(settings, command), *_wrong_fields(settings)]
-    if network is not None and network not in _NETWORKS():
-        problems.append(f"--network: {limits.mismatch(network, _NETWORKS())}")
-    if not problems:
-        names = settings["networks"] if network is None else [network]
-        problems = [one for rule in relations.RULES for one in rule(settings, names)]
-    if problems:
-        raise InputError(" ".join(problems))
-    for name, one in variants(config).items() if command == "sweep" else ():
-        if name:
-            try:
-                check(one, network=network)
-            except InputError as error:
-                raise InputError(str(error), field=_variant(name)) from None
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    """A config as dicts, without required placeholders that nothing has filled."""
-    plain = {}
-    for name in config:
-        try:
-            value = config[name]
-        except config_dict.RequiredValueError:
-            continue
-        section = isinstance(value, Mapping | config_dict.ConfigDict)
-        plain[name] = _plain(value) if section else value
-    return plain
-
-
-def _missing_sections(settings: dict[str, Any], command: str) -> Iterator[str]:
-    needed = list(commands.COMMANDS[command].needs) if command else []
-    if command in RENDERING and relations.dataset(settings) == "synthetic":
-        needed.append("synthetic")
-    for name in needed:
-        if name not in settings:
-            yield (
-                f"config.{name}: this section is missing, and `nasfas {command}` needs it;"
-                " configs/synthetic.py has one to copy."
-            )
-
-
-def _wrong_fields(
-    values: dict[str, Any], section: str = "", path: str = "config"
-) -> Iterator[str]:
-    """Wrong values, unknown and missing fields of a section, and of those in it."""
-    fields = SCHEMA[section]
-    prefix = f"{section}." if section else ""
-    inner = {
-        name.removeprefix(prefix): name
-        for name in SCHEMA
-        if name.startswith(prefix)
-        and name != section
-        and "." not in name[len(prefix) :]
-    }
-    for key, value in values.items():
-        at = f"{path}.{key}"
-        if key in inner and isinstance(value, dict):
-            yield from _wrong_fields(value, inner[key], at)
-        elif key in inner:
-            names = ", ".join(SCHEMA[inner[key]])
-            yield f"{at}: expected a section with the fields {names}, got {value!r}."
-        elif key not in fields:
-            yield f"{at}: there is no such field.{did_you_mean(key, [*fields, *inner])}"
-        elif not fields[key].accepts(value):
-            yield f"{at} ({fields[key].about}): {_mismatch(fields[key], value)}"
-    for key, field in fields.items():
-        if key not in values and not field.optional:
-            yield f"{path}.{key} ({field.about}): missing; expected {field.expected}."
-    for key in inner if section else ():
-        if key not in values:
-            yield f"{path}.{key}: this section is missing."
-
-
-def _mismatch(field: Field, value: Any) -> str:
-    near = limits.near(value, field.values)
-    return f"expected {field.expected}, got {value!r}.{near}"

@@ -10,9 +10,9 @@ import numpy as np
 from nasfas_jax import evaluation, files, runtime
 from nasfas_jax.commands import (
     attention,
+    checks,
     evaluate,
     prepare,
-    schema,
     search,
     settings,
     synthesize,
@@ -134,7 +134,7 @@ def _joined(variant: str, network: str) -> str:
 
 
 def _rows(config: Any, network: str | None) -> Iterator[Row]:
-    for variant, one in schema.variants(config).items():
+    for variant, one in checks.variants(config).items():
         for name in settings.networks(one, network):
             yield Row(one, variant, name)
 
