@@ -6,7 +6,7 @@ import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 
-from nasfas_jax.nets.depthnet import BLOCKS
+from nasfas_jax.nets.depthnet import BLOCKS, CDN
 
 
 class TwoConvolutionCDC(nn.Module):
@@ -42,9 +42,9 @@ class TorchCDN(nn.Module):
         self.stem = conv(3, 64)
         self.blocks = nn.ModuleList()
         channels = 64
-        for block in BLOCKS:
+        for width in BLOCKS:
             layers: list[nn.Module] = []
-            for features in block:
+            for features in (width, CDN.middle, width):
                 layers.append(conv(channels, features))
                 channels = features
             self.blocks.append(nn.Sequential(*layers, nn.MaxPool2d(3, 2, 1)))
