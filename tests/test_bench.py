@@ -6,12 +6,23 @@ import json
 import pathlib
 import runpy
 import types
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from nasfas_jax.benchmarks import cases, cdn, data, metagrad, search_step, timing
+from nasfas_jax.benchmarks import (
+    cases,
+    cdn,
+    data,
+    eulernet,
+    metagrad,
+    search_step,
+    timing,
+)
 from nasfas_jax.commands import bench, search
 from nasfas_jax.errors import InputError
 
@@ -134,3 +145,56 @@ def test_cdn_is_compared_with_its_peer(monkeypatch):
     rows = list(cdn.rows(1, ((16, 2),)))
     assert [row.benchmark for row in rows] == ["CDN forward", "CDN forward + backward"]
     assert all(row.ratio == row.ours / row.peer > 0 for row in rows)
+
+
+def test_eulernet_is_compared_with_its_peer():
+    pytest.importorskip("torch")
+    rows = list(eulernet.rows(eulernet.Case(16, 2, 1 / 16, (1,) * 5), 1))
+    assert [row.benchmark for row in rows] == [
+        "EulerNet forward",
+        "EulerNet training step",
+    ]
+    assert all(row.ratio == row.ours / row.peer > 0 for row in rows)
+
+
+def test_rangers_steps_are_those_of_its_peer():
+    torch = pytest.importorskip("torch")
+    from nasfas_jax.benchmarks.peers import eulernet as peers
+    from nasfas_jax.methods.ranger import ranger
+
+    random = np.random.default_rng(0)
+    start, gradients = random.normal(size=(4, 6)), random.normal(size=(14, 4, 6))
+    param = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    peer = peers.Ranger([param], 1e-2)
+    with jax.enable_x64(True):
+        # Kernels are HWIO in ours, the output channel last.
+        rule = ranger(1e-2)
+        params: Any = {"kernel": jnp.asarray(start.T)}
+        state = rule.init(params)
+        for gradient in gradients:
+            updates, state = rule.update(
+                {"kernel": jnp.asarray(gradient.T)}, state, params
+            )
+            params = optax.apply_updates(params, updates)
+            param.grad = torch.tensor(gradient)
+            peer.step()
+        ours = np.asarray(params["kernel"]).T
+    np.testing.assert_allclose(ours, param.detach().numpy(), rtol=1e-9)
+
+
+def test_the_filter_is_timed_by_both_methods(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = list(eulernet.filter_times(1, (3, 40), 2))
+    assert [row.frames for row in found] == [3, 40]
+    assert all(row.scan > 0 and row.associative_scan > 0 for row in found)
+    row = cdn.Row("EulerNet forward", "tiny", 1.0, 4.0, 7.0)
+    monkeypatch.setattr(eulernet, "filter_times", lambda repeats: iter(found))
+    monkeypatch.setattr(eulernet, "rows", lambda case, repeats: iter([row]))
+    monkeypatch.setattr(timing, "machine", lambda *packages: {})
+    monkeypatch.setattr(timing, "require_torch", lambda: None)
+    bench.run_eulernet(output=tmp_path)
+    written = json.loads((tmp_path / "eulernet.json").read_text())
+    assert written["filters"] == [dataclasses.asdict(row) for row in found]
+    assert [row["ratio"] for row in written["rows"]] == [0.25] * len(eulernet.CASES)
+    printed = capsys.readouterr().out
+    assert "associative scan, ms" in printed and "0.25" in printed

@@ -220,6 +220,11 @@ COMMANDS = {
         ("output",),
         example="--output=bench",
     ),
+    "bench eulernet": Command(
+        "times EulerNet against PyTorch, and both ways of computing its filter",
+        ("output",),
+        example="--output=bench",
+    ),
 }
 
 __all__ = [

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.benchmarks import cdn, data, metagrad, search_step, timing
+from nasfas_jax.benchmarks import cdn, data, eulernet, metagrad, search_step, timing
 from nasfas_jax.commands import search, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.files import write_json
@@ -79,6 +79,27 @@ def run_metagrad(*, output: Path = "bench") -> None:
     print(f"wrote {folder / 'metagrad.json'}")
 
 
+def run_eulernet(*, output: Path = "bench") -> None:
+    """Compares EulerNet with PyTorch's, and the filter as a scan and an associative scan.
+
+    Writes ``eulernet.json`` to ``output``.
+    """
+    timing.require_torch()
+    folder = settings.make_folder(output, "--output")
+    filters = list(eulernet.filter_times(REPEATS))
+    rich.print(filter_table(filters))
+    rows = []
+    for case in eulernet.CASES:
+        for row in eulernet.rows(case, REPEATS):
+            rich.print(f"{row.benchmark}, {row.case}: ratio {row.ratio:.2f}")
+            rows.append(row)
+    rich.print(cdn_table(rows))
+    entries = [dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows]
+    found = _result(entries) | {"filters": [dataclasses.asdict(row) for row in filters]}
+    write_json(folder / "eulernet.json", found)
+    print(f"wrote {folder / 'eulernet.json'}")
+
+
 def _data_costs(config: Any) -> data.Costs:
     rate = schedule(config.decay, config.learning_rate, steps=config.steps)
     description = nets.describe("cdn", width=config.width, map_size=config.map_size)
@@ -142,7 +163,7 @@ def data_summary(costs: data.Costs) -> str:
 
 
 def cdn_table(rows: list[cdn.Row]) -> Table:
-    """Times of CDN and its peer."""
+    """Times of a network and its peer."""
     table = Table(title="Medians of alternated runs; ratio = ours / PyTorch")
     for name in ("benchmark", "case"):
         table.add_column(name)
@@ -151,6 +172,17 @@ def cdn_table(rows: list[cdn.Row]) -> Table:
     for row in rows:
         numbers = [row.ours, row.peer, row.ratio, row.compile]
         table.add_row(row.benchmark, row.case, *(f"{n:.2f}" for n in numbers))
+    return table
+
+
+def filter_table(rows: list[eulernet.FilterTime]) -> Table:
+    """Times of both methods of the filter by length."""
+    table = Table(title="The filter of EulerNet: medians of alternated runs")
+    for name in ("frames", "scan, ms", "associative scan, ms", "auto"):
+        table.add_column(name)
+    for row in rows:
+        seconds = (f"{1e3 * s:.2f}" for s in (row.scan, row.associative_scan))
+        table.add_row(str(row.frames), *seconds, row.chosen)
     return table
 
 

@@ -3,6 +3,7 @@
 from nasfas_jax.ops.biquad import (
     biquad,
     biquad_stream,
+    filter_method,
     pole_radius,
     raw_feedback,
     stable_feedback,
@@ -29,6 +30,7 @@ __all__ = [
     "cdp",
     "convolve",
     "depthwise",
+    "filter_method",
     "fold_cdc",
     "gabor_bank",
     "gaborconv",

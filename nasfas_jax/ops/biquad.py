@@ -66,10 +66,15 @@ def biquad_stream(
     if state is None:
         zero = jnp.zeros_like(x[:, 0])
         state = zero, zero
-    parallel = jax.default_backend() != "cpu" and x.shape[1] >= PARALLEL_FROM
-    if method == "associative_scan" or (method == "auto" and parallel):
-        return _associative(x, b, a, state)
-    return _sequential(x, b, a, state)
+    method = filter_method(x.shape[1]) if method == "auto" else method
+    chosen = _associative if method == "associative_scan" else _sequential
+    return chosen(x, b, a, state)
+
+
+def filter_method(frames: int) -> str:
+    """The method that "auto" takes for a number of frames on the default device."""
+    parallel = jax.default_backend() != "cpu" and frames >= PARALLEL_FROM
+    return "associative_scan" if parallel else "scan"
 
 
 def _require(x: Array, b: Array, a: Array, state: State | None, method: str) -> None:
