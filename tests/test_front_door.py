@@ -441,6 +441,24 @@ def test_a_sweep_is_a_table_and_trains_once(data, tmp_path):
     assert trained.stat().st_mtime_ns == before and again.table() == swept.table()
     with pytest.raises(InputError, match="dom_x"):
         nf.sweep(data, small, targets=["dom_x"])
+    assert swept.by_target("auc").alt == "AUC of net on dom_m, dom_i"
+    with pytest.raises(InputError, match=r"metric: .*mean acer"):
+        swept.by_target("acerr")
+
+
+def test_a_setup_has_settings_of_its_own(data):
+    """Two rows of one network: the sweep's settings, and others."""
+    net = nf.nets.build("cdn", width=1 / 32)
+    own = nf.Setup(net, {"view": View(input="static"), "steps": 2})
+    options = {"targets": ["dom_m"], "steps": 1, "batch_size": 4, "metrics": ["acer"]}
+    swept = nf.sweep(data, {"all": net, "own": own}, **options)
+    models = {name: row["dom_m"][0].model for name, row in swept.evaluated.items()}
+    assert {name: model.steps for name, model in models.items()} == {"all": 1, "own": 2}
+    assert models["own"].view.input == "static" and models["all"].view == View()
+    assert swept.table()[0][1] == "dom_m: ACER, %"
+    wrong = nf.Setup(net, {"stepz": 2})
+    with pytest.raises(InputError, match=r"stepz: .*mean steps"):
+        nf.sweep(data, {"own": wrong}, targets=["dom_m"])
 
 
 def test_an_architecture_searched_on_the_target_is_not_trained(data):
