@@ -10,7 +10,7 @@ from media import level, write_video
 from models import make_model
 
 from nasfas_jax import nets
-from nasfas_jax.commands import schema
+from nasfas_jax.commands import relations
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import augment, pipeline, views
 from nasfas_jax.data.media import video
@@ -229,7 +229,7 @@ def test_networks_of_single_images_refuse_clips(folder):
     with pytest.raises(InputError, match=r"view\.input: .*for cdn, .*'frames'"):
         train.train(data, "cdn", steps=1, view=VIEW)
     config = {"input": "frames", "color": "rgb", "target": "depth"}
-    problems = schema.relations.network_rules({"train": {"view": config}}, ["cdn"])
+    problems = relations.network_rules({"train": {"view": config}}, ["cdn"])
     assert "config.train.view.input" in next(iter(problems))
 
 
