@@ -12,13 +12,12 @@ They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of fi
 `--config.sweep.seeds='(0, 1, 2)'` repeats them; `--data_dir=FOLDER` shares prepared data.
 """
 
-import importlib.util
 import pathlib
-from typing import Any
 
 import ml_collections
 
 from nasfas_jax import limits
+from nasfas_jax.commands import fields
 
 _SYNTHETIC = pathlib.Path(__file__).parent / "synthetic.py"
 #: Shares of differences, or of attention: the best of the papers.
@@ -40,15 +39,8 @@ def get_config(variant: str = "inputs") -> ml_collections.ConfigDict:
     return config
 
 
-def _synthetic() -> Any:
-    found: Any = importlib.util.spec_from_file_location("synthetic", _SYNTHETIC)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 def _base(smoke: bool) -> ml_collections.ConfigDict:
-    config = _synthetic().get_config("smoke" if smoke else "local")
+    config = fields.load(f"{_SYNTHETIC}:{'smoke' if smoke else 'local'}")
     config.selected_on = "nothing"
     config.search.update(weight_order="first", arch_order="first")
     if not smoke:

@@ -14,13 +14,13 @@ the name takes minutes and learns nothing.
     eulernet_2  OULU-NPU, with EulerNet (its Table II)
 """
 
-import importlib.util
 import pathlib
 from typing import Any
 
 import ml_collections
 
 from nasfas_jax import limits
+from nasfas_jax.commands import fields
 
 OULU = ("oulu_npu@1", "oulu_npu@2", "oulu_npu@3", "oulu_npu@4")
 SIW = ("siw@1", "siw@2", "siw@3")
@@ -37,12 +37,8 @@ def get_config(variant: str = "nas_fas_3") -> ml_collections.ConfigDict:
     return config
 
 
-def _load(file: str, variant: str) -> Any:
-    path = pathlib.Path(__file__).parent / file
-    found: Any = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module.get_config(variant)
+def _load(file: str, variant: str) -> ml_collections.ConfigDict:
+    return fields.load(f"{pathlib.Path(__file__).parent / file}:{variant}")
 
 
 def _table(

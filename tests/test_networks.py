@@ -12,11 +12,11 @@ import pytest
 import safetensors.numpy
 from models import make_model
 
-from nasfas_jax import losses, nets
+from nasfas_jax import losses, nets, ops
 from nasfas_jax.data.loading.views import View
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods.supervised import Supervised
-from nasfas_jax.nets import mobilenet, pnasnet, shufflenet
+from nasfas_jax.nets import mobilenet, pnasnet
 from nasfas_jax.workflows import model_files, starts
 
 #: Parameters at 1,000 classes.
@@ -99,7 +99,7 @@ def test_the_probability_of_a_classifier_is_that_of_class_1():
 
 def test_channels_are_shuffled_in_pairs_of_halves():
     x = jnp.arange(6.0).reshape(1, 1, 1, 6)
-    np.testing.assert_array_equal(shufflenet.shuffled(x).ravel(), [0, 3, 1, 4, 2, 5])
+    np.testing.assert_array_equal(ops.shuffle(x, 2).ravel(), [0, 3, 1, 4, 2, 5])
 
 
 def test_squeeze_and_excitation_scales_channels_by_gates_of_their_means():

@@ -95,7 +95,7 @@ def loop_shuffle(x, groups):
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_shuffle_is_its_loop(groups):
     x = draw(2, 3, 3, 8)
-    shuffled = supernet._shuffle(jnp.asarray(x, jnp.float32), groups)
+    shuffled = ops.shuffle(jnp.asarray(x, jnp.float32), groups)
     np.testing.assert_array_equal(shuffled, loop_shuffle(x, groups).astype(np.float32))
 
 

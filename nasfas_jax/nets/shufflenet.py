@@ -11,12 +11,6 @@ from nasfas_jax.nets.classifier import Classifier, ConvNorm, identity
 STAGES = ((116, 4), (232, 8), (464, 4))
 
 
-def shuffled(x: Array) -> Array:
-    """The two halves of the channels, alternating."""
-    halves = jnp.split(x, 2, axis=-1)
-    return jnp.stack(halves, -1).reshape(x.shape)
-
-
 class Unit(nn.Module):
     """Unit of ShuffleNetV2: half of the channels is convolved, then both are shuffled.
 
@@ -47,7 +41,7 @@ class Unit(nn.Module):
         else:
             kept = conv(conv(x, 3, 2))
         x = conv(conv(conv(x), 3, self.stride))
-        return shuffled(jnp.concatenate([kept, x], -1))
+        return ops.shuffle(jnp.concatenate([kept, x], -1), 2)
 
 
 class ShuffleNetV2(Classifier):

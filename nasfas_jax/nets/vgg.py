@@ -25,7 +25,7 @@ class VGG16(Classifier):
     """
 
     def features(self, x: Array, train: bool) -> Array:
-        """Images to features of 1/32 of the sides, rounded down, at least one pixel."""
+        """Images to features of 1/32 of the sides, rounded down; one pixel or more."""
         for channels in BLOCKS:
             for features in channels:
                 x = ConvNorm(self.scaled(features), bn=False)(x, train=train)

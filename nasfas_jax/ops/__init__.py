@@ -17,6 +17,7 @@ from nasfas_jax.ops.pooling import average_pool, average_to, cdp, halve, max_poo
 from nasfas_jax.ops.rank_pooling import rank_pool, rank_weights, static_dynamic
 from nasfas_jax.ops.resize import adaptive_average, resize
 from nasfas_jax.ops.self_attention import local_attention, selfconv
+from nasfas_jax.ops.shuffle import shuffle
 
 __all__ = [
     "adaptive_average",
@@ -45,6 +46,7 @@ __all__ = [
     "raw_feedback",
     "resize",
     "selfconv",
+    "shuffle",
     "stable_feedback",
     "static_dynamic",
 ]

@@ -34,13 +34,6 @@ def normalize(x: Array, running: Any) -> tuple[Array, tuple[Array, Array]]:
     return (centered * scale.reshape(1, 1, 1, -1)).astype(x.dtype), (mean, variance)
 
 
-def shuffle(x: Array, groups: int) -> Array:
-    """Interleaves ``groups`` blocks of channels (PC-DARTS)."""
-    *pixels, channels = x.shape
-    x = x.reshape(*pixels, groups, channels // groups)
-    return jnp.swapaxes(x, -1, -2).reshape(*pixels, channels)
-
-
 def mix_source(
     space: Any, layout: kernels.Layout, x: Array, own: dict[str, Any], running: Any
 ) -> tuple[Array, Any]:
@@ -81,7 +74,7 @@ def mix_source(
         bypass = ops.halve(_even(bypass)) if bypass.size else bypass[:, ::2, ::2]
     shares = own["shares"].astype(x.dtype).reshape(1, 1, 1, -1, 1)
     joined = jnp.concatenate([mixed, shares * bypass[:, :, :, None]], -1)
-    joined = shuffle(joined, layout.partial).transpose(3, 0, 1, 2, 4)
+    joined = ops.shuffle(joined, layout.partial).transpose(3, 0, 1, 2, 4)
     return joined, (seen, also_seen)
 
 

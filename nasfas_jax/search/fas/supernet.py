@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from nasfas_jax import ops
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.search.fas import options, skeleton
 from nasfas_jax.theta import Learned
@@ -45,7 +46,7 @@ class MixedEdge(nn.Module):
         chosen, bypass = x[..., :width], x[..., width:]
         mixed = self._candidates(chosen, jax.nn.softmax(alpha), theta, train)
         joined = jnp.concatenate([mixed, bypass], -1)
-        return _shuffle(joined, self.space.partial), None
+        return ops.shuffle(joined, self.space.partial), None
 
     def _candidates(self, x, weights, theta, train):
         width = x.shape[-1]
@@ -59,13 +60,6 @@ class MixedEdge(nn.Module):
         # weights[0] is of 'none', whose output is zero.
         mixing = jnp.kron(weights[1:, None], jnp.eye(width, dtype=weights.dtype))
         return outputs @ mixing.astype(x.dtype)
-
-
-def _shuffle(x: Array, groups: int) -> Array:
-    """Interleaves ``groups`` blocks of channels."""
-    *pixels, channels = x.shape
-    x = x.reshape(*pixels, groups, channels // groups)
-    return jnp.swapaxes(x, -1, -2).reshape(*pixels, channels)
 
 
 class Supernet(nn.Module):
