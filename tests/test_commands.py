@@ -17,6 +17,7 @@ from nasfas_jax import evaluation, nets, runtime
 from nasfas_jax.commands import demo
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import genotype
+from nasfas_jax.workflows.trade_off import TradeOff
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,6 +76,9 @@ def test_untrained_networks_are_named_at_chance(road, capsys):
 
 def test_network_is_rebuilt_from_its_file_alone(road):
     found = genotype.load(road / "search" / "genotype.json")
+    curve = TradeOff.load(road / "search" / "trade_off.json")
+    assert curve.cost == "macs" and curve.points[0].genotype == found
+    assert (road / "search" / "trade_off.svg").exists()
     described = json.loads((road / "train" / "searched" / "network.json").read_text())
     assert nets.from_description(described) == nets.SearchedNet(found)
     cost = json.loads((road / "train" / "searched" / "summary.json").read_text())
@@ -92,7 +96,16 @@ def test_report_is_one_file_with_all_parts(road):
 
     Links().feed(text)
     assert Links.found and all(link.startswith(("data:", "#")) for link in Links.found)
-    for part in ("HTER", "ROC", "found cells", "The search", "Faces", "dataset"):
+    parts = (
+        "HTER",
+        "ROC",
+        "found cells",
+        "The search",
+        "Trade-off",
+        "Faces",
+        "dataset",
+    )
+    for part in parts:
         assert part in text
     for picture in ("faces", "cells", "contact_sheet"):
         assert (road / "report" / f"{picture}.png").stat().st_size > 1000

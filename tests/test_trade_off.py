@@ -9,6 +9,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.search import cost, spaces, trade_off
 from nasfas_jax.search.dag import structure
 from nasfas_jax.workflows.search import Found
+from nasfas_jax.workflows.trade_off import TradeOff
 
 CHAIN = spaces.get("nas_fas", stem_channels=2, channels=8, head_channels=2, map_size=4)
 CELLS = spaces.get("auto_fas", stem_channels=(2, 2), channels=4, edge_weights=False)
@@ -75,3 +76,14 @@ def test_a_search_has_a_table_and_a_picture():
     assert len(rows) == 1 + len(curve.points) and "parameters" in curve.picture().alt
     with pytest.raises(InputError, match="a random architecture"):
         Found(genotype, {}, [], None, 0.0, CHAIN).trade_off()  # pyright: ignore
+
+
+def test_a_stored_trade_off_is_read_again(tmp_path):
+    alphas = drawn(CELLS, 2)
+    points = trade_off.points(CELLS, alphas, cost.table(CELLS, "macs"))
+    curve, path = TradeOff(points, "macs"), tmp_path / "trade_off.json"
+    curve.save(path)
+    assert TradeOff.load(path) == curve
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(InputError, match="expected the trade-off of a search"):
+        TradeOff.load(path)

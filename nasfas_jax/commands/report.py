@@ -16,7 +16,7 @@ from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
-from nasfas_jax.workflows import contact_sheets, records
+from nasfas_jax.workflows import contact_sheets, records, trade_off
 
 #: Meta-NAS by config.search.by, as NAS-FAS calls it.
 AWARE = {
@@ -186,7 +186,7 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         for name, p in probabilities.items()
     ]
     search = records.section(record.settings, "search")
-    return [
+    sections = [
         page.Section(
             "The found cells",
             f"Search space {found.space.title}: the strongest "
@@ -201,6 +201,14 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
             [figures.search_health(steps, probabilities, operations), *over_time],
         ),
     ]
+    if (folder / trade_off.FILE).exists():
+        curve = trade_off.TradeOff.load(folder / trade_off.FILE)
+        text = (
+            "Architectures of this search that are the best for some weight of the cost:"
+            " their probability under the alphas, and their cost."
+        )
+        sections.append(page.Section("Trade-off", text, [curve.picture()]))
+    return sections
 
 
 def describe_search(search: Mapping[str, Any], steps: int) -> str:

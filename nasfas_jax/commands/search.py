@@ -12,7 +12,7 @@ from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.search import spaces, trials
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import search as workflow
-from nasfas_jax.workflows import searchers, searches
+from nasfas_jax.workflows import searchers, searches, trade_off
 
 #: Fields of config.search that are not settings of the method.
 LOOP = (
@@ -30,6 +30,9 @@ def run(
     seeds: str | int = 1,
 ) -> None:
     """Searches on the source domains; writes ``search/genotype.json`` and its picture.
+
+    Further architectures of the search, down to the cheapest one, are written to
+    ``search/trade_off.json`` with their picture.
 
     With ``config.search.by = 'macro_type'`` each episode holds out one macro type of
     attack instead of one domain. Several searches, ``seeds`` from config.seed on, are
@@ -65,21 +68,32 @@ def run(
     with renaming(settings.names(config, "search")):
         if count == 1:
             one = workflow.search_architecture(data, searched, **arguments)
-            _write(one, folder)
+            _write(one, folder, config)
             return
         several = searches.search_several(
             data, searched, seeds=int(count), on_start=_print_seed, **arguments
         )
     for seed, one in zip(several.seeds, several.found, strict=True):
-        _write(one, folder / f"seed{seed}")
+        _write(one, folder / f"seed{seed}", config)
     several.picture().save(folder / "agreement.svg")
     print(f"agreement {folder / 'agreement.svg'}\n{several}")
 
 
-def _write(found: workflow.Found, folder: pathlib.Path) -> None:
-    """Writes the picture of an architecture, and prints it."""
+def _write(found: workflow.Found, folder: pathlib.Path, config: Any) -> None:
+    """Writes the picture of an architecture and the trade-off of its search; prints both."""
     found.cells().save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}\n{found}")
+    if not found.alphas:
+        return  # a random architecture
+    curve = found.trade_off(
+        config.search.get("cost", "macs"),
+        image_size=config.data.image_size,
+        folder=folder,
+    )
+    curve.save(folder / trade_off.FILE)
+    curve.picture().save(folder / "trade_off.svg")
+    count = len(curve.points)
+    print(f"trade-off {folder / trade_off.FILE}, {count} architectures by {curve.cost}")
 
 
 def _print_seed(seed: int) -> None:

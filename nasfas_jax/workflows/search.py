@@ -103,12 +103,20 @@ class Found:
         }
         return figures.search_health(steps, over_time, space.legend)
 
-    def trade_off(self, cost: str = "macs", *, image_size: int = 256) -> TradeOff:
+    def trade_off(
+        self,
+        cost: str = "macs",
+        *,
+        image_size: int = 256,
+        folder: str | pathlib.Path | None = None,
+    ) -> TradeOff:
         """Architectures of this search from the most probable to the cheapest one.
 
         Args:
           cost: 'macs', 'parameters' or 'latency', see `search.cost.table`.
-          image_size: side of the images, for 'latency', which is measured anew.
+          image_size: side of the images, for 'latency'.
+          folder: folder of the search, for 'latency': its measured seconds are used; they
+            are measured anew if None.
 
         Raises:
           InputError: an unknown cost, or a random architecture, which has no alphas.
@@ -118,7 +126,7 @@ class Found:
                 "trade_off: expected the alphas of a search, got none: a random"
                 " architecture is not searched."
             )
-        table = costs.table(self.space, cost, image_size=image_size)
+        table = costs.table(self.space, cost, image_size=image_size, folder=folder)
         return TradeOff(trade_off.points(self.space, self.alphas, table), cost)
 
     def __repr__(self) -> str:

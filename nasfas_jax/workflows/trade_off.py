@@ -1,13 +1,20 @@
-"""Table and picture of the architectures between the most probable and the cheapest."""
+"""Table, file and picture of the architectures between the most probable and the cheapest."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from nasfas_jax import tables
-from nasfas_jax.report.picture import Picture
+from nasfas_jax import files, tables
+from nasfas_jax.errors import InputError
+from nasfas_jax.report.picture import Format, Picture
 from nasfas_jax.report.searches import trade_off_curve
+from nasfas_jax.search import genotype
 from nasfas_jax.search.trade_off import Point
+
+#: File in the folder of a search.
+FILE = "trade_off.json"
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -30,12 +37,39 @@ class TradeOff:
         ]
         return [["weight", f"{self.cost}, % of the largest", "log probability"], *rows]
 
-    def picture(self) -> Picture:
+    def picture(self, *, format: Format = "svg") -> Picture:
         """Mean log probability over the relative cost."""
         costs = [point.cost for point in self.points]
-        return trade_off_curve(
-            costs, [p.log_probability for p in self.points], self.cost
-        )
+        logs = [point.log_probability for point in self.points]
+        return trade_off_curve(costs, logs, self.cost, format)
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes a JSON file with the architectures as genotypes."""
+        points = [
+            {**point._asdict(), "genotype": point.genotype.as_dict()}
+            for point in self.points
+        ]
+        files.write_json(path, {"cost": self.cost, "points": points})
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> "TradeOff":
+        """Reads a file that `save` wrote.
+
+        Raises:
+          InputError: no such file, or other content.
+        """
+        try:
+            content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+            points = [
+                Point(**{**one, "genotype": genotype.parse(one["genotype"])})
+                for one in content["points"]
+            ]
+            return cls(points, content["cost"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path}: expected the trade-off of a search, as `nasfas search` writes it,"
+                f" got {error!r:.200}. Search again; a finished search is not repeated."
+            ) from None
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
