@@ -24,6 +24,7 @@ from nasfas_jax.synthetic import (
     geometry,
     live,
     scene,
+    stage,
 )
 from nasfas_jax.synthetic.camera import Camera
 from nasfas_jax.synthetic.head import build_head
@@ -429,6 +430,33 @@ def test_a_folder_with_another_set_is_refused(written):
     root, _ = written
     with pytest.raises(InputError, match="other settings"):
         synthetic.write_videos(root, workers=1, **{**TINY, "seed": 7})
+
+
+def test_a_set_of_another_version_is_refused(written, tmp_path):
+    for name in ("plan.json", "index.json"):
+        old = {**json.loads((written[0] / name).read_text()), "version": 2}
+        (tmp_path / name).write_text(json.dumps(old))
+    expected = "format version 2; this renderer writes version 3"
+    with pytest.raises(InputError, match=expected):
+        synthetic.write_videos(tmp_path, workers=1, **TINY)
+    with pytest.raises(InputError, match=expected):
+        synthetic.read_index(tmp_path)
+
+
+def test_large_sensor_pixels_of_a_small_video():
+    """The sensor resolves a face with 190 pixels; the video and its boxes are smaller."""
+    sizes = {24: 4, 64: 3, 95: 2, 128: 2, 190: 1, 230: 1}
+    assert {size: stage.sensor_scale(size) for size in sizes} == sizes
+    spec = specs_of("live", frames=1, face_size=64)[0]
+    seat = set_stage(spec)
+    assert seat.size == tuple(3 * side for side in spec.size)
+    clip = synthetic.render(spec)
+    assert clip.frames.shape[1:3] == spec.size[::-1]
+    wanted = seat.way.heights[0] / 3
+    assert clip.boxes[0, 3] == pytest.approx(wanted, rel=1e-3)
+    middle = clip.boxes[0, :2] + clip.boxes[0, 2:] / 2
+    # Center of pixel x of the sensor: (x + 1/2) / 3 - 1/2 in the video.
+    np.testing.assert_allclose(middle, (seat.way.centers[0] + 0.5) / 3 - 0.5, atol=0.05)
 
 
 def test_too_little_room_is_said_before_work(tmp_path, monkeypatch):

@@ -63,16 +63,22 @@ class Camera:
         middle = optical[rows, width // 4 : width - width // 4]
         return self.target / max(1e-4, float(middle.mean()))
 
-    def develop(self, optical: Array, gain: float, rng: np.random.Generator) -> Array:
+    def develop(
+        self, optical: Array, gain: float, rng: np.random.Generator, scale: int = 1
+    ) -> Array:
         """The picture of the camera from the light on its sensor.
+
+        The demosaiced picture is shrunk before color, tone and sharpening, as in the
+        pipeline of a video camera.
 
         Args:
           optical: linear RGB [H, W, 3] behind the lens; H and W even.
           gain: gain of the exposure.
           rng: generator of the noise.
+          scale: sensor pixels per pixel of the picture; divides H and W.
 
         Returns:
-          uint8 RGB [H, W, 3].
+          uint8 RGB [H / scale, W / scale, 3].
         """
         height, width = optical.shape[:2]
         shade = _vignette(height, width, self.vignette) * np.float32(gain)
@@ -86,6 +92,9 @@ class Camera:
         mosaic += noise * np.sqrt(np.float32(self.shot) * mosaic + self.read**2)
         counts = np.clip(mosaic * 65535, 0, 65535).astype(np.uint16)
         color = cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
+        if scale > 1:
+            size = (width // scale, height // scale)
+            color = cv2.resize(color, size, interpolation=cv2.INTER_AREA)
         return self._process(color.astype(np.float32))
 
     def _process(self, color: Array) -> Array:

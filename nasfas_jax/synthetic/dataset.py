@@ -25,7 +25,7 @@ from nasfas_jax.synthetic.stage import Clip
 
 Array = np.ndarray
 
-FORMAT = {"format": "nasfas-synthetic", "version": 2}
+FORMAT = {"format": "nasfas-synthetic", "version": 3}
 # Measured on the default set; used for the check of free space only.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 
@@ -97,8 +97,8 @@ def write_videos(
         each video.
 
     Raises:
-      InputError: `root` cannot be written, holds a set of other settings, the disk is
-        full, or this OpenCV cannot write a domain's codec.
+      InputError: `root` cannot be written, holds a set of other settings or of another
+        format version, the disk is full, or this OpenCV cannot write a domain's codec.
     """
     settings = {
         "subjects_per_domain": [int(n) for n in subjects_per_domain],
@@ -153,7 +153,7 @@ def read_index(root: str | os.PathLike) -> list[pathlib.Path]:
     """The video files of a complete set, in the order of the plan.
 
     Raises:
-      InputError: there is no complete set.
+      InputError: there is no complete set, or it is of another format version.
     """
     root = pathlib.Path(root)
     try:
@@ -163,6 +163,7 @@ def read_index(root: str | os.PathLike) -> list[pathlib.Path]:
             f"{root} holds no complete synthetic set: index.json is missing. Run "
             "`nasfas prepare --dataset=synthetic` (it resumes an interrupted run)."
         ) from error
+    _require_version(root, index)
     return [root / entry["path"] for entry in index["videos"]]
 
 
@@ -201,10 +202,24 @@ def _claim(root: pathlib.Path, settings: dict) -> None:
     wanted = {**FORMAT, "settings": settings}
     if not plan_file.exists():
         _write_json(plan_file, wanted)
-    elif (found := json.loads(plan_file.read_text("utf-8"))) != wanted:
+        return
+    found = json.loads(plan_file.read_text("utf-8"))
+    _require_version(root, found)
+    if found != wanted:
         raise InputError(
             f"{root} holds a synthetic set with other settings: {found}, while "
             f"{wanted} is requested. Choose another folder or delete this one."
+        )
+
+
+def _require_version(root: pathlib.Path, found: dict) -> None:
+    """Refuses the folder of another version of the renderer."""
+    version = found.get("version")
+    if version != FORMAT["version"]:
+        raise InputError(
+            f"{root} holds a synthetic set of format version {version!r}; this renderer"
+            f" writes version {FORMAT['version']}, whose pictures differ. Delete the"
+            " folder or choose another one, and run `nasfas prepare` again."
         )
 
 

@@ -13,7 +13,7 @@ from nasfas_jax.synthetic.head import Head, draw_eyes
 from nasfas_jax.synthetic.identity import Identity
 
 VIEW = np.array([0, 0, 1], np.float32)
-CELL = 2.0  # distance of rays in pixels; pixels between them are interpolated
+CELL = 4.0  # distance of rays in sensor pixels, which are interpolated between them
 
 
 def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Array):

@@ -61,7 +61,7 @@ def render_recapture(spec: VideoSpec) -> Clip:
         optical_at = _replay_shower(stage, source, sheet, track, rng)
     pictures = stage.film(optical_at, spec.frames)
     open_ = np.broadcast_to(source.open_, (spec.frames,))
-    return finish(spec, pictures, shown, open_, None)
+    return finish(spec, stage, pictures, shown, open_, None)
 
 
 def take_source(
@@ -145,12 +145,12 @@ def _attacker(
 
 def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng):
     """Function from a frame index to the light [H, W, 3] of a held print on the sensor."""
-    enlarge = 2.5 * track.scale / source.scale
+    enlarge = 1.5 * track.scale / source.scale
     photo = cv2.resize(
         source.pictures[0], None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC
     )
     printer = attacks.draw_printer(rng, stage.domain.printer)
-    texture = attacks.print_texture(photo, 2.5, stage.camera, printer, rng)
+    texture = attacks.print_texture(photo, 1.5, stage.camera, printer, rng)
     if way == "cut":
         sitter = _attacker(stage, sheet, track, rng)
         light = sitter.light

@@ -56,4 +56,4 @@ def render_head(spec: VideoSpec) -> Clip:
         return live.depth_map(hits, grid, sitter.track, region, mask)
 
     pictures = stage.film(optical, spec.frames)
-    return finish(spec, pictures, sitter.points, behavior.open_, depth)
+    return finish(spec, stage, pictures, sitter.points, behavior.open_, depth)

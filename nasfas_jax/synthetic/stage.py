@@ -16,6 +16,8 @@ from nasfas_jax.synthetic.specs import ATTACKS, VideoSpec
 MAP_CELLS = 64  # side of the depth and contour maps
 MAP_SPAN = 2.0  # side of the region they cover, in sides of the face box
 FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
+SENSOR_FACE = 190  # sensor pixels of a face's height that recapture cues require
+MOST_SCALE = 4  # largest number of sensor pixels per pixel of the video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,26 +57,31 @@ class Stage:
     Attributes:
       domain: the capture condition.
       camera: the last camera with its setting.
-      size: columns and rows of a frame.
+      scale: sensor pixels per pixel of the finished video, along one axis.
+      size: columns and rows of the sensor.
       times: seconds [T].
-      way: path of the face through the frame.
+      way: path of the face over the sensor.
       noise: generator of the noise of the sensor.
     """
 
     domain: Domain
     camera: camera.Camera
+    scale: int
     size: tuple[int, int]
     times: Array
     way: scene.Way
     noise: np.random.Generator
 
     def film(self, optical_at, frames: int) -> list[Array]:
-        """Sensor frames [H, W, 3] rendered from the irradiance `optical_at(frame)`."""
+        """Frames of the video [H, W, 3] from the irradiance `optical_at(frame)`.
+
+        The irradiance has the size of the sensor.
+        """
         pictures, gain = [], 0.0
         for frame in range(frames):
             optical = optical_at(frame)
             gain = gain or self.camera.exposure(optical)
-            pictures.append(self.camera.develop(optical, gain, self.noise))
+            pictures.append(self.camera.develop(optical, gain, self.noise, self.scale))
         return pictures
 
 
@@ -94,18 +101,30 @@ def set_stage(spec: VideoSpec) -> Stage:
     rng = np.random.default_rng([spec.seed, 1])
     device = spec.seed if spec.camera_seed is None else spec.camera_seed
     domain = DOMAINS[spec.domain]
-    size = domain.size(spec.face_size)
-    height = spec.face_size * domain.zoom * rng.uniform(0.92, 1.08)
+    scale = sensor_scale(spec.face_size)
+    columns, rows = domain.size(spec.face_size)
+    size = (scale * columns, scale * rows)
+    height = scale * spec.face_size * domain.zoom * rng.uniform(0.92, 1.08)
     center = (np.array(size) - 1) / 2 + rng.uniform(-0.06, 0.06, 2) * height
     times = np.arange(spec.frames) / spec.fps
     return Stage(
         domain,
         camera.vary(domain.camera, np.random.default_rng([device, 6])),
+        scale,
         size,
         times,
         scene.wander(rng, times, height, center),
         np.random.default_rng([spec.seed, 2]),
     )
+
+
+def sensor_scale(face_size: int) -> int:
+    """Sensor pixels per pixel of the finished video.
+
+    The smallest number with `SENSOR_FACE` sensor pixels for the height of a face, where
+    halftone dots, sub-pixels and pores are resolved; at most `MOST_SCALE`.
+    """
+    return min(MOST_SCALE, -(-SENSOR_FACE // face_size))
 
 
 def density(height: float) -> float:
@@ -152,17 +171,25 @@ def map_regions(boxes: Array) -> Array:
 
 
 def finish(
-    spec: VideoSpec, frames: list[Array], points: Array, open_: Array, depth_at
+    spec: VideoSpec,
+    stage: Stage,
+    frames: list[Array],
+    points: Array,
+    open_: Array,
+    depth_at,
 ) -> Clip:
     """The clip with its annotations.
 
     Args:
       spec: specification of the video.
+      stage: its stage.
       frames: pictures of the video.
-      points: pixels [T, P, 2] of `live.face_points`.
+      points: sensor pixels [T, P, 2] of `live.face_points`.
       open_: openness of the eyes shown [T].
-      depth_at: function (frame, region, mask) -> depth map, for a live clip.
+      depth_at: function (frame, region on the sensor, mask) -> depth map, for a live
+        clip.
     """
+    shrunk = (points + 0.5) / stage.scale - 0.5
     contour = points[:, : live.CONTOUR]
     boxes = geometry.bounding(contour)
     regions = map_regions(boxes)
@@ -173,15 +200,15 @@ def finish(
     depth = np.zeros((len(masks), MAP_CELLS, MAP_CELLS), np.uint8)
     if spec.label:
         depth = np.stack([depth_at(t, regions[t], m) for t, m in enumerate(masks)])
-    marks = points[:, live.CONTOUR :].astype(np.float32)
+    marks = shrunk[:, live.CONTOUR :].astype(np.float32)
     return Clip(
         np.stack(frames),
         spec.fps,
-        boxes,
+        geometry.bounding(shrunk[:, : live.CONTOUR]),
         marks[:, :2],
         marks,
         np.asarray(open_, np.float32),
         depth,
         np.stack(masks),
-        regions,
+        map_regions(geometry.bounding(shrunk[:, : live.CONTOUR])),
     )

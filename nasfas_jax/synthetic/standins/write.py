@@ -14,6 +14,7 @@ import numpy as np
 
 from nasfas_jax import files, limits, synthetic
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic.dataset import FORMAT
 from nasfas_jax.synthetic.specs import derive
 from nasfas_jax.synthetic.standins import shot
 from nasfas_jax.synthetic.standins.annotations import DIALECTS
@@ -219,9 +220,10 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
         ) from error
     if found != wanted:
         raise InputError(
-            f"{root} holds a stand-in with other settings: {found.get('settings')}, "
-            f"while {wanted['settings']} is requested. Choose another folder or delete "
-            "this one."
+            f"{root} holds a stand-in with other settings or of another format "
+            f"version: {found.get('version')}, {found.get('settings')}, while "
+            f"{wanted['version']}, {wanted['settings']} is requested. Choose another "
+            "folder or delete this one."
         )
 
 
@@ -233,6 +235,7 @@ def _mark(root: pathlib.Path, settings: _Settings, complete: bool) -> None:
 def _about(settings: _Settings, complete: bool) -> dict:
     return {
         "format": "nasfas-standin",
+        "version": FORMAT["version"],
         "complete": complete,
         "settings": dataclasses.asdict(settings),
     }
