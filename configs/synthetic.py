@@ -93,6 +93,8 @@ def base() -> ml_collections.ConfigDict:
                 "map_size": 32,
                 "theta": config_dict.placeholder(object),  # of "cdc"; None: 0.7
                 "lam": config_dict.placeholder(object),  # of "cdp"; None: 0.7
+                # Inputs searched together, as ("static", "dynamic:hsv"); None: one.
+                "branches": config_dict.placeholder(object),
             },
             "by": "domain",  # what an episode's query is: a domain, or a "macro_type"
             "steps": 48,
@@ -214,6 +216,7 @@ def baseline(config: ml_collections.ConfigDict) -> None:
             "partial": 4,
             "edge_weights": True,
             "map_size": 8,
+            "branches": config_dict.placeholder(object),
         }
     )
     # Of nasfas_jax.search.trials; it has the last word on operations, head and input.
@@ -240,6 +243,7 @@ def auto_fas(config: ml_collections.ConfigDict) -> None:
             "channels": 12,
             "partial": 4,
             "map_size": 14,
+            "branches": config_dict.placeholder(object),
         }
     )
     config.search.update(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.searches import search_several
     from nasfas_jax.workflows.sweep import Setup, sweep
     from nasfas_jax.workflows.train import train
+    from nasfas_jax.workflows.zero_cost import zero_cost
 
 #: Module of each name; '' for a package of its own.
 _MODULES = {
@@ -60,6 +61,7 @@ _MODULES = {
     "Setup": "workflows.sweep",
     "sweep": "workflows.sweep",
     "Model": "workflows.model",
+    "zero_cost": "workflows.zero_cost",
 }
 
 __all__ = [
@@ -83,6 +85,7 @@ __all__ = [
     "spaces",
     "sweep",
     "train",
+    "zero_cost",
 ]
 
 

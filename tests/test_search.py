@@ -12,7 +12,7 @@ import pytest
 
 from nasfas_jax import nets, ops
 from nasfas_jax.errors import InputError
-from nasfas_jax.search import fas, genotype, spaces
+from nasfas_jax.search import branches, fas, genotype, spaces
 from nasfas_jax.search.fas import options, skeleton, supernet
 
 SMALL = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
@@ -218,7 +218,7 @@ def test_a_supernet_of_one_hot_alphas_is_the_searched_network(x64):
 
 
 class Recorder(nn.Module):
-    """`skeleton.assemble` with cells that add 1, 2 and 3 and record their input."""
+    """`skeleton.stages` with cells that add 1, 2 and 3 and record their input."""
 
     space: fas.FASSpace
     theta: float
@@ -233,7 +233,8 @@ class Recorder(nn.Module):
             return x + 1 + options.CELLS.index(name)
 
         given = {"theta": self.theta, "lam": self.lam, "train": False}
-        return skeleton.assemble(self.space, cell, x, **given), seen
+        stages = skeleton.stages(self.space, cell, **given)
+        return branches.chain(stages, x), seen
 
 
 @pytest.mark.parametrize(("attention", "pool"), [(True, "cdp"), (False, "max")])

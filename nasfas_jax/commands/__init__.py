@@ -64,6 +64,7 @@ FLAGS = {
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
     "seed": Flag("seed of the bootstrap intervals", "0"),
     "seeds": Flag("number of searches, whose agreement is reported", "1"),
+    "count": Flag("number of architectures", "20"),
 }
 
 
@@ -136,6 +137,12 @@ COMMANDS = {
         (*_RUN, "seeds"),
         ("data", "search"),
         f"{_SMOKE} --config.search.arch_order=first",
+    ),
+    "zero_cost": Command(
+        "ranks random architectures of the search space without training",
+        (*_RUN, "count"),
+        ("data", "search"),
+        f"{_SMOKE} --count=5",
     ),
     "train": Command(
         "trains networks and methods on the source domains",

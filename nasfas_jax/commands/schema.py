@@ -194,7 +194,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "input": Field(
             "image that is searched on; 'static_dynamic' if absent",
-            _library("data.loading.views:INPUTS"),
+            _library("data.loading.views:INPUT"),
             optional=True,
         ),
         "optimizer": Field(
@@ -275,6 +275,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "lam": Field(
             "share of central differences in the pooling of 'cdp'; 0.7 if None",
             _WEIGHTS,
+            optional=True,
+        ),
+        "branches": Field(
+            "inputs, each with a branch, whose fusion point is searched; None for one input",
+            _library("data.loading.views:SEVERAL_BRANCHES"),
             optional=True,
         ),
     },
@@ -361,7 +366,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train.view": {
         "input": Field(
-            "image that networks are given", _library("data.loading.views:INPUTS")
+            "image that networks are given", _library("data.loading.views:INPUT")
         ),
         "color": Field(
             "color space of the image", _library("data.loading.views:COLORS")

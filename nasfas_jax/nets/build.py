@@ -212,7 +212,7 @@ def _with_options(
     found: genotype.Genotype, options: Mapping[str, Any]
 ) -> genotype.Genotype:
     space = spaces.with_options(found.space, **options) if options else found.space
-    return genotype.Genotype(space, found.cells)
+    return dataclasses.replace(found, space=space)
 
 
 def from_description(description: Mapping[str, Any]) -> nn.Module:

@@ -27,6 +27,28 @@ class CellSpace(abc.ABC):
     name: ClassVar[str]
     chooses_edges: ClassVar[bool] = False
     target: ClassVar[str] = "depth"
+    #: Inputs of the branches; None for one input.
+    branches: Any = None
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages of a network, of a space that takes branches."""
+        return ()
+
+    @property
+    def stages_of(self) -> Mapping[str, list[int]]:
+        """Index of the stage of every cell of a kind, of a space that takes branches."""
+        return {}
+
+    @property
+    def fusions(self) -> tuple[str, ...]:
+        """Names of the fusion points, the stages; none with fewer than two branches."""
+        return self.stage_names if self.branches and len(self.branches) > 1 else ()
+
+    @property
+    def input(self) -> str | None:
+        """Input of the batches to search and train on, if the space has branches."""
+        return "+".join(self.branches) if self.branches else None
 
     @property
     @abc.abstractmethod
@@ -86,10 +108,41 @@ class CellSpace(abc.ABC):
     def init_alphas(self, key: Array, dtype: Any = jnp.float32) -> dict[str, Array]:
         """``{cell: [edges, operations]}``, normal with deviation 1e-3 (as PC-DARTS)."""
         keys = jax.random.split(key, len(self.cells))
-        return {
+        alphas = {
             cell: 1e-3 * jax.random.normal(k, (edges, len(self.operations)), dtype)
             for (cell, edges), k in zip(self.cells.items(), keys, strict=True)
         }
+        return self.with_fusion(alphas, key, dtype)
+
+    def with_fusion(self, alphas: dict[str, Any], key: Array, dtype: Any) -> Any:
+        """Initial alphas with those of the fusion point, where there are branches."""
+        if not self.fusions:
+            return alphas
+        own = jax.random.fold_in(key, len(self.cells))
+        drawn = 1e-3 * jax.random.normal(own, (len(self.fusions),), dtype)
+        return {**alphas, "fusion": drawn}
+
+    def strongest_fusion(self, scores: Mapping[str, Any]) -> str | None:
+        """The fusion point of the best score; None without branches."""
+        return self.fusions[int(np.argmax(scores["fusion"]))] if self.fusions else None
+
+    def copies(self, weights: Any) -> dict[str, Any]:
+        """Number of times that each kind of cell exists, over the number of branches.
+
+        Before the fusion point every branch has its cells; all cells of a kind count alike.
+
+        Args:
+          weights: weights [stages] of the fusion points.
+        """
+        count, found = len(self.branches), {}
+        for cell, stages in self.stages_of.items():
+            numbers = [1 + (count - 1) * weights[stage:].sum() for stage in stages]
+            found[cell] = sum(numbers) / (len(numbers) * count)
+        return found
+
+    def sample_fusion(self, rng: np.random.Generator) -> str | None:
+        """A uniformly random fusion point; None without branches."""
+        return str(rng.choice(self.fusions)) if self.fusions else None
 
     def probabilities(self, alphas: Mapping[str, Array]) -> dict[str, Array]:
         """``softmax(alphas)`` of each cell, [edges, operations]."""
@@ -99,7 +152,8 @@ class CellSpace(abc.ABC):
         """The strongest operation other than none on every edge (NAS-FAS sec. 4.1).
 
         Args:
-          alphas: ``{cell: [edges, operations]}``. Ties go to the earlier operation.
+          alphas: ``{cell: [edges, operations]}``, and 'fusion' with branches. Ties go to
+            the earlier operation.
         """
         return self.strongest(alphas)
 
@@ -111,7 +165,7 @@ class CellSpace(abc.ABC):
             tuple(str(names[kept[i]]) for i in np.argmax(scores[cell][:, kept], -1))
             for cell in self.cells
         )
-        return Genotype(self.for_retraining(), cells)
+        return Genotype(self.for_retraining(), cells, self.strongest_fusion(scores))
 
     def sample(self, seed: int) -> Genotype:
         """A uniformly random architecture, the baseline of a search."""
@@ -121,7 +175,7 @@ class CellSpace(abc.ABC):
             tuple(str(next(names)) for _ in range(edges))
             for edges in self.cells.values()
         )
-        return Genotype(self.for_retraining(), cells)
+        return Genotype(self.for_retraining(), cells, self.sample_fusion(rng))
 
     def loss(self, predicted: Array, target: Array) -> Array:
         """`losses.depth_loss` of maps [B, map_size, map_size]."""

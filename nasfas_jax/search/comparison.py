@@ -14,7 +14,8 @@ class Agreement(NamedTuple):
 
     Attributes:
       edges: edges that both have; 1 in spaces that do not choose edges.
-      operations: edges that both have with the same operation.
+      operations: edges that both have with the same operation; an equal fusion point of
+        branches counts as one more.
     """
 
     edges: float
@@ -41,6 +42,8 @@ def agreement(one: Genotype, other: Genotype) -> Agreement:
         else:
             edges += [True] * len(mine)
             operations += [a == b for a, b in zip(mine, yours, strict=True)]
+    if one.fusion is not None:
+        operations.append(one.fusion == other.fusion)
     return Agreement(float(np.mean(edges)), float(np.mean(operations)))
 
 

@@ -52,17 +52,22 @@ def relative(space: Any, table: Table, alphas: Any) -> jax.Array:
 
     0 for cells whose operations cost nothing, 1 for the most expensive architecture. With
     a weight, added to the loss of the alphas, it makes the search prefer cheap
-    architectures.
+    architectures. With branches, a cell before the fusion point costs as many times as there
+    are branches, and the largest cost is that of a fusion at the score.
 
     Args:
       space: the search space, with `occurrences` and `largest`.
       table: costs of the candidates, not negative and not all zero.
       alphas: alphas of the space.
     """
-    expected = [
-        (p * np.broadcast_to(table[cell], p.shape).astype(p.dtype)).sum()
+    expected = {
+        cell: (p * np.broadcast_to(table[cell], p.shape).astype(p.dtype)).sum()
         for cell, p in space.occurrences(alphas).items()
-    ]
+    }
+    if getattr(space, "fusions", ()):
+        copies = space.copies(jax.nn.softmax(alphas["fusion"]))
+        expected = {cell: cost * copies[cell] for cell, cost in expected.items()}
+    expected = list(expected.values())
     return sum(expected, jnp.zeros_like(expected[0])) / space.largest(table)
 
 

@@ -50,10 +50,12 @@ class Genotype:
       space: the space, with the options of the network to build.
       cells: for each cell of ``space.cells``, the names of its edges' operations, or its
         edges where the space chooses them.
+      fusion: name of the stage after which the branches are fused; None without branches.
     """
 
     space: SearchSpace
     cells: tuple[Any, ...]
+    fusion: str | None = None
 
     def as_dict(self) -> dict:
         """Content of the file."""
@@ -65,14 +67,16 @@ class Genotype:
                 name: [e.as_dict() if isinstance(e, Link) else e for e in cell]
                 for name, cell in zip(self.space.cells, self.cells, strict=True)
             },
+            **({} if self.fusion is None else {"fusion": self.fusion}),
         }
 
     def texts(self) -> dict[str, str]:
-        """Each cell in a line of text."""
-        return {
+        """Each cell in a line of text, and the fusion point with branches."""
+        texts = {
             name: (", " if isinstance(cell[0], Link) else " -> ").join(map(str, cell))
             for name, cell in zip(self.space.cells, self.cells, strict=True)
         }
+        return texts if self.fusion is None else {**texts, "fusion after": self.fusion}
 
 
 def _version(space: SearchSpace) -> int:
@@ -151,7 +155,14 @@ def parse(data: object) -> Genotype:
             f'the field "version" is {version}, expected {_version(space)} for the search '
             f"space {space.name!r}. Search again, or use the release that wrote the file."
         )
-    return Genotype(space, _cells(space, data.get("cells")))
+    fusion, points = data.get("fusion"), getattr(space, "fusions", ())
+    if fusion not in (points or (None,)):
+        expected = f"one of {list(points)}" if points else "absent without branches"
+        raise InputError(
+            f'the field "fusion" is {fusion!r}, expected {expected}, for the search space'
+            f" {space.title}."
+        )
+    return Genotype(space, _cells(space, data.get("cells")), fusion)
 
 
 def _cells(space: SearchSpace, cells: object) -> tuple[Cell, ...]:

@@ -35,7 +35,7 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
     For a weight mu of 0 or more, it is the one with the largest sum over its edges of
     ``log p - mu * cost``, with the relative cost. The weights at which it changes are found
     exactly: where the lines of two neighbors cross, either they are the best, or a third one
-    is, between them.
+    is, between them. The fusion point of branches is the most probable one in all of them.
 
     Args:
       space: the search space.
@@ -46,6 +46,10 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
       From the most probable one, which `derive` returns, to the cheapest one.
     """
     largest = space.largest(table)
+    if getattr(space, "fusions", ()):
+        fusion = np.eye(len(space.fusions))[np.argmax(alphas["fusion"])]
+        copies = space.copies(fusion)
+        table = {cell: copies[cell] * rows for cell, rows in table.items()}
     logs, costs = {}, {}
     for cell, weights in space.occurrences(alphas).items():
         tiny = np.finfo(np.float64).tiny
@@ -54,7 +58,7 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
 
     def best(weight: float) -> tuple[Genotype, float, float]:
         scores = {cell: logs[cell] - weight * costs[cell] for cell in logs}
-        found = space.strongest(scores)
+        found = space.strongest({**alphas, **scores})
         chosen = one_hot(space, found)
         log, relative = (
             float(sum((chosen[cell] * t[cell]).sum() for cell in logs))

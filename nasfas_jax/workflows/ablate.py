@@ -48,7 +48,7 @@ class Run:
     """One trained network of an ablation.
 
     Attributes:
-      input: input image, a key of `views.INPUTS`.
+      input: input image, see `views.View`.
       value: value of theta or lambda.
       seed: seed of weights, order and augmentation.
       loss: training loss of the last step.
@@ -183,7 +183,7 @@ def ablate(
       lam: values of lambda, likewise. One of both is a list.
       seeds: number of seeds, from 0 on, or the seeds.
       target: domain held out for testing, see `train`.
-      inputs: input images, keys of `views.INPUTS`; all values are trained on each.
+      inputs: input images, see `views.View`; all values are trained on each.
       view: color space, target and pixel range of the batches; its input is replaced.
       steps: number of steps of each training.
       batch_size: clips of a batch, half of them live.
@@ -210,7 +210,7 @@ def ablate(
     inputs = [inputs] if isinstance(inputs, str) else inputs
     limits.require(
         data=(data, prepared.DATA),
-        inputs=(inputs, limits.Several(limits.OneOf(views.INPUTS))),
+        inputs=(inputs, limits.Several(views.INPUT)),
         view=(view, views.VIEW),
         steps=(steps, limits.COUNT),
         batch_size=(batch_size, pipeline.BATCH_SIZES),

@@ -184,7 +184,7 @@ def loss_of(
 
 
 def require_input(description: Mapping[str, Any], view: View) -> None:
-    """Requires a view of what a network takes: single images, or the frames of a clip.
+    """Requires a view of what a network takes: images, those of branches, or frames.
 
     Raises:
       InputError: the other one.
@@ -192,6 +192,13 @@ def require_input(description: Mapping[str, Any], view: View) -> None:
     name = name_of(description)
     if takes_frames(name) != (view.input == "frames"):
         raise wrong_input(name, takes_frames(name), view.input)
+    branches = description.get("genotype", {}).get("space", {}).get("branches")
+    if branches and view.input != (expected := "+".join(branches)):
+        raise InputError(
+            f"expected {expected!r}, the branches of the architecture, got"
+            f" {view.input!r}.",
+            field="view.input",
+        )
 
 
 def wrong_input(name: str, frames: bool, found: str) -> InputError:

@@ -153,6 +153,16 @@ def groups(data: prepared.Prepared, *, target: str = "", by: str = "domain") -> 
     return Groups(names, list(left_out), unseen)
 
 
+def view_of(space: SearchSpace, view: pipeline.View | None) -> pipeline.View:
+    """A view with the target and map size of a space, and the input of its branches."""
+    found = dataclasses.replace(
+        view or pipeline.View(), target=space.target, map_size=space.map_size
+    )
+    if branched := getattr(space, "input", None):
+        found = dataclasses.replace(found, input=branched)
+    return found
+
+
 def search_architecture(
     data: prepared.Prepared,
     space: SearchSpace,
@@ -183,8 +193,8 @@ def search_architecture(
       target: domain held out for testing; '' searches on all domains, or on the
         training split of the protocol that the data were opened with.
       method: 'meta_nas', 'darts' or 'random', see `searchers.METHODS`.
-      view: input of the batches; the target is that of the space. The default is the
-        static-dynamic image.
+      view: input of the batches; the target is that of the space, and with branches the
+        input. The default is the static-dynamic image.
       theta: share of central differences in the convolutions of the supernet and of the
         network that is found, see `theta`; None for the space's own.
       lam: share of central differences in the pooling, likewise.
@@ -225,9 +235,7 @@ def search_architecture(
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)
     chosen = searchers.settings_of(method, **settings)
-    view = dataclasses.replace(
-        view or pipeline.View(), target=space.target, map_size=space.map_size
-    )
+    view = view_of(space, view)
     drawn = groups(data, target=target, by=by)
     sources, _ = domains(data, target)
     learned = provenance.Provenance.of(data, sources)
@@ -312,6 +320,11 @@ def _unseen(data: prepared.Prepared) -> list[str]:
 
 
 def _probabilities(space: SearchSpace, alphas: Any) -> dict[str, np.ndarray]:
-    """Candidates' probabilities of each cell, [edges, operations], to be logged."""
-    found = space.probabilities(alphas)
-    return {f"alphas/{cell}": np.asarray(value) for cell, value in found.items()}
+    """Candidates' probabilities of each cell, [edges, operations], to be logged.
+
+    With branches also those of the fusion points.
+    """
+    found = dict(space.probabilities(alphas))
+    if getattr(space, "fusions", ()):
+        found["fusion"] = jax.nn.softmax(alphas["fusion"])
+    return {f"alphas/{name}": np.asarray(value) for name, value in found.items()}

@@ -339,6 +339,8 @@ def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipelin
         view = pipeline.View(target=getattr(net, "target", "depth"))
         if getattr(net, "takes_frames", False):
             view = dataclasses.replace(view, input="frames")
+        elif branched := getattr(net, "input", None):
+            view = dataclasses.replace(view, input=branched)
     return dataclasses.replace(view, map_size=net.map_size)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,9 +24,68 @@ INPUTS = {
     "concatenated": ("static", "dynamic"),
     "frames": ("frames",),
 }
-COLORS = {"rgb": 3, "hsv": 3, "rgb_hsv": 6}  # color spaces and their channels
+#: Color spaces and their channels.
+COLORS = {"rgb": 3, "hsv": 3, "ycbcr": 3, "rgb_hsv": 6}
 PIXELS = ("signed", "unit")  # [-1, 1], or [0, 1] as in RFMeta's code
 MAP_SIZES = limits.Range(1, labels.MAP_SIZE, whole=True)
+#: Inputs that a branch may have: one image of a record. An array that is added to records,
+#: as that of another modality, becomes an input and a branch by its entry in `INPUTS`.
+IMAGES = tuple(n for n, arrays in INPUTS.items() if len(arrays) == 1 and n != "frames")
+
+
+class Branch(NamedTuple):
+    """An image in a color space, one of several that an input joins.
+
+    Attributes:
+      image: its name, one of `IMAGES`.
+      color: color space, a key of `COLORS`; '' for that of the view.
+    """
+
+    image: str
+    color: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Branch":
+        """The branch of a text as 'static' or 'static:hsv'."""
+        image, _, color = text.partition(":")
+        return cls(image, color)
+
+
+class _Branches(limits.Kind):
+    """Names of branches, as 'dynamic' or 'static:hsv'."""
+
+    def __contains__(self, value: Any) -> bool:
+        if not isinstance(value, str):
+            return False
+        image, colon, color = value.partition(":")
+        return image in IMAGES and (color in COLORS if colon else True)
+
+
+#: Values of a branch.
+BRANCHES = _Branches(
+    str,
+    f"an image ({', '.join(IMAGES)}), with a color space after a colon"
+    f" ({', '.join(COLORS)}) if it has its own, as 'static:hsv'",
+)
+
+#: Values of a list of branches, or None.
+SEVERAL_BRANCHES = limits.OrNone(limits.Several(BRANCHES))
+
+
+class _Inputs(limits.OneOf):
+    """Names of inputs, and branches joined by '+', as 'static:hsv+dynamic'."""
+
+    def __contains__(self, value: Any) -> bool:
+        if super().__contains__(value):
+            return True
+        return isinstance(value, str) and all(t in BRANCHES for t in value.split("+"))
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, or several as 'static:hsv+dynamic'"
+
+
+#: Values of ``View.input``.
+INPUT = _Inputs(INPUTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +97,11 @@ class View:
         the filled region of the face) or 'binary' (1 everywhere).
       input: image to predict from, 'static_dynamic', 'static', 'dynamic' or both
         'concatenated' on channels; or 'frames', all K frames of the clip, which records
-        hold if ``Recipe.keep_frames``.
-      color: color space, 'rgb', 'hsv', or 'rgb_hsv' for both, concatenated (RFMeta). Hue,
-        saturation and value as defined by OpenCV (hue 0 to 360 degrees, the others 0 to
+        hold if ``Recipe.keep_frames``. Any images, each with a color space of its own or
+        that of ``color``, are joined on channels by '+': 'static:hsv+static:ycbcr+dynamic'.
+      color: color space, 'rgb', 'hsv', 'ycbcr', or 'rgb_hsv' for both, concatenated
+        (RFMeta). Hue, saturation and value, and luma with its color differences Cb and Cr
+        (BT.601, full range) as defined by OpenCV (hue 0 to 360 degrees, the others 0 to
         1), each scaled from its range to [-1, 1], as red, green and blue are.
       map_size: side of the target, 1 to 32, the prepared size (8, 14 and 32 in the
         papers); cells are averaged over area, and a cell of a location map is
@@ -59,21 +121,30 @@ class View:
     def __post_init__(self):
         limits.require(
             target=(self.target, limits.OneOf(TARGETS)),
-            input=(self.input, limits.OneOf(INPUTS)),
+            input=(self.input, INPUT),
             color=(self.color, limits.OneOf(COLORS)),
             map_size=(self.map_size, MAP_SIZES),
             pixels=(self.pixels, limits.OneOf(PIXELS)),
         )
 
     @property
+    def images(self) -> tuple[tuple[str, str], ...]:
+        """Array of the record and color space of each image that the input joins."""
+        if self.input in INPUTS:
+            return tuple((name, self.color) for name in INPUTS[self.input])
+        branches = map(Branch.parse, self.input.split("+"))
+        return tuple((INPUTS[b.image][0], b.color or self.color) for b in branches)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the record's arrays with the input and, last, the target."""
-        return (*INPUTS[self.input], TARGETS[self.target])
+        arrays = dict.fromkeys(name for name, _ in self.images)
+        return (*arrays, TARGETS[self.target])
 
     @property
     def channels(self) -> int:
         """Number of image channels."""
-        return COLORS[self.color] * len(INPUTS[self.input])
+        return sum(COLORS[color] for _, color in self.images)
 
     def input_shape(self, recipe: Recipe) -> tuple[int, ...]:
         """Shape of one input by a recipe: [S, S, C], or [K, S, S, C] for frames.
@@ -143,13 +214,13 @@ def network_input(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
 
 
 def input_image(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
-    """The images of a view in RGB and [-1, 1], float32 [N, ..., S, S, 3 or 6].
+    """The images of a view in RGB and [-1, 1], float32 [N, ..., S, S, 3 for each].
 
     Args:
       records: as in `network_input`.
       view: input.
     """
-    return scale(np.concatenate([records[n] for n in INPUTS[view.input]], -1))
+    return scale(np.concatenate([records[name] for name, _ in view.images], -1))
 
 
 def target_map(records: Mapping[str, np.ndarray], view: View) -> np.ndarray:
@@ -193,23 +264,25 @@ def scale(image: np.ndarray) -> np.ndarray:
 
 
 def recolored(image: np.ndarray, color: str) -> np.ndarray:
-    """RGB images [..., S, S, 3] in [-1, 1] in a color space of `View`, [..., S, S, C].
-
-    Of several images on channels, each is converted.
-    """
+    """An RGB image [..., S, S, 3] in [-1, 1] in a color space of `View`, [..., S, S, C]."""
     if color == "rgb":
         return image
-    if image.shape[-1] > 3:
-        images = np.split(image, image.shape[-1] // 3, -1)
-        return np.concatenate([recolored(one, color) for one in images], -1)
     side = image.shape[-2]
-    hsv = cv2.cvtColor((image.reshape(-1, side, 3) + 1) / 2, cv2.COLOR_RGB2HSV)
-    hsv = hsv * np.array([2 / 360, 2, 2], np.float32) - np.float32(1)
-    hsv = hsv.reshape(image.shape)
-    return hsv if color == "hsv" else np.concatenate([image, hsv], -1)
+    code = cv2.COLOR_RGB2YCrCb if color == "ycbcr" else cv2.COLOR_RGB2HSV
+    found = cv2.cvtColor((image.reshape(-1, side, 3) + 1) / 2, code)
+    if color == "ycbcr":
+        found = found[..., [0, 2, 1]] * np.float32(2) - np.float32(1)
+    else:
+        found = found * np.array([2 / 360, 2, 2], np.float32) - np.float32(1)
+    found = found.reshape(image.shape)
+    return np.concatenate([image, found], -1) if color == "rgb_hsv" else found
 
 
 def shown(image: np.ndarray, view: View) -> np.ndarray:
-    """RGB images [..., S, S, 3 or 6] in [-1, 1] in the color space and range of a view."""
-    image = recolored(image, view.color)
+    """The images of `input_image` in the color spaces and range of a view."""
+    colors = [color for _, color in view.images]
+    if set(colors) != {"rgb"}:
+        images = np.split(image, len(colors), -1)
+        pairs = zip(images, colors, strict=True)
+        image = np.concatenate([recolored(*pair) for pair in pairs], -1)
     return image if view.pixels == "signed" else (image + 1) / 2

@@ -30,6 +30,8 @@ class AutoFASSpace(DagSpace):
       partial: K, one in K channels goes through the candidates (PC-DARTS).
       edge_weights: whether the edges into a node are weighted by softmax(beta).
       map_size: side of the predicted map; logits of other sides are resized.
+      branches: inputs that are searched together with the point of their fusion, see
+        `search.branches`; None for one input.
 
     Raises:
       InputError: a value out of range, or channels that K does not divide.
@@ -43,6 +45,7 @@ class AutoFASSpace(DagSpace):
     partial: int = 4
     edge_weights: bool = True
     map_size: int = 14
+    branches: Any = None
     theta: ClassVar[Any] = None
     lam: ClassVar[Any] = None
 

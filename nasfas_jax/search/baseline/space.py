@@ -46,6 +46,8 @@ class BaselineSpace(DagSpace):
       theta: share of central differences in 'cdc', 0.7 if None: a number or
         `theta.Learned`.
       lam: share of central differences in 'cdp', 0.7 if None; likewise.
+      branches: inputs that are searched together with the point of their fusion, see
+        `search.branches`; None for one input.
 
     Raises:
       InputError: a value out of range, channels that K does not divide, or theta or lambda
@@ -63,6 +65,7 @@ class BaselineSpace(DagSpace):
     map_size: int = 8
     theta: Any = None
     lam: Any = None
+    branches: Any = None
 
     def __post_init__(self):
         limits.require(operation_space=(self.operation_space, limits.OneOf(OPERATIONS)))

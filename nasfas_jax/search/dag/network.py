@@ -1,11 +1,12 @@
 """The network of a genotype of cells."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from nasfas_jax.search import branches
 from nasfas_jax.search.dag import layers, skeleton, structure
 from nasfas_jax.search.genotype import Genotype, Link
 
@@ -47,9 +48,17 @@ class DagNet(nn.Module):
 
     Attributes:
       genotype: the architecture; its space has stem, channels, head, theta and lambda.
+      stages: number of stages that a branch runs; None for the whole network.
     """
 
+    last_layer: ClassVar[str] = "head"
     genotype: Genotype
+    stages: int | None = None
+
+    @property
+    def input(self) -> str | None:
+        """Input of the batches to train on, if it has branches."""
+        return getattr(self.genotype.space, "input", None)
 
     @property
     def map_size(self) -> int:
@@ -70,7 +79,7 @@ class DagNet(nn.Module):
         """Predicts a map of probabilities of live.
 
         Args:
-          x: [N, H, W, C], pixels in [-1, 1].
+          x: [N, H, W, C], pixels in [-1, 1]; those of all branches on channels.
           train: whether BatchNorm uses the batch, and updates ``batch_stats``.
 
         Returns:
@@ -92,4 +101,5 @@ class DagNet(nn.Module):
                 outputs.append(cell(first, second, train=train))
             return outputs
 
-        return skeleton.assemble(space, run, x, affine=True, train=train)
+        stages = skeleton.stages(space, run, affine=True, train=train)
+        return branches.fused(self, stages, x, train=train)

@@ -1,5 +1,6 @@
 """Stem, order of the cells and head, shared by supernets and derived networks."""
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,8 @@ from jax import Array
 from nasfas_jax import ops
 from nasfas_jax.search.dag import layers
 
+Pair = tuple[Array, Array]
+
 
 def groups(space: Any) -> list[tuple[str, int, list[int]]]:
     """Kind, channels and indices of consecutive equal cells, of which there are 1 or 2."""
@@ -17,15 +20,20 @@ def groups(space: Any) -> list[tuple[str, int, list[int]]]:
     return [(*key, [i for i, _ in cells]) for key, cells in found]
 
 
-def assemble(
+def stage_names(space: Any) -> tuple[str, ...]:
+    """Names of the stages: the stem, the number of each group's last cell, the score."""
+    cells = (f"cell_{indices[-1]}" for _, _, indices in groups(space))
+    return ("stem", *cells, "score")
+
+
+def stages(
     space: Any,
     cells: Callable[[str, int, list[Array], Array], Any],
-    x: Array,
     *,
     affine: bool,
     train: bool,
-) -> Array:
-    """A network around its cells; call it inside ``nn.compact``.
+) -> dict[str, Callable[[Any], Any]]:
+    """A network around its cells; call the stages inside ``nn.compact``.
 
     Every convolution of the stem has BatchNorm, and a ReLU before it except for the first.
     The first cell's inputs are the outputs of the last two convolutions, or twice that of
@@ -38,20 +46,25 @@ def assemble(
         first input [N, H, W, C] of each and the second one of the first cell, to the
         outputs [N, h, w, 4 C] of all. The second input of the others is the output before
         them, through a 1 x 1 convolution of its own.
-      x: images [N, H, W, C].
       affine: whether BatchNorm before and after the cells learns a scale and a shift.
       train: whether BatchNorm uses the batch's statistics.
 
     Returns:
-      Maps [N, map_size, map_size] of probabilities of live; [N, 1, 1] for 'scalar' heads.
+      Functions by `stage_names`. The stem takes images [N, H, W, C]; the others take what
+      the one before returns, the last two outputs. The last stage returns maps
+      [N, map_size, map_size] of probabilities of live; [N, 1, 1] for 'scalar' heads.
     """
-    outputs = []
-    for i, (features, stride) in enumerate(space.stem):
-        conv = layers.Conv(features, 3, stride, relu=i > 0, name=f"stem_{i}")
-        x = conv(x, train=train)
-        outputs.append(x)
-    s0, s1 = outputs[-2] if len(outputs) > 1 else outputs[-1], outputs[-1]
-    for kind, channels, indices in groups(space):
+
+    def stem(x: Array) -> Pair:
+        outputs = []
+        for i, (features, stride) in enumerate(space.stem):
+            conv = layers.Conv(features, 3, stride, relu=i > 0, name=f"stem_{i}")
+            x = conv(x, train=train)
+            outputs.append(x)
+        return outputs[-2] if len(outputs) > 1 else outputs[-1], outputs[-1]
+
+    def group(kind: str, channels: int, indices: list[int], state: Pair) -> Pair:
+        s0, s1 = state
         firsts = []
         for i, x in zip(indices, (s0, s1), strict=False):
             same = x.shape[1:3] == s1.shape[1:3]
@@ -62,10 +75,16 @@ def assemble(
         second = layers.Conv(channels, affine=affine, name=f"cell_{start}_input_1")
         outputs = cells(kind, start, firsts, second(s1, train=train))
         s0, s1 = [s1, *outputs][-2:]
-    head = layers.Conv(2, 3, bn=False, name="head")
-    logits = head(s1, train=train)
-    if space.head == "scalar":
-        logits = logits.mean((1, 2), keepdims=True)
-    else:
-        logits = ops.resize(logits, space.map_size)
-    return nn.sigmoid(logits[..., 1] - logits[..., 0])
+        return s0, s1
+
+    def score(state: Pair) -> Array:
+        head = layers.Conv(2, 3, bn=False, name="head")
+        logits = head(state[1], train=train)
+        if space.head == "scalar":
+            logits = logits.mean((1, 2), keepdims=True)
+        else:
+            logits = ops.resize(logits, space.map_size)
+        return nn.sigmoid(logits[..., 1] - logits[..., 0])
+
+    steps = [functools.partial(group, *equal) for equal in groups(space)]
+    return dict(zip(stage_names(space), [stem, *steps, score], strict=True))

@@ -13,12 +13,13 @@ from nasfas_jax import limits, losses
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Graph, Operation
-from nasfas_jax.search import cell_space, cost
+from nasfas_jax.search import branches, cell_space, cost
 from nasfas_jax.search.dag import (
     candidates,
     drawing,
     network,
     operations,
+    skeleton,
     structure,
     supernet,
 )
@@ -49,8 +50,8 @@ class DagSpace(cell_space.CellSpace):
     them (PC-DARTS's edge normalization). A genotype keeps two edges into every node.
 
     A subclass is a frozen dataclass with the fields ``head``, ``stem_channels``,
-    ``channels``, ``partial``, ``edge_weights``, ``map_size``, ``theta`` and ``lam``. The
-    ``map_size`` of the head 'scalar' is 1.
+    ``channels``, ``partial``, ``edge_weights``, ``map_size``, ``theta``, ``lam`` and
+    ``branches``. The ``map_size`` of the head 'scalar' is 1.
 
     Attributes:
       stem_strides: strides of the stem's convolutions.
@@ -85,6 +86,19 @@ class DagSpace(cell_space.CellSpace):
         return tuple(cells)
 
     @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages of a network."""
+        return skeleton.stage_names(self)
+
+    @property
+    def stages_of(self) -> dict[str, list[int]]:
+        """Index of the stage of every cell of a kind."""
+        found: dict[str, list[int]] = {kind: [] for kind in self.cells}
+        for stage, (kind, _, indices) in enumerate(skeleton.groups(self), 1):
+            found[kind] += [stage] * len(indices)
+        return found
+
+    @property
     @abc.abstractmethod
     def operations(self) -> tuple[str, ...]:
         """Names of the candidates."""
@@ -97,6 +111,7 @@ class DagSpace(cell_space.CellSpace):
             lambda where no candidate uses it.
         """
         limits.require(head=(self.head, limits.OneOf(HEADS)))
+        object.__setattr__(self, "branches", branches.parse(self.branches))
         if self.head == "scalar":
             object.__setattr__(self, "map_size", 1)
         given, length = self.stem_channels, len(self.stem_strides)
@@ -173,7 +188,7 @@ class DagSpace(cell_space.CellSpace):
             alphas[kind] = {"alpha": draw(one, edges, len(self.operations))}
             if self.edge_weights:
                 alphas[kind]["beta"] = draw(other, edges)
-        return alphas
+        return self.with_fusion(alphas, key, dtype)
 
     def probabilities(self, alphas: Any) -> dict[str, Array]:
         """``softmax(alpha)`` of each cell, [14, operations]."""
@@ -203,9 +218,8 @@ class DagSpace(cell_space.CellSpace):
         Args:
           alphas: alphas of both cells.
         """
-        return self.strongest(
-            {kind: self.weights(alphas[kind]) for kind in structure.KINDS}
-        )
+        scores = {kind: self.weights(alphas[kind]) for kind in structure.KINDS}
+        return self.strongest({**alphas, **scores})
 
     def edge_of(self, link: Link) -> int:
         """Number of an edge of a genotype among the 14."""
@@ -230,7 +244,8 @@ class DagSpace(cell_space.CellSpace):
                     operation = names[kept[int(weights[edge].argmax())]]
                     links.append(Link(*structure.EDGES[edge], operation))
             cells.append(tuple(links))
-        return Genotype(self.for_retraining(), tuple(cells))
+        fusion = self.strongest_fusion(scores)
+        return Genotype(self.for_retraining(), tuple(cells), fusion)
 
     def require_edges(self, name: str, cell: tuple[Link, ...]) -> None:
         """Requires two different edges into every node of a cell.
@@ -266,7 +281,8 @@ class DagSpace(cell_space.CellSpace):
                 for start in sorted(starts.tolist()):
                     links.append(Link(start, node, str(rng.choice(self.choices))))
             cells.append(tuple(links))
-        return Genotype(self.for_retraining(), tuple(cells))
+        fusion = self.sample_fusion(rng)
+        return Genotype(self.for_retraining(), tuple(cells), fusion)
 
     def supernet(self) -> supernet.Supernet:
         """The supernet."""
@@ -331,4 +347,5 @@ class DagSpace(cell_space.CellSpace):
 
     def graph(self, genotype: Genotype) -> Graph:
         """Both cells of an architecture."""
-        return drawing.graph(dict(zip(self.cells, genotype.cells, strict=True)))
+        cells = drawing.graph(dict(zip(self.cells, genotype.cells, strict=True)))
+        return branches.with_panel(cells, genotype, self.stage_names)

@@ -21,6 +21,7 @@ from jax import Array
 
 from nasfas_jax import ops
 from nasfas_jax.layers import at_least_float32, kernel_init
+from nasfas_jax.search import branches
 from nasfas_jax.search.dag import kernels, mixture, skeleton, structure
 
 #: Weight of the batch in the running averages, as `layers.batch_norm`.
@@ -144,17 +145,24 @@ class MixedCells(nn.Module):
 
 
 class Supernet(nn.Module):
-    """Predicts a map from an image, by all architectures of ``space`` at once."""
+    """Predicts a map from an image, by all architectures of ``space`` at once.
+
+    Attributes:
+      space: the search space.
+      stage: name of the only stage that a stream of branches runs; None for all.
+    """
 
     space: Any
+    stage: str | None = None
 
     @nn.compact
-    def __call__(self, x: Array, alphas: Any, *, train: bool) -> Array:
+    def __call__(self, x: Any, alphas: Any, *, train: bool) -> Any:
         """Images [N, H, W, C] to maps [N, map_size, map_size].
 
         Args:
-          x: images.
-          alphas: ``{cell: {'alpha': [14, operations], 'beta': [14]}}``.
+          x: images, those of all branches on channels; what a single stage takes otherwise.
+          alphas: ``{cell: {'alpha': [14, operations], 'beta': [14]}}``, and 'fusion' with
+            branches.
           train: whether BatchNorm uses the batch's statistics.
         """
         mixtures = {
@@ -167,4 +175,7 @@ class Supernet(nn.Module):
             module = MixedCells(self.space, stride, len(firsts), name=f"cells_{start}")
             return module(jnp.stack(firsts), second, *mixtures[kind], train)
 
-        return skeleton.assemble(self.space, cells, x, affine=False, train=train)
+        if self.stage is None and self.space.fusions:
+            return branches.mixed(self, x, alphas, train=train)
+        stages = skeleton.stages(self.space, cells, affine=False, train=train)
+        return stages[self.stage](x) if self.stage else branches.chain(stages, x)

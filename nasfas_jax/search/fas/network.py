@@ -1,12 +1,13 @@
 """The network of a genotype of the FAS space."""
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import flax.linen as nn
 from jax import Array
 
 from nasfas_jax import theta as thetas
 from nasfas_jax.layers import ConvBlock
+from nasfas_jax.search import branches
 from nasfas_jax.search.fas import options, skeleton
 from nasfas_jax.search.genotype import Genotype
 
@@ -17,10 +18,19 @@ class FASNet(nn.Module):
     Attributes:
       genotype: the architecture; its space has channels, map size, theta and lambda. Names
         of layers: stem_0, stem_1, the edges low_0 to high_3 (those with two convolutions
-        also low_0_wide), head_0 and head_1; low_pool, mid_pool and high_pool.
+        also low_0_wide), head_0 and head_1; low_pool, mid_pool and high_pool. Those of a
+        branch are in branch_<name>.
+      stages: number of stages that a branch runs; None for the whole network.
     """
 
+    last_layer: ClassVar[str] = "head_1"
     genotype: Genotype
+    stages: int | None = None
+
+    @property
+    def input(self) -> str | None:
+        """Input of the batches to train on, if it has branches."""
+        return getattr(self.genotype.space, "input", None)
 
     @property
     def map_size(self) -> int:
@@ -39,7 +49,7 @@ class FASNet(nn.Module):
         """Predicts a coarse depth map.
 
         Args:
-          x: [N, H, W, 3], pixels in [-1, 1].
+          x: [N, H, W, 3], pixels in [-1, 1]; [N, H, W, 3 B] for B branches.
           train: whether BatchNorm uses the batch, and updates ``batch_stats``.
           theta: replaces the space's own; a scalar, or a scalar or one value per output
             channel for each layer, as a dict. Arrays may be traced.
@@ -70,4 +80,6 @@ class FASNet(nn.Module):
                 x = conv(space.channels, x, label)
             return x
 
-        return skeleton.assemble(space, cell, x, theta=theta, lam=lam, train=train)
+        call: dict[str, Any] = {"theta": theta, "lam": lam, "train": train}
+        stages = skeleton.stages(space, cell, **call)
+        return branches.fused(self, stages, x, **call)

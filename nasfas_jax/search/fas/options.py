@@ -1,11 +1,13 @@
 """Options and constants of the FAS search space."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from nasfas_jax import limits
 from nasfas_jax import theta as thetas
 from nasfas_jax.errors import InputError
+from nasfas_jax.search import branches
 
 #: Edges of a chain cell: input -> B1 -> B2 -> B3 -> B4, each node fed by the last one.
 EDGES = 4
@@ -43,9 +45,12 @@ class FASOptions:
       theta: share of central differences in the convolutions of 'cdc', 0.7 if None: a
         number or `theta.Learned`, or for the network of a genotype also values by layer.
       lam: share of central differences in the pooling of 'cdp', 0.7 if None; likewise.
+      branches: inputs that are searched together with the point of their fusion, see
+        `search.branches`; None for one input.
 
     Raises:
-      InputError: a value out of range, or theta or lam where nothing uses it.
+      InputError: a value out of range, theta or lam where nothing uses it, or values by
+        layer with branches.
     """
 
     convolution: str = "cdc"
@@ -58,6 +63,7 @@ class FASOptions:
     map_size: int = 32
     theta: Any = None
     lam: Any = None
+    branches: Any = None
 
     def __post_init__(self):
         limits.require(
@@ -77,6 +83,7 @@ class FASOptions:
                 f"{self.channels}.",
                 field="channels",
             )
+        object.__setattr__(self, "branches", branches.parse(self.branches))
         for name, option, user in (
             ("theta", self.convolution, "cdc"),
             ("lam", self.pool, "cdp"),
@@ -88,7 +95,14 @@ class FASOptions:
                         f" space has {option!r}, got {given!r}.",
                         field=name,
                     )
-                object.__setattr__(self, name, thetas.parse(name, given))
+                weight = thetas.parse(name, given)
+                if self.branches and isinstance(weight, Mapping):
+                    raise InputError(
+                        "expected a number or nets.Learned for a space with branches, got"
+                        " values by layer.",
+                        field=name,
+                    )
+                object.__setattr__(self, name, weight)
 
     @property
     def operations(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Stem, pooling, attention and head, shared by the networks of the FAS space."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,17 +12,18 @@ from nasfas_jax import theta as thetas
 from nasfas_jax.layers import CentralPool, ConvBlock, SpatialAttention, map_init
 from nasfas_jax.search.fas import options
 
+State = tuple[Array, tuple[Array, ...]]
 
-def assemble(
+
+def stages(
     space: options.FASOptions,
     cell: Callable[[str, Array], Array],
-    x: Array,
     *,
     theta: Any,
     lam: Any,
     train: bool,
-) -> Array:
-    """A network around its cells (NAS-FAS figure 6); call it inside ``nn.compact``.
+) -> dict[str, Callable[[Any], Any]]:
+    """A network around its cells (NAS-FAS figure 6); call the stages in ``nn.compact``.
 
     Stem: 3 -> stem channels -> channels. Each cell is followed by a pooling by 2. Attention,
     where the space has it, is applied to the input of the head only: the next cell takes
@@ -31,13 +33,15 @@ def assemble(
     Args:
       space: selects channels, pooling, attention and map size.
       cell: ``(name, x) -> x``, [N, H, W, channels] to the same shape.
-      x: images [N, H, W, 3].
       theta: share of central differences in the convolutions outside of the cells.
       lam: share of central differences in the pooling of 'cdp'.
       train: whether BatchNorm uses the batch's statistics.
 
     Returns:
-      Maps [N, map_size, map_size], not negative.
+      Functions by the names of the stages, in order. The stem takes images [N, H, W, 3];
+      the others take what the one before returns: the features of the next cell, and the
+      levels so far, resized to the map. The last one returns maps
+      [N, map_size, map_size], not negative.
 
     Raises:
       InputError: a layer without theta or lambda, or with a wrong number of them.
@@ -53,15 +57,21 @@ def assemble(
         layer = CentralPool(name=name)
         return layer(x, lam=thetas.of_layer("lam", lam, name))
 
-    x = conv(space.stem_channels, x, "stem_0")
-    x = conv(space.channels, x, "stem_1")
-    levels = []
-    for name in options.CELLS:
-        x = cell(name, x)
-        x = level = pool(x, f"{name}_pool")
+    def stem(x: Array) -> State:
+        x = conv(space.stem_channels, x, "stem_0")
+        return conv(space.channels, x, "stem_1"), ()
+
+    def with_level(name: str, state: State) -> State:
+        x, levels = state
+        x = level = pool(cell(name, x), f"{name}_pool")
         if space.attention:
             window = options.ATTENTION_WINDOWS[name]
             level = SpatialAttention(window, name=f"{name}_attention")(x)
-        levels.append(ops.resize(level, space.map_size))
-    x = conv(space.head_channels, jnp.concatenate(levels, -1), "head_0")
-    return conv(1, x, "head_1", bn=False, kernel_init=map_init)[..., 0]
+        return x, (*levels, ops.resize(level, space.map_size))
+
+    def score(state: State) -> Array:
+        x = conv(space.head_channels, jnp.concatenate(state[1], -1), "head_0")
+        return conv(1, x, "head_1", bn=False, kernel_init=map_init)[..., 0]
+
+    cells = {name: functools.partial(with_level, name) for name in options.CELLS}
+    return {"stem": stem, **cells, "score": score}

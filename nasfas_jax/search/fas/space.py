@@ -8,7 +8,7 @@ import numpy as np
 
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Graph, Operation
-from nasfas_jax.search import cell_space, spaces
+from nasfas_jax.search import branches, cell_space, spaces
 from nasfas_jax.search import cost as costs
 from nasfas_jax.search.fas import cost, drawing, network, options, supernet
 from nasfas_jax.search.genotype import Genotype
@@ -33,6 +33,16 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
     def cells(self) -> dict[str, int]:
         """Four edges in each of the three cells."""
         return dict.fromkeys(options.CELLS, options.EDGES)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages of a network."""
+        return ("stem", *options.CELLS, "score")
+
+    @property
+    def stages_of(self) -> dict[str, list[int]]:
+        """Index of the stage of every cell."""
+        return {cell: [self.stage_names.index(cell)] for cell in self.cells}
 
     @property
     def legend(self) -> tuple[Operation, ...]:
@@ -79,7 +89,8 @@ class FASSpace(options.FASOptions, cell_space.CellSpace):
 
     def graph(self, genotype: Genotype) -> Graph:
         """The chain cells of an architecture between stem and head."""
-        return drawing.graph(self, dict(zip(self.cells, genotype.cells, strict=True)))
+        cells = drawing.graph(self, dict(zip(self.cells, genotype.cells, strict=True)))
+        return branches.with_panel(cells, genotype, self.stage_names)
 
 
 #: CDCN++ (CVPR 2020) as an architecture of this space: 2,257,352 parameters. The first

@@ -7,6 +7,7 @@ the compiler sees each cell once, in every order of derivative.
 """
 
 import functools
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from jax.typing import ArrayLike
 
 from nasfas_jax import ops
 from nasfas_jax.layers import ConvBlock
+from nasfas_jax.search import branches
 from nasfas_jax.search.fas import options, skeleton
 from nasfas_jax.theta import Learned
 
@@ -63,25 +65,31 @@ class MixedEdge(nn.Module):
 
 
 class Supernet(nn.Module):
-    """Predicts a map from an image, by all architectures of ``space`` at once."""
+    """Predicts a map from an image, by all architectures of ``space`` at once.
 
-    space: options.FASOptions
+    Attributes:
+      space: the search space.
+      stage: name of the only stage that a stream of branches runs; None for all.
+    """
+
+    space: Any
+    stage: str | None = None
 
     @nn.compact
     def __call__(
         self,
-        x: Array,
+        x: Any,
         alphas: Alphas,
         *,
         train: bool,
         theta: ArrayLike | None = None,
         lam: ArrayLike | None = None,
-    ) -> Array:
+    ) -> Any:
         """Images [N, H, W, 3] to maps [N, map_size, map_size].
 
         Args:
-          x: images.
-          alphas: ``{cell: [edges, operations]}``.
+          x: images, [N, H, W, 3 B] for B branches; what a single stage takes otherwise.
+          alphas: ``{cell: [edges, operations]}``, and of the fusion point with branches.
           train: whether BatchNorm uses the batch's statistics.
           theta: replaces the space's own; a scalar, which may be traced.
           lam: replaces the space's own; a scalar, which may be traced.
@@ -103,4 +111,8 @@ class Supernet(nn.Module):
         def cell(name: str, x: Array) -> Array:
             return cells(self.space, name=name)(x, alphas[name], of_edges, train)[0]
 
-        return skeleton.assemble(self.space, cell, x, theta=theta, lam=lam, train=train)
+        call: dict[str, Any] = {"theta": theta, "lam": lam, "train": train}
+        if self.stage is None and self.space.fusions:
+            return branches.mixed(self, x, alphas, **call)
+        stages = skeleton.stages(self.space, cell, **call)
+        return stages[self.stage](x) if self.stage else branches.chain(stages, x)
