@@ -23,7 +23,7 @@ from nasfas_jax.synthetic.standins import shot
 
 ROOT = pathlib.Path(__file__).parents[1]
 NINE = tuple(standins.LAYOUTS)
-TINY = {"frames": 8, "face_size": 28, "distinct": 1}
+TINY = {"frames": 8, "face_size": 32, "distinct": 1}
 RECIPE = Recipe(image_size=16, frames=3, clips_per_video=1, method="harmonic")
 WITHIN = [
     name for name in protocols.names() if set(protocols.get(name).datasets) <= set(NINE)

@@ -12,11 +12,20 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import parts
+from nasfas_jax.synthetic import materials, parts
 from nasfas_jax.synthetic.attacks import draw_printer, ink, printed
+from nasfas_jax.synthetic.eyes import draw_eyes
 from nasfas_jax.synthetic.fields import Array, Chart, fractal
-from nasfas_jax.synthetic.head import Head, cavities, draw_eyes, normals_of, skin
+from nasfas_jax.synthetic.head import (
+    Head,
+    cavities,
+    face,
+    half,
+    normals_of,
+    soft_normals,
+)
 from nasfas_jax.synthetic.identity import draw_identity, skin_color
+from nasfas_jax.synthetic.materials import Material
 from nasfas_jax.synthetic.scene import Behavior
 
 Range = tuple[float, float]
@@ -30,65 +39,58 @@ class Worn:
       part: covered part, a key of `parts.PARTS`.
       picture: what is on it: the wearer's "face" as molded and painted, the same
         "print"ed on paper, one "plain" color, joke eyeballs ("pupils"), or "none".
-      gloss, shine, wrap: of the material, as in `Head`; paper and plaster are dull,
-        plastic shines, silicone scatters light inside.
+      material: its reflectance and scattering.
       lift: distance from the skin, head units.
       smooth: width of the hollows it bridges, head units.
       crease: side of the flat facets into which it folds, head units; 0 bends freely.
       clear: share of transmitted light.
       eyes: "live" if they are visible, also through holes, else "painted".
+      mouth: whether the living lips are visible through an opening.
       flex: share of the expression that moves it.
     """
 
     part: str
     picture: str
-    gloss: Range
-    shine: int
-    wrap: float
+    material: Material
     lift: Range
     smooth: Range
     crease: float = 0.0
     clear: float = 0.0
     eyes: str = "live"
+    mouth: bool = False
     flex: float = 0.0
 
 
-_RUBBER = ((0.03, 0.08), 16, 0.05, (0.04, 0.07), (0.03, 0.06))
-_PAPER = ((0.01, 0.04), 8, 0.02, (0.03, 0.06))
+_RUBBER = (materials.LATEX, (0.05, 0.1), (0.04, 0.08))  # 3 to 7 mm thick
+_PAPER = (materials.PAPER, (0.03, 0.06))
+_SHEET = (0.15, 0.3)  # paper bends in one direction and bridges the features
 
 WORN = {
     "upper": Worn("upper", "face", *_RUBBER, flex=1.0),
-    "lower": Worn("lower", "face", *_RUBBER),
+    "lower": Worn("lower", "face", *_RUBBER, mouth=True),
     "silicone": Worn(
         "face",
         "face",
-        gloss=(0.06, 0.12),
-        shine=16,
-        wrap=0.14,
+        materials.SILICONE,
         lift=(0.03, 0.06),
-        smooth=(0.02, 0.04),
+        smooth=(0.025, 0.05),
+        mouth=True,
         flex=0.45,
     ),
     "transparent": Worn(
         "face",
         "face",
-        gloss=(0.12, 0.22),
-        shine=32,
-        wrap=0.1,
+        materials.FILM,
         lift=(0.05, 0.08),
         smooth=(0.05, 0.09),
         clear=0.72,
     ),
-    "holes": Worn("face", "print", *_PAPER, smooth=(0.06, 0.12), crease=0.42),
-    "whole": Worn(
-        "whole", "print", *_PAPER, smooth=(0.06, 0.12), crease=0.3, eyes="painted"
-    ),
+    "holes": Worn("face", "print", *_PAPER, smooth=_SHEET, crease=0.42),
+    "whole": Worn("whole", "print", *_PAPER, smooth=_SHEET, crease=0.3, eyes="painted"),
     "plastic": Worn(
         "head",
         "plain",
-        gloss=(0.08, 0.16),
-        shine=32,
-        wrap=0.03,
+        materials.PLASTIC,
         lift=(0.0, 0.02),
         smooth=(0.03, 0.06),
         eyes="painted",
@@ -96,9 +98,7 @@ WORN = {
     "resin": Worn(
         "head",
         "face",
-        gloss=(0.015, 0.06),
-        shine=16,
-        wrap=0.05,
+        materials.RESIN,
         lift=(0.0, 0.02),
         smooth=(0.03, 0.05),
         eyes="painted",
@@ -106,9 +106,7 @@ WORN = {
     "funny_eye": Worn(
         "eyeballs",
         "pupils",
-        gloss=(0.05, 0.15),
-        shine=32,
-        wrap=0.02,
+        materials.CERAMIC,
         lift=(0.14, 0.2),
         smooth=(0.2, 0.2),
         eyes="painted",
@@ -212,49 +210,53 @@ def put_on(
 
 def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
     """The head with a material over a part of it."""
-    chart = head.chart
+    chart, material = head.chart, worn.material
     part = parts.PARTS[worn.part](head.who, chart, rng) * head.cover
+    if worn.mouth:
+        part = part * (1 - parts.slit(head.who, chart))
     part = part.astype(np.float32)
     albedo = _picture(head, worn, part, rng)
     edge = np.clip(1 - np.abs(part - 0.5) * 2.2, 0, 1)[..., None]
-    albedo = albedo * (1 - 0.5 * edge * (1 - np.float32(worn.clear)))
+    albedo = albedo * (1 - 0.4 * edge * (1 - np.float32(worn.clear)))
     solid = part * np.float32(1 - worn.clear)
-    height = _relief(head, worn, part, rng)
-    gloss = np.float32(rng.uniform(*worn.gloss))
+    height, fine = _relief(head, worn, part, rng)
+    gloss = np.float32(rng.uniform(*material.fresnel))
     mixed = head.albedo + solid[..., None] * (albedo - head.albedo)
     over = np.dstack([albedo * solid[..., None], solid])
-    wrap = head.wrap + float(solid.max() > 0) * _share(part, head) * (
-        worn.wrap - head.wrap
-    )
+    # Light that passes a clear film is scattered by the skin below it.
+    scatter = (material.scatter,) * 3
+    below = half(solid if worn.clear else part)[None, ..., None]
+    soft = head.soft + below * (soft_normals(chart, height, scatter) - head.soft)
+    most = part.mean() > 0.1
     return dataclasses.replace(
         head,
         height=height,
-        normals=normals_of(height, chart.density),
+        fine=fine,
+        normals=normals_of(height + fine, chart.density),
+        soft=soft.astype(np.float32),
         albedo=mixed.astype(np.float32),
         gloss=(head.gloss + part * (gloss - head.gloss)).astype(np.float32),
         cavity=cavities(chart, height),
-        wrap=wrap.astype(np.float32),
         over=(over + head.over * (1 - solid[..., None])).astype(np.float32),
         blood=head.blood * (1 - solid[..., None]),
-        shine=worn.shine if part.mean() > 0.1 else head.shine,
+        shine=material.shine if most else head.shine,
+        scatter=scatter if most and not worn.clear else head.scatter,
     )
 
 
-def _share(part: Array, head: Head) -> float:
-    """Share of the head's surface that is covered."""
-    return float(part.sum() / max(1.0, float(head.cover.sum())))
-
-
-def _relief(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> Array:
-    """Heights [H, W] of the head with the worn object."""
+def _relief(
+    head: Head, worn: Worn, part: Array, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Height, and height of the finest relief [H, W], of the head with the worn object."""
     chart = head.chart
     smooth = chart.blur(head.height, rng.uniform(*worn.smooth))
     if worn.crease:
         smooth = _facets(chart, smooth, worn.crease)
-    rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
     lifted = smooth + np.float32(rng.uniform(*worn.lift))
-    lifted = lifted + rough * np.float32(0.002 if worn.shine < 16 else 0.0006)
-    return (head.height + part * (lifted - head.height)).astype(np.float32)
+    height = head.height + part * (lifted - head.height)
+    rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
+    fine = head.fine * (1 - part) + part * rough * np.float32(worn.material.rough)
+    return height.astype(np.float32), fine.astype(np.float32)
 
 
 def _facets(chart: Chart, height: Array, side: float) -> Array:
@@ -277,30 +279,45 @@ def _picture(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> A
             color = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32)
             return np.broadcast_to(color, (*chart.shape, 3))
         return _doll(head, rng)
-    face = draw_eyes(head, 0.95, (0.0, 0.0)) if worn.eyes == "painted" else head.albedo
-    face = chart.blur(face, rng.uniform(0.015, 0.03))
+    shown = draw_eyes(head, 0.95, (0.0, 0.0)) if worn.eyes == "painted" else head.albedo
     if worn.picture == "print":
-        return _print(head, face, part, rng)
-    tint = skin_color(who.melanin, who.blood) * np.exp(rng.normal(0, 0.08, 3))
-    return (0.85 * face + 0.15 * tint).astype(np.float32)
+        return _print(head, chart.blur(shown, rng.uniform(0.015, 0.03)), part, rng)
+    return _painted(head, chart.blur(shown, 0.02), worn.material.flat, rng)
+
+
+def _painted(head: Head, molded: Array, flat: float, rng: np.random.Generator) -> Array:
+    """Albedo [H, W, 3] of a cast face: one paint, sprayed shades, drawn features.
+
+    Paint lacks the maps of blood and melanin of skin, and matches that of the wearer in
+    part only.
+    """
+    who, chart = head.who, head.chart
+    melanin = np.clip(who.melanin * 0.9 + rng.normal(0.0, 0.12), 0, 1)
+    tone = skin_color(melanin, rng.uniform(0.05, 0.45)) * np.exp(rng.normal(0, 0.08, 3))
+    sprayed = 1 + 0.04 * fractal(rng, chart.shape, 0.5 * chart.density, 2)
+    features = np.maximum(0.9 * parts.features(who, chart), head.over[..., 3])
+    keep = 1 - np.float32(flat) * (1 - np.clip(features, 0, 1))
+    plain = tone * sprayed[..., None]
+    return (plain + keep[..., None] * (molded - plain)).astype(np.float32)
 
 
 def _doll(head: Head, rng: np.random.Generator) -> Array:
     """Albedo of a mannequin: one color, painted features, a wig."""
     who, chart = head.who, head.chart
     skin_tone = skin_color(who.melanin * 0.8, 0.15) * np.exp(rng.normal(0, 0.1, 3))
-    face = draw_eyes(head, 0.95, (0.0, 0.0))
-    face = chart.blur(face, 0.012)
+    molded = chart.blur(draw_eyes(head, 0.95, (0.0, 0.0)), 0.012)
     features = parts.features(who, chart)[..., None]
     hair = head.over[..., 3:]
     keep = np.maximum(0.9 * features, hair)
-    return (skin_tone + keep * (face - skin_tone)).astype(np.float32)
+    return (skin_tone + keep * (molded - skin_tone)).astype(np.float32)
 
 
-def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Array:
-    """The face [H, W, 3] as a photo on paper, with baked-in light and ink colors."""
-    baked = 0.55 + 0.45 * head.normals[..., 2:] * head.cavity[..., None]
-    photo = face * baked
+def _print(head: Head, shown: Array, part: Array, rng: np.random.Generator) -> Array:
+    """A face [H, W, 3] as a photo on paper, with baked-in light and ink colors."""
+    chart = head.chart
+    facing = cv2.resize(head.soft[1][..., 2] * head.cavity, chart.shape[::-1])
+    baked = (0.55 + 0.45 * facing)[..., None]
+    photo = shown * baked
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
     photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
@@ -308,8 +325,17 @@ def _print(head: Head, face: Array, part: Array, rng: np.random.Generator) -> Ar
     # Dots are drawn at twice the resolution; they would alias with the grid of the chart.
     fine = cv2.resize(photo * cast, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
     paper = printed(ink(fine, printer), 2.7 * printer.pitch, printer.white, rng)
-    size = head.chart.shape[::-1]
-    return cv2.resize(paper.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    size = chart.shape[::-1]
+    paper = cv2.resize(paper.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return _margin(chart, paper, part, rng)
+
+
+def _margin(chart: Chart, paper: Array, part: Array, rng: np.random.Generator) -> Array:
+    """The printed paper [H, W, 3] with up to 3 mm of white left by the scissors."""
+    cells = max(1, round(rng.uniform(0.0, 0.045) * chart.density))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * cells + 1,) * 2)
+    white = np.clip(part - cv2.erode(part, kernel), 0, 1)[..., None]
+    return (paper + white * (0.84 - paper)).astype(np.float32)
 
 
 def paint(head: Head, way: str, rng: np.random.Generator) -> Head:
@@ -339,7 +365,6 @@ def _apply(head: Head, pigment: Pigment, rng: np.random.Generator) -> Head:
         albedo=albedo.astype(np.float32),
         gloss=(head.gloss * duller).astype(np.float32),
         blood=(head.blood * (1 - cover)).astype(np.float32),
-        wrap=(head.wrap * (1 - 0.4 * float(cover.mean()))).astype(np.float32),
     )
 
 
@@ -361,7 +386,7 @@ def _as_another(head: Head, rng: np.random.Generator) -> Head:
         moustache=other.moustache,
         freckles=other.freckles,
     )
-    albedo, gloss = skin(painted, head.chart, rng)
+    albedo, gloss, _ = face(painted, head.chart, rng)
     cover = parts.ZONES["face"](who, head.chart, rng)
     cover = np.float32(rng.uniform(0.65, 0.85)) * cover * (1 - head.over[..., 3])
     return dataclasses.replace(

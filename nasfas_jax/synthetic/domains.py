@@ -20,7 +20,7 @@ class Domain:
       name: name in the index.
       camera: the last camera of every video, live or spoof.
       light: ranges for `scene.draw_light`.
-      room: palette, clutter and defocus for `scene.build_background`.
+      room: palette, clutter and defocus for `interior.build_background`.
       source: ranges for `camera.attackers_camera`, and `height` of the face in its pictures
         relative to that in the videos.
       printer: ranges for `attacks.Printer`.

@@ -155,27 +155,46 @@ def bounding(points: Array) -> Array:
     return np.concatenate([low, high - low], 1).astype(np.float32)
 
 
-def spread(coarse: Array, grid: tuple[Array, Array], track: Track) -> Array:
+def window(grid: tuple[Array, Array], track: Track) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels within a grid and the frame."""
+    edges = []
+    for axis, side in zip((grid[0][0], grid[1][:, 0]), track.size, strict=True):
+        ends = np.array([axis[0], axis[-1]]) * track.scale + (side - 1) / 2
+        low, high = np.clip([np.ceil(ends[0]), np.floor(ends[1]) + 1], 0, side)
+        edges.append((int(low), max(int(high), int(low) + 1)))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom
+
+
+def spread(
+    coarse: Array,
+    grid: tuple[Array, Array],
+    track: Track,
+    region: tuple[int, int, int, int] | None = None,
+) -> Array:
     """A map on a coarse picture grid, interpolated to every pixel of the frame.
 
     Args:
       coarse: [h, w] or [h, w, C] on the grid.
       grid: u [1, w] and v [h, 1] in head units, evenly spaced.
       track: scale and size of the frame.
+      region: left, top, right, bottom of the wanted pixels; the whole frame if None.
     """
     u, v = grid[0][0], grid[1][:, 0]
     width, height = track.size
+    left, top, right, bottom = region or (0, 0, width, height)
     du, dv = float(u[1] - u[0]), float(v[1] - v[0])
+    at = [
+        ((left - (width - 1) / 2) / track.scale - u[0]) / du,
+        ((top - (height - 1) / 2) / track.scale - v[0]) / dv,
+    ]
     inverse = np.array(
-        [
-            [1 / (track.scale * du), 0, (-(width - 1) / 2 / track.scale - u[0]) / du],
-            [0, 1 / (track.scale * dv), (-(height - 1) / 2 / track.scale - v[0]) / dv],
-        ]
+        [[1 / (track.scale * du), 0, at[0]], [0, 1 / (track.scale * dv), at[1]]]
     )
     return cv2.warpAffine(
         coarse,
         inverse,
-        (width, height),
+        (right - left, bottom - top),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )

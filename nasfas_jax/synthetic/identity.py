@@ -16,7 +16,7 @@ HAIR_COLORS = np.array(
         [0.130, 0.070, 0.032],
         [0.330, 0.210, 0.095],
         [0.200, 0.070, 0.025],
-        [0.360, 0.350, 0.340],
+        [0.260, 0.250, 0.240],
     ],
     np.float32,
 )
@@ -99,7 +99,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
         blood=float(rng.uniform(0.1, 0.5)),
         age=age,
         feminine=feminine,
-        jaw=float(rng.normal(2.35 - 0.3 * feminine, 0.2)),
+        jaw=float(rng.normal(2.75 - 0.4 * feminine, 0.2)),
         chin=float(rng.normal(1.64 - 0.06 * feminine, 0.05)),
         width=float(rng.normal(0.98, 0.045)),
         depth=float(rng.normal(1.15, 0.05)),
@@ -133,11 +133,11 @@ def draw_identity(rng: np.random.Generator) -> Identity:
     )
 
 
-def skin_color(melanin: float, blood: float | Array) -> Array:
+def skin_color(melanin: float | Array, blood: float | Array) -> Array:
     """Linear RGB of skin: light tissue seen through melanin and blood (Beer-Lambert).
 
     Args:
-      melanin: 0 to 1.
+      melanin: 0 to 1, a number or a field [H, W].
       blood: a number or a field [H, W]; about 0 to 1, lips more.
 
     Returns:
@@ -146,4 +146,5 @@ def skin_color(melanin: float, blood: float | Array) -> Array:
     tissue = np.array([0.88, 0.72, 0.62], np.float32)
     by_melanin = np.array([1.8, 2.35, 2.8], np.float32)
     density = np.asarray(blood, np.float32)[..., None] * BY_BLOOD
-    return tissue * np.exp(-np.float32(melanin) * by_melanin - density)
+    density = density + np.asarray(melanin, np.float32)[..., None] * by_melanin
+    return tissue * np.exp(-density)

@@ -8,61 +8,108 @@ import cv2
 import numpy as np
 
 from nasfas_jax.synthetic import geometry, scene, shape
+from nasfas_jax.synthetic.eyes import CORNEA, draw_eyes
 from nasfas_jax.synthetic.fields import Array, Chart, bump, pair, step
-from nasfas_jax.synthetic.head import Head, draw_eyes
+from nasfas_jax.synthetic.head import Head, half
 from nasfas_jax.synthetic.identity import Identity
 
 VIEW = np.array([0, 0, 1], np.float32)
 CELL = 4.0  # distance of rays in sensor pixels, which are interpolated between them
+BEHIND = 2  # pixels of the frame per pixel of background and body, out of focus
 
 
 def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Array):
     """Premultiplied radiance and cover [H, W, 4] of the head's texture.
+
+    Light that was scattered below the surface is smooth, and is computed at half the
+    resolution, as is the broad lobe of the film; the narrow lobe shows its finest relief.
 
     Args:
       head: textures.
       albedo: linear RGB [H, W, 3].
       light: in the camera's frame.
       turn: rotation [3, 3] of the head.
-      shadow: share of the key light that arrives, by color [H, W, 3].
+      shadow: share of the key light that arrives, by color [h, w, 3].
     """
-    key = turn.T @ light.direction
-    middle = light.direction + VIEW
-    middle = turn.T @ (middle / np.linalg.norm(middle))
-    # One product with all normals: down, the lobe's axis, and per color the wrapped
-    # cosine (n.l + wrap) / (1 + wrap) of the key light.
-    down, axis = -0.25 * turn.T[:, 1], np.append(middle, 0)
-    rows = [np.append(key, wrap) / (1 + wrap) for wrap in head.wrap]
-    matrix = np.array([np.append(down, 0.75), axis, *rows])
-    up, lobe, *lit = cv2.split(cv2.transform(head.normals, matrix))
-    lobe = np.maximum(lobe, 0)
-    for _ in range(int(np.log2(head.shine))):
-        lobe *= lobe
-    lobe *= head.gloss * np.float32(head.shine / 5)
+    key, down = turn.T @ light.direction, turn.T[1]
+    middle = _halfway(light.direction, turn)
+    up = cv2.transform(head.soft[1], np.append(-CEILING * down, 1 - CEILING)[None])
     up *= head.cavity
+    size = head.chart.shape[::-1]
+    sent = []
+    for color in range(3):
+        cosine = cv2.transform(head.soft[color], key[None])
+        sent.append(_terminator(cosine, light.size) * shadow[..., color])
+        sent[color] *= light.key[color]
+    lobe = _lobe(cv2.transform(head.soft[2], middle[None]), head.shine, light.size)
+    lobe *= sent[1] / max(float(light.key[1]), 1e-3)
+    for other in light.others:
+        share = float(np.linalg.norm(other))
+        cosine = cv2.transform(head.soft[2], _halfway(other / share, turn)[None])
+        lobe += share * _lobe(cosine, head.shine, light.size)
+    sheen = 0.5 * up * (1 - head.soft[2][..., 2]) ** 3  # Fresnel reflectance at the rim
+    broad = [lobe * light.key[c] + sheen * light.ambient[c] for c in range(3)]
+    narrow = _lobe(
+        cv2.transform(head.normals, middle[None]), 5 * head.shine, light.size
+    )
+    narrow *= cv2.resize(shadow[..., 1], size, interpolation=cv2.INTER_LINEAR)
     layers = []
-    for color, diffuse in enumerate(lit):
-        diffuse = np.maximum(diffuse, 0)
-        direct = (albedo[..., color] * diffuse + lobe) * shadow[..., color]
-        ambient = albedo[..., color] * up * light.ambient[color]
-        layers.append((direct * light.key[color] + ambient) * head.cover)
+    for color, plane in enumerate(cv2.split(albedo)):
+        both = np.dstack([sent[color] + up * light.ambient[color], broad[color]])
+        diffuse, shine = cv2.split(cv2.resize(both, size))
+        shine += narrow * np.float32(NARROW * light.key[color])
+        shine *= head.gloss
+        diffuse *= plane
+        diffuse += shine
+        layers.append(diffuse * head.cover)
     return cv2.merge([*layers, head.cover])
 
 
-def cast_shadow(head: Head, direction: Array) -> Array:
+CEILING = 0.4  # contrast of the light from above and from below
+NARROW = 0.35  # weight of the narrow lobe
+
+
+def _halfway(direction: Array, turn: Array) -> Array:
+    """Unit vector between a light and the camera, in the head's frame."""
+    middle = direction + VIEW
+    return (turn.T @ (middle / np.linalg.norm(middle))).astype(np.float32)
+
+
+def _terminator(cosine: Array, size: float) -> Array:
+    """Irradiance by a light of angular radius `size`: no edge where it sets."""
+    soft = np.float32(0.7 * size + 0.02)
+    return 0.5 * (cosine + np.sqrt(cosine * cosine + soft * soft))
+
+
+def _lobe(cosine: Array, shine: float, size: float) -> Array:
+    """Normalized Blinn-Phong lobe, widened by the angular radius of the light.
+
+    Exponent n is a slope of sqrt(2 / (n + 2)); slopes add in squares (Karis, "Real shading
+    in Unreal Engine 4", 2013).
+    """
+    slope = 2 / (shine + 2) + (0.5 * size) ** 2
+    power = max(1.0, 2 / slope - 2)
+    return cv2.pow(np.maximum(cosine, 0), power) * np.float32((power + 2) / 8)
+
+
+def cast_shadow(head: Head, direction: Array, size: float) -> Array:
     """Share of the key light, by color, that is not shadowed by the relief of the head.
 
-    Skin scatters red light into shadows: `wrap` softens their edges.
+    Args:
+      head: textures.
+      direction: to the light, in the head's frame.
+      size: angular radius of the light, on which the width of the penumbra depends;
+        `head.scatter` blurs it further.
 
     Returns:
-      [H, W, 3].
+      [h, w, 3].
     """
-    chart, height = head.chart, head.height
-    rise = direction[2] / max(1e-3, float(np.hypot(direction[0], direction[1])))
+    height, density = half(head.height), head.chart.density / 2
+    rise = float(direction[2]) / max(1e-3, float(np.hypot(direction[0], direction[1])))
     way = direction[:2] / max(1e-3, float(np.hypot(direction[0], direction[1])))
     blocked = np.zeros_like(height)
-    for distance in np.geomspace(0.06, 1.2, 10):
-        dx, dy = (way * distance * chart.density).tolist()
+    for distance in np.geomspace(0.04, 1.2, 11):
+        dx, dy = (way * distance * density).tolist()
         moved = cv2.warpAffine(
             height,
             np.array([[1, 0, -dx], [0, 1, -dy]]),
@@ -71,9 +118,14 @@ def cast_shadow(head: Head, direction: Array) -> Array:
             borderValue=shape.FLOOR,
         )
         over = moved - height - np.float32(rise * distance)
-        blocked = np.maximum(blocked, np.clip(over / (0.04 + 0.2 * distance), 0, 1))
-    clear = 1 - 0.85 * chart.blur(blocked, 0.04)
-    return (clear[..., None] ** (1 - head.wrap)).astype(np.float32)
+        width = 0.03 + 2 * size * distance
+        shaded = np.clip(over * np.float32(1 / width) + 0.2, 0, 1)
+        blocked = np.maximum(blocked, shaded)
+    clear = 1 - 0.9 * cv2.GaussianBlur(blocked, (0, 0), 0.02 * density)
+    blurred = [
+        cv2.GaussianBlur(clear, (0, 0), max(0.3, s * density)) for s in head.scatter
+    ]
+    return cv2.merge(blurred)
 
 
 def face_points(who: Identity, chart: Chart, height: Array) -> Array:
@@ -124,7 +176,8 @@ class Sitter:
     """The constants of a clip of one person in one room.
 
     `points` [T, P, 2] are the pixel coordinates of `face_points` in every frame, `shake`
-    [T, 2] is the motion of the background in pixels.
+    [T, 2] is the motion of the background in pixels. `background` has 1 / BEHIND of the
+    frame's resolution.
     """
 
     head: Head
@@ -159,15 +212,14 @@ class Sitter:
 
     def film(self, frame: int) -> tuple[Array, tuple[Array, Array], Array]:
         """Radiance [H, W, 3] of one frame before any lens, and what `look` found."""
-        head, act = self.head, self.behavior
         grid, seen = self.look(frame)
-        gaze = (float(act.gaze[frame, 0]), float(act.gaze[frame, 1]))
-        albedo = draw_eyes(head, float(act.open_[frame]), gaze)
-        albedo -= albedo * (act.pulse[frame] * head.blood)
-        turn = self.track.rotation[frame]
-        texture = shade(head, albedo, self.light, turn, self.shadow)
-        places = geometry.spread(seen[..., :2], grid, self.track)
+        texture = self._texture(frame)
+        left, top, right, bottom = geometry.window(grid, self.track)
+        places = geometry.spread(
+            seen[..., :2], grid, self.track, (left, top, right, bottom)
+        )
         x, y = cv2.split(places)
+        head, act = self.head, self.behavior
         if act.smile[frame] or act.brow[frame]:
             y = express(head.who, x, y, act.smile[frame], act.brow[frame])
         y = speak(head.who, x, y, float(act.mouth[frame]))
@@ -178,21 +230,59 @@ class Sitter:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        room = scene.moved(self.background, self.shake[frame])
-        behind = scene.paste(room, self._body(frame))
-        return scene.paste(behind, picture), grid, seen
+        picture = smooth_outline(picture)
+        radiance = self._behind(frame)
+        region = radiance[top:bottom, left:right]
+        region[:] = scene.paste(region, picture)
+        return radiance, grid, seen
 
-    def _body(self, frame: int) -> Array:
+    def _texture(self, frame: int) -> Array:
+        """Premultiplied radiance and cover [H, W, 4] of the head in one frame."""
+        head, act = self.head, self.behavior
+        turn = self.track.rotation[frame]
+        gaze = (float(act.gaze[frame, 0]), float(act.gaze[frame, 1]))
+        mirror = _halfway(self.light.direction, turn)
+        width = CORNEA * max(0.1, 0.5 * self.light.size)
+        albedo = draw_eyes(
+            head,
+            float(act.open_[frame]),
+            gaze,
+            (float(mirror[0]), float(mirror[1])),
+            width,
+        )
+        if act.pulse[frame]:
+            taken = cv2.multiply(albedo, head.blood, scale=float(act.pulse[frame]))
+            albedo = cv2.subtract(albedo, taken)
+        return shade(head, albedo, self.light, turn, self.shadow)
+
+    def _behind(self, frame: int) -> Array:
+        """Radiance [H, W, 3] of background and body, drawn at their own resolution."""
+        room = scene.moved(self.background, self.shake[frame] / BEHIND)
+        behind = scene.paste(room, self._body(frame, room.shape[1::-1]))
+        return cv2.resize(behind, self.track.size, interpolation=cv2.INTER_LINEAR)
+
+    def _body(self, frame: int, size: tuple[int, int]) -> Array:
         """The body in the frame [H, W, 4]; it follows the head by half."""
         chart, track = self.body.chart, self.track
         mean = track.shift.mean(0)
         at = 0.5 * (track.shift[frame, :2] + mean[:2]) + np.array([0, 0.03])
-        zoom = track.scale / chart.density
-        corner = (np.array([chart.left, chart.top]) + at) * track.scale
-        corner = corner + (np.array(track.size) - 1) / 2
+        scale = track.scale / BEHIND
+        corner = (np.array([chart.left, chart.top]) + at) * scale
+        corner = corner + (np.array(size) - 1) / 2
+        zoom = scale / chart.density
         matrix = np.array([[zoom, 0, corner[0]], [0, zoom, corner[1]]])
-        rows = self.body.picture
-        return cv2.warpAffine(rows, matrix, track.size, flags=cv2.INTER_LINEAR)
+        return cv2.warpAffine(self.body.picture, matrix, size, flags=cv2.INTER_LINEAR)
+
+
+def smooth_outline(picture: Array) -> Array:
+    """A premultiplied picture [H, W, 4] without the steps of the coarse rays.
+
+    Where the head hides itself its outline is known to CELL pixels only; corners of that
+    size are cut.
+    """
+    wide = cv2.GaussianBlur(picture[..., 3], (0, 0), 0.5 * CELL)
+    kept = np.clip(3 * wide - 1.2, 0, 1)
+    return cv2.multiply(picture, cv2.merge([kept] * 4))
 
 
 def coarse_height(head: Head) -> tuple[Chart, Array]:

@@ -25,6 +25,13 @@ def holes(who: Identity, chart: Chart) -> Array:
     return chart.soft((np.sqrt(u * u + v * v) - 1) * 0.15, 0.02)
 
 
+def slit(who: Identity, chart: Chart) -> Array:
+    """The opening for the mouth."""
+    u = chart.x / (0.8 * who.mouth_width)
+    v = (chart.y - who.mouth_y) / (0.6 * who.lips)
+    return chart.soft((np.sqrt(u * u + v * v) - 1) * 0.1, 0.02)
+
+
 def face(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
     """The front of the face with openings for the eyes."""
     return whole(who, chart, rng) * (1 - holes(who, chart))

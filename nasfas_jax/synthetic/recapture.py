@@ -7,7 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import attacks, camera, geometry, live, scene
+from nasfas_jax.synthetic import attacks, camera, geometry, interior, live, scene
 from nasfas_jax.synthetic.fields import Array
 from nasfas_jax.synthetic.head import build_head
 from nasfas_jax.synthetic.identity import draw_identity
@@ -119,7 +119,7 @@ def sheet_eyes(source: Source) -> Array:
 def _room(stage: Stage, track: geometry.Track, rng) -> tuple[scene.Light, Array]:
     """Light and radiance of the room of the attack, before the lens."""
     light = scene.draw_light(rng, stage.domain.light)
-    room = scene.build_background(
+    room = interior.build_background(
         rng, stage.domain.room, track.size, track.scale, light
     )
     return light, room
@@ -177,7 +177,7 @@ def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
     light, room = _room(stage, track, rng)
     room = stage.camera.lens(room)
     display = attacks.draw_display(rng, stage.domain.display)
-    mirrored = scene.build_background(
+    mirrored = interior.build_background(
         rng, stage.domain.room, track.size, track.scale, light
     )
     mirrored = cv2.GaussianBlur(mirrored, (0, 0), 0.15 * track.scale)

@@ -17,13 +17,18 @@ class Light:
     """A soft key light and an ambient light, linear RGB.
 
     `direction` is a unit vector from the face to the key light (x right, y down, z to
-    the camera); `back` is the light on the background.
+    the camera); `back` is the light on the background; `size` is the angular radius of the
+    key light in radians: 0.05 for a lamp in a room, 0.4 for a window nearby. `others` are
+    unit vectors [K, 3] to further lamps and windows, times their light relative to the key
+    light: glossy surfaces mirror them; for matte ones they are part of the ambient light.
     """
 
     direction: Array
     key: Array
     ambient: Array
     back: Array
+    size: float = 0.2
+    others: Array = dataclasses.field(default_factory=lambda: np.zeros((0, 3)))
 
 
 def color_of(warmth: float) -> Array:
@@ -40,8 +45,23 @@ def draw_light(rng: np.random.Generator, style: dict) -> Light:
         light), `warmth`, `back` (brightness of the background).
     """
     azimuth = np.deg2rad(rng.uniform(*style["azimuth"]) * rng.choice([-1, 1]))
-    elevation = np.deg2rad(rng.uniform(*style["elevation"]))
-    direction = np.array(
+    direction = _toward(azimuth, np.deg2rad(rng.uniform(*style["elevation"])))
+    ambient = np.float32(rng.uniform(*style["ambient"]))
+    tint = color_of(rng.uniform(*style["warmth"]))
+    fill = color_of(rng.uniform(*style["warmth"]))
+    back = np.float32(rng.uniform(*style["back"])) * fill
+    size = float(np.exp(rng.uniform(np.log(0.06), np.log(0.4))))
+    others = [
+        _toward(*np.deg2rad(rng.uniform([-70, 10], [70, 60]))) * rng.uniform(0.1, 0.5)
+        for _ in range(int(rng.integers(1, 4)))
+    ]
+    key = (1 - 0.6 * ambient) * tint
+    return Light(direction, key, ambient * fill, back, size, np.stack(others))
+
+
+def _toward(azimuth: float, elevation: float) -> Array:
+    """Unit vector to a light; angles in radians, elevation upwards."""
+    return np.array(
         [
             np.sin(azimuth) * np.cos(elevation),
             -np.sin(elevation),
@@ -49,11 +69,6 @@ def draw_light(rng: np.random.Generator, style: dict) -> Light:
         ],
         np.float32,
     )
-    ambient = np.float32(rng.uniform(*style["ambient"]))
-    tint = color_of(rng.uniform(*style["warmth"]))
-    fill = color_of(rng.uniform(*style["warmth"]))
-    back = np.float32(rng.uniform(*style["back"])) * fill
-    return Light(direction, (1 - 0.6 * ambient) * tint, ambient * fill, back)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +235,7 @@ def build_body(
     slope = 1.95 + 0.3 * np.clip(np.abs(x) - 0.55, 0, None) ** 1.3
     collar = slope + 0.45 * np.clip(1 - (np.abs(x) / 0.75) ** 2, 0, 1)
     round_ = step(np.abs(x), 2.3 - 0.25 * who.feminine, 2.9)
-    trunk = chart.soft(np.maximum(slope - y, 0) + 1.5 * round_ - 0.001, 0.03)
+    trunk = chart.soft(slope - y + 1.5 * round_, 0.03)
     cloth = chart.soft(collar - y, 0.03) * trunk
     tone = rng.uniform(0.02, 0.7) * rng.dirichlet(np.ones(3) * 4) * 2
     weave = fractal(rng, chart.shape, (0.5 * density, 0.1 * density), 3)
@@ -228,15 +243,16 @@ def build_body(
     if rng.random() < 0.35:
         stripes = np.sin((x + y * rng.uniform(-1, 1)) * rng.uniform(6, 20))
         pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
-    skin = skin_color(who.melanin, np.full(chart.shape, who.blood * 0.9))
-    albedo = np.where(cloth[..., None] > 0.5, 0, skin)
+    mottle = fractal(rng, chart.shape, 0.4 * density, 4)
+    skin = skin_color(who.melanin * (1 + 0.05 * mottle), who.blood * (1 + 0.2 * mottle))
     albedo = (
         skin * (1 - cloth)[..., None]
         + (tone * cloth[..., None]) * np.clip(pattern, 0.2, 2)[..., None]
     )
     nx = np.where(cloth > 0.5, 0.3 * x, 0.9 * x / slim).clip(-0.95, 0.95)
-    fold = 0.2 * fractal(rng, chart.shape, 0.7 * density, 2) * cloth
-    nx = np.clip(nx + fold, -0.97, 0.97)
+    fold = 0.22 * fractal(rng, chart.shape, 0.7 * density, 3) * cloth
+    tendon = 0.25 * np.sin(7 * np.abs(x) - 2 * (y - 1.6)) * (1 - cloth)
+    nx = np.clip(nx + fold + tendon * np.tanh(6 * x), -0.97, 0.97)
     lit = nx * light.direction[0] - 0.25 * cloth * light.direction[1]
     lit = lit + np.sqrt(1 - nx * nx) * light.direction[2]
     under = np.exp(-0.5 * ((x / 0.8) ** 2 + ((y - 1.55) / 0.3) ** 2))
@@ -247,67 +263,8 @@ def build_body(
     return Body(chart, np.dstack([picture, cover]).astype(np.float32))
 
 
-def build_background(
-    rng: np.random.Generator,
-    style: dict,
-    size: tuple[int, int],
-    scale: float,
-    light: Light,
-) -> Array:
-    """A defocused room behind the person, linear RGB [H, W, 3].
-
-    Args:
-      rng: generator of the session.
-      style: `palette` (albedos), `clutter` (number of objects), `defocus` (head units).
-      size: columns and rows.
-      scale: pixels per head unit.
-      light: light of the scene, of which `back` is used.
-    """
-    width, height = size
-    palette = np.asarray(style["palette"], np.float32)
-    wall = palette[rng.integers(len(palette))] * rng.uniform(0.7, 1.2)
-    ramp_x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    ramp_y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    tilt = rng.uniform(-0.35, 0.35, 2)
-    room = wall * (1 + tilt[0] * ramp_x + tilt[1] * ramp_y)[..., None]
-    room = np.ascontiguousarray(room, np.float32)
-    for _ in range(int(rng.integers(*style["clutter"]))):
-        _put_thing(room, rng, palette, scale)
-    room = cv2.GaussianBlur(room, (0, 0), max(0.4, style["defocus"] * scale))
-    grain = fractal(rng, (height, width), 0.5 * scale, 4)
-    return np.maximum(room * (1 + 0.05 * grain)[..., None], 0.002) * light.back
-
-
-def _put_thing(room: Array, rng, palette: Array, scale: float) -> None:
-    """Draws one frame, shelf, curtain or lamp into the room, in place."""
-    height, width = room.shape[:2]
-    color = palette[rng.integers(len(palette))] * rng.uniform(0.3, 1.5)
-    x, y = rng.uniform(-0.1, 0.9) * width, rng.uniform(-0.1, 0.8) * height
-    w, h = rng.uniform(0.4, 2.4, 2) * scale
-    kind = rng.random()
-    corner, other = (int(x), int(y)), (int(x + w), int(y + h))
-    if kind < 0.5:
-        cv2.rectangle(room, corner, other, (color * 0.4).tolist(), -1)
-        edge = max(1, int(0.06 * scale))
-        inner = (corner[0] + edge, corner[1] + edge), (other[0] - edge, other[1] - edge)
-        cv2.rectangle(room, *inner, color.tolist(), -1)
-    elif kind < 0.7:
-        bright = (2.5 * np.ones(3) * rng.uniform(0.6, 1.4)).tolist()
-        cv2.ellipse(room, (corner, (w * 0.5, h * 0.4), 0), bright, -1)
-    else:
-        for number in range(int(rng.integers(3, 9))):
-            left = int(x + number * 0.3 * scale)
-            book = color * rng.uniform(0.4, 1.6, 3)
-            top = int(y + rng.uniform(0, 0.2) * scale)
-            cv2.rectangle(
-                room,
-                (left, top),
-                (left + int(0.26 * scale), other[1]),
-                book.tolist(),
-                -1,
-            )
-
-
 def paste(under: Array, over: Array) -> Array:
     """A premultiplied picture [H, W, 4] over an opaque one [H, W, 3]."""
-    return under * (1 - over[..., 3:]) + over[..., :3]
+    *color, cover = cv2.split(over)
+    rest = 1 - cover
+    return cv2.add(cv2.multiply(under, cv2.merge([rest] * 3)), cv2.merge(color))

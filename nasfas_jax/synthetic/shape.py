@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nasfas_jax.synthetic.fields import Array, Chart, bump, fractal, pair, step
+from nasfas_jax.synthetic.fields import Array, Chart, bump, pair, step
 from nasfas_jax.synthetic.identity import Identity
 
 FLOOR = -0.6  # height outside of the head
@@ -20,7 +20,7 @@ def half_width(who: Identity, y: Array, grow: float = 0.0) -> Array:
     up = np.clip((y - middle) / (top - middle), 0, 1)
     down = np.clip((y - middle) / (who.chin - middle), 0, 1)
     upper = 1.0 + 0.05 * np.sin(np.pi * up) - (1 - (1 - up**3) ** 0.5)
-    lower = (1 - down**who.jaw) ** 0.62
+    lower = (1 - down**who.jaw) ** 0.55
     return (who.width + grow) * np.where(y < middle, upper, lower)
 
 
@@ -37,12 +37,14 @@ def features(who: Identity, x: Array, y: Array) -> Array:
     """Relief of the features on the skull, in head units."""
     base = who.eye_y + who.nose_length  # of the nose
     up = np.clip((y - who.eye_y + 0.12) / (base - who.eye_y + 0.1), 0, 1.05)
-    ridge = who.nose_height * up**1.25 * step(-y, -(base + 0.12), -(base - 0.05))
-    half = 0.085 + 0.07 * up
+    # The underside rises towards the upper lip, more to the sides than below the tip.
+    end = base + 0.07 - 0.35 * np.minimum(np.abs(x), 0.3)
+    ridge = who.nose_height * up**1.25 * step(end - y, -0.1, 0.11)
+    half = 0.08 + 0.055 * up
     nose = ridge * np.exp(-0.5 * (x / half) ** 2)
-    wing = 0.62 * who.nose_width
-    nose += 0.15 * pair(x, y, wing, base - 0.02, 0.085, 0.085)
-    nose += 0.06 * bump(x, y, 0, base - 0.06, 0.13, 0.1)
+    wing = 0.6 * who.nose_width
+    nose += 0.13 * pair(x, y, wing, base - 0.03, 0.075, 0.075)
+    nose += 0.09 * bump(x, y, 0, base - 0.06, 0.1, 0.09)
     m, mw = who.mouth_y, who.mouth_width
     mouth = 0.10 * bump(x, y, 0, m, mw, 0.22)
     mouth += 0.6 * who.lips * bump(x, y, 0, m - 0.055, 0.75 * mw, 0.04)
@@ -52,9 +54,9 @@ def features(who: Identity, x: Array, y: Array) -> Array:
     mouth -= 0.04 * pair(x, y, mw + 0.03, m, 0.06, 0.07)
     mouth -= 0.05 * bump(x, y, 0, m + 0.2, 0.22, 0.05)
     mouth -= 0.02 * bump(x, y, 0, 0.5 * (base + m), 0.035, 0.09)
-    eyes = -0.17 * pair(x, y, who.eye_x - 0.02, who.eye_y, 0.2, 0.12)
+    eyes = -0.2 * pair(x, y, who.eye_x - 0.02, who.eye_y, 0.22, 0.13)
     eyes += 0.09 * pair(x, y, who.eye_x, who.eye_y, 0.13, 0.1)
-    brows = who.brow * pair(x, y, 0.36, who.brow_y + 0.02, 0.24, 0.08)
+    brows = (who.brow + 0.03) * pair(x, y, 0.36, who.brow_y + 0.02, 0.26, 0.09)
     cheeks = who.cheek * pair(x, y, 0.6, 0.36, 0.22, 0.2)
     cheeks += 0.03 * (1 - who.age) * pair(x, y, 0.45, 0.75, 0.2, 0.2)
     fold = who.age * 0.035 + 0.012
@@ -77,38 +79,6 @@ def wrinkles(who: Identity, x: Array, y: Array, rng: np.random.Generator) -> Arr
     crow = np.sin(40 * (y - who.eye_y) / (0.3 + np.abs(x)))
     lines -= np.clip(crow, 0, 1) * pair(x, y, 0.74, who.eye_y + 0.02, 0.06, 0.08)
     return 0.012 * (who.age - 0.25) * lines
-
-
-def hair_mask(
-    who: Identity, chart: Chart, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Coverage [H, W] of hair on the head, and its height [H, W]."""
-    x, y = chart.x, chart.y
-    rough = fractal(rng, chart.shape, 0.15 * chart.density, 4)
-    grow = who.hair_volume
-    if who.hair == "bald":
-        return np.zeros(chart.shape, np.float32), np.full(chart.shape, FLOOR)
-    side = step(np.abs(x), 0.5, 0.95)
-    line = who.hairline + 0.18 * bump(x, 0, 0.12, 0, 0.25, 1) * (who.hair != "tied")
-    line = line + side * (0.95 if who.hair == "short" else 1.15)
-    if who.hair == "receding":
-        line = line - 0.32 * pair(x, 0 * y, 0.45, 0, 0.25, 1) - 0.12
-    if who.hair == "long" and who.seed % 2:  # a fringe
-        line = line + 0.42 * (1 - side)
-    crown = half_width(who, y, grow)
-    over = np.maximum(np.abs(x) - crown - 0.02 * rough, -1.62 - grow - y)
-    edge = (y - line - 0.035 * rough) * 0.55
-    cap = chart.soft(np.maximum(edge, over), 0.05)
-    height = (who.depth + 0.25 * grow) * dome(x, y, crown, -1.63 - grow, who.chin)
-    if who.hair == "long":
-        inner = half_width(who, np.minimum(y, 1.0)) * 0.9 - 0.12 * step(y, 0.9, 1.7)
-        outer = 1.04 + grow + 0.12 * step(y, -0.2, 1.2) + 0.03 * rough
-        fall = np.maximum(inner - np.abs(x), np.abs(x) - outer)
-        curtain = chart.soft(np.maximum(fall, -0.7 - y), 0.05) * step(-y, -2.2, -1.8)
-        round_ = np.clip(1 - ((np.abs(x) - 1.0) / 0.35) ** 2, 0, 1)
-        height = np.maximum(height, np.where(curtain > 0, 0.1 + 0.2 * round_, FLOOR))
-        cap = np.maximum(cap, curtain)
-    return cap.astype(np.float32), height + 0.02 * rough
 
 
 def ears(who: Identity, chart: Chart) -> Array:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from nasfas_jax.synthetic import camera, geometry, live, scene
+from nasfas_jax.synthetic import camera, geometry, interior, live, scene
 from nasfas_jax.synthetic.domains import DOMAINS, Domain
 from nasfas_jax.synthetic.fields import Array
 from nasfas_jax.synthetic.head import Head
@@ -129,7 +129,7 @@ def sensor_scale(face_size: int) -> int:
 
 def density(height: float) -> float:
     """Texels per head unit of a head whose face is `height` pixels high."""
-    return 1.35 * height / FACE_HEIGHT
+    return 1.05 * height / FACE_HEIGHT
 
 
 def sit(
@@ -149,16 +149,18 @@ def sit(
     points = live.face_points(head.who, head.chart, (bare or head).height)
     track = geometry.at_rest(behavior.rotation, size)
     track = track.place(points[: live.CONTOUR], way.heights, way.centers)
-    room = scene.build_background(rng, domain.room, size, track.scale, light)
+    part = (size[0] // live.BEHIND, size[1] // live.BEHIND)
+    scale = track.scale / live.BEHIND
+    room = interior.build_background(rng, domain.room, part, scale, light)
     return live.Sitter(
         head,
         light,
-        scene.build_body(head.who, light, track.scale * 1.2, rng),
+        scene.build_body(head.who, light, scale * 1.2, rng),
         room,
         way.shake,
         behavior,
         track,
-        live.cast_shadow(head, track.rotation[0].T @ light.direction),
+        live.cast_shadow(head, track.rotation[0].T @ light.direction, light.size),
         track.project(points),
     )
 
