@@ -17,7 +17,6 @@ import pytest
 from nasfas_jax import files, synthetic
 from nasfas_jax.errors import InputError
 from nasfas_jax.synthetic import (
-    attacks,
     dataset,
     disguise,
     encode,
@@ -26,7 +25,6 @@ from nasfas_jax.synthetic import (
     scene,
     stage,
 )
-from nasfas_jax.synthetic.camera import Camera
 from nasfas_jax.synthetic.head import build_head
 from nasfas_jax.synthetic.stage import person, set_stage
 
@@ -324,18 +322,6 @@ def test_a_ray_sees_the_point_that_projects_to_it():
         pixel = track.project(points)[0].reshape(9, 9, 2)
         np.testing.assert_allclose(pixel[..., 0], u * 30 + 63.5 + 0 * u.T, atol=0.2)
         np.testing.assert_allclose(pixel[..., 1], u.T * 30 + 63.5 + 0 * u, atol=0.2)
-
-
-def test_a_fine_mosaic_aliases_into_slow_waves():
-    """A grid of 1.05 sensor pixels is seen as waves of about 21 pixels."""
-    camera = Camera(0.2, 0, 0.2, 0, 0, (1, 1, 1), 1, 2.2, 0, 0, 0)
-    display = attacks.Display(1.05, np.ones(3, np.float32), 1, 0, 1, 0.3, 0, 0.0)
-    place = np.arange(210, dtype=np.float32)[None, :] / np.float32(1.05)
-    seen = attacks.mosaic(display, camera, place, np.zeros_like(place) + 0.25)[0, :, 1]
-    power = np.abs(np.fft.rfft(seen - seen.mean()))
-    assert np.argmax(power) == 10
-    sharp, blurred = camera.passes(0.9), camera.passes(0.9, 0.5)
-    assert 0 < blurred < sharp < 1
 
 
 def test_most_live_faces_are_found_by_the_bundled_detector():

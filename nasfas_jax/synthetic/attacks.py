@@ -7,9 +7,24 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import geometry, scene
-from nasfas_jax.synthetic.camera import Camera, linear
-from nasfas_jax.synthetic.fields import Array, fractal, step
+from nasfas_jax.synthetic import display, geometry, printing, scene
+from nasfas_jax.synthetic.camera import Camera
+from nasfas_jax.synthetic.fields import Array, Chart, fractal, step
+
+
+@dataclasses.dataclass(frozen=True)
+class Relief:
+    """Slopes of held paper beside its bend: waves of the fibers and folds.
+
+    Attributes:
+      chart: grid over the sheet.
+      slopes: dz/dx and dz/dy [H, W, 2].
+      worn: share of the ink that is rubbed off along folds [H, W].
+    """
+
+    chart: Chart
+    slopes: Array
+    worn: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +39,7 @@ class Sheet:
       source_scale: source pixels per head unit of the sheet.
       source_center: source pixel at the center of the sheet.
       holes: centers [2, 2] of the two eye holes of the sheet, or None.
+      relief: waves and folds of paper, or None.
     """
 
     half: tuple[float, float]
@@ -33,6 +49,7 @@ class Sheet:
     source_scale: float
     source_center: Array
     holes: Array | None = None
+    relief: Relief | None = None
 
     def height(self, x: Array, y: Array) -> Array:
         """z of the sheet."""
@@ -50,8 +67,12 @@ class Sheet:
         """Unit normals [..., 3] in the sheet's frame."""
         tilt = np.float32(self.bend) * (y if self.axis else x)
         zero = np.zeros_like(tilt)
-        parts = (zero, tilt) if self.axis else (tilt, zero)
-        normals = np.stack([*parts, np.ones_like(tilt)], -1)
+        normals = np.stack(
+            [*((zero, tilt) if self.axis else (tilt, zero)), np.ones_like(tilt)], -1
+        )
+        if self.relief:
+            chart = self.relief.chart
+            normals[..., :2] -= chart.sample(self.relief.slopes, x, y)
         return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
 
     def outside(self, x: Array, y: Array) -> tuple[Array, Array]:
@@ -64,18 +85,52 @@ class Sheet:
         return rim, far
 
 
-def seen_on(sheet: Sheet, track: geometry.Track, frame: int) -> tuple[Array, Array]:
-    """Sheet coordinates x, y [H, W] of the pixels of a frame."""
+def coarsely_seen(
+    sheet: Sheet, track: geometry.Track, frame: int
+) -> tuple[Array, tuple[Array, Array]]:
+    """Sheet coordinates x, y [49, 49, 2] seen along a grid of rays, and the grid."""
     width, height = track.size
-    u = np.linspace(-0.5 * width, 0.5 * width, 33, dtype=np.float32) / track.scale
-    v = np.linspace(-0.5 * height, 0.5 * height, 33, dtype=np.float32) / track.scale
+    u = np.linspace(-0.5 * width, 0.5 * width, 49, dtype=np.float32) / track.scale
+    v = np.linspace(-0.5 * height, 0.5 * height, 49, dtype=np.float32) / track.scale
     grid = (u[None, :], v[:, None])
     x, y, _ = track.see(frame, sheet.height, grid, search=False)
-    places = geometry.spread(np.dstack([x, y]), grid, track)
-    return places[..., 0], places[..., 1]
+    return np.dstack([x, y]), grid
 
 
-# Print.
+def crumple(
+    half: tuple[float, float], strength: float, folds: int, rng: np.random.Generator
+) -> Relief:
+    """A random relief of a sheet.
+
+    Args:
+      half: half the width and height of the sheet, head units.
+      strength: deviation of the slopes of its waves.
+      folds: number of folds, at halves and thirds of the sheet.
+      rng: generator of the attacker.
+    """
+    w, h = half
+    chart = Chart(-w, -h, w, h, 48 / max(w, h))
+    wave = fractal(rng, chart.shape, chart.density * rng.uniform(0.5, 1.2), 2)
+    slopes = np.dstack(
+        [cv2.Sobel(wave, cv2.CV_32F, 1, 0), cv2.Sobel(wave, cv2.CV_32F, 0, 1)]
+    )
+    slopes *= np.float32(strength / (slopes.std() + 1e-6))
+    worn = np.zeros(chart.shape, np.float32)
+    for _ in range(folds):
+        axis = int(rng.integers(2))
+        at = rng.choice([0.0, 1 / 3, -1 / 3]) * half[axis]
+        away = (chart.y if axis else chart.x) - np.float32(at)
+        depth = rng.uniform(0.08, 0.3) * rng.choice([-1, 1])
+        slopes[..., axis] += (
+            np.float32(depth) * np.tanh(away / 0.03) * np.exp(-np.abs(away) / 0.5)
+        )
+        worn = np.maximum(
+            worn, np.exp(-0.5 * (away / 0.012) ** 2) * rng.uniform(0.1, 0.6)
+        )
+    return Relief(chart, slopes.astype(np.float32), worn.astype(np.float32))
+
+
+# Printed pictures that are worn.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,160 +207,68 @@ def printed(
     return light * (1 + 0.012 * grain)[..., None]
 
 
-def print_texture(
-    picture: Array,
-    scale: float,
-    camera: Camera,
-    printer: Printer,
-    rng: np.random.Generator,
-) -> Array:
-    """A printed photo blurred by the lens of the last camera, about [2H, 2W, 3].
-
-    Args:
-      picture: the attacker's photo, uint8 RGB.
-      scale: texels per sensor pixel.
-      camera: the last camera, for its blur; dots finer than a pixel alias in the sensor.
-      printer: the printer.
-      rng: generator of the paper.
-    """
-    cover = ink(linear(picture), printer)
-    reflect = printed(cover, scale * printer.pitch, printer.white, rng)
-    return cv2.GaussianBlur(reflect, (0, 0), scale * np.hypot(camera.psf, 0.29))
-
-
 def show_print(
     texture: Array,
-    enlarge: float,
+    density: float,
     sheet: Sheet,
     track: geometry.Track,
     frame: int,
     light: scene.Light,
-    gloss: float,
+    printer: printing.Printer,
 ) -> tuple[Array, Array]:
-    """Radiance of a held print [H, W, 3] and its cover [H, W], after the lens.
+    """Radiance of a held print [H, W, 3] and its cover [H, W], behind the lens.
 
     Args:
-      texture: result of `print_texture`.
-      enlarge: texels per source pixel.
+      texture: result of `printing.print_texture` behind the lens, with its border.
+      density: texels per head unit of the sheet.
       sheet: shape of the print.
       track: motion of the hand.
       frame: index of the frame.
       light: light of the room.
-      gloss: gloss of the paper.
+      printer: gloss of the paper.
     """
-    x, y = seen_on(sheet, track, frame)
-    step_ = sheet.source_scale * enlarge
-    center = (sheet.source_center + 0.5) * enlarge - 0.5
+    coarse, grid = coarsely_seen(sheet, track, frame)
+    places = geometry.spread(coarse, grid, track)
+    x, y = cv2.split(places)
+    rows, columns = texture.shape[:2]
     photo = cv2.remap(
         texture,
-        x * np.float32(step_) + np.float32(center[0]),
-        y * np.float32(step_) + np.float32(center[1]),
+        x * np.float32(density) + np.float32((columns - 1) / 2),
+        y * np.float32(density) + np.float32((rows - 1) / 2),
         cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    rim, far = sheet.outside(x, y)
+    _, far = sheet.outside(x, y)
+    shade, shine = _lit(
+        sheet, light, track.rotation[frame], coarse, printer.gloss, printer.shine
+    )
+    shade = geometry.spread(shade * np.float32(1 / 65535), grid, track)
+    radiance = cv2.multiply(photo, shade, dtype=cv2.CV_32F)
+    if float(shine.max()) > 1e-3:
+        radiance += geometry.spread(shine, grid, track)
     soft = np.float32(track.scale / 1.5)
-    white = np.clip(0.5 + rim * soft, 0, 1)[..., None]
-    photo = photo + white * (np.array([0.85, 0.84, 0.81], np.float32) - photo)
-    shade, shine = _lit(sheet, light, track.rotation[frame], x, y, gloss)
-    return photo * shade + shine, np.clip(0.5 - far * soft, 0, 1)
+    return radiance, np.clip(0.5 - far * soft, 0, 1)
 
 
-def _lit(sheet, light: scene.Light, turn, x, y, gloss) -> tuple[Array, Array]:
-    """Diffuse and specular light of the points of the sheet, [H, W, 3] each."""
+def _lit(sheet, light: scene.Light, turn, places, gloss, shine) -> tuple[Array, Array]:
+    """Diffuse and specular light of points [h, w, 2] of the sheet, [h, w, 3] each."""
+    x, y = places[..., 0], places[..., 1]
     normals = sheet.normals(x, y)
     facing = np.maximum(normals @ (turn.T @ light.direction), 0)
-    middle = light.direction + np.array([0, 0, 1], np.float32)
-    lobe = np.maximum(normals @ (turn.T @ (middle / np.linalg.norm(middle))), 0) ** 24
-    shine = (np.float32(gloss) * lobe)[..., None] * light.key
-    return light.ambient + facing[..., None] * light.key, shine
-
-
-# Replay.
-
-
-@dataclasses.dataclass(frozen=True)
-class Display:
-    """A screen that emits light.
-
-    Attributes:
-      pitch: distance of its pixels, in sensor pixels.
-      white: color of its white, RGB (bluer than paper).
-      brightness: brightness relative to white paper in the room.
-      black: light of a black pixel, relative to white.
-      gamma: exponent in addition to that of the picture.
-      duty: width of a sub-pixel stripe, in pixels of the screen.
-      reflect: share of the room reflected by the glass.
-      focus: standard deviation of the last camera's defocus on it, in sensor pixels.
-    """
-
-    pitch: float
-    white: Array
-    brightness: float
-    black: float
-    gamma: float
-    duty: float
-    reflect: float
-    focus: float
-
-
-def draw_display(rng: np.random.Generator, style: dict) -> Display:
-    """A random phone, tablet or monitor.
-
-    Args:
-      rng: generator of the attacker.
-      style: ranges `pitch`, `blue` (of its white), `brightness`, `black`, `gamma`,
-        `focus`.
-    """
-    blue = rng.uniform(*style["blue"])
-    low, high = np.log(style["pitch"])
-    return Display(
-        pitch=float(np.exp(rng.uniform(low, high))),
-        white=np.array([1 - blue, 1.0, 1 + blue], np.float32),
-        brightness=float(rng.uniform(*style["brightness"])),
-        black=float(rng.uniform(*style["black"])),
-        gamma=float(rng.uniform(*style["gamma"])),
-        duty=float(rng.uniform(0.24, 0.33)),
-        reflect=float(rng.uniform(0.01, 0.05)),
-        focus=float(rng.uniform(*style["focus"])),
-    )
-
-
-def mosaic(display: Display, camera: Camera, x: Array, y: Array) -> Array:
-    """Modulation of the light at every sensor pixel by the sub-pixels, [H, W, 3].
-
-    Fourier series of RGB stripes and black rows; each harmonic is attenuated by the lens
-    and the pixel aperture and then sampled at the sensor pixels, so that it aliases with
-    the sensor grid and the Bayer mosaic, as the moire of a real screen.
-
-    Args:
-      display: the screen.
-      camera: the last camera.
-      x: horizontal position on the screen, in screen pixels [H, W].
-      y: vertical position on the screen, in screen pixels [H, W].
-    """
-    frequency = 1 / display.pitch
-    turn = np.float32(2 * np.pi)
-    out = np.empty((*x.shape, 3), np.float32)
-    rows = 0.3 * camera.passes(frequency, display.focus) * np.cos(turn * y)
-    weights = [
-        2
-        * float(np.sinc(k * display.duty))
-        * camera.passes(k * frequency, display.focus)
-        for k in (1, 2)
-    ]
-    for color in range(3):
-        place = turn * (x - np.float32(color / 3))
-        stripes = weights[0] * np.cos(place)
-        if weights[1] > 0.01:
-            stripes = stripes + weights[1] * np.cos(2 * place)
-        out[..., color] = np.maximum((1 + stripes) * (1 + rows), 0)
-    return out
+    eye = np.dstack([-x, -y, np.full_like(x, geometry.DISTANCE)])
+    eye /= np.linalg.norm(eye, axis=2, keepdims=True)
+    middle = turn.T @ light.direction + eye
+    middle /= np.linalg.norm(middle, axis=2, keepdims=True)
+    lobe = np.maximum((normals * middle).sum(2), 0) ** np.float32(shine)
+    diffuse = light.ambient + facing[..., None] * light.key
+    bright = (np.float32(gloss) * lobe)[..., None] * light.key
+    return diffuse.astype(np.float32), bright.astype(np.float32)
 
 
 def show_replay(
     picture: Array,
-    display: Display,
+    screen: display.Display,
+    pattern: Array,
     room: Array,
     sheet: Sheet,
     track: geometry.Track,
@@ -313,19 +276,22 @@ def show_replay(
     camera: Camera,
     light: scene.Light,
 ) -> tuple[Array, Array]:
-    """Radiance of a held screen [H, W, 3] and its cover [H, W], after the lens.
+    """Radiance of a held screen [H, W, 3] and its cover [H, W], behind the lens.
 
     Args:
-      picture: frame of the attacker's video, uint8 RGB.
-      display: the screen.
-      room: radiance of the reflected room [H, W, 3], blurred.
+      picture: shown frame, uint8 RGB.
+      screen: the screen.
+      pattern: its sub-pixels as result of `display.seen_pattern`.
+      room: radiance of the room and the lamp in the glass [H, W, 3], blurred.
       sheet: flat sheet of the screen.
       track: motion of the hand.
       frame: index of the frame.
       camera: the last camera.
-      light: light of the room; the glass scatters a small share of it.
+      light: light of the room; fingerprints scatter a share of it.
     """
-    x, y = seen_on(sheet, track, frame)
+    coarse, grid = coarsely_seen(sheet, track, frame)
+    places = geometry.spread(coarse, grid, track)
+    x, y = cv2.split(places)
     shown = cv2.remap(
         picture,
         x * np.float32(sheet.source_scale) + np.float32(sheet.source_center[0]),
@@ -333,19 +299,34 @@ def show_replay(
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    level = linear(shown)
-    if abs(display.gamma - 1) > 0.02:
-        level = cv2.pow(level, display.gamma)
-    level = display.black + (1 - display.black) * level
-    level = camera.lens(level * (display.brightness * display.white))
-    dots = track.scale / display.pitch
-    level = level * mosaic(display, camera, x * np.float32(dots), y * np.float32(dots))
+    level = camera.lens(_emitted(screen).take(shown))
+    tilt = _cosines(track.rotation[frame], coarse)
+    angle = (
+        display.by_angle(screen, tilt) * screen.white * np.float32(screen.brightness)
+    )
+    level *= geometry.spread(angle.astype(np.float32), grid, track)
+    dots = np.float32(track.scale / screen.pitch)
+    span = display.LAYOUTS[screen.layout]
+    level *= display.sample(pattern, span, x * dots, y * dots)
     rim, far = sheet.outside(x, y)
     soft = np.float32(track.scale / 1.5)
-    level = level * np.clip(0.5 - rim * soft, 0, 1)[..., None] + 0.012 * light.ambient
-    mirrored = _mirror(room, track, frame)
-    level = level + np.float32(display.reflect) * mirrored
+    level *= np.clip(0.5 - rim * soft, 0, 1)[..., None]
+    haze = np.float32(screen.smudge) * (light.ambient + light.key) + 0.004
+    level += np.float32(screen.reflect) * _mirror(room, track, frame) + haze
     return level, np.clip(0.5 - far * soft, 0, 1)
+
+
+def _emitted(screen: display.Display) -> Array:
+    """Linear light of the 256 levels of a screen, relative to its white."""
+    level = (np.arange(256) / 255.0) ** (2.2 * screen.gamma)
+    return (screen.black + (1 - screen.black) * level).astype(np.float32)
+
+
+def _cosines(turn: Array, places: Array) -> Array:
+    """Cosines of the viewing angle at points [h, w, 2] of a flat sheet."""
+    eye = np.array([0, 0, geometry.DISTANCE], np.float32) @ turn
+    x, y = eye[0] - places[..., 0], eye[1] - places[..., 1]
+    return eye[2] / np.sqrt(x * x + y * y + eye[2] * eye[2])
 
 
 def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
@@ -353,3 +334,19 @@ def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
     drift = (track.rotation[frame, 2, :2] * -2.5 * track.scale).astype(np.float64)
     matrix = np.array([[-1, 0, room.shape[1] + drift[0]], [0, 1, drift[1]]])
     return cv2.warpAffine(room, matrix, track.size, borderMode=cv2.BORDER_REFLECT)
+
+
+def put_lamp(room: Array, radiance: float, scale: float, rng: np.random.Generator):
+    """Adds the mirror image of a lamp or a window to a reflected room, in place."""
+    height, width = room.shape[:2]
+    center = (rng.uniform(0.1, 0.9) * width, rng.uniform(0.05, 0.8) * height)
+    size = rng.uniform(0.15, 0.7, 2) * scale
+    shape = np.zeros((height, width), np.float32)
+    box = (center, tuple(size.tolist()), float(rng.uniform(0, 180)))
+    if rng.random() < 0.5:
+        cv2.ellipse(shape, box, 1.0, -1)
+    else:
+        cv2.fillPoly(shape, [cv2.boxPoints(box).astype(np.int32)], 1.0)
+    room += (cv2.GaussianBlur(shape, (0, 0), 0.03 * scale) * np.float32(radiance))[
+        ..., None
+    ]

@@ -10,7 +10,13 @@ import numpy as np
 
 from nasfas_jax.synthetic.fields import Array
 
-FILL = 0.85  # light-sensitive share of the side of a sensor pixel
+
+@dataclasses.dataclass(frozen=True)
+class Exposure:
+    """Setting of a camera for a clip: gain of the exposure, and RGB gains [3]."""
+
+    gain: float
+    balance: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +33,14 @@ class Camera:
       gamma: exponent of the tone curve, usually 2.2.
       contrast: weight of an S curve, 0 to 1.
       sharpen: weight of unsharp masking.
-      smooth: standard deviation of the denoising blur, in pixels; 0 for none.
+      smooth: standard deviation of the denoising blur, in pixels of the video; 0 for
+        none.
+      fill: light-sensitive share of the side of a sensor pixel. Phones skip lines and
+        columns in video mode, so that it is small, and fine patterns alias.
+      adapt: share of a color cast that the automatic white balance removes (0 to 1), by
+        the gray-world rule.
+      shutter: exposure of a row, seconds.
+      readout: seconds from the first to the last row of a frame (rolling shutter).
     """
 
     psf: float
@@ -41,30 +54,27 @@ class Camera:
     contrast: float
     sharpen: float
     smooth: float
+    fill: float = 0.85
+    adapt: float = 0.0
+    shutter: float = 0.02
+    readout: float = 0.025
 
     def lens(self, radiance: Array) -> Array:
         """The radiance [H, W, 3] blurred by the lens."""
         return cv2.GaussianBlur(radiance, (0, 0), self.psf)
 
-    def passes(self, frequency: float, defocus: float = 0.0) -> float:
-        """Contrast of a pattern of `frequency` cycles per pixel after lens and aperture.
-
-        The pattern is then *sampled*: it aliases above half a cycle, for red and blue,
-        which have every second pixel, above a quarter.
-        """
-        blur = np.hypot(self.psf, defocus)
-        lens = np.exp(-2 * (np.pi * blur * frequency) ** 2)
-        return float(lens * np.sinc(FILL * frequency))
-
-    def exposure(self, optical: Array) -> float:
-        """The gain that maps the center of the picture to the target level."""
+    def meter(self, optical: Array) -> Exposure:
+        """Automatic exposure and white balance on the center of the picture [H, W, 3]."""
         height, width = optical.shape[:2]
         rows = slice(height // 5, height - height // 5)
         middle = optical[rows, width // 4 : width - width // 4]
-        return self.target / max(1e-4, float(middle.mean()))
+        mean = np.maximum(middle.mean((0, 1)), 1e-4)
+        gain = self.target / max(1e-4, float(middle.mean()))
+        ratio = (float(mean.mean()) / mean) ** self.adapt
+        return Exposure(gain, ratio.astype(np.float32))
 
     def develop(
-        self, optical: Array, gain: float, rng: np.random.Generator, scale: int = 1
+        self, optical: Array, exposure: Exposure, noise: Array, scale: int = 1
     ) -> Array:
         """The picture of the camera from the light on its sensor.
 
@@ -73,35 +83,28 @@ class Camera:
 
         Args:
           optical: linear RGB [H, W, 3] behind the lens; H and W even.
-          gain: gain of the exposure.
-          rng: generator of the noise.
+          exposure: result of `meter`.
+          noise: standard normal [H, W].
           scale: sensor pixels per pixel of the picture; divides H and W.
 
         Returns:
           uint8 RGB [H / scale, W / scale, 3].
         """
         height, width = optical.shape[:2]
-        shade = _vignette(height, width, self.vignette) * np.float32(gain)
-        mosaic = np.empty((height, width), np.float32)
-        mosaic[0::2, 0::2] = optical[0::2, 0::2, 0]
-        mosaic[0::2, 1::2] = optical[0::2, 1::2, 1]
-        mosaic[1::2, 0::2] = optical[1::2, 0::2, 1]
-        mosaic[1::2, 1::2] = optical[1::2, 1::2, 2]
-        mosaic *= shade
-        noise = rng.standard_normal(mosaic.shape, dtype=np.float32)
-        mosaic += noise * np.sqrt(np.float32(self.shot) * mosaic + self.read**2)
-        counts = np.clip(mosaic * 65535, 0, 65535).astype(np.uint16)
-        color = cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
+        raw = bayer(optical)
+        raw *= _vignette(height, width, self.vignette) * np.float32(exposure.gain)
+        raw += noise * np.sqrt(np.float32(self.shot) * raw + np.float32(self.read**2))
+        color = demosaic(raw)
         if scale > 1:
             size = (width // scale, height // scale)
             color = cv2.resize(color, size, interpolation=cv2.INTER_AREA)
-        return self._process(color.astype(np.float32))
+        return self._process(color.astype(np.float32), exposure.balance)
 
-    def _process(self, color: Array) -> Array:
+    def _process(self, color: Array, balance: Array) -> Array:
         """Color matrix, tone curve, denoising and sharpening; uint8 [H, W, 3]."""
         luma = np.array([0.25, 0.6, 0.15])
         matrix = self.saturation * np.eye(3) + (1 - self.saturation) * luma[None, :]
-        matrix = matrix * np.array(self.balance)[None, :] / 16.0
+        matrix = matrix * (np.array(self.balance) * balance)[None, :] / 16.0
         level = np.clip(cv2.transform(color, matrix), 0, 4095).astype(np.uint16)
         picture = _tone(self.gamma, self.contrast).take(level)
         if self.smooth:
@@ -112,6 +115,40 @@ class Camera:
         return picture
 
 
+def bayer(optical: Array) -> Array:
+    """The light [H, W] behind a mosaic of color filters: RG in even, GB in odd rows."""
+    raw = np.empty(optical.shape[:2], np.float32)
+    raw[0::2, 0::2] = optical[0::2, 0::2, 0]
+    raw[0::2, 1::2] = optical[0::2, 1::2, 1]
+    raw[1::2, 0::2] = optical[1::2, 0::2, 1]
+    raw[1::2, 1::2] = optical[1::2, 1::2, 2]
+    return raw
+
+
+def demosaic(raw: Array) -> Array:
+    """Colors uint16 [H, W, 3], 65535 for 1, interpolated from a Bayer mosaic [H, W]."""
+    counts = np.clip(raw * 65535, 0, 65535).astype(np.uint16)
+    return cv2.cvtColor(counts, cv2.COLOR_BayerRGGB2RGB)
+
+
+class Noise:
+    """Normal noise of a sensor: one field, seen at a random offset in every frame."""
+
+    def __init__(self, size: tuple[int, int], rng: np.random.Generator):
+        """Draws the field for `size` columns and rows."""
+        self._size, self._rng = size, rng
+        self._field = rng.standard_normal(
+            (size[1] + 64, size[0] + 64), dtype=np.float32
+        )
+
+    def frame(self) -> Array:
+        """The noise [H, W] of the next frame."""
+        top, left = self._rng.integers(0, 65, 2)
+        width, height = self._size
+        return self._field[top : top + height, left : left + width]
+
+
+@functools.lru_cache(maxsize=4)
 def _vignette(height: int, width: int, strength: float) -> Array:
     """Share of light [H, W] of a lens that loses `strength` in the corners."""
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -149,6 +186,7 @@ def vary(camera: Camera, rng: np.random.Generator) -> Camera:
         target=camera.target * float(np.exp(rng.normal(0, 0.12))),
         shot=camera.shot * speed**2,
         read=camera.read * speed,
+        shutter=camera.shutter * float(rng.uniform(0.5, 1.3)),
         balance=balance,
     )
 

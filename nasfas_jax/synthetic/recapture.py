@@ -7,12 +7,22 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import attacks, camera, geometry, interior, live, scene
+from nasfas_jax.synthetic import (
+    attacks,
+    camera,
+    display,
+    geometry,
+    interior,
+    live,
+    printing,
+    scene,
+)
 from nasfas_jax.synthetic.fields import Array
 from nasfas_jax.synthetic.head import build_head
 from nasfas_jax.synthetic.identity import draw_identity
 from nasfas_jax.synthetic.specs import VideoSpec
 from nasfas_jax.synthetic.stage import (
+    FACE_HEIGHT,
     Clip,
     Stage,
     density,
@@ -25,6 +35,8 @@ from nasfas_jax.synthetic.stage import (
 
 BENDS = {"flat": (0.0, 0.03), "bent": (0.1, 0.3), "cut": (0.0, 0.2)}  # 1 / radius
 ASKEW = 2.0  # tilt of a held photo relative to that of a head
+DENSE = 2.0  # texels of a print per sensor pixel, which hold what aliases in the sensor
+VIDEO = 0.65  # resolution of the attacker's videos relative to that of photos
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +60,39 @@ def render_recapture(spec: VideoSpec) -> Clip:
     rng = np.random.default_rng([spec.seed, 3])
     source = take_source(spec, stage, way != "video", rng)
     sheet = _cut_sheet(source, way, rng)
-    points = sheet.points(source.points)
-    points = np.broadcast_to(points, (spec.frames, *points.shape[1:]))
+    printed = way in BENDS
+    screen = None if printed else _draw_screen(stage, rng)
+    shown_at = _shown_frames(source, spec.frames, screen)
+    points = sheet.points(source.points)[shown_at]
     rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
     track = geometry.at_rest(rotation, stage.size)
     contour = points[:, : live.CONTOUR]
     track = track.place(contour, stage.way.heights, stage.way.centers)
     shown = track.project(points)
-    if way in BENDS:
+    if screen is None:
         optical_at = _print_shower(stage, source, sheet, track, way, rng)
     else:
-        optical_at = _replay_shower(stage, source, sheet, track, rng)
+        pictures = [source.pictures[number] for number in shown_at]
+        optical_at = _replay_shower(stage, pictures, screen, sheet, track, rng)
     pictures = stage.film(optical_at, spec.frames)
-    open_ = np.broadcast_to(source.open_, (spec.frames,))
-    return finish(spec, stage, pictures, shown, open_, None)
+    return finish(spec, stage, pictures, shown, source.open_[shown_at], None)
+
+
+def _draw_screen(stage: Stage, rng: np.random.Generator) -> display.Display:
+    """The screen of the attacker; its pixels have a size on the sensor."""
+    return display.draw_display(rng, stage.domain.display)
+
+
+def _shown_frames(
+    source: Source, frames: int, screen: display.Display | None
+) -> list[int]:
+    """The source frame that is shown in every frame of the last camera.
+
+    A screen repeats or drops frames of a video that it plays at another rate.
+    """
+    last = len(source.pictures) - 1  # a photo stays
+    rate = screen.rate if screen else 1.0
+    return [min(int(frame * rate + 0.5), last) for frame in range(frames)]
 
 
 def take_source(
@@ -74,6 +105,7 @@ def take_source(
         behavior = behavior.stare()
     style = stage.domain.source
     height = float(stage.way.heights.mean()) * rng.uniform(*style["height"])
+    height *= 1.0 if still else VIDEO
     span = rng.uniform(1.6, 3.0) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
     center = np.array([columns - 1, rows - 1]) / 2
@@ -84,11 +116,12 @@ def take_source(
     sitter = sit(head, stage.domain, size, way, behavior, rng)
     device = camera.attackers_camera(rng, style)
     quality = int(rng.integers(72, 95))
-    pictures, gain = [], 0.0
+    noise = camera.Noise(size, rng)
+    pictures, exposure = [], None
     for frame in range(len(times)):
         optical = device.lens(sitter.film(frame)[0])
-        gain = gain or device.exposure(optical)
-        picture = device.develop(optical, gain, rng)
+        exposure = exposure or device.meter(optical)
+        picture = device.develop(optical, exposure, noise.frame())
         pictures.append(camera.jpeg(picture, quality))
     middle = np.array([columns - 1, rows - 1], np.float32) / 2
     return Source(pictures, sitter.points, behavior.open_, sitter.track.scale, middle)
@@ -97,16 +130,24 @@ def take_source(
 def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sheet:
     """The paper or the screen with the source, at its size."""
     rows, columns = source.pictures[0].shape[:2]
-    half = rng.uniform(0.92, 1.0) / (2 * source.scale)
+    size = rng.uniform(0.92, 1.0) / (2 * source.scale)
+    half = (size * columns, size * rows)
     bend = rng.uniform(*BENDS.get(way, (0.0, 0.0))) * rng.choice([-1, 1])
+    edge = float(rng.uniform(0, 0.2) if way in BENDS else rng.uniform(0.12, 0.4))
+    relief = None
+    if way in BENDS:
+        folds = int(rng.integers(1, 3)) if rng.random() < 0.3 else 0
+        whole = (half[0] + edge, half[1] + edge)
+        relief = attacks.crumple(whole, float(rng.uniform(0.01, 0.06)), folds, rng)
     return attacks.Sheet(
-        half=(half * columns, half * rows),
-        edge=float(rng.uniform(0, 0.2) if way in BENDS else rng.uniform(0.12, 0.4)),
+        half=half,
+        edge=edge,
         bend=float(bend),
         axis=int(rng.integers(2)),
         source_scale=source.scale,
         source_center=source.center,
         holes=sheet_eyes(source) if way == "cut" else None,
+        relief=relief,
     )
 
 
@@ -143,50 +184,82 @@ def _attacker(
     return dataclasses.replace(sitter, track=moved)
 
 
+def _print_sheet(
+    stage: Stage, source: Source, sheet: attacks.Sheet, track: geometry.Track, rng
+) -> tuple[Array, printing.Printer]:
+    """The print with its border behind the lens, uint16 [H, W, 3], and its printer."""
+    printer = printing.draw_printer(rng, stage.domain.printer)
+    rows, columns = source.pictures[0].shape[:2]
+    x, y = (round(side * source.scale) for side in sheet.half)
+    middle = source.pictures[0][
+        max(rows // 2 - y, 0) : rows // 2 + y,
+        max(columns // 2 - x, 0) : columns // 2 + x,
+    ]
+    edge = round(sheet.edge * source.scale)
+    photo = camera.linear(middle)
+    photo = cv2.copyMakeBorder(
+        photo, *[edge] * 4, cv2.BORDER_CONSTANT, value=(1.0, 1.0, 1.0)
+    )
+    # The paper is larger or smaller than the person; an inch of it has fewer or more
+    # texels.
+    enlarged = rng.uniform(*stage.domain.printer["face_cm"]) / 7 / FACE_HEIGHT
+    texels = DENSE * track.scale
+    texture = printing.print_texture(
+        photo, texels / source.scale, texels / enlarged, printer, rng
+    )
+    if sheet.relief and sheet.relief.worn.any():
+        size = texture.shape[1::-1]
+        worn = cv2.resize(sheet.relief.worn, size, interpolation=cv2.INTER_CUBIC)
+        paper = np.float32(65535) * printer.white
+        texture = texture + worn[..., None] * (paper - texture)
+        texture = np.clip(texture, 0, 65535).astype(np.uint16)
+    blur = DENSE * float(np.hypot(stage.camera.psf, 0.29 * stage.camera.fill))
+    return cv2.GaussianBlur(texture, (0, 0), blur), printer
+
+
 def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng):
     """Function from a frame index to the light [H, W, 3] of a held print on the sensor."""
-    enlarge = 1.5 * track.scale / source.scale
-    photo = cv2.resize(
-        source.pictures[0], None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC
-    )
-    printer = attacks.draw_printer(rng, stage.domain.printer)
-    texture = attacks.print_texture(photo, 1.5, stage.camera, printer, rng)
-    if way == "cut":
-        sitter = _attacker(stage, sheet, track, rng)
-        light = sitter.light
-    else:
-        sitter = None
-        light, room = _room(stage, track, rng)
-        room = stage.camera.lens(room)
+    texture, printer = _print_sheet(stage, source, sheet, track, rng)
+    sitter = _attacker(stage, sheet, track, rng) if way == "cut" else None
+    light, room = (sitter.light, None) if sitter else _room(stage, track, rng)
+    room = None if room is None else stage.camera.lens(room)
 
     def optical(frame: int) -> Array:
         lit, cover = attacks.show_print(
-            texture, enlarge, sheet, track, frame, light, printer.gloss
+            texture, DENSE * track.scale, sheet, track, frame, light, printer
         )
         if sitter:
             behind = stage.camera.lens(sitter.film(frame)[0])
         else:
             behind = scene.moved(room, stage.way.shake[frame])
-        return behind + cover[..., None] * (lit - behind)
+        return _over(lit, cover, behind)
 
     return optical
 
 
-def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
+def _over(lit: Array, cover: Array, behind: Array) -> Array:
+    """A sheet [H, W, 3] with its cover [H, W] before the room [H, W, 3]."""
+    return cv2.blendLinear(lit, behind.astype(np.float32), cover, 1 - cover)
+
+
+def _replay_shower(stage, pictures, screen, sheet, track: geometry.Track, rng):
     """Function from a frame index to the light [H, W, 3] of a held screen on the sensor."""
     light, room = _room(stage, track, rng)
     room = stage.camera.lens(room)
-    display = attacks.draw_display(rng, stage.domain.display)
     mirrored = interior.build_background(
         rng, stage.domain.room, track.size, track.scale, light
     )
     mirrored = cv2.GaussianBlur(mirrored, (0, 0), 0.15 * track.scale)
-    last = len(source.pictures) - 1  # a photo stays on the screen
+    if screen.glare:
+        attacks.put_lamp(mirrored, screen.glare / screen.reflect, track.scale, rng)
+    pattern = display.seen_pattern(screen, stage.camera)
+    phase = rng.uniform(0, 1)
 
     def optical(frame: int) -> Array:
         lit, cover = attacks.show_replay(
-            source.pictures[min(frame, last)],
-            display,
+            pictures[frame],
+            screen,
+            pattern,
             mirrored,
             sheet,
             track,
@@ -194,7 +267,14 @@ def _replay_shower(stage, source: Source, sheet, track: geometry.Track, rng):
             stage.camera,
             light,
         )
+        if screen.flicker:
+            start = phase + float(stage.times[frame])
+            device = stage.camera
+            rows = display.bands(
+                screen, len(lit), device.readout, device.shutter, start
+            )
+            lit *= rows[:, None, None]
         behind = scene.moved(room, stage.way.shake[frame])
-        return behind + cover[..., None] * (lit - behind)
+        return _over(lit, cover, behind)
 
     return optical

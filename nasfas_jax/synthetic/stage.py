@@ -77,11 +77,14 @@ class Stage:
 
         The irradiance has the size of the sensor.
         """
-        pictures, gain = [], 0.0
+        noise = camera.Noise(self.size, self.noise)
+        pictures, exposure = [], None
         for frame in range(frames):
             optical = optical_at(frame)
-            gain = gain or self.camera.exposure(optical)
-            pictures.append(self.camera.develop(optical, gain, self.noise, self.scale))
+            exposure = exposure or self.camera.meter(optical)
+            pictures.append(
+                self.camera.develop(optical, exposure, noise.frame(), self.scale)
+            )
         return pictures
 
 

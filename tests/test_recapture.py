@@ -1,0 +1,189 @@
+"""Physics of recapture: each effect against a formula that the code does not use."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nasfas_jax.synthetic import attacks, camera, display, printing
+from nasfas_jax.synthetic.domains import DOMAINS
+
+PAPER = np.array([0.85, 0.86, 0.88], np.float32)
+PRINTER = printing.Printer(
+    ruling=100.0,
+    gain=0.0,
+    spread=1.7,
+    key=0.8,
+    white=PAPER,
+    surface=0.0,
+    gloss=0.0,
+    shine=8.0,
+    banding=0.0,
+    band=0.03,
+    grain=0.0,
+)
+SCREEN = display.draw_display(np.random.default_rng(0), DOMAINS["dom_o"].display)
+
+
+def generator():
+    return np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    ("angle", "pitch"), [(15, 4.0), (75, 5.3), (0, 6.4), (45, 3.1)]
+)
+def test_a_screen_has_its_ruling_and_its_angle(angle, pitch):
+    """The strongest wave of the dots has one period per `pitch`, at the angle."""
+    dots = printing.screen(pitch, angle, generator()) < 128
+    power = np.abs(np.fft.fft2(dots - dots.mean()))
+    row, column = np.unravel_index(np.argmax(power), power.shape)
+    wave = np.array([row, column])
+    wave = np.where(wave > printing.TILE // 2, wave - printing.TILE, wave)
+    assert np.hypot(*wave) == pytest.approx(printing.TILE / pitch, rel=0.02)
+    found = np.rad2deg(np.arctan2(*wave)) % 90
+    assert min(abs(found - angle % 90), 90 - abs(found - angle % 90)) < 1.5
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+@pytest.mark.parametrize("cover", [0.2, 0.5, 0.8])
+def test_reflectance_of_a_tint_follows_yule_and_nielsen(scattered, cover):
+    """R^(1/n) = c S^(1/n) + (1 - c) P^(1/n); Murray and Davies for n = 1."""
+    for n in (1.0, 1.7):
+        printer = dataclasses.replace(
+            PRINTER, spread=n, ruling=0.0 if scattered else PRINTER.ruling
+        )
+        tint = np.zeros((256, 256, 4), np.uint8)
+        tint[..., 1] = round(255 * cover)
+        dots = printing.halftone(tint, printer, 5.0, generator())
+        found = (dots.mean((0, 1)) / 255) ** n
+        solid = PAPER * printing.INKS[1]
+        wanted = (cover * solid ** (1 / n) + (1 - cover) * PAPER ** (1 / n)) ** n
+        np.testing.assert_allclose(found, wanted, atol=0.006)
+
+
+def test_inks_mix_by_demichel():
+    """Two inks on screens of different angles overlap by the product of their areas."""
+    tint = np.full((256, 256, 4), 0, np.uint8)
+    tint[..., 0], tint[..., 2] = 128, 77
+    dots = printing.halftone(
+        tint, dataclasses.replace(PRINTER, spread=1.0), 5.0, generator()
+    )
+    c, y = 128 / 255, 77 / 255
+    wanted = np.zeros(3)
+    for cyan in (0, 1):
+        for yellow in (0, 1):
+            area = (c if cyan else 1 - c) * (y if yellow else 1 - y)
+            solid = printing.INKS[0] ** cyan * printing.INKS[2] ** yellow
+            wanted += area * PAPER * solid
+    np.testing.assert_allclose(dots.mean((0, 1)) / 255, wanted, atol=0.01)
+
+
+def test_dot_gain_is_that_of_half_coverage():
+    ends = printing.grow(np.array([0.0, 0.5, 1.0], np.float32), 0.18)
+    np.testing.assert_allclose(ends, [0, 0.68, 1], atol=1e-6)
+
+
+def test_a_color_within_the_gamut_is_printed_as_it_is():
+    """Separation and printing are inverse, up to the paper's white."""
+    colors = np.array(
+        [[0.45, 0.25, 0.18], [0.2, 0.2, 0.2], [0.6, 0.5, 0.3]], np.float32
+    )
+    for color in colors:
+        cover = printing.separate(np.tile(color, (256, 256, 1)), PRINTER)
+        assert (cover >= 0).all() and (cover <= 1).all()
+        tint = np.round(255 * cover).astype(np.uint8)
+        dots = printing.halftone(tint, PRINTER, 4.3, generator())
+        found = (dots.mean((0, 1)) / 255) ** PRINTER.spread / PAPER
+        np.testing.assert_allclose(found, color, atol=0.03)
+    green = printing.separate(np.tile(np.float32([0.0, 1.0, 0.0]), (1, 1, 1)), PRINTER)
+    assert green[0, 0].max() == 1  # out of the gamut: clipped
+
+
+@pytest.mark.parametrize("layout", list(display.LAYOUTS))
+def test_sub_pixels_emit_the_light_of_their_color(layout):
+    pattern = display.subpixels(layout, 0.25)
+    np.testing.assert_allclose(pattern.mean((0, 1)), 1, rtol=1e-4)
+    lit = pattern > 0
+    assert not (lit[..., 0] & lit[..., 1] & lit[..., 2]).any()
+    span = display.LAYOUTS[layout]
+    seen = display.through_lens(pattern, span, 0.8, 0.3, 0.5)
+    np.testing.assert_allclose(seen.mean((0, 1)), 1, rtol=0.02)
+    far = display.through_lens(pattern, span, 0.2, 0.5, 0.8)
+    np.testing.assert_allclose(far, 1, atol=1e-3)  # too fine for the lens
+
+
+@pytest.mark.parametrize("pitch", [0.8, 1.05, 1.3])
+@pytest.mark.parametrize("sites", [1, 2])
+def test_moire_has_the_aliased_frequency(pitch, sites):
+    """Stripes of 1 / pitch cycles a pixel, sampled by every pixel or every second one."""
+    pattern = display.subpixels("stripe", 0.25)
+    pattern = display.through_lens(pattern, 1, pitch, 0.2, 0.4)
+    place = np.arange(0, 2000, sites, dtype=np.float32)[None, :] / np.float32(pitch)
+    seen = display.sample(pattern, 1, place, np.zeros_like(place))[0, :, 0]
+    power = np.abs(np.fft.rfft(seen - seen.mean()))
+    found = np.argmax(power) / len(seen)  # cycles per sample
+    wanted = abs(sites / pitch - round(sites / pitch))
+    assert found == pytest.approx(wanted, abs=2 / len(seen))
+
+
+def test_a_flat_field_is_demosaiced_flat():
+    flat = np.tile(np.float32([0.2, 0.4, 0.3]), (16, 24, 1))
+    colors = camera.demosaic(camera.bayer(flat))
+    np.testing.assert_allclose(colors / 65535, flat, atol=1e-4)
+
+
+def test_a_pattern_at_bayer_sites_becomes_color():
+    """A gray grating above half a cycle per pixel leaves false color, a coarse one none."""
+    x = np.arange(240, dtype=np.float32)
+    for pitch, colored in ((1.15, True), (12.0, False)):
+        wave = 0.4 + 0.3 * np.sin(2 * np.pi * x / pitch)
+        gray = np.tile(wave[None, :, None], (32, 1, 3)).astype(np.float32)
+        seen = camera.demosaic(camera.bayer(gray)).astype(float) / 65535
+        cast = np.abs(seen[8:-8, 8:-8, 0] - seen[8:-8, 8:-8, 1]).mean()
+        assert (cast > 0.02) == colored, (pitch, cast)
+
+
+def test_bands_have_the_rows_of_a_period_of_the_flicker():
+    """240 Hz at 480 rows in 1/30 s: a period of 60 rows, moving from frame to frame."""
+    screen = dataclasses.replace(SCREEN, flicker=240.0, lit=0.5)
+    light = display.bands(screen, 480, 1 / 30, 0.013, 0.0)
+    power = np.abs(np.fft.rfft(light - light.mean()))
+    assert 480 / np.argmax(power) == pytest.approx(60)
+    later = display.bands(screen, 480, 1 / 30, 0.013, 1 / 25)
+    assert np.abs(later - light).max() > 0.05
+    assert light.mean() == pytest.approx(1, abs=0.02)
+    whole = display.bands(screen, 480, 1 / 30, 3 / 240, 0.0)  # three whole periods
+    np.testing.assert_allclose(whole, 1, atol=1e-4)
+    steady = display.bands(dataclasses.replace(SCREEN, flicker=0.0), 9, 0.03, 0.01, 0.0)
+    np.testing.assert_array_equal(steady, 1)
+
+
+def test_a_screen_seen_aslant_is_darker_and_yellower():
+    light = display.by_angle(SCREEN, np.array([1.0, 0.8], np.float32))
+    np.testing.assert_allclose(light[0], 1)
+    assert (light[1] < 1).all() and light[1, 2] < light[1, 0]
+
+
+def test_white_balance_removes_its_share_of_a_cast():
+    base = DOMAINS["dom_o"].camera
+    cast = np.tile(np.float32([0.5, 0.4, 0.25]), (20, 20, 1))
+    for adapt in (0.0, 0.5, 1.0):
+        found = dataclasses.replace(base, adapt=adapt).meter(cast).balance * cast[0, 0]
+        assert found[0] / found[2] == pytest.approx(2 ** (1 - adapt), rel=1e-4)
+
+
+def test_sensor_noise_is_new_in_every_frame():
+    noise = camera.Noise((40, 30), generator())
+    first, second = noise.frame(), noise.frame()
+    assert first.shape == (30, 40) and (first != second).any()
+    np.testing.assert_array_equal(camera.Noise((40, 30), generator()).frame(), first)
+
+
+def test_a_fold_bends_the_light_at_its_line():
+    relief = attacks.crumple((1.0, 1.4), 0.0, 1, generator())
+    steep = np.abs(relief.slopes).max(2)
+    assert steep.max() > 0.04 and relief.worn.max() > 0.05
+    worn = np.argwhere(relief.worn > 0.8 * relief.worn.max())
+    assert min(np.ptp(worn[:, 0]), np.ptp(worn[:, 1])) <= 2  # a straight line
+    flat = attacks.crumple((1.0, 1.4), 0.03, 0, generator())
+    assert flat.slopes.std() == pytest.approx(0.03, rel=1e-3) and not flat.worn.any()
