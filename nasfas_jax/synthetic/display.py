@@ -32,7 +32,8 @@ class Display:
       black: light of a black pixel, relative to white.
       gamma: exponent in addition to that of the picture.
       falloff: exponent of the loss of light with the cosine of the viewing angle.
-      reflect: share of the room that the glass reflects (0.04 by Fresnel's equations).
+      reflect: share of the room that the glass reflects: 0.04 by Fresnel's equations, up
+        to 0.1 with an air gap below it.
       glare: radiance of the reflected lamp.
       smudge: share of the lamp's light that fingerprints scatter.
       flicker: frequency of pulse-width modulation, Hz; 0 for steady light.
@@ -79,8 +80,8 @@ def draw_display(rng: np.random.Generator, style: dict) -> Display:
         black=0.0005 if oled else float(rng.uniform(*style["black"])),
         gamma=float(rng.uniform(*style["gamma"])),
         falloff=float(rng.uniform(0.5, 1.5) if oled else rng.uniform(1.0, 4.0)),
-        reflect=float(rng.uniform(0.015, 0.06)),
-        glare=float(rng.uniform(0.3, 1.5) * (rng.random() < 0.4)),
+        reflect=float(rng.uniform(0.04, 0.10)),
+        glare=float(rng.uniform(0.3, 1.5) * (rng.random() < 0.5)),
         smudge=float(rng.uniform(0.0, 0.02)),
         flicker=float(rng.uniform(180, 480) * (rng.random() < 0.5)),
         lit=float(rng.uniform(0.4, 0.9)),
