@@ -4,9 +4,10 @@ A *live* video shows a procedural head with known geometry that turns, blinks, s
 smiles in a lit room, with a pulse in the color of its skin. A spoof is an attack with the
 face of the same person, one of SiW-M's thirteen types (`ATTACKS`):
 
-- a photo or a video of the attacker's camera, *printed* (ink gamut, halftone, paper flat,
-  bent, or cut with the attacker's eyes behind the holes) or *replayed* (sub-pixels that
-  alias with the sensor, a reflecting glass), moved by hand as a sheet;
+- a photo or a video of the attacker's camera, *printed* (`printing`: ink gamut, halftone
+  screens, dot gain, banding; paper flat, bent, folded, or cut with the attacker's eyes behind
+  the holes) or *replayed* (`display`: sub-pixels that alias with the sensor, flicker, a
+  reflecting glass), moved by hand as a sheet;
 - a *mask* or a mannequin (`disguise.WORN`): rigid or flexible, glossy, matt or transparent;
 - *makeup* (`disguise.PAINTED`): pigments on a living head;
 - *partial* attacks: joke eyes, paper glasses, printed pieces glued on.
