@@ -6,6 +6,7 @@ r"""Ablations on the synthetic set: each variant is a sweep, one table.
     operators    figure 9c: CDN with the convolutions of other works in place of CDC
     components   figure 10 and sec. 4.3: the ten trials of the FAS space, each searched
     trials       sec. 4.2: the eight trials of the baseline space, each searched
+    improvement  figure 11: searches in four spaces beside random architectures
     supervision  Auto-FAS Table 3: one probability or a pixel map, each searched
 
 They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of first order.
@@ -84,6 +85,38 @@ def trials(config: ml_collections.ConfigDict) -> None:
     config.sweep.variants = _trials("nas_baseline")
 
 
+def improvement(config: ml_collections.ConfigDict) -> None:
+    """Searches in the spaces of NAS-FAS beside random architectures (figure 11).
+
+    'NAS' is on random halves, 'D' and 'D-Meta' on domains, the latter by Meta-NAS.
+    """
+    components = config.search.to_dict()
+    _baseline(config)
+    config.title = "Searched beside random architectures (NAS-FAS figure 11)"
+    config.search.trial = "SD-CD-DP"
+    spaces = {
+        "Van-Baseline": ("SD-Van-DP", config.search.to_dict()),
+        "CD-Baseline": ("SD-CD-DP", config.search.to_dict()),
+        "Van-FAS": ("SD-Van-Max", components),
+        "CD-FAS": ("SD-CD-CDP-Att", components),
+    }
+    methods = {
+        "NAS": {"method": "darts", "by": "half"},
+        "random": {"method": "random", "by": "half"},
+        "D": {"method": "darts", "by": "domain"},
+        "D-Meta": {"method": "meta_nas", "by": "domain"},
+    }
+    found, random = {}, {}
+    for space, (trial, search) in spaces.items():
+        for method, own in methods.items():
+            if space.startswith("CD") or method in ("NAS", "random"):
+                found[f"{space} {method}"] = fields.searched(trial, {**search, **own})
+                random[f"{space} {method}"] = f"{space} random"
+    config.sweep.variants = found
+    config.sweep.random = {k: v for k, v in random.items() if k != v}
+    config.search.space_options = ml_collections.ConfigDict()  # those of each variant
+
+
 def supervision(config: ml_collections.ConfigDict) -> None:
     """Auto-FAS with one probability, or with a map of them."""
     _baseline(config)
@@ -146,5 +179,6 @@ VARIANTS = {
     "operators": operators,
     "components": components,
     "trials": trials,
+    "improvement": improvement,
     "supervision": supervision,
 }

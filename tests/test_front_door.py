@@ -24,7 +24,7 @@ from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
 from nasfas_jax.workflows.costs import Costs
-from nasfas_jax.workflows.improvement import Improvement
+from nasfas_jax.workflows.improvement import Improvements
 from nasfas_jax.workflows.responses import Responses
 from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found
@@ -385,7 +385,7 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     assert quickstart[0] == quickstart[1]
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
-    kinds += (Robustness, Picture, Searches, Improvement, Costs, Responses)
+    kinds += (Robustness, Picture, Searches, Improvements, Costs, Responses)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS

@@ -92,7 +92,7 @@ def test_searched_and_random_architectures_are_trained_alike(monkeypatch):
     assert [g.cells for g in randoms] == [space.sample(k).cells for k in (5, 6, 7)]
     assert [s.get("searched") for _, s in trained] == ["learned"] * 2 + [None] * 3
     assert all((s["steps"], s["seed"]) == (9, 5) for _, s in trained)
-    assert result.relative == pytest.approx(-100 * (0.12 - 0.15) / 0.15)
+    assert result.relative == {"auto_fas": pytest.approx(-100 * (0.12 - 0.15) / 0.15)}
     row = ["auto_fas", "12.0 (10.0 to 14.0)", "15.0 (10.0 to 20.0)", "+20.0"]
     assert result.table()[1] == row and "auto_fas" in result.picture().alt
     with pytest.raises(InputError, match="a list of results of nf"):

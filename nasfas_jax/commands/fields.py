@@ -82,3 +82,18 @@ def _require(config: Any, name: str) -> None:
                 f"{did_you_mean(key, within)} It has {', '.join(within)}."
             )
         within, path = within[key], f"{path}.{key}"
+
+
+def searched(trial: str, search: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a variant of a sweep that searches as a trial and trains on its view.
+
+    Args:
+      trial: name of the trial.
+      search: the section ``search``, with the options of the trial's space.
+    """
+    from nasfas_jax.search import trials
+
+    _, space, own = trials.TRIALS[trial]
+    options = {**search["space_options"], **own}
+    settings = {**search, "space": space, "trial": trial, "space_options": options}
+    return {"search": settings, "train": {"view": dict(trials.get(trial).view)}}

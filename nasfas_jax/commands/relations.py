@@ -124,11 +124,14 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     del names
     from nasfas_jax.data import protocols
 
-    if protocol := settings.get("protocol"):
-        try:
-            protocols.get(protocol)
-        except InputError as error:
-            yield f"config.protocol: {error}"
+    protocol = settings.get("protocol")
+    searched = settings.get("search", {}).get("protocol")
+    for field, name in {"protocol": protocol, "search.protocol": searched}.items():
+        if name:
+            try:
+                protocols.get(name)
+            except InputError as error:
+                yield f"config.{field}: {error}"
     if dataset(settings) != "synthetic":
         return
     if "synthetic" in settings:

@@ -61,6 +61,15 @@ class _Variants(limits.Kind):
         return texts and all(isinstance(v, Mapping) for v in value.values())
 
 
+class _Rows(limits.Kind):
+    """Rows of a table by row."""
+
+    def __contains__(self, value: Any) -> bool:
+        texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
+        return texts and all(isinstance(v, str) for v in value.values())
+
+
+_ROWS = _Rows(Mapping, "rows by row, as {'searched': 'random'}")
 _VARIANTS = _Variants(
     Mapping, "fields by name, as {'a': {'train': {'view': {'target': 'depth'}}}}"
 )
@@ -209,6 +218,10 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "by": Field(
             "groups that episodes draw from", _library("data.loading.pipeline:BY")
+        ),
+        "protocol": Field(
+            "protocol that a sweep searches under; that of its training if absent",
+            optional=True,
         ),
         "steps": Field("search steps", COUNT),
         "alphas_from": Field("first step that updates the alphas", COUNT_OR_NONE),
@@ -409,9 +422,19 @@ SCHEMA: dict[str, dict[str, Field]] = {
             many=True,
             optional=True,
         ),
+        "by_domain": Field(
+            "whether each tested domain is a column of its own; not if absent",
+            FLAG,
+            optional=True,
+        ),
         "variants": Field(
             "by name, fields that replace those of the config, one row each",
             _VARIANTS,
+            optional=True,
+        ),
+        "random": Field(
+            "by row, the one of random architectures that its improvement is over",
+            _ROWS,
             optional=True,
         ),
     },

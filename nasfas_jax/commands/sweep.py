@@ -2,12 +2,12 @@
 
 import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasfas_jax import evaluation, files, runtime
+from nasfas_jax import evaluation, files, limits, runtime
 from nasfas_jax.commands import (
     attention,
     checks,
@@ -49,7 +49,9 @@ def run(
     The rows are the networks of the config or, where config.sweep.variants are given, those
     of each variant: its fields replace those of the config. A target is a domain, '' for
     the test split, a protocol, or a family of protocols as ``oulu_npu@3``, whose cell is the
-    mean and deviation over its folds. The network 'searched' is searched first.
+    mean and deviation over its folds, or with config.sweep.by_domain those of each tested
+    domain alone. The network 'searched' is searched first, under config.search.protocol if
+    there is one.
 
     The data are prepared once, where they are not yet: of several datasets, each from and
     into a folder of its name. Without ``manual_dir``, and with the section ``standin``, they
@@ -73,27 +75,43 @@ def run(
     workdir = pathlib.Path(workdir)
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
+    random = dict(config.sweep.get("random", {}))
+    named = sorted({*random, *random.values()})
+    if named:
+        of_rows = limits.Several(limits.OneOf([row.title for row in rows]))
+        limits.require(**{"config.sweep.random": (named, of_rows)})
     # Before hours of training the others.
     hand_crafted.require_libraries([row.network for row in rows])
     folds = {target: _folds(target) for target in config.sweep.targets}
     every = [fold for found in folds.values() for fold in found]
-    _prepare(config, _datasets(config, every), workdir, folder, **of_prepare)
+    searched = [
+        p for row in rows if (p := row.config.get("search", {}).get("protocol"))
+    ]
+    datasets = _datasets(config, [*every, *searched])
+    _prepare(config, datasets, workdir, folder, **of_prepare)
+
+    def records(one: Any) -> pathlib.Path:
+        return _records(one, folder, len(datasets) > 1)
+
     targets, seeds = list(folds), list(config.sweep.seeds)
     with renaming({"target": "config.sweep.targets"}):
         for fold in every:
             one = _config(config, fold, config.seed)
-            data = settings.open_data(one, folder)
+            data = settings.open_data(one, records(one))
             domains(data, settings.target(one))  # a wrong one shows before the work
-    results: Results = {row.title: {t: [] for t in targets} for row in rows}
+    results: Results = {row.title: {} for row in rows}
     for target, seed in itertools.product(targets, seeds):
         for fold, row in itertools.product(folds[target], rows):
             one = _config(row.config, fold, seed)
             where = at(workdir, fold, seed) / row.variant
-            results[row.title][target].append(_test(one, row.network, where, folder))
+            _test(one, row.network, where, records)
+            for column, found in _rates(one, row.network, where, target).items():
+                results[row.title].setdefault(column, []).append(found)
     settings.make_folder(workdir)
     write_json(workdir / "sweep.json", results)
     metrics = config.sweep.get("metrics", workflow.DEFAULT_METRICS)
-    lines = workflow.table(results, targets, metrics)
+    columns = list(next(iter(results.values())))
+    lines = workflow.table(results, columns, metrics)
     tested = "the test split" if targets == [""] else "the unseen domain"
     tested = "the protocols' test splits" if _is_protocol(targets[0]) else tested
     title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
@@ -101,8 +119,12 @@ def run(
     tables.show(title, lines)
     files.write_text(workdir / "sweep.md", tables.markdown(lines))
     drawn = _development([at(workdir, f, s) for f in every for s in seeds], rows)
-    if not any(row.variant for row in rows) and every == targets:
-        drawn |= _draw(config, workdir, settings.open_data(one, folder), results)
+    if random:
+        found = workflow.improvements(results, random)
+        tables.show("Searched beside random architectures", found.table())
+        drawn["improvement.svg"] = found.picture()
+    if not any(row.variant for row in rows) and every == columns:
+        drawn |= _draw(config, workdir, settings.open_data(one, records(one)), results)
     pictures = workdir / "pictures"
     for name, picture in drawn.items():
         picture.save(settings.make_folder(pictures) / name)
@@ -149,9 +171,18 @@ def _folds(target: str) -> tuple[str, ...]:
 
 
 def _datasets(config: Any, targets: Sequence[str]) -> list[str]:
-    """Datasets of the protocols among the targets, or that of the config."""
-    found = [protocols.get(one).datasets for one in targets if _is_protocol(one)]
-    return list(dict.fromkeys(itertools.chain(*found))) or [config.data.dataset]
+    """Datasets of the protocols among the targets, and that of the config for domains."""
+    found = [
+        protocols.get(one).datasets if _is_protocol(one) else [config.data.dataset]
+        for one in targets
+    ]
+    return list(dict.fromkeys(itertools.chain(*found)))
+
+
+def _records(config: Any, folder: pathlib.Path, several: bool) -> pathlib.Path:
+    """Folder of the records of a config; a protocol of several datasets has the parent."""
+    used = _datasets(config, [config.get("protocol") or ""])
+    return folder / used[0] if several and len(used) == 1 else folder
 
 
 def _prepare(
@@ -193,24 +224,41 @@ def _config(config: Any, target: str, seed: int) -> Any:
 
 
 def _test(
-    config: Any, name: str, workdir: pathlib.Path, data_dir: pathlib.Path
-) -> dict[str, float]:
-    """Error rates of a network, which is trained and evaluated if it was not.
-
-    ``within`` is the EER on the development splits of the source domains.
-    """
+    config: Any,
+    name: str,
+    workdir: pathlib.Path,
+    records: Callable[[Any], pathlib.Path],
+) -> None:
+    """Trains and evaluates a network where it was not; one to be searched is searched."""
+    data_dir = records(config)
     where: dict[str, Any] = {"workdir": workdir, "data_dir": data_dir}
     if name == "searched" and not settings.genotype_file(workdir, None).exists():
-        search.run(config, **where)
+        one = config.copy_and_resolve_references()
+        one.protocol = config.search.get("protocol") or config.get("protocol", "")
+        search.run(one, workdir=workdir, data_dir=records(one))
     train.train(config, name, **where)  # compares the settings where it was trained
     if (workdir / "evaluate" / name / "result.json").exists():
         data = settings.open_data(config, data_dir)
         evaluate.require_current(workdir, name, data, settings.target(config))
     else:
         evaluate.evaluate(config, name, **where)
+
+
+def _rates(
+    config: Any, name: str, workdir: pathlib.Path, target: str
+) -> dict[str, dict[str, float]]:
+    """Error rates of an evaluated network by column: the target or its domains.
+
+    ``within`` is the EER on the development splits of the source domains.
+    """
     result = evaluate.read_results(workdir, [name])[name]
+    if config.sweep.get("by_domain", False):
+        scores = evaluation.read_scores(workdir / "evaluate" / name / "scores.csv")
+        found = evaluation.by_domain(scores, rule=result["rule"], seed=config.seed)
+        return {domain: workflow.rates(one) for domain, one in found.items()}
     rates = {name: result["test"].get(name) for name in workflow.METRICS}
-    return {**rates, "auc": result["auc"], "within": result["development_eer"]}
+    rates |= {"auc": result["auc"], "within": result["development_eer"]}
+    return {target: rates}
 
 
 def _development(

@@ -3,6 +3,7 @@
 from nasfas_jax.evaluation import compat, metrics, thresholds
 from nasfas_jax.evaluation.evaluate import (
     Result,
+    by_domain,
     check_leakage,
     evaluate,
     fields_of,
@@ -21,6 +22,7 @@ __all__ = [
     "Result",
     "ScoreTable",
     "are_folds",
+    "by_domain",
     "by_video",
     "check_leakage",
     "compare",

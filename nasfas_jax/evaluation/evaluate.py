@@ -156,6 +156,28 @@ def evaluate(
     )
 
 
+def by_domain(
+    table: ScoreTable, *, rule: str = "eer", seed: int = 0
+) -> dict[str, Result]:
+    """Error rates on each tested domain alone, all at the same threshold.
+
+    Args:
+      table: as `evaluate` takes it.
+      rule: name of the threshold rule, see ``thresholds.find``.
+      seed: seed of the bootstrap.
+
+    Raises:
+      InputError: as `evaluate`; or a tested domain has one class only.
+    """
+    tested = table.split == "test"
+    return {
+        str(name): evaluate(
+            table.take(~tested | (table.domain == name)), rule=rule, seed=seed
+        )
+        for name in np.unique(table.domain[tested])
+    }
+
+
 def rate(rows: ScoreTable, rule: str) -> tuple[float, metrics.ErrorRates, float]:
     """Threshold from the development rows, error rates and AUC of the test rows.
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nasfas_jax.report.picture import MUTED, SERIES, STYLE, Format, Picture, finish
+from nasfas_jax.search import comparison
 
 
 @matplotlib.rc_context(STYLE)
@@ -40,6 +41,7 @@ def agreement_matrix(
 @matplotlib.rc_context(STYLE)
 def searched_and_random(
     rates: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    metric: str = "HTER",
     format: Format = "svg",
 ) -> Picture:
     """Error rates of searched over those of random architectures (NAS-FAS figure 11).
@@ -49,6 +51,7 @@ def searched_and_random(
     Args:
       rates: by search space, error rates of searched and of random architectures, as
         fractions. Bars are from the lowest to the highest.
+      metric: name of the rates.
       format: of the picture.
     """
     figure = Figure((4.9, 4.4), layout="constrained")
@@ -62,11 +65,15 @@ def searched_and_random(
             [[m - one.min()], [one.max() - m]]
             for m, one in zip((y, x), percent, strict=True)
         ]
-        axes.errorbar(x, y, bars[0], bars[1], fmt="o", color=color, label=name)
+        improvement = comparison.relative_improvement(y, x)
+        label = f"{name}: RI {improvement:+.1f} %"
+        axes.errorbar(x, y, bars[0], bars[1], fmt="o", color=color, label=label)
     end = 1.05 * max(*axes.get_xlim(), *axes.get_ylim())
     axes.plot([0, end], [0, end], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set(xlim=(0, end), ylim=(0, end), aspect="equal")
-    axes.set(xlabel="random architectures: HTER, %", ylabel="searched: HTER, %")
+    axes.set(
+        xlabel=f"random architectures: {metric}, %", ylabel=f"searched: {metric}, %"
+    )
     axes.legend(loc="upper left")
     return finish(
         figure, format, f"Searched and random architectures: {', '.join(rates)}"

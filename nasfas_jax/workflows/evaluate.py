@@ -100,6 +100,10 @@ class Evaluated:
         """Probabilities of live, by a temperature from the development videos."""
         return calibrate.calibrate(self.scores, self.result.threshold, self.model.name)
 
+    def by_domain(self) -> dict[str, evaluation.Result]:
+        """Results on each tested domain alone, at the same threshold."""
+        return evaluation.by_domain(self.scores, rule=self.result.rule)
+
     def roc(self) -> figures.Picture:
         """ROC curve of the tested videos, with the operating point."""
         table = self.scores.take(self.scores.split == "test")

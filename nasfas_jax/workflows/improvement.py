@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,34 +30,36 @@ SEARCHES = _Searches(Sequence, "a list of results of nf.search_architecture")
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Improvement:
+class Improvements:
     """Error rates of searched and of random architectures.
 
     Attributes:
-      searched: HTER of each searched architecture, a fraction.
-      sampled: HTER of each random architecture.
-      space: title of the search space.
+      rates: by search, its rates and those of random architectures of the same space, as
+        fractions.
+      metric: title of the rates.
     """
 
-    searched: list[float]
-    sampled: list[float]
-    space: str
+    rates: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+    metric: str
 
     @property
-    def relative(self) -> float:
-        """Relative improvement RI, in %."""
-        means = float(np.mean(self.searched)), float(np.mean(self.sampled))
-        return comparison.relative_improvement(*means)
+    def relative(self) -> dict[str, float]:
+        """Relative improvement RI of each search, in %."""
+        means = {k: [float(np.mean(one)) for one in v] for k, v in self.rates.items()}
+        return {k: comparison.relative_improvement(*v) for k, v in means.items()}
 
     def table(self) -> list[list[str]]:
-        """Header and row: mean HTER of both, with its range, and RI, in %."""
-        head = ["space", "searched: HTER, %", "random: HTER, %", "RI, %"]
-        cells = [_range(rates) for rates in (self.searched, self.sampled)]
-        return [head, [self.space, *cells, f"{self.relative:+.1f}"]]
+        """Header and rows: means of both with their ranges, and RI, in %."""
+        titles = [f"{which}: {self.metric}, %" for which in ("searched", "random")]
+        rows = [["search", *titles, "RI, %"]]
+        for name, relative in self.relative.items():
+            cells = map(_range, self.rates[name])
+            rows.append([name, *cells, f"{relative:+.1f}"])
+        return rows
 
     def picture(self) -> Picture:
         """Searched over random architectures, with the diagonal of equal rates."""
-        return searched_and_random({self.space: (self.searched, self.sampled)})
+        return searched_and_random(self.rates, self.metric)
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
@@ -76,7 +78,7 @@ def improvement_over_random(
     seed: int = 0,
     folder: str | pathlib.Path | None = None,
     **settings: Any,
-) -> Improvement:
+) -> Improvements:
     """Trains and tests searched and random architectures alike.
 
     Args:
@@ -123,7 +125,7 @@ def improvement_over_random(
         # A found architecture has the channels of retraining already.
         random = Genotype(space, space.sample(number).cells)
         sampled.append(hter(f"random{number}", random))
-    return Improvement(searched, sampled, space.title)
+    return Improvements({space.title: (searched, sampled)}, "HTER")
 
 
 def _range(rates: Sequence[float]) -> str:

@@ -13,7 +13,7 @@ from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.report import meta_figures
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows import hand_crafted
+from nasfas_jax.workflows import hand_crafted, improvement
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
 from nasfas_jax.workflows.train import FOLDER, describe, train
@@ -68,23 +68,36 @@ class Swept:
       evaluated: ``{network: {target: [results of each seed]}}``.
       targets: domains held out, in the order of the table.
       metrics: rates in the table, keys of `METRICS`.
+      by_domain: whether each tested domain is a column of its own.
     """
 
     evaluated: dict[str, dict[str, list[Evaluated]]]
     targets: list[str]
     metrics: Sequence[str] = DEFAULT_METRICS
+    by_domain: bool = False
 
     @property
     def tests(self) -> Tests:
-        """Rates as fractions, `rates` of each evaluation."""
-        return {
-            name: {t: [rates(one) for one in by_target[t]] for t in self.targets}
-            for name, by_target in self.evaluated.items()
-        }
+        """Rates as fractions, `rates` of each evaluation, by network and column."""
+        found: dict[str, dict[str, list]] = {name: {} for name in self.evaluated}
+        for name, by_target in self.evaluated.items():
+            for target, several in by_target.items():
+                for one in several:
+                    results = (
+                        one.by_domain() if self.by_domain else {target: one.result}
+                    )
+                    for column, result in results.items():
+                        found[name].setdefault(column, []).append(rates(result))
+        return found
+
+    @property
+    def columns(self) -> list[str]:
+        """The targets, or the tested domains, in the order of the table."""
+        return list(next(iter(self.tests.values())))
 
     def table(self) -> list[list[str]]:
         """See `table`."""
-        return table(self.tests, self.targets, self.metrics)
+        return table(self.tests, self.columns, self.metrics)
 
     def by_target(self, metric: str = "hter") -> Picture:
         """A rate of every network on each target, as NAS-FAS figure 13.
@@ -93,12 +106,20 @@ class Swept:
           InputError: a metric that is not a key of `METRICS`.
         """
         limits.require(metric=(metric, limits.OneOf(METRICS)))
+        columns = self.columns
         rates = {
-            name: [[one[metric] for one in by_target[t]] for t in self.targets]
-            for name, by_target in self.tests.items()
+            name: [[one[metric] for one in found[column]] for column in columns]
+            for name, found in self.tests.items()
         }
-        names = [target or "test split" for target in self.targets]
+        names = [column or "test split" for column in columns]
         return meta_figures.grouped_bars(rates, names, METRICS[metric])
+
+    def improvements(
+        self, random: Mapping[str, str], metric: str = "acer"
+    ) -> improvement.Improvements:
+        """See `improvements`."""
+        limits.require(metric=(metric, limits.OneOf(METRICS)))
+        return improvements(self.tests, random, metric)
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
@@ -117,6 +138,7 @@ def sweep(
     folder: str | pathlib.Path | None = None,
     rule: str = "eer",
     metrics: Sequence[str] = DEFAULT_METRICS,
+    by_domain: bool = False,
     **settings: Any,
 ) -> Swept:
     """Trains and tests every network for every target and seed.
@@ -134,6 +156,8 @@ def sweep(
         already is not trained again. A temporary one for each training if None.
       rule: threshold rule, see `evaluate`.
       metrics: rates in the table, keys of `METRICS`.
+      by_domain: whether each tested domain is a column of its own, where one target tests
+        several, as NAS-FAS Table 8.
       **settings: other arguments of `train`, of all networks.
 
     Raises:
@@ -146,6 +170,7 @@ def sweep(
         seeds=(seeds, limits.Several(limits.SEED)),
         folder=(folder, FOLDER),
         metrics=(metrics, limits.Several(limits.OneOf(METRICS))),
+        by_domain=(by_domain, limits.FLAG),
     )
     setups = {name: Setup.of(network) for name, network in networks.items()}
     for setup in setups.values():
@@ -174,7 +199,7 @@ def sweep(
                 )
                 tested = evaluate(model, data, target=target, rule=rule, seed=seed)
                 found[name][target].append(tested)
-    return Swept(found, list(targets), metrics)
+    return Swept(found, list(targets), metrics, by_domain)
 
 
 def _require_settings(settings: Mapping[str, Any]) -> None:
@@ -190,9 +215,8 @@ def _require_settings(settings: Mapping[str, Any]) -> None:
             )
 
 
-def rates(evaluated: Evaluated) -> dict[str, float]:
-    """`METRICS` of the target; ``within``, EER on source development data."""
-    result = evaluated.result
+def rates(result: evaluation.Result) -> dict[str, float]:
+    """`METRICS` of the tested data; ``within``, EER on source development data."""
     return {
         **{name: getattr(result.test, name) for name in METRICS if name != "auc"},
         "auc": result.auc,
@@ -230,6 +254,32 @@ def table(
             cells = [*across, np.concatenate(within)]
         rows.append([name, *(_cell(100 * cell) for cell in cells)])
     return rows
+
+
+def improvements(
+    tests: Tests, random: Mapping[str, str], metric: str = "acer"
+) -> improvement.Improvements:
+    """Searched beside random architectures (NAS-FAS sec. 6.6, figure 11).
+
+    Args:
+      tests: as in `table`.
+      random: by row of searched architectures, the row of random ones of its space.
+      metric: key of `METRICS`, an error rate.
+
+    Raises:
+      InputError: a row that the tests do not have.
+    """
+    rows = {*random, *random.values()}
+    limits.require(random=(sorted(rows), limits.Several(limits.OneOf(tests))))
+    rates = {
+        name: [one[metric] for several in by_target.values() for one in several]
+        for name, by_target in tests.items()
+        if name in rows
+    }
+    return improvement.Improvements(
+        {name: (rates[name], rates[other]) for name, other in random.items()},
+        METRICS[metric],
+    )
 
 
 def _cell(values: np.ndarray) -> str:

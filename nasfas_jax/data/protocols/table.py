@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from nasfas_jax.attack_types import SIW_M_TYPES
+from nasfas_jax.attack_types import MACRO_TYPES, SIW_M_TYPES
 from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.protocols import cuts
 from nasfas_jax.data.protocols.counts import WHOLE, ocim_name
@@ -29,6 +29,8 @@ CROSS_TYPE = {
 LETTERS = dict(
     zip(WHOLE, ("oulu_npu", "casia_mfsd", "replay_attack", "msu_mfsd"), strict=True)
 )
+#: Types that the search for masks has not seen (NAS-FAS Table 8).
+SIW_M_MASKS = tuple(name for name in SIW_M_TYPES if MACRO_TYPES[name] == "mask")
 MASKS = ("three_dmad", "hkbu_mars", "casia_surf_3dmask")
 
 Where = Mapping[str, tuple[str, ...]]
@@ -210,12 +212,12 @@ def _cross_type() -> list[Protocol]:
     ]
 
 
-def _siw_m(held: str) -> Protocol:
-    """Twelve types and four fifths of live to the thirteenth and a fifth of live."""
-    live, rest = ("live",), tuple(other for other in SIW_M_TYPES if other != held)
+def _siw_m(name: str, held: tuple[str, ...], source: str) -> Protocol:
+    """The other types and four fifths of live to those held out and a fifth of live."""
+    live, rest = ("live",), tuple(other for other in SIW_M_TYPES if other not in held)
     return Protocol(
-        f"siw_m@leave_{held}_out",
-        f"unseen {held}",
+        f"siw_m@{name}",
+        f"unseen {', '.join(held)}",
         (
             Share("siw_m", TRAIN, {"attack_type": live}),
             Share("siw_m", TRAIN + TEST, {"attack_type": rest}),
@@ -223,9 +225,9 @@ def _siw_m(held: str) -> Protocol:
         (Share("siw_m", DEV, {"attack_type": (*live, *rest)}),),
         (
             Share("siw_m", TEST, {"attack_type": live}),
-            Share("siw_m", SPLITS, {"attack_type": (held,)}),
+            Share("siw_m", SPLITS, {"attack_type": held}),
         ),
-        source="Liu et al., Deep Tree Learning, CVPR 2019",
+        source=source,
         drop_tested=True,
     )
 
@@ -266,7 +268,15 @@ def _all() -> list[Protocol]:
             ("siw@1", "the first 60 frames to all frames", {}, {}), first_frames=60
         ),
         *map(_within, [*_siw(), *_kinds(), *_ours()]),
-        *(_siw_m(held) for held in SIW_M_TYPES),
+        *(
+            _siw_m(
+                f"leave_{held}_out",
+                (held,),
+                "Liu et al., Deep Tree Learning, CVPR 2019",
+            )
+            for held in SIW_M_TYPES
+        ),
+        _siw_m("without_masks", SIW_M_MASKS, "Yu et al., NAS-FAS, TPAMI 2020"),
         *_cross_type(),
         *(protocol for target in "MCIO" for protocol in _ocim(target)),
         *(_synthetic(target) for target in "MCIO"),
