@@ -104,7 +104,7 @@ def nas_fas_8(smoke: bool) -> ml_collections.ConfigDict:
     for name, (trial, search) in spaces.items():
         variants[name] = fields.searched(trial, search)
         mask = fields.searched(trial, search | meta)
-        variants[f"{name} w/ T(Mask)-Meta"] = mask
+        variants[f"{name} with T(Mask)-Meta"] = mask
     config.sweep.variants = variants
     # Each variant has those of its space.
     config.search.space_options = ml_collections.ConfigDict()

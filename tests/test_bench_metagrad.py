@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from nasfas_jax.benchmarks import metagrad, timing
+from nasfas_jax.benchmarks import memory, metagrad, timing
 from nasfas_jax.commands import bench
 from nasfas_jax.methods import rfmeta
 from nasfas_jax.search import fas, spaces
@@ -57,8 +57,8 @@ def test_growth_is_what_the_function_took_at_most():
         np.ones(size, np.uint8)
         np.ones(size // 2, np.uint8)
 
-    assert metagrad.growth(take) == pytest.approx(size, rel=0.2)
-    assert metagrad.growth(lambda: None) < size / 10
+    assert memory.growth(take) == pytest.approx(size, rel=0.2)
+    assert memory.growth(lambda: None) < size / 10
 
 
 def in_float64(tree):

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from nasfas_jax import nets, ops
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import convolution
 from nasfas_jax.report import cells
 from nasfas_jax.search import genotype, spaces
-from nasfas_jax.search.dag import network, structure, supernet
+from nasfas_jax.search.dag import kernels, mixture, network, structure, supernet
 from nasfas_jax.search.genotype import Link
 
 TINY = {"stem_channels": (2, 2, 2), "channels": 4, "map_size": 2}
@@ -351,3 +352,42 @@ def test_cells_are_drawn(name, options):
     assert drawn.count("concatenate") == 2 and len(graph.panels) == 2
     assert len([n for n in drawn if n in space.choices]) == 16
     assert cells.draw_graph(graph).data
+
+
+@pytest.mark.parametrize("per", ["layer", "channel"])
+def test_edges_have_learned_theta_and_lambda(x64, per):
+    """Against one convolution and one pooling an edge, and by derivatives to order two."""
+    theta, lam = nets.Learned(0.6, per), nets.Learned(0.3, per)
+    space = spaces.get("nas_baseline", **TINY, theta=theta, lam=lam, partial=2)
+    layout, width, edges = kernels.Layout.of(space, 1), 2, 3
+    key = jax.random.key(0)
+    params = kernels.init(key, space, layout, (1, 1, edges), width, jnp.float64)
+    params = {name: leaf[0, 0] for name, leaf in params.items()}
+    own = {name: draw(*params[name].shape) for name in ("theta", "lam")}
+    assert own["theta"].shape == (() if per == "layer" else (edges * width,))
+    weights = jax.nn.softmax(draw(edges, len(layout.names), seed=3))
+    x = draw(1, 4, 4, 4)
+
+    def mixed(own):
+        steps = {"weights": weights, "shares": np.ones(edges), "params": params | own}
+        return mixture.mix_source(space, layout, x, steps, None)[0]
+
+    y = jax.jit(mixed)(own)
+    channels = np.broadcast_to(theta.at(own["theta"]), edges * width)
+    by_edge = channels.reshape(edges, 1, 1, 1, width)
+    of_pool = np.broadcast_to(lam.at(own["lam"]), (1, 1, 1, width))
+    for edge in range(edges):
+        named = kernels.split(layout, params["kernels"][edge], width)
+        plain = [
+            dag_plain.candidate(name, x[..., :width], named, 1, by_edge[edge], of_pool)
+            for name in layout.names
+        ]
+        total = sum(w * one for w, one in zip(weights[edge], plain, strict=True))
+        shuffled = ops.shuffle(jnp.concatenate([total, x[..., width:]], -1), 2)
+        np.testing.assert_allclose(y[edge], shuffled, atol=1e-10)
+
+    def loss(own):
+        return jnp.square(mixed(own)).mean()
+
+    for mode in ("fwd", "rev"):
+        check_grads(jax.jit(loss), (own,), 2, [mode], atol=1e-5, rtol=1e-5)

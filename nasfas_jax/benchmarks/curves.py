@@ -1,7 +1,22 @@
-"""Curves of the cost and accuracy of meta-gradient modes."""
+"""Curves of the cost and accuracy of meta-gradient modes, and of the cost of steps."""
+
+from collections.abc import Sequence
 
 from nasfas_jax.benchmarks.instrument import Panel
+from nasfas_jax.benchmarks.search import Grown
 from nasfas_jax.report import meta_figures
+from nasfas_jax.report.picture import Picture
+
+
+def growth(found: Sequence[Grown]) -> Picture:
+    """Seconds a step and to compile it against cells, candidates and channels."""
+    drawn = []
+    for along in dict.fromkeys(one.along for one in found):
+        several = [one for one in found if one.along == along]
+        points = [("step", one.value, one.seconds) for one in several]
+        points += [("compile", one.value, one.compile) for one in several]
+        drawn.append(meta_figures.Curves("seconds", along, points, y_scale="log"))
+    return meta_figures.mode_curves(drawn)
 
 
 def of_panel(panel: Panel) -> list[meta_figures.Curves]:

@@ -6,23 +6,16 @@ same episode. Loss and gradients are compared first; then both sides are timed i
 and each takes one step in a new process, which measures the growth of its memory.
 """
 
-import ctypes
 import dataclasses
 import functools
-import gc
-import multiprocessing
-import pathlib
-import re
-from collections.abc import Callable, Iterator
-from concurrent import futures
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import optax
 
-from nasfas_jax.benchmarks import cases, timing
-from nasfas_jax.errors import InputError
+from nasfas_jax.benchmarks import cases, memory, timing
 from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
 from nasfas_jax.methods.state import adam
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
@@ -242,7 +235,7 @@ def rows(case: ComparedCase, repeats: int = 7) -> Iterator[Row]:
     from nasfas_jax.benchmarks.peers import metagrad as peers
 
     state, episode, step = our_step(case)
-    ours_bytes = fresh(case, "ours")
+    ours_bytes = memory.fresh(functools.partial(grow, case, "ours"))
     for style in case.styles:
         peer = case.peer(style)
         peer.load(jax.device_get(case.start(state)))
@@ -262,60 +255,18 @@ def rows(case: ComparedCase, repeats: int = 7) -> Iterator[Row]:
             ours_seconds,
             peer_seconds,
             ours_bytes,
-            fresh(case, style),
+            memory.fresh(functools.partial(grow, case, style)),
             step.peak_bytes,
             step.seconds,
         )
-
-
-def fresh(case: ComparedCase, side: str) -> int:
-    """Returns `grow` of one step, measured in a new process."""
-    context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(1, context) as pool:
-        return pool.submit(grow, case, side).result()
 
 
 def grow(case: ComparedCase, side: str) -> int:
     """Bytes by which a step of 'ours' or of a peer's style grows this process."""
     if side == "ours":
         state, episode, step = our_step(case)
-        return growth(lambda: step(state, episode))
+        return memory.growth(lambda: step(state, episode))
     from nasfas_jax.benchmarks.peers import metagrad as peers
 
     peer, tensors = case.peer(side), peers.tensors(draw_episode(case))
-    return growth(lambda: peer.step(tensors))
-
-
-def growth(function: Callable[[], Any]) -> int:
-    """Bytes by which the resident memory grows at most while ``function`` runs.
-
-    The function runs once before, so that one-time allocations do not count. Linux only:
-    other systems cannot reset the high-water mark.
-
-    Raises:
-      InputError: the system does not report the high-water mark.
-    """
-    # Free memory held by the allocator would hide what the function takes: every block
-    # from 64 KB on is now allocated alone and returned at once (-3: M_MMAP_THRESHOLD).
-    library = ctypes.CDLL(None)
-    library.mallopt(-3, 2**16)
-    function()
-    gc.collect()
-    library.malloc_trim(0)
-    # Resets the high-water mark to the current resident memory.
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = _high_water()
-    function()
-    return _high_water() - before
-
-
-def _high_water() -> int:
-    """Peak resident bytes; getrusage of a spawned process includes its parent's."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    if found is None:
-        raise InputError(
-            "bench metagrad measures memory by VmHWM in /proc/self/status, which this "
-            "system does not have. Run it on Linux."
-        )
-    return 1024 * int(found[1])
+    return memory.growth(lambda: peer.step(tensors))

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,6 +58,25 @@ def compiled(function: Callable, *arguments: Any) -> Compiled:
         start = time.perf_counter()
         program = jax.jit(function).lower(*arguments).compile()
         return Compiled(program, time.perf_counter() - start)
+
+
+def cached_seconds(function: Callable, *arguments: Any) -> float:
+    """Seconds to trace a function and to read its program from a compilation cache."""
+    seconds = 0.0
+    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    with tempfile.TemporaryDirectory() as temporary:
+        jax.config.update("jax_compilation_cache_dir", temporary)
+        compilation_cache.reset_cache()
+        try:
+            for _ in range(2):
+                jax.clear_caches()
+                start = time.perf_counter()
+                jax.jit(function).lower(*arguments).compile()
+                seconds = time.perf_counter() - start
+        finally:
+            jax.config.update("jax_compilation_cache_dir", folder)
+            compilation_cache.reset_cache()
+    return seconds
 
 
 @contextlib.contextmanager

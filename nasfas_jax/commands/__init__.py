@@ -227,6 +227,11 @@ COMMANDS = {
         ("output",),
         example="--output=bench",
     ),
+    "bench search": Command(
+        "times steps of DARTS against PyTorch, with memory and compile time",
+        ("output",),
+        example="--output=bench",
+    ),
     "bench eulernet": Command(
         "times EulerNet against PyTorch, and both ways of computing its filter",
         ("output",),

@@ -12,7 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from nasfas_jax import nets
-from nasfas_jax.benchmarks import cdn, data, eulernet, metagrad, search_step, timing
+from nasfas_jax.benchmarks import (
+    cdn,
+    curves,
+    data,
+    eulernet,
+    metagrad,
+    search_step,
+    timing,
+)
+from nasfas_jax.benchmarks import search as of_search
 from nasfas_jax.commands import search, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.files import write_json
@@ -77,6 +86,30 @@ def run_metagrad(*, output: Path = "bench") -> None:
     entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
     write_json(folder / "metagrad.json", _result(entries))
     print(f"wrote {folder / 'metagrad.json'}")
+
+
+def run_search(*, output: Path = "bench") -> None:
+    """Compares steps of DARTS on three supernets with PyTorch's, then larger ones.
+
+    Writes ``search.json`` and ``search_growth.svg`` to ``output``.
+    """
+    timing.require_torch()
+    folder = settings.make_folder(output, "--output")
+    rows = []
+    for case in of_search.CASES:
+        for row in of_search.rows(case):
+            rich.print(row)
+            rows.append(row)
+    Console(width=140).print(search_table(rows))
+    grown = []
+    for one in of_search.growth():
+        rich.print(one)
+        grown.append(one)
+    found = _result([dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows])
+    found["growth"] = [dataclasses.asdict(one) for one in grown]
+    write_json(folder / "search.json", found)
+    curves.growth(grown).save(folder / "search_growth.svg")
+    print(f"wrote search.json and search_growth.svg in {folder}")
 
 
 def run_eulernet(*, output: Path = "bench") -> None:
@@ -183,6 +216,28 @@ def filter_table(rows: list[eulernet.FilterTime]) -> Table:
     for row in rows:
         seconds = (f"{1e3 * s:.2f}" for s in (row.scan, row.associative_scan))
         table.add_row(str(row.frames), *seconds, row.chosen)
+    return table
+
+
+def search_table(rows: list[of_search.Row]) -> Table:
+    """Time, memory and compile time of steps of DARTS on both sides."""
+    table = Table(title="One step of DARTS")
+    titles = ("supernet", "order", "ours, s", "PyTorch, s", "time", "ours, MB")
+    for name in (*titles, "PyTorch, MB", "memory", "compile, s", "cached, s"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(
+            row.case,
+            row.order,
+            f"{row.ours_seconds:.2f}",
+            f"{row.peer_seconds:.2f}",
+            f"{row.ratios['time']:.2f}",
+            f"{row.ours_bytes / 1e6:.0f}",
+            f"{row.peer_bytes / 1e6:.0f}",
+            f"{row.ratios['memory']:.2f}",
+            f"{row.compile:.0f}",
+            f"{row.cached:.1f}",
+        )
     return table
 
 

@@ -1,0 +1,54 @@
+"""Memory of a function: the growth of a new process while it runs."""
+
+import ctypes
+import gc
+import multiprocessing
+import pathlib
+import re
+from collections.abc import Callable
+from concurrent import futures
+from typing import Any
+
+from nasfas_jax.errors import InputError
+
+
+def fresh(function: Callable[[], int]) -> int:
+    """What a function returns in a new process."""
+    context = multiprocessing.get_context("spawn")
+    with futures.ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function).result()
+
+
+def growth(function: Callable[[], Any]) -> int:
+    """Bytes by which the resident memory grows at most while ``function`` runs.
+
+    The function runs once before, so that one-time allocations do not count. Linux only:
+    other systems cannot reset the high-water mark.
+
+    Raises:
+      InputError: the system does not report the high-water mark.
+    """
+    # Free memory held by the allocator would hide what the function takes: every block
+    # from 64 KB on is now allocated alone and returned at once (-3: M_MMAP_THRESHOLD).
+    library = ctypes.CDLL(None)
+    library.mallopt(-3, 2**16)
+    function()
+    gc.collect()
+    library.malloc_trim(0)
+    # Resets the high-water mark to the current resident memory.
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = _high_water()
+    function()
+    return _high_water() - before
+
+
+def _high_water() -> int:
+    """Peak resident bytes; getrusage of a spawned process includes its parent's."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if found is None:
+        raise InputError(
+            "this benchmark measures memory by VmHWM in /proc/self/status, which this "
+            "system does not have. Run it on Linux."
+        )
+    return 1024 * int(found[1])
