@@ -23,8 +23,10 @@ from nasfas_jax.benchmarks import (
     search_step,
     timing,
 )
+from nasfas_jax.benchmarks import search as of_search
 from nasfas_jax.commands import bench, search
 from nasfas_jax.errors import InputError
+from nasfas_jax.search import spaces
 
 
 def test_without_pytorch_the_error_says_what_to_install(monkeypatch):
@@ -198,3 +200,36 @@ def test_the_filter_is_timed_by_both_methods(tmp_path, monkeypatch, capsys):
     assert [row["ratio"] for row in written["rows"]] == [0.25] * len(eulernet.CASES)
     printed = capsys.readouterr().out
     assert "associative scan, ms" in printed and "0.25" in printed
+
+
+def test_darts_is_compared_with_its_peer(monkeypatch):
+    """Losses and gradients by the alphas agree, or `rows` raises."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(of_search, "ORDERS", ("first",))
+    tiny = {"stem_channels": (2, 2, 2), "channels": 4, "partial": 2, "map_size": 2}
+    case = of_search.Case("tiny", spaces.get("nas_baseline", **tiny), 64, 4)
+    (row,) = of_search.rows(case, 1)
+    assert row.order == "first" and row.cached < row.compile
+    assert row.ratios["time"] == row.ours_seconds / row.peer_seconds > 0
+
+
+def test_steps_of_larger_spaces_are_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert len(of_search.GrownSpace(threes=1, kept=3).layout) == 3
+    assert of_search.GrownSpace(kept=3).operations == ("none", "skip", "sep_conv_3")
+    row = of_search.Row("tiny", "exact", 1.0, 4.0, 10, 40, 7.0, 0.5)
+    grown = [
+        of_search.Grown(along, value, value / 10, 2.0 * value, 100)
+        for along, values in of_search.GROWTH.items()
+        for value in values
+    ]
+    monkeypatch.setattr(of_search, "rows", lambda case: iter([row]))
+    monkeypatch.setattr(of_search, "growth", lambda: iter(grown))
+    monkeypatch.setattr(timing, "machine", lambda *packages: {})
+    monkeypatch.setattr(timing, "require_torch", lambda: None)
+    bench.run_search(output=tmp_path)
+    written = json.loads((tmp_path / "search.json").read_text())
+    assert written["growth"] == [dataclasses.asdict(one) for one in grown]
+    assert written["rows"][0]["ratios"] == {"time": 0.25, "memory": 0.25}
+    assert "candidates" in (tmp_path / "search_growth.svg").read_text()
+    assert "cached, s" in capsys.readouterr().out

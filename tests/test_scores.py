@@ -9,7 +9,12 @@ from score_tables import BOTH, ROWS, synthetic, table_of
 
 from nasfas_jax.errors import InputError
 from nasfas_jax.evaluation import metrics
-from nasfas_jax.evaluation.evaluate import bootstrap, check_leakage, evaluate
+from nasfas_jax.evaluation.evaluate import (
+    bootstrap,
+    by_domain,
+    check_leakage,
+    evaluate,
+)
 from nasfas_jax.evaluation.scores import (
     COLUMNS,
     ScoreTable,
@@ -268,3 +273,20 @@ def test_a_large_table_is_fast():
     rows = synthetic(videos=5, subjects=300, clips=2)
     table = table_of(rows + synthetic(split="development", seed=1))
     within(5, lambda: evaluate(table))
+
+
+def test_tested_domains_have_rates_at_one_threshold():
+    here = table_of(synthetic(seed=2))
+    there = [
+        (f"x{clip}", f"x{subject}", "other", *rest)
+        for clip, subject, _, *rest in synthetic(seed=3, shift=0.0)
+    ]
+    development = synthetic(split="development", seed=1)
+    both = table_of(synthetic(seed=2) + there + development)
+    found = by_domain(both)
+    assert list(found) == ["lab", "other"]
+    alone = evaluate(table_of(synthetic(seed=2) + development))
+    assert found["lab"].test == alone.test and found["lab"].auc == alone.auc
+    assert found["other"].threshold == alone.threshold == found["lab"].threshold
+    assert found["other"].auc < found["lab"].auc
+    assert len(here) == found["lab"].test_counts.clips

@@ -195,3 +195,24 @@ def test_tables_fit_the_schema(name):
         checks.check(
             fields.load(f"{ROOT}/configs/tables.py:{variant}"), command="sweep"
         )
+
+
+def test_rows_are_compared_with_random_ones(tmp_path, swept):
+    tests = {
+        "found": {"a": [{"acer": 0.1}, {"acer": 0.3}]},
+        "drawn": {"a": [{"acer": 0.2}, {"acer": 0.6}]},
+    }
+    found = workflow.improvements(tests, {"found": "drawn"})
+    assert found.relative == {"found": pytest.approx(50)}
+    assert found.table()[1] == [
+        "found",
+        "20.0 (10.0 to 30.0)",
+        "40.0 (20.0 to 60.0)",
+        "+50.0",
+    ]
+    with pytest.raises(InputError, match=r"'drwan'.*mean drawn"):
+        workflow.improvements(tests, {"found": "drwan"})
+    wrong = config()
+    wrong.sweep.random = {"rfmeta": "rfmta"}
+    with pytest.raises(InputError, match=r"sweep\.random.*'rfmta'.*mean rfmeta"):
+        smoke.execute("sweep", tmp_path, wrong, data_dir=swept / "data")
