@@ -155,7 +155,7 @@ def compare(case: Case, peer: Any, state: Any, metrics: dict, episode: dict) -> 
     what = f"of {case.title}, {case.order}"
     query = metrics["query_loss"]
     timing.check(f"loss {what}", query, np.asarray(loss), TOLERANCES["loss"])
-    norm = np.linalg.norm(peer.alpha_gradients())
+    norm = np.asarray(np.linalg.norm(peer.alpha_gradients()))
     ours = metrics["l2_alpha_grads"]
     timing.check(f"gradient by the alphas {what}", ours, norm, TOLERANCES[case.order])
 

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nasfas_jax.report.picture import MUTED, SERIES, STYLE, Format, Picture, finish
-from nasfas_jax.search import comparison
 
 
 @matplotlib.rc_context(STYLE)
@@ -49,7 +48,7 @@ def searched_and_random(
     Below the diagonal the search is better than an average architecture.
 
     Args:
-      rates: by search space, error rates of searched and of random architectures, as
+      rates: by label of a search, error rates of searched and of random architectures, as
         fractions. Bars are from the lowest to the highest.
       metric: name of the rates.
       format: of the picture.
@@ -65,9 +64,7 @@ def searched_and_random(
             [[m - one.min()], [one.max() - m]]
             for m, one in zip((y, x), percent, strict=True)
         ]
-        improvement = comparison.relative_improvement(y, x)
-        label = f"{name}: RI {improvement:+.1f} %"
-        axes.errorbar(x, y, bars[0], bars[1], fmt="o", color=color, label=label)
+        axes.errorbar(x, y, bars[0], bars[1], fmt="o", color=color, label=name)
     end = 1.05 * max(*axes.get_xlim(), *axes.get_ylim())
     axes.plot([0, end], [0, end], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set(xlim=(0, end), ylim=(0, end), aspect="equal")

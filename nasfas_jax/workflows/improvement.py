@@ -59,7 +59,9 @@ class Improvements:
 
     def picture(self) -> Picture:
         """Searched over random architectures, with the diagonal of equal rates."""
-        return searched_and_random(self.rates, self.metric)
+        labels = {name: f"{name}: RI {ri:+.1f} %" for name, ri in self.relative.items()}
+        labelled = {labels[name]: pair for name, pair in self.rates.items()}
+        return searched_and_random(labelled, self.metric)
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
