@@ -299,7 +299,7 @@ def show_replay(
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    level = camera.lens(_emitted(screen).take(shown))
+    level = camera.lens(_emitted(screen).take(np.asarray(shown, np.uint8)))
     tilt = _cosines(track.rotation[frame], coarse)
     angle = (
         display.by_angle(screen, tilt) * screen.white * np.float32(screen.brightness)

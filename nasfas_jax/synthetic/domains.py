@@ -188,11 +188,11 @@ DOMAINS = {
     "dom_i": Domain(
         "dom_i",
         Camera(
-            psf=0.75,
+            psf=0.6,
             vignette=0.25,
             target=0.18,
-            shot=0.0042,
-            read=0.010,
+            shot=0.0034,
+            read=0.009,
             balance=(1.08, 1.0, 0.90),
             saturation=0.85,
             gamma=2.3,
@@ -215,9 +215,9 @@ DOMAINS = {
         source={
             "height": (1.0, 1.25),
             "psf": (0.35, 0.5),
-            "saturation": (1.2, 1.5),
-            "contrast": (0.3, 0.7),
-            "sharpen": (0.8, 1.3),
+            "saturation": (1.05, 1.3),
+            "contrast": (0.1, 0.4),
+            "sharpen": (0.4, 0.9),
             "warmth": (-0.08, -0.02),
         },
         printer={
@@ -238,7 +238,7 @@ DOMAINS = {
             "gamma": (1.05, 1.25),
             "focus": (0.1, 0.35),
         },
-        near=0.6,
+        near=0.8,
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",

@@ -197,7 +197,7 @@ def halftone(cover: Array, printer: Printer, pitch: float, rng) -> Array:
         repeats = (-(-height // TILE), -(-width // TILE))
         limits = np.tile(tile, repeats)[:height, :width]
         wet = cv2.compare(np.ascontiguousarray(cover[..., ink]), limits, cv2.CMP_GT)
-        index += wet & np.uint8(1 << ink)
+        index += np.asarray(wet, np.uint8) & np.uint8(1 << ink)
     table = np.zeros((1, 256, 3), np.uint8)
     table[0, :16] = np.round(255 * overprints(printer))
     return cv2.LUT(cv2.merge([index] * 3), table)
@@ -233,7 +233,7 @@ def print_texture(
     dots = halftone(fine, printer, max(pitch, 2.0), rng)
     spread = cv2.resize(dots, size, interpolation=cv2.INTER_AREA)
     linear = 65535 * (np.arange(256) / 255) ** printer.spread
-    texture = linear.astype(np.float32).take(spread)
+    texture = linear.astype(np.float32).take(np.asarray(spread, np.uint8))
     fibers = fractal(rng, size[::-1], 0.03 * per_head, 3)
     texture *= (1 + np.float32(printer.grain) * fibers)[..., None]
     return np.clip(texture, 0, 65535).astype(np.uint16)

@@ -197,9 +197,7 @@ def _print_sheet(
     ]
     edge = round(sheet.edge * source.scale)
     photo = camera.linear(middle)
-    photo = cv2.copyMakeBorder(
-        photo, *[edge] * 4, cv2.BORDER_CONSTANT, value=(1.0, 1.0, 1.0)
-    )
+    photo = np.pad(photo, ((edge, edge), (edge, edge), (0, 0)), constant_values=1.0)
     # The paper is larger or smaller than the person; an inch of it has fewer or more
     # texels.
     enlarged = rng.uniform(*stage.domain.printer["face_cm"]) / 7 / FACE_HEIGHT
@@ -220,19 +218,24 @@ def _print_sheet(
 def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng):
     """Function from a frame index to the light [H, W, 3] of a held print on the sensor."""
     texture, printer = _print_sheet(stage, source, sheet, track, rng)
-    sitter = _attacker(stage, sheet, track, rng) if way == "cut" else None
-    light, room = (sitter.light, None) if sitter else _room(stage, track, rng)
-    room = None if room is None else stage.camera.lens(room)
+    if way == "cut":
+        sitter = _attacker(stage, sheet, track, rng)
+        light = sitter.light
+
+        def behind_at(frame: int) -> Array:
+            return stage.camera.lens(sitter.film(frame)[0])
+    else:
+        light, room = _room(stage, track, rng)
+        room = stage.camera.lens(room)
+
+        def behind_at(frame: int) -> Array:
+            return scene.moved(room, stage.way.shake[frame])
 
     def optical(frame: int) -> Array:
         lit, cover = attacks.show_print(
             texture, DENSE * track.scale, sheet, track, frame, light, printer
         )
-        if sitter:
-            behind = stage.camera.lens(sitter.film(frame)[0])
-        else:
-            behind = scene.moved(room, stage.way.shake[frame])
-        return _over(lit, cover, behind)
+        return _over(lit, cover, behind_at(frame))
 
     return optical
 
