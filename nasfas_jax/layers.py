@@ -103,6 +103,8 @@ class ConvBlock(nn.Module):
       groups: widths of input channel groups, each convolved separately to an equal share
         of the output. It is computed as one dense convolution with zeros in its kernel,
         which is faster than one convolution per group for the narrow groups of a supernet.
+      joined: whether few output channels of adjacent pixels are computed together, see
+        `ops.convolve`.
       operator: class of a module that takes the place of the convolution, of (features,
         kernel_size, kernel_init), called with x and theta; None for the convolution. It is
         not for ``groups``.
@@ -117,6 +119,7 @@ class ConvBlock(nn.Module):
     bn_momentum: float = 0.1  # PyTorch's convention; in Flax's it is 0.9
     kernel_init: Callable[..., Array] = kernel_init
     groups: tuple[int, ...] = ()
+    joined: bool = False
     operator: Callable[..., nn.Module] | None = None
 
     @nn.compact
@@ -139,7 +142,7 @@ class ConvBlock(nn.Module):
             if self.groups:
                 kernel = kernel * _block_diagonal(self.groups, self.features, wide)
             theta = thetas.value(self, "theta", theta, self.features, wide)
-            x = ops.cdc(x, kernel.astype(x.dtype), theta)
+            x = ops.cdc(x, kernel.astype(x.dtype), theta, joined=self.joined)
         else:
             theta = thetas.value(self, "theta", theta, self.features, wide)
             settings = (self.features, self.kernel_size, self.kernel_init)

@@ -1,5 +1,7 @@
 """Operators against their definitions written out in loops, and their derivatives."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -114,13 +116,16 @@ def xla_cdc(x, kernel, theta):
     )
 
 
-@pytest.mark.parametrize("path", ["window", "blocks"])
+@pytest.mark.parametrize("path", ["window", "blocks", "joined"])
 @pytest.mark.parametrize("size", [(3, 3), (5, 3)])
 def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
     """Also inside ``scan``, and to second order in both orders of the modes."""
     monkeypatch.setattr(convolution, "MANY_PIXELS", 1 if path == "blocks" else 2**20)
     monkeypatch.setattr(convolution, "BLOCK_PIXELS", 12)
-    x, kernel = jnp.asarray(draw(2, 6, 5, 32)), jnp.asarray(draw(*size, 32, 2, seed=1))
+    width = 8 if path == "joined" else 5
+    assert convolution.joined_pixels(width, 2) == (4 if path == "joined" else 1)
+    x = jnp.asarray(draw(2, 6, width, 32))
+    kernel = jnp.asarray(draw(*size, 32, 2, seed=1))
     arguments = x, kernel, jnp.float64(0.7)
 
     def second_orders(cdc):
@@ -128,7 +133,7 @@ def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
             def step(y, _):
                 return y + cdc(*arguments).sum(-1, keepdims=True), None
 
-            y, _ = lax.scan(step, jnp.zeros((2, 6, 5, 1)), length=2)
+            y, _ = lax.scan(step, jnp.zeros((2, 6, width, 1)), length=2)
             return jnp.sin(0.1 * y).sum()
 
         def slope(arguments):
@@ -139,10 +144,25 @@ def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
             lambda a: (f(a), jax.jvp(jax.grad(f), (a,), (a,)), jax.grad(slope)(a))
         )
 
-    actual = second_orders(ops.cdc)(arguments)
+    joined = functools.partial(ops.cdc, joined=path == "joined")
+    actual = second_orders(joined)(arguments)
     expected = second_orders(xla_cdc)(arguments)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("window", [(3, 3), (1, 5)])
+def test_a_convolution_to_one_channel_is_its_definition(x64, window):
+    x, kernel = draw(2, 5, 6, 3), draw(*window, 3, 1, seed=1)
+    found = ops.convolve_to_one(x, kernel)
+    np.testing.assert_allclose(found, ops.convolve(x, kernel), rtol=1e-12, atol=1e-12)
+    check_grads(jax.jit(ops.convolve_to_one), (x, kernel), order=2)
+    narrow = ops.convolve_to_one(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+    assert narrow.dtype == jnp.bfloat16
+    np.testing.assert_allclose(narrow.astype(jnp.float64), found, atol=0.1)
+    for wrong in (kernel[:, :, :2], jnp.concatenate([kernel] * 2, -1)):
+        with pytest.raises(ValueError, match=r"kernel: expected \[KH, KW, 3, 1\]"):
+            ops.convolve_to_one(x, wrong)
 
 
 def test_cdc_names_wrong_input():

@@ -61,7 +61,7 @@ class FCAM(nn.Module):
         else:
             a = ops.stable_feedback(self.param("poles", _raw_init, (2,), wide))
         flat = x.reshape(-1, *x.shape[2:])
-        signal = ops.cdc(flat, kernel.astype(x.dtype), 0.0).astype(wide) + bias
+        signal = ops.convolve_to_one(flat, kernel.astype(x.dtype)).astype(wide) + bias
         signal = signal.reshape(*x.shape[:-1], 1)
         if self.is_mutable_collection(STATES) and not self.is_initializing():
             zero = jnp.zeros_like(signal[:, 0])
@@ -162,7 +162,8 @@ class EulerNet(nn.Module):
         clips = x.shape[:2]
 
         def conv(x: Array, features: int, **settings: Any) -> Array:
-            block = ConvBlock(features, **settings)
+            # Joined pixels are measured for predictions alone.
+            block = ConvBlock(features, joined=not train, **settings)
             return block(x, theta=0.0, train=train)
 
         def units(x: Array, level: int, features: int) -> Array:

@@ -9,7 +9,7 @@ from nasfas_jax.ops.biquad import (
     stable_feedback,
 )
 from nasfas_jax.ops.cdc import cdc, fold_cdc
-from nasfas_jax.ops.convolution import convolve, depthwise
+from nasfas_jax.ops.convolution import convolve, convolve_to_one, depthwise
 from nasfas_jax.ops.gabor import gabor_bank, gaborconv
 from nasfas_jax.ops.local_binary import binary_kernel, lbconv
 from nasfas_jax.ops.magnification import bandpass, magnify
@@ -30,6 +30,7 @@ __all__ = [
     "cdc",
     "cdp",
     "convolve",
+    "convolve_to_one",
     "depthwise",
     "filter_method",
     "fold_cdc",

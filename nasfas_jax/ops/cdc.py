@@ -54,6 +54,7 @@ def cdc(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
+    joined: bool = False,
 ) -> Array:
     """Central difference convolution (NAS-FAS eq. 3), as one convolution.
 
@@ -68,6 +69,7 @@ def cdc(
       stride: pixels between adjacent outputs.
       dilation: pixels between adjacent taps.
       groups: number of channel groups, convolved separately.
+      joined: as in `convolve`.
 
     Returns:
       [N, ceil(H / stride), ceil(W / stride), O].
@@ -76,5 +78,10 @@ def cdc(
       ValueError: as `fold_cdc`.
     """
     return convolve(
-        x, fold_cdc(kernel, theta), stride=stride, dilation=dilation, groups=groups
+        x,
+        fold_cdc(kernel, theta),
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
+        joined=joined,
     )
