@@ -106,4 +106,6 @@ def deep_pixel(predicted: tuple[Array, Array], target: Array) -> Array:
 
 
 #: Losses of maps by name.
-BY_NAME = {"depth": depth_loss, "l2": pixel_mse}
+BY_NAME = {"depth": depth_loss, "l2": pixel_mse, "pixel_binary": pixel_binary}
+#: Losses of maps of probabilities, which a network without `probabilities` does not predict.
+OF_PROBABILITIES = ("pixel_binary",)

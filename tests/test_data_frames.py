@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 from media import level, write_video
@@ -217,11 +218,41 @@ def test_frames_that_the_records_do_not_hold_are_refused(folder, tmp_path, colle
         lambda: pipeline.episodes(data, view=VIEW, by="macro_type"),
         lambda: next(pipeline.eval_batches(data, view=VIEW)),
         lambda: views.preprocess(crops, recipe, VIEW),
+        lambda: train.train(data, "eulernet", steps=1),
     ):
-        with pytest.raises(InputError, match=r"view\.input: .*keep_frames=True"):
+        with pytest.raises(
+            InputError,
+            match=r"view\.input: expected data with the frames of clips .*"
+            r"keep_frames=True \(config\.data\.keep_frames\) into another folder",
+        ):
             call()
     with pytest.raises(InputError, match="interval: 3 in the folder, 1 requested"):
         pipeline.open_dataset(folder, interval=1)
+
+
+def test_a_video_shorter_than_a_clip_is_refused(collection):
+    path = collection / "train/live/short.avi"
+    with pytest.raises(
+        InputError,
+        match=r"short\.avi: 9 frames, but a clip needs 10 \(4 frames at an interval of 3\)"
+        r"\. Nothing was predicted",
+    ):
+        predict.predict_file(path, maps_of, EULER, VIEW, Fixed())
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path):
+    """In a folder of pictures; of a file, OpenCV scales the frames to the first size."""
+    for i in range(32):
+        image = np.full((72, 96, 3) if i < 20 else (144, 192, 3), 80 + i, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), image)
+    reason = (
+        r"the size of the frames changes: frame 0 has 96 x 72 pixels, frame 20 has"
+        r" 192 x 144; cut or convert"
+    )
+    with pytest.raises(InputError, match=f"{reason}.*Nothing was predicted"):
+        predict.predict_file(tmp_path, maps_of, EULER, VIEW, Fixed(), clips=3)
+    with pytest.raises(video.VideoError, match=reason):
+        list(video.read_frames(tmp_path))
 
 
 def test_networks_of_single_images_refuse_clips(folder):

@@ -17,7 +17,7 @@ from nasfas_jax.data.loading.views import View
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.nets import mobilenet, pnasnet
-from nasfas_jax.workflows import model_files, starts
+from nasfas_jax.workflows import model_files, registry, starts
 
 #: Parameters at 1,000 classes.
 COUNTS = {
@@ -120,6 +120,16 @@ def test_deep_pixel_is_half_the_pixels_and_half_the_image():
     image = -np.mean(np.log([0.8, 0.7]))
     found = losses.deep_pixel((maps, images), target)
     np.testing.assert_allclose(found, (pixels + image) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", nets.MODULES)
+def test_binary_cross_entropy_is_for_networks_of_probabilities(name):
+    description = nets.describe(name, width=1 / 32)
+    if name in ("depthnet", "cdn_cdc", "cdn_cdp", "cdn", "auxiliary", "eulernet"):
+        with pytest.raises(InputError, match=f"'l2' for {name}, whose maps .*exceed 1"):
+            registry.loss_of(description, "pixel_binary")
+    else:
+        assert registry.loss_of(description, "pixel_binary") is losses.pixel_binary
 
 
 class TwoOutputs(nn.Module):

@@ -55,6 +55,12 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
                 f"config.train.map_size: expected 3 or more for {name}, whose loss compares"
                 f" neighboring pixels, got {train['map_size']}."
             )
+        if name in nets.MODULES and "loss" in train:
+            try:
+                module = getattr(nets.MODULES[name], "module", None)
+                registry.require_probabilities(train["loss"], module, name)
+            except InputError as error:
+                yield str(error.renamed(f"config.train.{error.field}"))
         view = train.get("view")
         takes_frames = registry.takes_frames(name)
         if view and takes_frames != (view["input"] == "frames"):
@@ -135,14 +141,7 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     if dataset(settings) != "synthetic":
         return
     if "synthetic" in settings:
-        frames, data = settings["synthetic"]["frames"], settings["data"]
-        span = (data["frames"] - 1) * data.get("interval", 1) + 1
-        if frames < span:
-            yield (
-                "config.synthetic.frames: expected the span of a clip of "
-                "config.data.frames at config.data.interval or more, "
-                f"{span} frames, got {frames}."
-            )
+        yield from video_rules(settings, "synthetic")
     from nasfas_jax.synthetic import DOMAINS
 
     targets = {"target_domain": [settings["target_domain"]]}
@@ -152,6 +151,17 @@ def data_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
             known = domain in ("", *DOMAINS, *protocols.PROTOCOLS, *protocols.FOLDS)
             if not protocol and not known:
                 yield f"config.{field}: {limits.mismatch(domain, limits.OneOf(DOMAINS))}"
+
+
+def video_rules(settings: Any, section: str) -> Iterator[str]:
+    """Length of the synthetic videos that a section describes."""
+    frames, data = settings[section]["frames"], settings["data"]
+    span = (data["frames"] - 1) * data.get("interval", 1) + 1
+    if frames < span:
+        yield (
+            f"config.{section}.frames: expected the span of a clip of config.data.frames"
+            f" at config.data.interval or more, {span} frames, got {frames}."
+        )
 
 
 #: Each takes the settings and the networks and gives a sentence for each violation.

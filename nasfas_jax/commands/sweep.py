@@ -13,6 +13,7 @@ from nasfas_jax.commands import (
     checks,
     evaluate,
     prepare,
+    relations,
     search,
     settings,
     synthesize,
@@ -23,7 +24,7 @@ from nasfas_jax.commands.settings import Path
 from nasfas_jax.data import protocols
 from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
-from nasfas_jax.errors import renaming
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.files import write_json
 from nasfas_jax.report import figures, meta_figures
 from nasfas_jax.report.picture import Picture
@@ -204,6 +205,8 @@ def _prepare(
         )
         if source is None and name != "synthetic" and "standin" in config:
             source = workdir / "standins" / name
+            for problem in relations.video_rules(config, "standin"):
+                raise InputError(problem)
             print(f"no --manual_dir: {name} is a synthetic stand-in, {source}")
             synthesize.run(config, layout=name, output=source)
         one = config.copy_and_resolve_references()

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+from nasfas_jax import nets
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.search import print_notes
 from nasfas_jax.commands.settings import Path
@@ -78,4 +79,10 @@ def train(
         f"{name}: {before}, {model.steps:,} steps, {summary['parameters']:,} parameters,"
         f" {summary['wall_seconds']:.0f} s, {folder}"
     )
+    for layer, radius in nets.unstable_filters(model.params).items():
+        print(
+            f"{name}: warning: the filter {layer} is unstable, with pole radius"
+            f" {radius:.3f}: its output grows without bound on long streams;"
+            " config.eulernet.filters='stable' prevents it"
+        )
     return model

@@ -90,6 +90,8 @@ class Classifier(nn.Module):
     #: Default target of the batches, and loss, of training.
     target = "binary"
     loss = staticmethod(losses.pixel_binary)
+    #: Whether maps are probabilities, at most 1, as `losses.pixel_binary` takes them.
+    probabilities = True
 
     def __post_init__(self):
         limits.require(

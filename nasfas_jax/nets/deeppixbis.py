@@ -80,6 +80,7 @@ class DeepPixBiS(nn.Module):
 
     target = "binary"
     loss = staticmethod(losses.deep_pixel)
+    probabilities = True
 
     def __post_init__(self):
         limits.require(

@@ -14,7 +14,7 @@ from nasfas_jax.nets.depthnet import score
 
 #: Function (params, batch_stats, images) to maps, computed by Flax modules.
 Predict = Callable[[Any, Any, Array | np.ndarray], Array]
-#: Outcomes whose evidence a map shows, and the sign of the score that speaks for it.
+#: Sign of the score by the class of a map.
 TOWARD = {"live": 1.0, "spoof": -1.0}
 
 
@@ -27,7 +27,7 @@ def grad_cam(
     layers: Sequence[str] | None = None,
     toward: str = "live",
 ) -> dict[str, Array]:
-    """Maps of the evidence of layers for live, or for a spoof.
+    """Class activation maps of layers, for the class live or spoof.
 
     The channels of a layer, each weighted by the mean derivative of the score over its
     pixels, are summed, and negative sums set to zero.

@@ -74,6 +74,7 @@ class TreeNet(nn.Module):
 
     target = "depth"
     loss = staticmethod(losses.pixel_mse)
+    probabilities = True
 
     def __post_init__(self):
         limits.require(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nasfas_jax import evaluation
+from nasfas_jax import evaluation, nets
 from nasfas_jax.errors import some
 
 if TYPE_CHECKING:
@@ -178,6 +178,11 @@ def _limits(model: Model) -> Iterator[str]:
         "- The threshold was chosen on development data of the training domains; choose"
         " one on own data before any use."
     )
+    for name, radius in nets.unstable_filters(model.params).items():
+        yield (
+            f"- The filter {name} is unstable (pole radius {radius:.3f}): its output grows"
+            " without bound on long streams."
+        )
     yield (
         f"- The subjects of training ({some(model.learned.subjects)}) must not appear in"
         " a test."

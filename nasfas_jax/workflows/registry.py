@@ -180,7 +180,25 @@ def loss_of(
     if loss is None or callable(loss):
         return loss
     limits.require(loss=(loss, limits.OneOf(losses.BY_NAME)))
+    require_probabilities(
+        loss, nets.from_description(description), name_of(description)
+    )
     return losses.BY_NAME[loss]
+
+
+def require_probabilities(loss: str, net: Any, name: str) -> None:
+    """Requires a network, or its class, that predicts what a loss takes.
+
+    Raises:
+      InputError: a loss of probabilities, and maps that can exceed 1.
+    """
+    if loss in losses.OF_PROBABILITIES and not getattr(net, "probabilities", False):
+        others = [one for one in losses.BY_NAME if one not in losses.OF_PROBABILITIES]
+        raise InputError(
+            f"expected one of {', '.join(map(repr, others))} for {name}, whose maps are no"
+            f" probabilities and can exceed 1, got {loss!r}.",
+            field="loss",
+        )
 
 
 def require_input(description: Mapping[str, Any], view: View) -> None:

@@ -163,10 +163,9 @@ class View:
         """
         if self.input == "frames" and not recipe.keep_frames:
             raise InputError(
-                "expected 'static_dynamic', 'static', 'dynamic' or 'concatenated', since the"
-                " data were prepared without the frames of clips, got 'frames'. Prepare"
-                " them with the recipe's keep_frames=True (config.data.keep_frames) into"
-                " another folder.",
+                "expected data with the frames of clips for the input 'frames', got data"
+                " that were prepared without them. Prepare the videos with the recipe's"
+                " keep_frames=True (config.data.keep_frames) into another folder.",
                 field="view.input",
             )
 

@@ -174,7 +174,8 @@ def read_clips(
       interval: number of video frames from one frame of a clip to the next.
 
     Raises:
-      VideoError: empty, not a video, too short, truncated, or damaged.
+      VideoError: empty, not a video, too short, truncated, damaged, or frames of several
+        sizes.
     """
     if is_picture(path) and not path.is_dir():
         yield 0, [turn(read_picture(path), rotate)] * frames
@@ -332,12 +333,24 @@ def _require_content(path):
 
 
 def _stream(path, capture, wanted, rotate) -> Iterator[tuple[int, np.ndarray]]:
-    """(index, image) of the wanted frames, ascending."""
+    """(index, image) of the wanted frames, ascending, all of one size."""
     if capture:
-        return _from_video(capture, wanted, rotate)
-    if path.is_dir():
-        return _from_folder(path, wanted, rotate)
-    return _from_hdf5(path, wanted, rotate)
+        found = _from_video(capture, wanted, rotate)
+    elif path.is_dir():
+        found = _from_folder(path, wanted, rotate)
+    else:
+        found = _from_hdf5(path, wanted, rotate)
+    first = None
+    for index, image in found:
+        height, width = image.shape[:2]
+        first = first or (index, width, height)
+        if first[1:] != (width, height):
+            before = "frame {} has {} x {} pixels".format(*first)
+            raise VideoError(
+                f"the size of the frames changes: {before}, frame {index} has {width} x"
+                f" {height}; cut or convert it to videos of one frame size"
+            )
+        yield index, image
 
 
 def _from_video(capture, wanted, rotate):

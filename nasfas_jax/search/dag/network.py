@@ -60,6 +60,8 @@ class DagNet(nn.Module):
         """Input of the batches to train on, if it has branches."""
         return getattr(self.genotype.space, "input", None)
 
+    probabilities = True
+
     @property
     def map_size(self) -> int:
         """Side of the predicted map, in pixels."""
