@@ -27,7 +27,7 @@ SMALLEST = 240
 
 
 class Mark(NamedTuple):
-    """Drawing on a frame.
+    """Annotation of one frame of a video or picture.
 
     Attributes:
       where: the face square (x, y, side) in pixels of the frame.

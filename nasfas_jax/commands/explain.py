@@ -1,4 +1,4 @@
-"""``nasfas explain``: where a network looks, and the motion in a video."""
+"""``nasfas explain``: class activation maps and magnified motion of a file."""
 
 import pathlib
 
@@ -18,11 +18,14 @@ def run(
     layers: str | None = None,
     toward: str = "live",
 ) -> None:
-    """Explains the scores of ``input``; writes into ``output``.
+    """Draws class activation maps and magnified motion of ``input`` into ``output``.
 
-    ``<name>_layers.png`` shows faces with class activation maps at each depth and the
-    predicted map; of a video, ``<name>_motion.png`` and ``<name>_motion.mp4`` show the
+    ``<name>_layers.png`` shows faces with the class activation map of each layer and the
+    predicted map. For a video, ``<name>_motion.png`` and ``<name>_motion.mp4`` show its
     magnified motion.
+
+    Raises:
+      InputError: as `Model.explain`, no ``input``, or no model.
     """
     path = predict.input_file(input)
     scorer = predict.model_of(model, workdir, network)
@@ -41,8 +44,7 @@ def run(
         explanation.motion.picture().save(f"{stem}_motion.png")
         explanation.motion.save(f"{stem}_motion.mp4")
         written += [f"{stem.name}_motion.png", f"{stem.name}_motion.mp4"]
-    found = explanation.prediction
-    print(f"{path.name}: mean score {found.score:.4f} over {len(found.scores)} clips")
+    predict.print_result(path, scorer, explanation.prediction)
     for name, maps in explanation.cams.items():
         print(f"  {name}: {' x '.join(map(str, maps.shape[1:]))}")
     print(f"wrote {', '.join(written)} in {folder}")

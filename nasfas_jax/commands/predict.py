@@ -43,11 +43,7 @@ def run(
     _write_scores(stem.with_suffix(".csv"), prediction)
     drawn = _draw_all(stem, path, prediction)
     prediction.picture().save(f"{stem}_maps.png")
-    count = len(prediction.scores)
-    print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
-    print(_verdict(prediction))
-    if prediction.still.any() and scorer.view.input != "static":
-        print(_caveat(prediction))
+    print_result(path, scorer, prediction)
     print(f"wrote {stem}.csv, {drawn.name} and {stem.name}_maps.png in {folder}")
 
 
@@ -84,6 +80,15 @@ def model_of(model: Path | None, workdir: Path, network: str | None) -> Model:
             )
         (network,) = names
     return training.trained_model(folder / network)
+
+
+def print_result(path: pathlib.Path, scorer: Model, prediction: Prediction) -> None:
+    """Prints score, verdict and, where nothing moves in the clips, a caveat."""
+    count = len(prediction.scores)
+    print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
+    print(_verdict(prediction))
+    if prediction.still.any() and scorer.view.input != "static":
+        print(_caveat(prediction))
 
 
 def _caveat(prediction: Prediction) -> str:

@@ -1,4 +1,4 @@
-"""Pictures that explain: class activation maps, magnified motion, maps side by side."""
+"""Figures of class activation maps, magnified motion, and maps of several models."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,20 +10,20 @@ from matplotlib.figure import Figure
 
 from nasfas_jax.report.picture import LIVE, MUTED, SPOOF, STYLE, Format, Picture, finish
 
-#: Inches of the side of a small picture, and of the captions on the left.
+#: Side of a panel, and width of the captions on the left, in inches.
 SIDE, LEFT = 1.3, 1.15
-#: Frames of a motion that are shown.
+#: Number of frames shown of a motion.
 FRAMES = 6
 
 
 class Row(NamedTuple):
-    """One clip of `layers`.
+    """Content of one row of `layers`: a clip.
 
     Attributes:
       caption: text on the left.
       face: current frame [S, S, 3], uint8.
       cams: Grad-CAM maps [h, w] by layer.
-      map: predicted map [h, w], 0 to 1.
+      map: predicted map [h, w], values from 0 to 1.
     """
 
     caption: str
@@ -33,15 +33,15 @@ class Row(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """One example of `compared`.
+    """Content of one row of `compared`: a clip and its maps by model.
 
     Attributes:
       caption: text on the left.
       face: current frame [S, S, 3], uint8.
-      target: target map [h, w], 0 to 1.
-      maps: predicted map [h, w] by model.
-      accepted: whether each model takes the example for live.
-      live: whether it is.
+      target: target map [h, w], values from 0 to 1.
+      maps: predicted maps [h, w] by model.
+      accepted: whether the verdict is live, by model.
+      live: whether the clip is live.
     """
 
     caption: str
@@ -54,10 +54,10 @@ class Compared(NamedTuple):
 
 @matplotlib.rc_context(STYLE)
 def layers(rows: Sequence[Row], format: Format = "png") -> Picture:
-    """A row for each clip: face, Grad-CAM of each layer, predicted map.
+    """Face, Grad-CAM map of each layer and predicted map, one row for each clip.
 
-    Each Grad-CAM map is scaled from zero to its largest value, which stands below it, and
-    drawn over the gray face.
+    A Grad-CAM map is drawn over the face in gray, in colors from zero to its largest
+    value, which is printed below it.
     """
     names = list(rows[0].cams)
     titles = ["face", *names, "predicted map"]
@@ -68,14 +68,14 @@ def layers(rows: Sequence[Row], format: Format = "png") -> Picture:
             overlay(axes, row.face, row.cams[name])
         _map(panels[-1], row.map)
         _caption(panels[0], row.caption)
-    _titles(grid[0], [f"{title[:24]}" for title in titles])
+    _titles(grid[0], [title[:24] for title in titles])
     return finish(
         figure, format, f"Faces with class activation maps of {', '.join(names)}"
     )
 
 
 def overlay(axes: Axes, face: np.ndarray, values: np.ndarray) -> None:
-    """A map, from zero to its largest value, in colors over the face in gray."""
+    """Draws a map, in colors from zero to its largest value, over the face in gray."""
     largest = float(values.max())
     extent = (0, face.shape[1], face.shape[0], 0)
     axes.imshow(face.mean(-1), cmap="gray", vmin=0, vmax=255, extent=extent)
@@ -91,11 +91,11 @@ def overlay(axes: Axes, face: np.ndarray, values: np.ndarray) -> None:
 def motion(
     frames: np.ndarray, magnified: np.ndarray, rate: float, format: Format = "png"
 ) -> Picture:
-    """Frames above their magnified versions, and the middle column of pixels over time.
+    """Frames, their magnified versions below, and the middle column of pixels over time.
 
     Args:
-      frames: RGB face, uint8 [T, S, S, 3].
-      magnified: the same with magnified motion.
+      frames: RGB face crops, uint8 [T, S, S, 3].
+      magnified: the same crops with magnified motion.
       rate: frames per second.
       format: 'png' or 'svg'.
     """
@@ -132,10 +132,10 @@ def motion(
 
 @matplotlib.rc_context(STYLE)
 def compared(rows: Sequence[Compared], format: Format = "png") -> Picture:
-    """A row for each example: face, target, and the map of each model (figure 14).
+    """Face, target map, and the map of each model, one row for each clip (figure 14).
 
-    Below each map is the verdict, in the color of live or spoof, with a cross if it is
-    wrong.
+    The verdict is printed below each map, in the color of live or spoof, with a cross
+    where it is wrong.
     """
     names = list(rows[0].maps)
     figure, grid = _grid(len(rows), 2 + len(names), title=0.32, gap=0.2)
@@ -158,7 +158,7 @@ def compared(rows: Sequence[Compared], format: Format = "png") -> Picture:
 def _grid(
     rows: int, columns: int, title: float, gap: float
 ) -> tuple[Figure, np.ndarray]:
-    """A figure and its axes [rows, columns], without ticks; ``gap`` inches below each."""
+    """A figure and its axes [rows, columns] without ticks, ``gap`` inches between rows."""
     width, height = LEFT + SIDE * columns, title + (SIDE + gap) * rows
     figure = Figure((width, height))
     grid = np.empty((rows, columns), object)

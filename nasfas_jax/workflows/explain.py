@@ -1,4 +1,4 @@
-"""Why a network decides: class activation maps at each depth, and magnified motion."""
+"""Explanations of scores: class activation maps by layer, and magnified motion."""
 
 import dataclasses
 import itertools
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 #: Number of clips with class activation maps.
 CLIPS = 4
-#: Amplification of motions, and the ends of their band in hertz. The papers give none.
+#: Amplification of motions, and limits of their frequency band in hertz. The papers give
+#: neither.
 FACTOR, BAND = 10.0, (0.5, 3.0)
 BANDS = limits.Several(limits.POSITIVE)
-#: Seconds of a video, from its start, whose motions are magnified.
+#: Seconds of video, from the start, of which the motion is magnified.
 SECONDS = 4.0
 #: Side of the magnified face in pixels.
 SIDE = 128
@@ -41,14 +42,14 @@ NOMINAL = 25.0
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Motion:
-    """The face in the first seconds of a video, and its magnified motion.
+    """Face crops of the first seconds of a video, plain and with magnified motion.
 
     Attributes:
-      frames: RGB face, uint8 [T, S, S, 3].
-      magnified: the same with magnified motion.
+      frames: RGB face crops, uint8 [T, S, S, 3].
+      magnified: the same crops with magnified motion.
       rate: frames per second.
       factor: amplification of the motions.
-      band: ends of the band of the motions, in hertz.
+      band: lower and upper limit of the magnified frequencies, in hertz.
     """
 
     frames: np.ndarray
@@ -58,14 +59,15 @@ class Motion:
     band: tuple[float, float]
 
     def picture(self) -> Picture:
-        """Frames above their magnified versions, and one column of pixels over time."""
+        """Frames, their magnified versions below, and one column of pixels over time."""
         return explanations.motion(self.frames, self.magnified, self.rate)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes a video (mp4) of the face beside its magnified version.
+        """Writes the crops and their magnified versions side by side as an mp4 video.
 
         Raises:
-          InputError: no folder there, a file that cannot be written, or a full disk.
+          InputError: the folder does not exist, the file cannot be written, or the disk
+            is full.
         """
         limits.require(path=(path, limits.PATH))
         files.require_folder_of(pathlib.Path(path))
@@ -76,12 +78,12 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """The evidence behind the scores of a video, a picture or an array of clips.
+    """Class activation maps and magnified motion of a video, a picture or clips.
 
     Attributes:
-      prediction: the scored clips.
-      cams: Grad-CAM maps [n, h, w] of the clips, by layer, in the order of computation.
-      toward: outcome that the maps speak for, 'live' or 'spoof'.
+      prediction: scores of the clips.
+      cams: Grad-CAM maps [n, h, w] of the n clips by layer, in the order of computation.
+      toward: class of the maps, 'live' or 'spoof'.
       motion: magnified motion; None for pictures and arrays.
     """
 
@@ -91,7 +93,7 @@ class Explanation:
     motion: Motion | None = None
 
     def picture(self) -> Picture:
-        """A row for each clip: face, Grad-CAM of each layer, and predicted map."""
+        """Face, Grad-CAM of each layer and predicted map, one row for each clip."""
         found = self.prediction
         rows = [
             explanations.Row(
@@ -132,27 +134,27 @@ def explain(
     factor: float = FACTOR,
     band: tuple[float, float] = BAND,
 ) -> Explanation:
-    """Class activation maps of a few clips, and the magnified motion of a video.
+    """Computes class activation maps of a few clips, and the magnified motion of a video.
 
     Args:
       model: a trained network.
-      source: path of a video or picture, or clips, as in `Model.predict`.
+      source: path of a video or picture, or an array of clips; see `Model.predict`.
       detector: as in `Model.predict`.
       layers: names of layers, see `nets.feature_shapes`; None for the last layer at each
         resolution.
-      toward: outcome that the maps speak for, 'live' or 'spoof'.
-      clips: number of clips of a file, evenly spaced.
+      toward: class of the maps, 'live' or 'spoof'.
+      clips: number of evenly spaced clips taken from a file.
       factor: amplification of the motions.
-      band: ends of the band of the motions, in hertz.
+      band: lower and upper limit of the magnified frequencies, in hertz.
 
     Raises:
-      InputError: as `Model.predict` and `nets.grad_cam`, hand-crafted features, or a band
-        that the frame rate does not reach.
+      InputError: as `Model.predict` and `nets.grad_cam`; a model of hand-crafted features;
+        or a band that is not between 0 and half of the frame rate.
     """
     if "features" in model.network:
         raise InputError(
-            f"expected a network, got {model.name}, hand-crafted features, which"
-            " have no layers.",
+            f"expected a network, got {model.name}, whose hand-crafted features have no"
+            " layers.",
             field="model",
         )
     limits.require(factor=(factor, limits.POSITIVE), band=(band, BANDS))
@@ -187,19 +189,20 @@ def motion(
     factor: float = FACTOR,
     band: tuple[float, float] = BAND,
 ) -> Motion:
-    """The magnified motion of a face in the first `SECONDS` of a video.
+    """Magnifies the motion of a face in the first `SECONDS` of a video.
 
-    The square of the face is the median over the clips, the same in all frames. Without
-    time stamps, the rate is `NOMINAL`.
+    All frames are cropped to one square, the median of the clips' squares. The frame rate
+    of a file without time stamps is `NOMINAL`.
 
     Args:
       path: video, recording or folder of frames.
-      prediction: its scored clips.
+      prediction: scores of its clips.
       factor: amplification of the motions.
-      band: ends of the band of the motions, in hertz.
+      band: lower and upper limit of the magnified frequencies, in hertz.
 
     Raises:
-      InputError: a band that the frame rate does not reach, or less than two frames.
+      InputError: a band that is not between 0 and half of the frame rate, or a video of
+        one frame.
     """
     rate = NOMINAL
     if prediction.times is not None:

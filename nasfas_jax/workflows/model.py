@@ -11,7 +11,7 @@ import json
 import math
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
@@ -215,28 +215,8 @@ class Model:
             threshold=threshold,
         )
 
-    def explain(
-        self,
-        source: str | os.PathLike | np.ndarray,
-        *,
-        detector: faces.Detector | None = None,
-        layers: Sequence[str] | None = None,
-        toward: str = "live",
-        clips: int = explain.CLIPS,
-        factor: float = explain.FACTOR,
-        band: tuple[float, float] = explain.BAND,
-    ) -> explain.Explanation:
-        """Class activation maps and magnified motion; see `explain.explain`."""
-        return explain.explain(
-            self,
-            source,
-            detector=detector,
-            layers=layers,
-            toward=toward,
-            clips=clips,
-            factor=factor,
-            band=band,
-        )
+    #: Class activation maps and magnified motion, `explain.explain` of this model.
+    explain = explain.explain
 
     def with_evaluation(
         self, threshold: Threshold, results: Mapping[str, Mapping[str, Any]]
