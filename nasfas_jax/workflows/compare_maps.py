@@ -77,7 +77,7 @@ def compare_maps(
     return explanations.compared(
         [
             explanations.Compared(
-                f"{table.attack_type[row]}\n{table.video[row][-16:]}",
+                f"{table.attack_type[row]}\n{table.video[row][-14:]}",
                 faces[i],
                 targets[i],
                 {
