@@ -5,6 +5,7 @@ Both sides are first checked to compute the same and then timed in turn.
 
 import dataclasses
 import functools
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -128,13 +129,12 @@ class Row:
         }
 
 
-@functools.cache
-def our_step(case: Case) -> tuple[Any, dict, timing.Compiled]:
-    """State, episode and compiled step of a case."""
+def our_step(case: Case, cache: str = "") -> tuple[Any, dict, timing.Compiled]:
+    """State, episode and compiled step of a case, by the compilation cache in a folder."""
     method, episode = case.method(), case.episode()
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
     state, episode = jax.device_put((jax.device_get(state), episode))
-    return state, episode, timing.compiled(method.step, state, episode)
+    return state, episode, timing.compiled(method.step, state, episode, cache=cache)
 
 
 def compare(case: Case, peer: Any, state: Any, metrics: dict, episode: dict) -> None:
@@ -176,7 +176,11 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
 
     for order in ORDERS:
         one = dataclasses.replace(case, order=order)
-        state, episode, step = our_step(one)
+        with tempfile.TemporaryDirectory() as cache:
+            state, episode, step = our_step(one, cache)
+            jax.clear_caches()
+            cached = our_step(one, cache)[-1].seconds
+            grown = memory.fresh(functools.partial(grow, one, cache))
         peer, tensors = one.peer(), peers.tensors(jax.device_get(episode))
         _, metrics = step(state, episode)
         compare(one, peer, state, metrics, tensors)
@@ -185,36 +189,24 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             functools.partial(peer.step, tensors),
         ]
         ours, theirs = timing.medians(calls, repeats)
-        yield Row(
-            case.title,
-            order,
-            ours,
-            theirs,
-            memory.fresh(functools.partial(grow, one, "ours")),
-            memory.fresh(functools.partial(grow, one, "peer")),
-            step.seconds,
-            cached_seconds(one),
-        )
+        of_peer = memory.fresh(functools.partial(grow, one, None))
+        yield Row(case.title, order, ours, theirs, grown, of_peer, step.seconds, cached)
 
 
-def grow(case: Case, side: str) -> int:
-    """Bytes by which a step of 'ours' or of the 'peer' grows this process."""
-    if side == "ours":
-        state, episode, step = our_step(case)
+def grow(case: Case, cache: str | None) -> int:
+    """Bytes by which a step grows this process.
+
+    Args:
+      case: the step.
+      cache: folder of the compilation cache that has our step; None for the peer's step.
+    """
+    if cache is not None:
+        state, episode, step = our_step(case, cache)
         return memory.growth(lambda: step(state, episode))
     from nasfas_jax.benchmarks.peers import metagrad as peers
 
     peer, tensors = case.peer(), peers.tensors(case.episode())
     return memory.growth(lambda: peer.step(tensors))
-
-
-def cached_seconds(case: Case) -> float:
-    """Seconds to trace a step and read its program from the compilation cache."""
-    method, episode = case.method(), case.episode()
-    state = jax.eval_shape(
-        method.init, jax.random.key(0), episode["query"]["image"][:1]
-    )
-    return timing.cached_seconds(method.step, state, episode)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ class Compiled:
 
     Attributes:
       program: compiled by XLA.
-      seconds: time to trace and compile it without the compilation cache.
+      seconds: time to trace and compile it, or to read it from the compilation cache.
     """
 
     program: jax.stages.Compiled
@@ -52,45 +51,40 @@ class Compiled:
         )
 
 
-def compiled(function: Callable, *arguments: Any) -> Compiled:
-    """Compiles a function for given arguments, without the compilation cache."""
-    with _without_cache():
+def compiled(function: Callable, *arguments: Any, cache: str = "") -> Compiled:
+    """Compiles a function for given arguments.
+
+    Args:
+      function: a function of arrays.
+      *arguments: its arguments.
+      cache: folder of the compilation cache; '' for none.
+    """
+    with _cache_in(cache):
         start = time.perf_counter()
         program = jax.jit(function).lower(*arguments).compile()
         return Compiled(program, time.perf_counter() - start)
 
 
-def cached_seconds(function: Callable, *arguments: Any) -> float:
-    """Seconds to trace a function and to read its program from a compilation cache."""
-    seconds = 0.0
-    folder = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    with tempfile.TemporaryDirectory() as temporary:
-        jax.config.update("jax_compilation_cache_dir", temporary)
-        compilation_cache.reset_cache()
-        try:
-            for _ in range(2):
-                jax.clear_caches()
-                start = time.perf_counter()
-                jax.jit(function).lower(*arguments).compile()
-                seconds = time.perf_counter() - start
-        finally:
-            jax.config.update("jax_compilation_cache_dir", folder)
-            compilation_cache.reset_cache()
-    return seconds
-
-
 @contextlib.contextmanager
-def _without_cache():
-    """Disables the compilation cache: reading a program is not compiling it."""
-    # JAX reads the flag once in a process, and again after a reset.
-    before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()
+def _cache_in(folder: str):
+    """The compilation cache in a folder; none for '': reading a program is not compiling."""
+    new = {
+        "jax_enable_compilation_cache": bool(folder),
+        "jax_compilation_cache_dir": folder or None,
+    }
+    # JAX reads the settings once in a process, and again after a reset.
+    before = {name: getattr(jax.config, name) for name in new}
+    _configure(new)
     try:
         yield
     finally:
-        jax.config.update("jax_enable_compilation_cache", before)
-        compilation_cache.reset_cache()
+        _configure(before)
+
+
+def _configure(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
