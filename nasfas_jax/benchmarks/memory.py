@@ -13,7 +13,7 @@ from nasfas_jax.errors import InputError
 
 
 def fresh(function: Callable[[], int]) -> int:
-    """What a function returns in a new process."""
+    """The value of a function, computed in a new process."""
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(1, context) as pool:
         return pool.submit(function).result()
