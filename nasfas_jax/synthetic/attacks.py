@@ -9,7 +9,7 @@ import numpy as np
 
 from nasfas_jax.synthetic import display, geometry, printing, scene
 from nasfas_jax.synthetic.camera import Camera
-from nasfas_jax.synthetic.fields import Array, Chart, fractal, step
+from nasfas_jax.synthetic.fields import Array, Chart, fractal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,83 +128,6 @@ def crumple(
             worn, np.exp(-0.5 * (away / 0.012) ** 2) * rng.uniform(0.1, 0.6)
         )
     return Relief(chart, slopes.astype(np.float32), worn.astype(np.float32))
-
-
-# Printed pictures that are worn.
-
-
-@dataclasses.dataclass(frozen=True)
-class Printer:
-    """A printer and its paper.
-
-    Attributes:
-      pitch: distance of halftone dots, in pixels of the last camera.
-      gain: exponent of the ink coverages; below 1, dots spread and the print is darker.
-      key: share of gray printed by black ink.
-      white: warmth of the white of the paper.
-      gloss: gloss of the paper.
-    """
-
-    pitch: float
-    gain: float
-    key: float
-    white: float
-    gloss: float
-
-
-def draw_printer(rng: np.random.Generator, style: dict) -> Printer:
-    """A random printer; `style` has the range of each attribute."""
-    return Printer(**{k: float(rng.uniform(*ends)) for k, ends in style.items()})
-
-
-def ink(picture: Array, printer: Printer) -> Array:
-    """Ink coverages C, M, Y, K [H, W, 4] for a linear RGB picture [H, W, 3]."""
-    wanted = 1 - np.clip(picture, 0, 1)
-    black = wanted.min(2, keepdims=True)
-    removed = np.float32(printer.key) * black * step(black, 0.1, 0.9)
-    colors = np.clip((wanted - removed) / (1 - removed), 0, 1)
-    cover = np.concatenate([colors, removed], 2) ** np.float32(printer.gain)
-    return cover * np.float32(0.94)
-
-
-def printed(
-    cover: Array, pitch: float, white: float, rng: np.random.Generator
-) -> Array:
-    """Reflectance [H, W, 3] of the halftone of ink coverages on paper.
-
-    Clustered dots at 15, 75, 0 and 45 degrees; overlapping inks multiply (Neugebauer), so
-    the gamut lacks saturated colors.
-
-    Args:
-      cover: C, M, Y, K [H, W, 4].
-      pitch: distance of the dots, in pixels of this picture.
-      white: warmth of the paper.
-      rng: generator of the paper.
-    """
-    paper = 0.86 * np.exp(np.array([white, 0, -white], np.float32))
-    paper = paper * np.float32(rng.uniform(0.9, 1))
-    through = np.array(
-        [
-            [0.06, 0.55, 0.78],
-            [0.78, 0.08, 0.35],
-            [0.92, 0.84, 0.10],
-            [0.04, 0.04, 0.04],
-        ],
-        np.float32,
-    )
-    height, width = cover.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    light = np.broadcast_to(paper, (height, width, 3)).copy()
-    for screen, angle in enumerate(np.deg2rad([15, 75, 0, 45])):
-        turned = x * np.cos(angle) + y * np.sin(angle)
-        across = y * np.cos(angle) - x * np.sin(angle)
-        turn = np.float32(2 * np.pi / pitch)
-        dots = np.cos(turn * turned) * np.cos(turn * across)
-        share = cover[..., screen]
-        wet = share + np.minimum(share, 1 - share) * dots  # the mean stays the share
-        light *= 1 - wet[..., None] * (1 - through[screen])
-    grain = fractal(rng, (height, width), pitch * 2, 2)
-    return light * (1 + 0.012 * grain)[..., None]
 
 
 def show_print(

@@ -12,8 +12,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import materials, parts
-from nasfas_jax.synthetic.attacks import draw_printer, ink, printed
+from nasfas_jax.synthetic import materials, parts, printing
 from nasfas_jax.synthetic.eyes import draw_eyes
 from nasfas_jax.synthetic.fields import Array, Chart, fractal
 from nasfas_jax.synthetic.head import (
@@ -179,12 +178,14 @@ PAINTED = {
 }
 
 
-PRINTER = {  # of what is cut out and worn
-    "pitch": (1.2, 1.9),
-    "gain": (0.85, 1.15),
+PRINTER = {  # of what is cut out and worn; `Worn` has the gloss
+    "ruling": (0, 0),
+    "scattered": 1.0,
+    "glossy": 0.0,
+    "gain": (0.0, 0.1),
     "key": (0.7, 0.95),
     "white": (-0.05, 0.08),
-    "gloss": (0.0, 0.0),  # `Worn` has it
+    "banding": (0.01, 0.05),
 }
 
 
@@ -321,12 +322,12 @@ def _print(head: Head, shown: Array, part: Array, rng: np.random.Generator) -> A
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
     photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
-    printer = draw_printer(rng, PRINTER)
-    # Dots are drawn at twice the resolution; they would alias with the grid of the chart.
-    fine = cv2.resize(photo * cast, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-    paper = printed(ink(fine, printer), 2.7 * printer.pitch, printer.white, rng)
-    size = chart.shape[::-1]
-    paper = cv2.resize(paper.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    printer = printing.draw_printer(rng, PRINTER)
+    # A texel of the chart averages many dots: those of a screen would alias with the chart,
+    # which is no camera.
+    fine = printing.print_texture(photo * cast, 2.0, 2 * chart.density, printer, rng)
+    paper = cv2.resize(fine, chart.shape[::-1], interpolation=cv2.INTER_AREA)
+    paper = paper.astype(np.float32) / 65535
     return _margin(chart, paper, part, rng)
 
 
