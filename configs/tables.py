@@ -87,6 +87,7 @@ def nas_fas_8(smoke: bool) -> ml_collections.ConfigDict:
     title = "Print and replay to masks of other datasets (NAS-FAS Table 8)"
     _table(config, title, ("cross_dataset_cross_type",), ("auc", "hter"))
     config.sweep.by_domain = True
+    config.search.protocol = ""  # that of the training
     config.data.dataset = "oulu_npu"
     meta = {
         "method": "meta_nas",

@@ -30,6 +30,7 @@ from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found
 from nasfas_jax.workflows.searches import Searches
 from nasfas_jax.workflows.sweep import Swept
+from nasfas_jax.workflows.zero_cost import Ranking
 
 ROOT = pathlib.Path(__file__).parents[1]
 FUNCTIONS = {name for name in nf.__all__ if name.islower()}
@@ -385,7 +386,7 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     assert quickstart[0] == quickstart[1]
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
-    kinds += (Robustness, Picture, Searches, Improvements, Costs, Responses)
+    kinds += (Robustness, Picture, Searches, Improvements, Costs, Responses, Ranking)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS

@@ -76,7 +76,7 @@ def run(
     workdir = pathlib.Path(workdir)
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
-    random = dict(config.sweep.get("random", {}))
+    random = dict(config.get("sweep", {}).get("random", {}))
     named = sorted({*random, *random.values()})
     if named:
         of_rows = limits.Several(limits.OneOf([row.title for row in rows]))
