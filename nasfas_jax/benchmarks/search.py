@@ -130,7 +130,7 @@ class Row:
 
 
 def our_step(case: Case, cache: str = "") -> tuple[Any, dict, timing.Compiled]:
-    """State, episode and compiled step of a case, by the compilation cache in a folder."""
+    """State, episode and step of a case, compiled with the cache in a folder, '' for none."""
     method, episode = case.method(), case.episode()
     state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
     state, episode = jax.device_put((jax.device_get(state), episode))
