@@ -17,6 +17,11 @@ import chex
 import jax
 import pytest
 
+import nasfas_jax as nf
+from nasfas_jax import synthetic
+from nasfas_jax.data.preparation import prepare
+from nasfas_jax.data.preparation.recipe import Recipe
+
 SAMPLES = pathlib.Path(__file__).parents[2] / "shared" / "samples"
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -65,3 +70,21 @@ def samples() -> pathlib.Path:
     if not SAMPLES.is_dir():
         pytest.skip(f"no real samples at {SAMPLES}")
     return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> pathlib.Path:
+    """`videos` of the synthetic set and their records in `data`; not to be written to."""
+    root = tmp_path_factory.mktemp("synthetic")
+    synthetic.write_videos(
+        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
+    )
+    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
+    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
+    return root
+
+
+@pytest.fixture(scope="session")
+def data(folder):
+    """The opened records of `folder`."""
+    return nf.open_data(folder / "data")

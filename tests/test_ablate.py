@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 import nasfas_jax as nf
-from nasfas_jax import runtime, synthetic
+from nasfas_jax import runtime
 from nasfas_jax.data.loading import pipeline
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import Diverged, InputError
 from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.methods.supervised import Supervised
@@ -18,17 +16,6 @@ from nasfas_jax.workflows import ablate as workflow
 SMALL = {"width": 1 / 32, "map_size": 4}
 THETA = {"theta": [0, 1]}
 SHORT = {"target": "dom_m", "steps": 2, "batch_size": 4}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("ablate")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 def a_program(swept, chunk, values=(0.1, 0.8, 1.0), seeds=(0, 5)):

@@ -10,10 +10,8 @@ import optax
 import pytest
 
 import nasfas_jax as nf
-from nasfas_jax import nets, synthetic
+from nasfas_jax import nets
 from nasfas_jax.data.loading import views
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import meta_nas
 from nasfas_jax.search import branches, genotype, spaces, trade_off
@@ -282,18 +280,6 @@ def test_an_input_joins_images_in_color_spaces_of_their_own():
     for wrong in ("static+", "static:cmyk", "frames+static", "depth+static"):
         with pytest.raises(InputError, match="input"):
             views.View(input=wrong)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Records of synthetic videos."""
-    root = tmp_path_factory.mktemp("branches")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 def test_branches_are_searched_trained_and_tested(data, tmp_path):

@@ -12,13 +12,11 @@ import score_tables
 import smoke
 
 import nasfas_jax as nf
-from nasfas_jax import evaluation, synthetic
+from nasfas_jax import evaluation
 from nasfas_jax.commands import settings
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.loading.views import View
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
@@ -41,23 +39,6 @@ BLURR = {"corruptions": ["blurr"]}
 THETA = {"theta": [0, 1]}
 SWEEP = {"networks": {"a": "cdn"}, "targets": ["dom_m"]}
 TINY = {"stem_channels": 4, "channels": 4, "head_channels": 4, "partial": 2}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Synthetic videos and their prepared records."""
-    root = tmp_path_factory.mktemp("front")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return root
-
-
-@pytest.fixture(scope="module")
-def data(folder):
-    return nf.open_data(folder / "data")
 
 
 @pytest.fixture(scope="module")

@@ -3,26 +3,10 @@
 import numpy as np
 import pytest
 
-import nasfas_jax as nf
-from nasfas_jax import synthetic
 from nasfas_jax.data.loading import views
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import meta_figures
 from nasfas_jax.workflows import responses
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Records of synthetic videos."""
-    root = tmp_path_factory.mktemp("responses")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 0, 0), live_videos=1, frames=8
-    )
-    recipe = Recipe(image_size=16, clips_per_video=1, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 def test_responses_are_norms_of_both_convolutions(data):

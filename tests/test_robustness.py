@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import nasfas_jax as nf
-from nasfas_jax import evaluation, synthetic
+from nasfas_jax import evaluation
 from nasfas_jax.data.preparation import corruptions, prepare
 from nasfas_jax.data.preparation.corruptions import CORRUPTIONS
 from nasfas_jax.data.preparation.recipe import Recipe
@@ -16,16 +16,14 @@ CLIP = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(folder, tmp_path_factory):
+    """Records with frames, and without."""
     root = tmp_path_factory.mktemp("robustness")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
     for keep in (True, False):
         recipe = Recipe(
             image_size=16, clips_per_video=1, method="harmonic", keep_frames=keep
         )
-        prepare.prepare("synthetic", root / "videos", root / str(keep), recipe)
+        prepare.prepare("synthetic", folder / "videos", root / str(keep), recipe)
     return nf.open_data(root / "True"), nf.open_data(root / "False")
 
 

@@ -7,25 +7,10 @@ import numpy as np
 import pytest
 
 import nasfas_jax as nf
-from nasfas_jax import synthetic
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.runtime import loop
 from nasfas_jax.workflows import searchers
 
 CHAINS = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Records of synthetic videos."""
-    root = tmp_path_factory.mktemp("resume")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 METHODS: dict[str, tuple[str, dict[str, Any]]] = {

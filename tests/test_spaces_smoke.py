@@ -1,24 +1,7 @@
 """Halves of the data, targets of labels, and random architectures."""
 
-import pytest
-
 import nasfas_jax as nf
-from nasfas_jax import synthetic
 from nasfas_jax.data.loading import pipeline
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Records of synthetic videos."""
-    root = tmp_path_factory.mktemp("spaces")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 def test_halves_are_disjoint_and_whole(data):

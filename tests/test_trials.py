@@ -9,11 +9,9 @@ import pytest
 import smoke
 
 import nasfas_jax as nf
-from nasfas_jax import nets, synthetic
+from nasfas_jax import nets
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.loading.views import View
-from nasfas_jax.data.preparation import prepare
-from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.methods import supervised
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.search import genotype, trials
@@ -22,18 +20,6 @@ from nasfas_jax.workflows import searchers
 
 CELLS = {"stem_channels": (2, 2, 2), "channels": 4}
 CHAINS = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Records of synthetic videos."""
-    root = tmp_path_factory.mktemp("trials")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
-    recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
-    prepare.prepare("synthetic", root / "videos", root / "data", recipe)
-    return nf.open_data(root / "data")
 
 
 @pytest.fixture
