@@ -314,13 +314,36 @@ def test_a_ray_sees_the_point_that_projects_to_it():
     def height(x, y):
         return 1.0 - 0.3 * x * x - 0.2 * y * y
 
-    u = np.linspace(-0.8, 0.8, 9, dtype=np.float32)[None, :]
+    grid = geometry.Grid(left=40, top=38, columns=9, rows=10, side=5)
+    columns, rows = np.meshgrid(42 + 5 * np.arange(9), 40 + 5 * np.arange(10))
     for search in (True, False):
-        x, y, _ = track.see(0, height, (u, u.T), search=search)
+        x, y, _ = track.see(0, height, grid, search=search)
         points = np.stack([x, y, height(x, y)], -1).reshape(-1, 3)
-        pixel = track.project(points)[0].reshape(9, 9, 2)
-        np.testing.assert_allclose(pixel[..., 0], u * 30 + 63.5 + 0 * u.T, atol=0.2)
-        np.testing.assert_allclose(pixel[..., 1], u.T * 30 + 63.5 + 0 * u, atol=0.2)
+        pixel = track.project(points)[0].reshape(10, 9, 2)
+        np.testing.assert_allclose(pixel[..., 0], columns, atol=0.2)
+        np.testing.assert_allclose(pixel[..., 1], rows, atol=0.2)
+
+
+def test_a_map_of_blocks_is_interpolated_to_their_pixels():
+    track = geometry.at_rest(np.eye(3, dtype=np.float32)[None], (30, 20))
+    grid = geometry.Grid(left=-4, top=2, columns=9, rows=7, side=4)
+    u, v = grid.rays(track)  # one pixel a head unit: pixel coordinates from the center
+    coarse = np.dstack(np.broadcast_arrays(u + 14.5, v + 9.5))
+    rows, columns = np.mgrid[grid.window(track)].astype(np.float32)
+    assert rows.shape == (18, 30)  # from row 2 on, all columns
+    inside = (
+        slice(None, -2),
+        slice(None, -2),
+    )  # half a block is extrapolated at its end
+    fine = grid.spread(coarse, track)
+    np.testing.assert_allclose(fine[..., 0][inside], columns[inside], atol=1e-4)
+    np.testing.assert_allclose(fine[..., 1][inside][2:], rows[inside][2:], atol=1e-4)
+    sampled = grid.sample(coarse, columns, rows)
+    np.testing.assert_allclose(sampled, fine, atol=0.05)
+    assert geometry.whole((30, 20), 4).spread(np.zeros((7, 10)), track).shape == (
+        20,
+        30,
+    )
 
 
 def test_most_live_faces_are_found_by_the_bundled_detector():

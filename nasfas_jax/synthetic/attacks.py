@@ -87,14 +87,14 @@ class Sheet:
 
 def coarsely_seen(
     sheet: Sheet, track: geometry.Track, frame: int
-) -> tuple[Array, tuple[Array, Array]]:
-    """Sheet coordinates x, y [49, 49, 2] seen along a grid of rays, and the grid."""
-    width, height = track.size
-    u = np.linspace(-0.5 * width, 0.5 * width, 49, dtype=np.float32) / track.scale
-    v = np.linspace(-0.5 * height, 0.5 * height, 49, dtype=np.float32) / track.scale
-    grid = (u[None, :], v[:, None])
+) -> tuple[Array, geometry.Grid]:
+    """Sheet coordinates x, y [h, w, 2] seen along a grid of rays, and the grid."""
+    grid = geometry.whole(track.size, CELL)
     x, y, _ = track.see(frame, sheet.height, grid, search=False)
     return np.dstack([x, y]), grid
+
+
+CELL = 8  # distance of rays in sensor pixels, which are interpolated between them
 
 
 def crumple(
@@ -151,8 +151,7 @@ def show_print(
       printer: gloss of the paper.
     """
     coarse, grid = coarsely_seen(sheet, track, frame)
-    places = geometry.spread(coarse, grid, track)
-    x, y = cv2.split(places)
+    x, y = cv2.split(grid.spread(coarse, track))
     rows, columns = texture.shape[:2]
     photo = cv2.remap(
         texture,
@@ -165,10 +164,10 @@ def show_print(
     shade, shine = _lit(
         sheet, light, track.rotation[frame], coarse, printer.gloss, printer.shine
     )
-    shade = geometry.spread(shade * np.float32(1 / 65535), grid, track)
+    shade = grid.spread(shade * np.float32(1 / 65535), track)
     radiance = cv2.multiply(photo, shade, dtype=cv2.CV_32F)
     if float(shine.max()) > 1e-3:
-        radiance += geometry.spread(shine, grid, track)
+        radiance += grid.spread(shine, track)
     soft = np.float32(track.scale / 1.5)
     return radiance, np.clip(0.5 - far * soft, 0, 1)
 
@@ -205,7 +204,7 @@ def show_replay(
       picture: shown frame, uint8 RGB.
       screen: the screen.
       pattern: its sub-pixels as result of `display.seen_pattern`.
-      room: radiance of the room and the lamp in the glass [H, W, 3], blurred.
+      room: radiance of the room and the lamp in the glass [h, w, 3], blurred.
       sheet: flat sheet of the screen.
       track: motion of the hand.
       frame: index of the frame.
@@ -213,8 +212,7 @@ def show_replay(
       light: light of the room; fingerprints scatter a share of it.
     """
     coarse, grid = coarsely_seen(sheet, track, frame)
-    places = geometry.spread(coarse, grid, track)
-    x, y = cv2.split(places)
+    x, y = cv2.split(grid.spread(coarse, track))
     shown = cv2.remap(
         picture,
         x * np.float32(sheet.source_scale) + np.float32(sheet.source_center[0]),
@@ -222,20 +220,21 @@ def show_replay(
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT,
     )
-    level = camera.lens(_emitted(screen).take(np.asarray(shown, np.uint8)))
+    level = camera.lens(cv2.LUT(shown, _emitted(screen)))
     tilt = _cosines(track.rotation[frame], coarse)
     angle = (
         display.by_angle(screen, tilt) * screen.white * np.float32(screen.brightness)
     )
-    level *= geometry.spread(angle.astype(np.float32), grid, track)
+    level *= grid.spread(angle.astype(np.float32), track)
     dots = np.float32(track.scale / screen.pitch)
     span = display.LAYOUTS[screen.layout]
     level *= display.sample(pattern, span, x * dots, y * dots)
     rim, far = sheet.outside(x, y)
     soft = np.float32(track.scale / 1.5)
-    level *= np.clip(0.5 - rim * soft, 0, 1)[..., None]
-    haze = np.float32(screen.smudge) * (light.ambient + light.key) + 0.004
-    level += np.float32(screen.reflect) * _mirror(room, track, frame) + haze
+    level *= cv2.merge([np.clip(0.5 - rim * soft, 0, 1)] * 3)
+    haze = np.float32(screen.smudge) * (light.ambient + light.key) + np.float32(0.004)
+    mirrored = np.float32(screen.reflect) * _mirror(room, track, frame) + haze
+    level += cv2.resize(mirrored, track.size, interpolation=cv2.INTER_LINEAR)
     return level, np.clip(0.5 - far * soft, 0, 1)
 
 
@@ -253,10 +252,12 @@ def _cosines(turn: Array, places: Array) -> Array:
 
 
 def _mirror(room: Array, track: geometry.Track, frame: int) -> Array:
-    """The room [H, W, 3] reflected by the tilted glass."""
-    drift = (track.rotation[frame, 2, :2] * -2.5 * track.scale).astype(np.float64)
-    matrix = np.array([[-1, 0, room.shape[1] + drift[0]], [0, 1, drift[1]]])
-    return cv2.warpAffine(room, matrix, track.size, borderMode=cv2.BORDER_REFLECT)
+    """The room [h, w, 3] reflected by the tilted glass."""
+    size = room.shape[1::-1]
+    scale = track.scale * size[0] / track.size[0]
+    drift = (track.rotation[frame, 2, :2] * -2.5 * scale).astype(np.float64)
+    matrix = np.array([[-1, 0, size[0] + drift[0]], [0, 1, drift[1]]])
+    return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
 
 
 def put_lamp(room: Array, radiance: float, scale: float, rng: np.random.Generator):

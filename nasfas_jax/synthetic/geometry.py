@@ -81,7 +81,7 @@ class Track:
         self,
         frame: int,
         height: Callable[[Array, Array], Array],
-        grid: tuple[Array, Array],
+        grid: Grid,
         *,
         search: bool,
     ) -> tuple[Array, Array, Array]:
@@ -90,7 +90,7 @@ class Track:
         Args:
           frame: index of the frame.
           height: the surface z = height(x, y), in the object's frame.
-          grid: picture coordinates u [1, W] and v [H, 1], head units from the center.
+          grid: the rays.
           search: whether to search from front to back for the first hit (for surfaces that
             can occlude themselves), or to follow the tangent from z = 0.
 
@@ -98,7 +98,7 @@ class Track:
           x, y in the object's frame and the depth towards the camera, [H, W] each.
         """
         turn = self.rotation[frame].T
-        u, v = np.broadcast_arrays(*grid)
+        u, v = np.broadcast_arrays(*grid.rays(self))
         t = turn @ self.shift[frame]
         start = [turn[i, 0] * u + turn[i, 1] * v - t[i] for i in range(3)]
         along = [
@@ -155,46 +155,66 @@ def bounding(points: Array) -> Array:
     return np.concatenate([low, high - low], 1).astype(np.float32)
 
 
-def window(grid: tuple[Array, Array], track: Track) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels within a grid and the frame."""
-    edges = []
-    for axis, side in zip((grid[0][0], grid[1][:, 0]), track.size, strict=True):
-        ends = np.array([axis[0], axis[-1]]) * track.scale + (side - 1) / 2
-        low, high = np.clip([np.ceil(ends[0]), np.floor(ends[1]) + 1], 0, side)
-        edges.append((int(low), max(int(high), int(low) + 1)))
-    (left, right), (top, bottom) = edges
-    return left, top, right, bottom
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """Square blocks of pixels, with a ray through the center of each.
 
+    What the rays find is interpolated to the pixels between them. The blocks may extend
+    beyond the frame.
 
-def spread(
-    coarse: Array,
-    grid: tuple[Array, Array],
-    track: Track,
-    region: tuple[int, int, int, int] | None = None,
-) -> Array:
-    """A map on a coarse picture grid, interpolated to every pixel of the frame.
-
-    Args:
-      coarse: [h, w] or [h, w, C] on the grid.
-      grid: u [1, w] and v [h, 1] in head units, evenly spaced.
-      track: scale and size of the frame.
-      region: left, top, right, bottom of the wanted pixels; the whole frame if None.
+    Attributes:
+      left, top: first pixel of the first block.
+      columns, rows: number of blocks.
+      side: side of a block, pixels.
     """
-    u, v = grid[0][0], grid[1][:, 0]
-    width, height = track.size
-    left, top, right, bottom = region or (0, 0, width, height)
-    du, dv = float(u[1] - u[0]), float(v[1] - v[0])
-    at = [
-        ((left - (width - 1) / 2) / track.scale - u[0]) / du,
-        ((top - (height - 1) / 2) / track.scale - v[0]) / dv,
-    ]
-    inverse = np.array(
-        [[1 / (track.scale * du), 0, at[0]], [0, 1 / (track.scale * dv), at[1]]]
-    )
-    return cv2.warpAffine(
-        coarse,
-        inverse,
-        (right - left, bottom - top),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+
+    left: int
+    top: int
+    columns: int
+    rows: int
+    side: int
+
+    def rays(self, track: Track) -> tuple[Array, Array]:
+        """Picture coordinates u [1, columns] and v [rows, 1], head units from the center."""
+        width, height = track.size
+        x = self.left + self.side * (np.arange(self.columns) + 0.5) - 0.5 * width
+        y = self.top + self.side * (np.arange(self.rows) + 0.5) - 0.5 * height
+        u, v = ((axis / track.scale).astype(np.float32) for axis in (x, y))
+        return u[None, :], v[:, None]
+
+    def window(self, track: Track) -> tuple[slice, slice]:
+        """Rows and columns of the frame that the blocks cover."""
+        width, height = track.size
+        low, high = max(self.top, 0), min(self.top + self.side * self.rows, height)
+        left, right = (
+            max(self.left, 0),
+            min(self.left + self.side * self.columns, width),
+        )
+        return slice(low, high), slice(left, right)
+
+    def spread(self, coarse: Array, track: Track) -> Array:
+        """A map [rows, columns, ...] of the blocks, bilinear at the pixels of `window`."""
+        size = (self.side * self.columns, self.side * self.rows)
+        fine = cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
+        rows, columns = self.window(track)
+        return fine[
+            rows.start - self.top : rows.stop - self.top,
+            columns.start - self.left : columns.stop - self.left,
+        ]
+
+    def sample(self, coarse: Array, x: Array, y: Array) -> Array:
+        """A map of the blocks at pixel coordinates x and y, bilinear."""
+        half = np.float32(0.5)
+        return cv2.remap(
+            coarse,
+            (x.astype(np.float32) + half - self.left) / np.float32(self.side) - half,
+            (y.astype(np.float32) + half - self.top) / np.float32(self.side) - half,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+
+def whole(size: tuple[int, int], side: int) -> Grid:
+    """Blocks over a whole frame and beyond, so that no pixel is extrapolated."""
+    columns, rows = (-(-length // side) + 2 for length in size)
+    return Grid(-side, -side, columns, rows, side)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ from nasfas_jax.synthetic.head import Head, half
 from nasfas_jax.synthetic.identity import Identity
 
 VIEW = np.array([0, 0, 1], np.float32)
-CELL = 4.0  # distance of rays in sensor pixels, which are interpolated between them
+CELL = 4  # distance of rays in sensor pixels, which are interpolated between them
 BEHIND = 2  # pixels of the frame per pixel of background and body, out of focus
 
 
@@ -190,35 +192,40 @@ class Sitter:
     shadow: Array
     points: Array
 
-    def grid(self, frame: int) -> tuple[Array, Array]:
-        """Picture coordinates u [1, W], v [H, 1] of the coarse grid around the head."""
-        x, y = self.track.shift[frame, :2]
-        apart = CELL / self.track.scale
-        u = np.arange(x - 2.0, x + 2.0, apart, dtype=np.float32)
-        v = np.arange(y - 2.3, y + 2.6, apart, dtype=np.float32)
-        return u[None, :], v[:, None]
+    def grid(self, frame: int) -> geometry.Grid:
+        """The coarse grid of rays around the head."""
+        x, y = self.track.shift[frame, :2] * self.track.scale
+        x, y = x + self.track.size[0] / 2, y + self.track.size[1] / 2
+        blocks = self.track.scale / CELL
+        return geometry.Grid(
+            left=round(float(x) - 2.0 * self.track.scale),
+            top=round(float(y) - 2.3 * self.track.scale),
+            columns=math.ceil(4.0 * blocks),
+            rows=math.ceil(4.9 * blocks),
+            side=CELL,
+        )
 
-    def look(self, frame: int) -> tuple[tuple[Array, Array], Array]:
+    @functools.cached_property
+    def relief(self) -> tuple[Chart, Array]:
+        """Chart and height of the head for ray casting."""
+        return coarse_height(self.head)
+
+    def look(self, frame: int) -> tuple[geometry.Grid, Array]:
         """The coarse grid, and x, y, depth [h, w, 3] of the points hit by its rays."""
-        head = self.head
         grid = self.grid(frame)
-        smooth = coarse_height(head)
+        chart, relief = self.relief
 
         def height(x: Array, y: Array) -> Array:
-            return smooth[0].sample(smooth[1], x, y)
+            return chart.sample(relief, x, y)
 
         seen = self.track.see(frame, height, grid, search=True)
         return grid, np.dstack(seen).astype(np.float32)
 
-    def film(self, frame: int) -> tuple[Array, tuple[Array, Array], Array]:
+    def film(self, frame: int) -> tuple[Array, geometry.Grid, Array]:
         """Radiance [H, W, 3] of one frame before any lens, and what `look` found."""
         grid, seen = self.look(frame)
         texture = self._texture(frame)
-        left, top, right, bottom = geometry.window(grid, self.track)
-        places = geometry.spread(
-            seen[..., :2], grid, self.track, (left, top, right, bottom)
-        )
-        x, y = cv2.split(places)
+        x, y, _ = cv2.split(grid.spread(seen, self.track))
         head, act = self.head, self.behavior
         if act.smile[frame] or act.brow[frame]:
             y = express(head.who, x, y, act.smile[frame], act.brow[frame])
@@ -232,8 +239,8 @@ class Sitter:
         )
         picture = smooth_outline(picture)
         radiance = self._behind(frame)
-        region = radiance[top:bottom, left:right]
-        region[:] = scene.paste(region, picture)
+        window = grid.window(self.track)
+        radiance[window] = scene.paste(radiance[window], picture)
         return radiance, grid, seen
 
     def _texture(self, frame: int) -> Array:
@@ -331,27 +338,15 @@ def contour_mask(points: Array, box: Array, cells: int) -> Array:
 
 def depth_map(
     seen: Array,
-    grid: tuple[Array, Array],
-    track: geometry.Track,
+    grid: geometry.Grid,
     box: Array,
     mask: Array,
 ) -> Array:
     """True depth over a box, uint8 like `mask`: 255 nearest, 26 farthest, 0 off."""
     cells = mask.shape[0]
-    u, v = grid[0][0], grid[1][:, 0]
-    center = (np.array(track.size, np.float32) - 1) / 2
     pixel = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-    at_u = (box[0] + pixel * box[2] - center[0]) / track.scale
-    at_v = (box[1] + pixel * box[3] - center[1]) / track.scale
-    columns = (at_u - u[0]) / (u[1] - u[0])
-    rows = (at_v - v[0]) / (v[1] - v[0])
-    depth = cv2.remap(
-        seen[..., 2],
-        np.repeat(columns[None, :].astype(np.float32), cells, 0),
-        np.repeat(rows[:, None].astype(np.float32), cells, 1),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    x, y = np.meshgrid(box[0] + pixel * box[2], box[1] + pixel * box[3])
+    depth = grid.sample(seen[..., 2], x, y)
     face = mask > 0
     # The steep outermost cells are excluded from the range of depth.
     low, high = float(np.quantile(depth[face], 0.08)), float(depth[face].max())

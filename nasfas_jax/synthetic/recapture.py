@@ -12,7 +12,6 @@ from nasfas_jax.synthetic import (
     camera,
     display,
     geometry,
-    interior,
     live,
     printing,
     scene,
@@ -25,6 +24,7 @@ from nasfas_jax.synthetic.stage import (
     FACE_HEIGHT,
     Clip,
     Stage,
+    build_room,
     density,
     finish,
     person,
@@ -157,13 +157,18 @@ def sheet_eyes(source: Source) -> Array:
     return ((eyes - source.center) / source.scale).astype(np.float32)
 
 
-def _room(stage: Stage, track: geometry.Track, rng) -> tuple[scene.Light, Array]:
-    """Light and radiance of the room of the attack, before the lens."""
+def _room(stage: Stage, track: geometry.Track, rng):
+    """Light of the room of the attack, and function from a frame index to the room
+    [H, W, 3] behind the lens."""
     light = scene.draw_light(rng, stage.domain.light)
-    room = interior.build_background(
-        rng, stage.domain.room, track.size, track.scale, light
-    )
-    return light, room
+    room = build_room(stage.domain, track, light, rng)
+
+    def behind_at(frame: int) -> Array:
+        coarse = scene.moved(room, stage.way.shake[frame] / live.BEHIND)
+        fine = cv2.resize(coarse, track.size, interpolation=cv2.INTER_LINEAR)
+        return stage.camera.lens(fine)
+
+    return light, behind_at
 
 
 def _attacker(
@@ -225,11 +230,7 @@ def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng)
         def behind_at(frame: int) -> Array:
             return stage.camera.lens(sitter.film(frame)[0])
     else:
-        light, room = _room(stage, track, rng)
-        room = stage.camera.lens(room)
-
-        def behind_at(frame: int) -> Array:
-            return scene.moved(room, stage.way.shake[frame])
+        light, behind_at = _room(stage, track, rng)
 
     def optical(frame: int) -> Array:
         lit, cover = attacks.show_print(
@@ -247,14 +248,12 @@ def _over(lit: Array, cover: Array, behind: Array) -> Array:
 
 def _replay_shower(stage, pictures, screen, sheet, track: geometry.Track, rng):
     """Function from a frame index to the light [H, W, 3] of a held screen on the sensor."""
-    light, room = _room(stage, track, rng)
-    room = stage.camera.lens(room)
-    mirrored = interior.build_background(
-        rng, stage.domain.room, track.size, track.scale, light
-    )
-    mirrored = cv2.GaussianBlur(mirrored, (0, 0), 0.15 * track.scale)
+    light, behind_at = _room(stage, track, rng)
+    mirrored = build_room(stage.domain, track, light, rng)
+    scale = track.scale / live.BEHIND
+    mirrored = cv2.GaussianBlur(mirrored, (0, 0), 0.15 * scale)
     if screen.glare:
-        attacks.put_lamp(mirrored, screen.glare / screen.reflect, track.scale, rng)
+        attacks.put_lamp(mirrored, screen.glare / screen.reflect, scale, rng)
     pattern = display.seen_pattern(screen, stage.camera)
     phase = rng.uniform(0, 1)
 
@@ -277,7 +276,6 @@ def _replay_shower(stage, pictures, screen, sheet, track: geometry.Track, rng):
                 screen, len(lit), device.readout, device.shutter, start
             )
             lit *= rows[:, None, None]
-        behind = scene.moved(room, stage.way.shake[frame])
-        return _over(lit, cover, behind)
+        return _over(lit, cover, behind_at(frame))
 
     return optical

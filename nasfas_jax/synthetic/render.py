@@ -53,7 +53,7 @@ def render_head(spec: VideoSpec) -> Clip:
 
     def depth(frame: int, region, mask):
         grid, hits = seen[frame]
-        return live.depth_map(hits, grid, sitter.track, region, mask)
+        return live.depth_map(hits, grid, region, mask)
 
     pictures = stage.film(optical, spec.frames)
     return finish(spec, stage, pictures, sitter.points, behavior.open_, depth)

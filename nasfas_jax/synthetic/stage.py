@@ -152,9 +152,8 @@ def sit(
     points = live.face_points(head.who, head.chart, (bare or head).height)
     track = geometry.at_rest(behavior.rotation, size)
     track = track.place(points[: live.CONTOUR], way.heights, way.centers)
-    part = (size[0] // live.BEHIND, size[1] // live.BEHIND)
+    room = build_room(domain, track, light, rng)
     scale = track.scale / live.BEHIND
-    room = interior.build_background(rng, domain.room, part, scale, light)
     return live.Sitter(
         head,
         light,
@@ -166,6 +165,15 @@ def sit(
         live.cast_shadow(head, track.rotation[0].T @ light.direction, light.size),
         track.project(points),
     )
+
+
+def build_room(
+    domain: Domain, track: geometry.Track, light: scene.Light, rng: np.random.Generator
+) -> Array:
+    """Radiance [H / BEHIND, W / BEHIND, 3] of a room, before the lens."""
+    size = (track.size[0] // live.BEHIND, track.size[1] // live.BEHIND)
+    scale = track.scale / live.BEHIND
+    return interior.build_background(rng, domain.room, size, scale, light)
 
 
 def map_regions(boxes: Array) -> Array:
