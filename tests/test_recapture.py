@@ -5,8 +5,18 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nasfas_jax.synthetic import attacks, camera, display, printing
+from nasfas_jax import synthetic
+from nasfas_jax.synthetic import (
+    attacks,
+    camera,
+    display,
+    live,
+    printing,
+    retouch,
+    scene,
+)
 from nasfas_jax.synthetic.domains import DOMAINS
+from nasfas_jax.synthetic.identity import draw_identity
 
 PAPER = np.array([0.85, 0.86, 0.88], np.float32)
 PRINTER = printing.Printer(
@@ -99,7 +109,15 @@ def test_a_color_within_the_gamut_is_printed_as_it_is():
     assert green[0, 0].max() == 1  # out of the gamut: clipped
 
 
-@pytest.mark.parametrize("layout", list(display.LAYOUTS))
+def test_projected_pixels_have_one_grid_for_all_colors():
+    """A square of side `duty` per pixel emits 1 / duty^2 of the mean, its gaps nothing."""
+    pattern = display.subpixels("grid", 0.75)
+    assert (pattern > 0).mean() == pytest.approx(0.75**2, abs=0.04)
+    np.testing.assert_array_equal(pattern[..., 0], pattern[..., 2])
+    np.testing.assert_allclose(pattern.mean((0, 1)), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["stripe", "chevron", "diamond"])
 def test_sub_pixels_emit_the_light_of_their_color(layout):
     pattern = display.subpixels(layout, 0.25)
     np.testing.assert_allclose(pattern.mean((0, 1)), 1, rtol=1e-4)
@@ -187,3 +205,80 @@ def test_a_fold_bends_the_light_at_its_line():
     assert min(np.ptp(worn[:, 0]), np.ptp(worn[:, 1])) <= 2  # a straight line
     flat = attacks.crumple((1.0, 1.4), 0.03, 0, generator())
     assert flat.slopes.std() == pytest.approx(0.03, rel=1e-3) and not flat.worn.any()
+
+
+def test_a_card_has_the_shape_of_the_standard_and_carries_the_portrait():
+    photo = generator().integers(0, 255, (400, 300, 3)).astype(np.uint8)
+    made, offset = retouch.card(photo, (150.0, 190.0), 60.0, generator())
+    rows, columns = made.shape[:2]
+    assert columns / rows == pytest.approx(85.6 / 53.98, rel=5e-3)
+    x, y = 150 + offset[0], 190 + offset[1]
+    np.testing.assert_array_equal(
+        made[y - 40 : y + 40, x - 40 : x + 40], photo[150:230, 110:190]
+    )
+    assert 2.4 * 60.0 / rows == pytest.approx(20 / 53.98, rel=5e-3)  # a face of 20 mm
+
+
+def test_a_photo_is_animated_by_warps_of_itself():
+    """Closed lids are skin of the photo, the rim stays, and points follow their pixels."""
+    who = draw_identity(generator())
+    scale, middle = 50.0, np.array([120.0, 110.0])
+    eyes = middle + scale * np.array([[-who.eye_x, who.eye_y], [who.eye_x, who.eye_y]])
+    rim = middle + scale * np.array([[1.6, 0.0]])
+    points = np.concatenate([np.repeat(rim, live.CONTOUR, 0), eyes]).astype(np.float32)
+    photo = np.full((260, 240, 3), 200, np.uint8)
+    for x, y in eyes.round().astype(int):
+        photo[y - 2 : y + 3, x - 2 : x + 3] = 0
+    acted = scene.behave(generator(), np.zeros(3))
+    still = np.zeros(3, np.float32)
+    acted = dataclasses.replace(
+        acted,
+        mouth=still,
+        smile=still,
+        brow=still,
+        open_=np.array([1.0, 0.0, 1.0], np.float32),
+    )
+    turned = np.array([[0, 0], [0, 0], [0.1, 0]])
+    frames, moved = retouch.animate(photo, points, scale, who, acted, turned)
+    np.testing.assert_allclose(frames[0], photo, atol=1)
+    y, x = eyes[0].round().astype(int)[::-1]
+    assert frames[1][y, x].min() > 190  # skin from above lies over the eye
+    np.testing.assert_array_equal(frames[1][:, :20], photo[:, :20])
+    dark = np.argwhere(frames[2][..., 0] < 60)
+    left = dark[dark[:, 1] < middle[0] + 5][:, ::-1].mean(0)
+    np.testing.assert_allclose(left, moved[2, live.CONTOUR], atol=1.0)
+    assert moved[2, live.CONTOUR, 0] > eyes[0, 0] + 2
+    np.testing.assert_allclose(moved[2, 0], rim[0], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "way", [(k, v) for k in ("print", "replay") for v in synthetic.ATTACKS[k]]
+)
+def test_every_variant_has_the_box_of_the_live_clip(way):
+    kind, variant = way
+    ask = {
+        "domain": "dom_i",
+        "subject_seed": 6,
+        "seed": 3,
+        "frames": 3,
+        "face_size": 24,
+    }
+    alive, other = (
+        synthetic.render(synthetic.VideoSpec(attack_type=k, variant=v, **ask))
+        for k, v in (("live", ""), (kind, variant))
+    )
+    np.testing.assert_allclose(other.boxes[:, 3], alive.boxes[:, 3], rtol=3e-3)
+    wanted, found = (c.boxes[:, :2] + c.boxes[:, 2:] / 2 for c in (alive, other))
+    np.testing.assert_allclose(found, wanted, atol=0.1)
+    assert not other.depth.any()
+
+
+def test_an_animated_photo_blinks_and_a_photo_does_not():
+    ask = {"domain": "dom_o", "subject_seed": 6, "seed": 3, "face_size": 24}
+    opened = {
+        variant: synthetic.render(
+            synthetic.VideoSpec(attack_type="replay", variant=variant, **ask)
+        ).open_
+        for variant in ("photo", "animated")
+    }
+    assert np.ptp(opened["photo"]) == 0 and np.ptp(opened["animated"]) > 0.5

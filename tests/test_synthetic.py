@@ -444,7 +444,7 @@ def test_a_set_of_another_version_is_refused(written, tmp_path):
     for name in ("plan.json", "index.json"):
         old = {**json.loads((written[0] / name).read_text()), "version": 2}
         (tmp_path / name).write_text(json.dumps(old))
-    expected = "format version 2; this renderer writes version 3"
+    expected = "format version 2; this renderer writes version 4"
     with pytest.raises(InputError, match=expected):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     with pytest.raises(InputError, match=expected):

@@ -6,8 +6,9 @@ face of the same person, one of SiW-M's thirteen types (`ATTACKS`):
 
 - a photo or a video of the attacker's camera, *printed* (`printing`: ink gamut, halftone
   screens, dot gain, banding; paper flat, bent, folded, or cut with the attacker's eyes behind
-  the holes) or *replayed* (`display`: sub-pixels that alias with the sensor, flicker, a
-  reflecting glass), moved by hand as a sheet;
+  the holes; an identity card; a photo of a photo) or *replayed* (`display`: sub-pixels that
+  alias with the sensor, flicker, a reflecting glass; a projection on a wall; a photo animated
+  by warps), moved by hand as a sheet;
 - a *mask* or a mannequin (`disguise.WORN`): rigid or flexible, glossy, matt or transparent;
 - *makeup* (`disguise.PAINTED`): pigments on a living head;
 - *partial* attacks: joke eyes, paper glasses, printed pieces glued on.

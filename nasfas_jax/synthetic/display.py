@@ -15,18 +15,20 @@ from nasfas_jax.synthetic.camera import Camera
 from nasfas_jax.synthetic.fields import Array
 
 TILE = 64  # texels of a pattern's period, along one axis
-LAYOUTS = {"stripe": 1, "chevron": 2, "diamond": 2}  # screen pixels per period
+# Screen pixels per period.
+LAYOUTS = {"stripe": 1, "chevron": 2, "diamond": 2, "grid": 1}
 
 
 @dataclasses.dataclass(frozen=True)
 class Display:
-    """A phone, tablet, monitor or television.
+    """A phone, tablet, monitor, television or projector.
 
     Attributes:
       layout: sub-pixel layout: RGB "stripe"s (most LCDs), "chevron" (stripes that lean
-        alternately, in-plane switching), or "diamond" (RGBG of OLED phones).
+        alternately, in-plane switching), "diamond" (RGBG of OLED phones), or "grid"
+        (projected pixels, whose three colors coincide).
       pitch: distance of screen pixels, in sensor pixels.
-      duty: width of a sub-pixel stripe, in screen pixels.
+      duty: width of a sub-pixel stripe, or of a pixel of a grid, in screen pixels.
       white: color of its white, RGB; 6500 to 9300 K, bluer than paper.
       brightness: brightness relative to white paper in the room.
       black: light of a black pixel, relative to white.
@@ -69,7 +71,7 @@ def draw_display(rng: np.random.Generator, style: dict) -> Display:
     """
     blue = rng.uniform(*style["blue"])
     low, high = np.log(style["pitch"])
-    layout = str(rng.choice(list(LAYOUTS), p=[0.55, 0.2, 0.25]))
+    layout = str(rng.choice(list(LAYOUTS), p=[0.55, 0.2, 0.25, 0.0]))
     oled = layout == "diamond"
     return Display(
         layout=layout,
@@ -87,6 +89,27 @@ def draw_display(rng: np.random.Generator, style: dict) -> Display:
         lit=float(rng.uniform(0.4, 0.9)),
         focus=float(rng.uniform(*style["focus"])),
         rate=float(rng.choice([0.8, 0.96, 1.0, 1.2])),
+    )
+
+
+def as_projector(screen: Display, rng: np.random.Generator) -> Display:
+    """A projector with the pitch and the tone of a screen.
+
+    Its wall scatters the light in all directions, and there is no glass. Gaps between its
+    pixels take 0.1 to 0.25 of the area, its lens adds blur, and contrasts of 200 to 2000 lie
+    between office projectors and home cinema.
+    """
+    return dataclasses.replace(
+        screen,
+        layout="grid",
+        duty=float(rng.uniform(0.87, 0.95)),
+        brightness=1.0,
+        black=float(np.exp(rng.uniform(np.log(0.0005), np.log(0.005)))),
+        falloff=0.0,
+        reflect=0.0,
+        glare=0.0,
+        smudge=0.0,
+        focus=float(np.hypot(screen.focus, rng.uniform(0.3, 0.8))),
     )
 
 
@@ -109,6 +132,8 @@ def subpixels(layout: str, duty: float) -> Array:
             )
             for color in range(3)
         ]
+    elif layout == "grid":
+        planes = [np.maximum(np.abs(x - 0.5), np.abs(y - 0.5)) < duty / 2] * 3
     else:
         lean = np.abs(y % 2 - 1) * 0.35 if layout == "chevron" else 0 * y
         rows = np.abs(y % 1 - 0.5) < 0.43  # black rows of wires between

@@ -1,8 +1,9 @@
-"""Print and replay: the picture of a first camera on a sheet, filmed by the last camera."""
+"""Print and replay: the picture of a first camera, shown to the last camera."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,9 +12,11 @@ from nasfas_jax.synthetic import (
     attacks,
     camera,
     display,
+    fields,
     geometry,
     live,
     printing,
+    retouch,
     scene,
 )
 from nasfas_jax.synthetic.fields import Array
@@ -33,7 +36,24 @@ from nasfas_jax.synthetic.stage import (
     variant,
 )
 
-BENDS = {"flat": (0.0, 0.03), "bent": (0.1, 0.3), "cut": (0.0, 0.2)}  # 1 / radius
+BENDS = {  # of printed variants, 1 / radius
+    "flat": (0.0, 0.03),
+    "bent": (0.1, 0.3),
+    "cut": (0.0, 0.2),
+    "card": (0.0, 0.02),
+    "copy": (0.0, 0.1),
+}
+# Identity cards are printed in offset or by dye diffusion, at 20 mm of face, and laminated.
+CARD_STOCK = {
+    "ruling": (133, 200),
+    "scattered": 0.5,
+    "glossy": 1.0,
+    "gain": (0.0, 0.06),
+    "key": (0.7, 0.95),
+    "banding": (0.0, 0.01),
+    "face_cm": (1.9, 2.1),
+}
+STIFF = 0.1  # waves of a plastic card relative to those of paper
 ASKEW = 2.0  # tilt of a held photo relative to that of a head
 DENSE = 2.0  # texels of a print per sensor pixel, which hold what aliases in the sensor
 VIDEO = 0.65  # resolution of the attacker's videos relative to that of photos
@@ -51,36 +71,111 @@ class Source:
 
 
 def render_recapture(spec: VideoSpec) -> Clip:
-    """A print or a replay: a sheet moved by hand in front of the camera of the domain."""
+    """A print, a screen or a projection in front of the camera of the domain."""
     stage, way = set_stage(spec), variant(spec)
     focused = dataclasses.replace(
         stage.camera, psf=stage.camera.psf * stage.domain.near
     )
     stage = dataclasses.replace(stage, camera=focused)
     rng = np.random.default_rng([spec.seed, 3])
+    if way == "card":
+        printer = stage.domain.printer | CARD_STOCK
+        domain = dataclasses.replace(stage.domain, printer=printer)
+        stage = dataclasses.replace(stage, domain=domain)
     source = take_source(spec, stage, way != "video", rng)
+    if way == "copy":
+        source = _copied(stage, source, rng)
+    elif way in ("card", "animated"):
+        source = _retouched(spec, stage, source, way, rng)
+    shown = _show(stage, source, way, rng)
+    pictures = stage.film(shown.optical_at, spec.frames)
+    open_ = source.open_[shown.frames]
+    return finish(spec, stage, pictures, shown.points, open_, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A source on a sheet in front of a camera.
+
+    Attributes:
+      optical_at: function from a frame index to the light [H, W, 3] on the sensor.
+      points: pixels [T, P, 2] of `live.face_points`.
+      frames: the frame of the source that is shown in every frame [T].
+      scale: pixels per head unit.
+    """
+
+    optical_at: Callable[[int], Array]
+    points: Array
+    frames: list[int]
+    scale: float
+
+
+def _show(stage: Stage, source: Source, way: str, rng: np.random.Generator) -> Shown:
+    """A source printed, on a screen, or projected, moved in front of the camera."""
     sheet = _cut_sheet(source, way, rng)
-    printed = way in BENDS
-    screen = None if printed else _draw_screen(stage, rng)
-    shown_at = _shown_frames(source, spec.frames, screen)
-    points = sheet.points(source.points)[shown_at]
+    screen = None if way in BENDS else _draw_screen(stage, way, rng)
+    frames = _shown_frames(source, len(stage.times), screen)
+    points = sheet.points(source.points)[frames]
     rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
     track = geometry.at_rest(rotation, stage.size)
     contour = points[:, : live.CONTOUR]
     track = track.place(contour, stage.way.heights, stage.way.centers)
-    shown = track.project(points)
+    pictures = [source.pictures[number] for number in frames]
     if screen is None:
         optical_at = _print_shower(stage, source, sheet, track, way, rng)
+    elif way == "projection":
+        optical_at = _beam_shower(stage, pictures, screen, sheet, track, rng)
     else:
-        pictures = [source.pictures[number] for number in shown_at]
         optical_at = _replay_shower(stage, pictures, screen, sheet, track, rng)
-    pictures = stage.film(optical_at, spec.frames)
-    return finish(spec, stage, pictures, shown, source.open_[shown_at], None)
+    return Shown(optical_at, track.project(points), frames, track.scale)
 
 
-def _draw_screen(stage: Stage, rng: np.random.Generator) -> display.Display:
-    """The screen of the attacker; its pixels have a size on the sensor."""
-    return display.draw_display(rng, stage.domain.display)
+def _copied(stage: Stage, source: Source, rng: np.random.Generator) -> Source:
+    """A photo that another camera of the attacker takes of the printed or shown source."""
+    rows, columns = source.pictures[0].shape[:2]
+    middle = np.array([columns - 1, rows - 1], np.float32) / 2
+    face = geometry.bounding(source.points[:1, : live.CONTOUR])[0]
+    times = stage.times[:1]
+    desk = dataclasses.replace(
+        stage,
+        camera=camera.attackers_camera(rng, stage.domain.source),
+        scale=1,
+        size=(columns, rows),
+        times=times,
+        way=scene.wander(rng, times, float(face[3]), face[:2] + face[2:] / 2),
+        noise=rng,
+    )
+    shown = _show(desk, source, str(rng.choice(["flat", "photo"])), rng)
+    picture = camera.jpeg(desk.film(shown.optical_at, 1)[0], int(rng.integers(72, 95)))
+    return Source([picture], shown.points, source.open_, shown.scale, middle)
+
+
+def _retouched(
+    spec: VideoSpec, stage: Stage, source: Source, way: str, rng: np.random.Generator
+) -> Source:
+    """The photo on an identity card, or animated by an app."""
+    photo, scale = source.pictures[0], source.scale
+    if way == "card":
+        x, y, width, height = geometry.bounding(source.points[:, : live.CONTOUR])[0]
+        face = (float(x + width / 2), float(y + height / 2))
+        picture, offset = retouch.card(photo, face, scale, rng)
+        middle = np.array(picture.shape[1::-1], np.float32) / 2 - 0.5
+        points = (source.points + offset).astype(np.float32)
+        return Source([picture], points, source.open_, scale, middle)
+    behavior = scene.behave(rng, stage.times)
+    waves = [fields.waves(rng, stage.times, 0.2, 0.8) for _ in range(2)]
+    turned = rng.uniform(0.03, 0.1) * np.stack(waves, 1)
+    pictures, points = retouch.animate(
+        photo, source.points[0], scale, person(spec), behavior, turned
+    )
+    points = points.astype(np.float32)
+    return Source(pictures, points, behavior.open_, scale, source.center)
+
+
+def _draw_screen(stage: Stage, way: str, rng: np.random.Generator) -> display.Display:
+    """The attacker's screen or projector; its pixels have a size on the sensor."""
+    screen = display.draw_display(rng, stage.domain.display)
+    return display.as_projector(screen, rng) if way == "projection" else screen
 
 
 def _shown_frames(
@@ -137,8 +232,11 @@ def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sh
     relief = None
     if way in BENDS:
         folds = int(rng.integers(1, 3)) if rng.random() < 0.3 else 0
+        waves = float(rng.uniform(0.01, 0.06))
+        if way == "card":
+            folds, waves = 0, STIFF * waves
         whole = (half[0] + edge, half[1] + edge)
-        relief = attacks.crumple(whole, float(rng.uniform(0.01, 0.06)), folds, rng)
+        relief = attacks.crumple(whole, waves, folds, rng)
     return attacks.Sheet(
         half=half,
         edge=edge,
@@ -269,13 +367,65 @@ def _replay_shower(stage, pictures, screen, sheet, track: geometry.Track, rng):
             stage.camera,
             light,
         )
-        if screen.flicker:
-            start = phase + float(stage.times[frame])
-            device = stage.camera
-            rows = display.bands(
-                screen, len(lit), device.readout, device.shutter, start
-            )
-            lit *= rows[:, None, None]
+        lit *= _bands(stage, screen, phase + float(stage.times[frame]))
         return _over(lit, cover, behind_at(frame))
 
     return optical
+
+
+def _bands(stage: Stage, screen: display.Display, start: float) -> Array:
+    """Light [H, 1, 1] of a flickering screen by row, for a frame that begins at `start`."""
+    device, rows = stage.camera, stage.size[1]
+    light = display.bands(screen, rows, device.readout, device.shutter, start)
+    return light[:, None, None]
+
+
+def _beam_shower(stage, pictures, beamer, sheet, track: geometry.Track, rng):
+    """Function from a frame index to the light [H, W, 3] of a projection on the sensor.
+
+    The beam adds to the light of the dim room; the wall or cloth multiplies both, and its
+    relief shades the beam.
+    """
+    light = scene.draw_light(rng, stage.domain.light)
+    room = np.float32(rng.uniform(0.02, 0.15)) * (light.ambient + 0.5 * light.key)
+    half = (WALL, WALL)
+    relief = attacks.crumple(half, float(rng.uniform(0.0, 0.08)), 0, rng)
+    wall = dataclasses.replace(sheet, half=half, relief=relief)
+    paint = printing.draw_printer(rng, stage.domain.printer | {"glossy": 0.0})
+    texels = DENSE * track.scale
+    cell = rng.uniform(0.02, 0.05) * texels
+    side = round(2 * WALL * texels)
+    grain = fields.fractal(
+        rng, (side, side), (cell, cell * float(rng.choice([1, 3]))), 2
+    )
+    level = rng.uniform(0.6, 1.0) * (1 + rng.uniform(0.02, 0.06) * grain)
+    texture = np.clip(65535 * level[..., None] * paint.white, 0, 65535)
+    texture = texture.astype(np.uint16)
+    texture = cv2.GaussianBlur(texture, (0, 0), DENSE * stage.camera.psf)
+    aside = np.array([*rng.uniform([-0.3, -0.1], [0.3, 0.4]), 1.0], np.float32)
+    none = np.zeros(3, np.float32)
+    beam = scene.Light(aside / np.linalg.norm(aside), none + 1, none, none)
+    dark = np.zeros((8, 8, 3), np.float32)
+    pattern = display.seen_pattern(beamer, stage.camera)
+    phase = rng.uniform(0, 1)
+
+    def optical(frame: int) -> Array:
+        seen, _ = attacks.show_print(texture, texels, wall, track, frame, beam, paint)
+        lit, _ = attacks.show_replay(
+            pictures[frame],
+            beamer,
+            pattern,
+            dark,
+            sheet,
+            track,
+            frame,
+            stage.camera,
+            light,
+        )
+        lit *= _bands(stage, beamer, phase + float(stage.times[frame]))
+        return (seen * (lit + room)).astype(np.float32)
+
+    return optical
+
+
+WALL = 4.0  # half the side of the visible wall of a projection, head units

@@ -14,8 +14,8 @@ from nasfas_jax.synthetic.domains import DOMAINS
 SPLITS = ("train", "development", "test")
 FACE_SIZES = limits.Range(24, 1024, whole=True)
 ATTACKS = {  # the thirteen attack types of SiW-M, with the variants of each
-    "replay": ("video", "photo"),
-    "print": ("flat", "bent", "cut"),
+    "replay": ("video", "photo", "projection", "animated"),
+    "print": ("flat", "bent", "cut", "card", "copy"),
     "half_mask": ("upper", "lower"),
     "silicone_mask": ("silicone",),
     "transparent_mask": ("transparent",),
