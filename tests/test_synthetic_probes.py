@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -117,3 +118,50 @@ def test_black_borders_are_counted():
     frame[:, -5:] = 15
     counted = probes._borders(frame)
     assert counted == {"top": 3.0, "bottom": 0.0, "left": 0.0, "right": 5.0}
+
+
+def test_texture_is_blind_to_color_and_to_global_contrast():
+    """A tint, a gain and an offset leave a normalized face as it is; grain does not."""
+    rng = np.random.default_rng(2)
+    gray = cv2.GaussianBlur(rng.uniform(60, 200, (90, 70)), (0, 0), 2)
+    face = np.repeat(gray[..., None], 3, 2)
+    plain = probes.normalize(face.round().astype(np.uint8))
+    assert plain.shape == (probes.SIDE, probes.SIDE) and abs(plain.mean()) < 0.05
+    for changed in (face * [0.6, 1.0, 0.8], 0.7 * face + 60, face[..., :1] * [0, 1, 1]):
+        other = probes.normalize(changed.round().astype(np.uint8))
+        assert np.corrcoef(plain.ravel(), other.ravel())[0, 1] > 0.99
+        assert other.std() == pytest.approx(plain.std(), rel=0.02)
+    grainy = probes.normalize((face + rng.normal(0, 12, face.shape)).astype(np.uint8))
+    assert np.corrcoef(plain.ravel(), grainy.ravel())[0, 1] < 0.9
+
+
+def test_the_network_finds_a_grating_and_nothing_where_nothing_is():
+    """Faces of noise; the live ones carry stripes below the noise in half of the patches."""
+    rng = np.random.default_rng(1)
+    labels = np.tile([1, 0], 30)
+    rows = []
+    for label in labels:
+        face = rng.normal(0, 1, (probes.SIDE, probes.SIDE))
+        face[:48] += (
+            0.8 * label * np.sin(np.arange(probes.SIDE) * 2.1 + rng.uniform(0, 6))
+        )
+        rows.append(probes._spectra(face.astype(np.float32)).ravel())
+    table = probes.Table(
+        tuple(f"texture: {i}" for i in range(len(rows[0]))),
+        np.stack(rows),
+        labels,
+        np.repeat([f"s{i}" for i in range(30)], 2),
+        np.repeat(["one", "two"], 30),
+        np.where(labels, "live", "print"),
+    )
+    assert probes.within(table, fit=probes.network).auc > 0.9
+    assert probes.across(table, "two", fit=probes.network).auc > 0.9
+    shuffled = dataclasses.replace(table, labels=rng.permutation(labels))
+    assert 0.25 < probes.within(shuffled, fit=probes.network).auc < 0.75
+
+
+def test_texture_of_a_video_has_a_spectrum_for_every_patch(videos):
+    table = probes.tabulate(videos[:2], probes.texture)
+    patches = (probes.SIDE // probes.PATCH) ** 2
+    assert table.values.shape[1] == probes.LOOKED_AT * patches * probes.SPECTRUM
+    assert np.isfinite(table.values).all()

@@ -1,4 +1,4 @@
-"""``nasfas probe``: what a linear probe tells live from spoof by, in the synthetic set."""
+"""``nasfas probe``: what tells live from spoof in the synthetic set."""
 
 import pathlib
 
@@ -23,8 +23,9 @@ def run(
 
     Writes ``probe.json`` to ``output``: to the workdir if it is None, to the current
     folder if ``manual_dir`` is given alone. The features are `probes.making`, which must
-    stay near chance, and `probes.look`; the AUC is measured within a domain (no subject
-    in two folds), and on a domain with a probe trained on all others.
+    stay near chance, and `probes.look`, with a linear probe, and `probes.texture` with a
+    small network; the AUC is measured within a domain (no subject in two folds), and on a
+    domain with a probe trained on all others.
 
     Raises:
       InputError: no finished set there, too few people or a damaged video in it, or
@@ -35,12 +36,18 @@ def run(
     videos = synthetic.read_index(folder)
     results = {}
     try:
-        for features in (probes.making, probes.look):
+        for features, fit in (
+            (probes.making, probes.linear),
+            (probes.look, probes.linear),
+            (probes.texture, probes.network),
+        ):
             table = probes.tabulate(videos, features)
             results[features.__name__] = {
                 domain: {
-                    "within": probes.within(table.where(table.domains == domain)),
-                    "across": probes.across(table, domain),
+                    "within": probes.within(
+                        table.where(table.domains == domain), fit=fit
+                    ),
+                    "across": probes.across(table, domain, fit=fit),
                 }
                 for domain in sorted(set(table.domains.tolist()))
             }
@@ -62,7 +69,7 @@ def run(
 
 
 def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:
-    table = Table(title="AUC of a linear probe; chance is 50 %")
+    table = Table(title="AUC of probes; chance is 50 %")
     for column in ("domain", "by", "within, %", "learned on the others, %"):
         table.add_column(column)
     for name, domains in results.items():

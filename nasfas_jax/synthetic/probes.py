@@ -1,9 +1,10 @@
-"""Linear probes of the labels of a synthetic set, by groups of features.
+"""Probes of the labels of a synthetic set, by groups of features.
 
 A set is useful for training only if the label is contained in the pictures alone: a probe
 on `making` (file size, container, path of the face box, black borders) must stay near
 chance. Color and sharpness (`look`) predict the label, since recapture changes them, but
-mainly within the domain, camera and light that the probe was fitted on.
+mainly within the domain, camera and light that the probe was fitted on. These two groups
+have a linear probe. `texture` has a small network, which sees neither color nor contrast.
 
 Needs scikit-learn (the extra `test`).
 """
@@ -23,7 +24,9 @@ from nasfas_jax.synthetic.dataset import Annotation, read_annotation
 Array = np.ndarray
 
 DARK = 16  # borders with all pixels below this level count as black
-LOOKED_AT = 3  # number of frames averaged by `look`
+LOOKED_AT = 3  # number of frames of a video in `look` and `texture`
+SIDE, PATCH = 96, 16  # sides of a normalized face and of its patches, pixels
+SPECTRUM = PATCH * (PATCH // 2 + 1)  # numbers of the spectrum of a patch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +76,9 @@ class Table:
         return dataclasses.replace(self, names=names, values=self.values[:, kept])
 
 
+Fit = Callable[[Table], Callable[[Array], Array]]
+
+
 def tabulate(
     videos: Sequence[pathlib.Path], features: Callable[[Annotation], dict[str, float]]
 ) -> Table:
@@ -80,7 +86,7 @@ def tabulate(
 
     Args:
       videos: paths returned by `write_videos`.
-      features: `making` or `look`.
+      features: `making`, `look` or `texture`.
 
     Raises:
       InputError: a missing annotation of a video.
@@ -162,6 +168,38 @@ def look(note: Annotation) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
+def texture(note: Annotation) -> dict[str, float]:
+    """Log power spectra of the patches of gray, locally normalized faces."""
+    spectra = [_spectra(normalize(face)) for face in _faces(note)]
+    values = np.stack(spectra).ravel().tolist()
+    return {f"texture: {number}": value for number, value in enumerate(values)}
+
+
+def normalize(face: Array) -> Array:
+    """A face without color, brightness and contrast, float32 [SIDE, SIDE].
+
+    The luma is divided by its local deviation after subtraction of its local mean, over
+    about 20 pixels. The deviation has a floor of a tenth of its mean over the face.
+
+    Args:
+      face: uint8 BGR [H, W, 3].
+    """
+    gray = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    detail = gray - cv2.GaussianBlur(gray, (0, 0), 4)
+    local = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 4))
+    return detail / (local + 0.1 * local.mean() + 1e-6)
+
+
+def _spectra(face: Array) -> Array:
+    """Log power spectra [patches, SPECTRUM] of a normalized face."""
+    count = SIDE // PATCH
+    tiles = face.reshape(count, PATCH, count, PATCH).swapaxes(1, 2)
+    window = np.hanning(PATCH + 2)[1:-1]
+    spectra = np.fft.rfft2(tiles * window[:, None] * window, axes=(2, 3))
+    return np.log(np.abs(spectra) ** 2 + 1e-2).reshape(count * count, SPECTRUM)
+
+
 def _faces(note: Annotation) -> list[Array]:
     """The face boxes of a few frames of a video, uint8 BGR."""
     wanted = np.linspace(0, len(note.boxes) - 1, LOOKED_AT).astype(int)
@@ -203,16 +241,21 @@ def _statistics(face: Array) -> dict[str, float]:
     return table
 
 
-def within(table: Table, *, folds: int = 5) -> Result:
-    """AUC of a linear probe, cross-validated over subjects.
+def within(table: Table, *, folds: int = 5, fit: Fit | None = None) -> Result:
+    """AUC of a probe, cross-validated over subjects.
 
     The error covers the tested videos alone; `chance` measures the variation due to fitting
     on a small set.
 
+    Args:
+      table: features of videos.
+      folds: number of folds.
+      fit: `linear` (the default), or `network` for the features `texture`.
+
     Raises:
       InputError: fewer people than folds.
     """
-    return _result(table, _held_out_scores(table, folds))
+    return _result(table, _held_out_scores(table, folds, fit or linear))
 
 
 def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
@@ -228,11 +271,11 @@ def chance(table: Table, *, folds: int = 5, draws: int = 40) -> Result:
             rows = np.flatnonzero(table.subjects == subject)
             labels[rows] = rng.permutation(labels[rows])
         blind = dataclasses.replace(table, labels=labels)
-        found.append(_auc(labels, _held_out_scores(blind, folds)))
+        found.append(_auc(labels, _held_out_scores(blind, folds, linear)))
     return Result(float(np.mean(found)), float(np.std(found)))
 
 
-def _held_out_scores(table: Table, folds: int) -> Array:
+def _held_out_scores(table: Table, folds: int, fit: Fit) -> Array:
     """Scores [N] of the videos by probes fitted without their subjects."""
     from sklearn.model_selection import GroupKFold
 
@@ -246,26 +289,55 @@ def _held_out_scores(table: Table, folds: int) -> Array:
         )
     scores = np.zeros(len(table.labels))
     for train, test in GroupKFold(folds).split(table.values, groups=table.subjects):
-        model = _fit(table.where(train))
-        scores[test] = model.decision_function(table.values[test])
+        scores[test] = fit(table.where(train))(table.values[test])
     return scores
 
 
-def across(table: Table, domain: str) -> Result:
-    """AUC on one domain of a linear probe fitted on all other domains."""
+def across(table: Table, domain: str, *, fit: Fit | None = None) -> Result:
+    """AUC on one domain of a probe fitted on all other domains; `fit` as in `within`."""
     held = table.domains == domain
-    model = _fit(table.where(~held))
+    score = (fit or linear)(table.where(~held))
     target = table.where(held)
-    return _result(target, model.decision_function(target.values))
+    return _result(target, score(target.values))
 
 
-def _fit(table: Table):
+def linear(table: Table) -> Callable[[Array], Array]:
+    """A logistic regression: function from values [N, F] to scores [N], high for live."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
-    return make_pipeline(StandardScaler(), model).fit(table.values, table.labels)
+    fitted = make_pipeline(StandardScaler(), model).fit(table.values, table.labels)
+    return fitted.decision_function
+
+
+def network(table: Table) -> Callable[[Array], Array]:
+    """A small network on `texture`: function from values [N, F] to scores [N].
+
+    One hidden layer of 32 units scores the spectrum of each patch; a video has the mean
+    logit of its patches. It is a convolutional network whose first layer is a fixed bank of
+    windowed waves with their power.
+    """
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    patches = table.values.reshape(-1, SPECTRUM)
+    scaler = StandardScaler().fit(patches)
+    model = MLPClassifier((32,), alpha=0.1, learning_rate_init=2e-3, random_state=0)
+    labels = np.repeat(table.labels, len(patches) // len(table.labels))
+    for _ in range(EPOCHS):
+        model.partial_fit(scaler.transform(patches), labels, classes=[0, 1])
+
+    def score(values: Array) -> Array:
+        seen = scaler.transform(values.reshape(-1, SPECTRUM))
+        live = np.asarray(model.predict_proba(seen))[:, 1].clip(1e-6, 1 - 1e-6)
+        return np.log(live / (1 - live)).reshape(len(values), -1).mean(1)
+
+    return score
+
+
+EPOCHS = 15
 
 
 def _result(table: Table, scores: Array, draws: int = 200) -> Result:
