@@ -212,3 +212,39 @@ def test_a_mask_leaves_eyes_and_mouth_open(head):
     step = masked.height - head.height
     assert at(step, 0.5, 0.5) > 0.01 > abs(at(step, who.eye_x, who.eye_y))
     assert dataclasses.replace(masked, fine=head.fine).scatter[0] > skin.SCATTER[0]
+
+
+def test_a_paper_mask_keeps_the_light_of_its_photo(head):
+    """Both cheeks of a gray head are alike in paint, and lit from one side in a photo."""
+    gray = np.full_like(head.albedo, 0.4)
+    who, chart = head.who, head.chart
+    points = np.float32([[-0.5, 0.5], [0.5, 0.5]])
+
+    def sides(picture):
+        smooth = chart.blur(picture, 0.08)
+        return chart.sample(smooth, points[None, :, 0], points[None, :, 1])[0, :, 1]
+
+    ratios = []
+    for seed in range(6):
+        photo = disguise._photographed(head, gray, np.random.default_rng(seed))
+        assert photo.shape == gray.shape and np.isfinite(photo).all()
+        left, right = sides(photo)
+        ratios.append(left / right)
+    assert max(ratios) > 1.2 and min(ratios) < 1 / 1.2
+    assert who.eye_x > 0 and np.ptp(sides(gray)) == 0
+
+
+def test_a_film_hides_a_share_of_the_skin_and_stands_off_the_eyes(head):
+    behavior = scene.behave(np.random.default_rng(3), np.arange(4) / 25)
+    masked, _ = disguise.put_on("transparent", head, behavior, np.random.default_rng(1))
+    hidden = cheek(masked.over[..., 3]) - cheek(head.over[..., 3])
+    assert hidden.min() > 0.27 and hidden.max() < 0.7
+    flat = [float(np.log(cheek(of.albedo)).std()) for of in (masked, head)]
+    assert flat[0] < 0.8 * flat[1]  # a veil lowers the contrast of the skin
+    lifted = masked.height - head.height
+    who, chart = head.who, head.chart
+
+    def at(x, y):
+        return lifted[int(chart.rows(np.float32(y))), int(chart.columns(np.float32(x)))]
+
+    assert at(who.eye_x, who.eye_y - 0.2) > at(0.5, 0.6) + 0.01

@@ -12,9 +12,9 @@ import dataclasses
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic import materials, parts, printing
+from nasfas_jax.synthetic import live, materials, parts, printing, scene
 from nasfas_jax.synthetic.eyes import draw_eyes
-from nasfas_jax.synthetic.fields import Array, Chart, fractal
+from nasfas_jax.synthetic.fields import Array, Chart, bump, fractal, pair
 from nasfas_jax.synthetic.head import (
     Head,
     cavities,
@@ -23,7 +23,7 @@ from nasfas_jax.synthetic.head import (
     normals_of,
     soft_normals,
 )
-from nasfas_jax.synthetic.identity import draw_identity, skin_color
+from nasfas_jax.synthetic.identity import Identity, draw_identity, skin_color
 from nasfas_jax.synthetic.materials import Material
 from nasfas_jax.synthetic.scene import Behavior
 
@@ -37,8 +37,10 @@ class Worn:
     Attributes:
       part: covered part, a key of `parts.PARTS`.
       picture: what is on it: the wearer's "face" as molded and painted, the same
-        "print"ed on paper, one "plain" color, joke eyeballs ("pupils"), or "none".
+        "print"ed on paper, one "plain" color, joke eyeballs ("pupils"), or the "haze" of
+        molded film.
       material: its reflectance and scattering.
+      coated: material that half of the attackers use instead, or None.
       lift: distance from the skin, head units.
       smooth: width of the hollows it bridges, head units.
       crease: side of the flat facets into which it folds, head units; 0 bends freely.
@@ -53,6 +55,7 @@ class Worn:
     material: Material
     lift: Range
     smooth: Range
+    coated: Material | None = None
     crease: float = 0.0
     clear: float = 0.0
     eyes: str = "live"
@@ -78,14 +81,22 @@ WORN = {
     ),
     "transparent": Worn(
         "face",
-        "face",
+        "haze",
         materials.FILM,
         lift=(0.05, 0.08),
         smooth=(0.05, 0.09),
         clear=0.72,
     ),
-    "holes": Worn("face", "print", *_PAPER, smooth=_SHEET, crease=0.42),
-    "whole": Worn("whole", "print", *_PAPER, smooth=_SHEET, crease=0.3, eyes="painted"),
+    "holes": Worn("face", "print", *_PAPER, _SHEET, materials.PHOTO_PAPER, crease=0.42),
+    "whole": Worn(
+        "whole",
+        "print",
+        *_PAPER,
+        _SHEET,
+        materials.PHOTO_PAPER,
+        crease=0.3,
+        eyes="painted",
+    ),
     "plastic": Worn(
         "head",
         "plain",
@@ -113,9 +124,15 @@ WORN = {
     ),
     "paper_glasses": Worn("frames", "plain", *_PAPER, smooth=(0.25, 0.25), flex=1.0),
     "eyes": Worn(
-        "eye strip", "print", *_PAPER, smooth=(0.2, 0.3), eyes="painted", flex=1.0
+        "eye strip",
+        "print",
+        *_PAPER,
+        (0.2, 0.3),
+        materials.PHOTO_PAPER,
+        eyes="painted",
+        flex=1.0,
     ),
-    "mouth": Worn("mouth strip", "print", *_PAPER, smooth=(0.2, 0.3)),
+    "mouth": Worn("mouth strip", "print", *_PAPER, (0.2, 0.3), materials.PHOTO_PAPER),
 }
 
 
@@ -212,6 +229,8 @@ def put_on(
 def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
     """The head with a material over a part of it."""
     chart, material = head.chart, worn.material
+    if worn.coated and rng.random() < 0.5:
+        material = worn.coated
     part = parts.PARTS[worn.part](head.who, chart, rng) * head.cover
     if worn.mouth:
         part = part * (1 - parts.slit(head.who, chart))
@@ -219,8 +238,8 @@ def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
     albedo = _picture(head, worn, part, rng)
     edge = np.clip(1 - np.abs(part - 0.5) * 2.2, 0, 1)[..., None]
     albedo = albedo * (1 - 0.4 * edge * (1 - np.float32(worn.clear)))
-    solid = part * np.float32(1 - worn.clear)
-    height, fine = _relief(head, worn, part, rng)
+    solid = part * (1 - np.float32(worn.clear) * (1 - _fog(head, rng)))
+    height, fine = _relief(head, worn, material, part, rng)
     gloss = np.float32(rng.uniform(*material.fresnel))
     mixed = head.albedo + solid[..., None] * (albedo - head.albedo)
     over = np.dstack([albedo * solid[..., None], solid])
@@ -246,7 +265,7 @@ def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
 
 
 def _relief(
-    head: Head, worn: Worn, part: Array, rng: np.random.Generator
+    head: Head, worn: Worn, material: Material, part: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Height, and height of the finest relief [H, W], of the head with the worn object."""
     chart = head.chart
@@ -254,10 +273,29 @@ def _relief(
     if worn.crease:
         smooth = _facets(chart, smooth, worn.crease)
     lifted = smooth + np.float32(rng.uniform(*worn.lift))
+    if worn.part in ("face", "upper"):
+        lifted += np.float32(rng.uniform(*SOCKET)) * _sockets(head.who, chart)
     height = head.height + part * (lifted - head.height)
     rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
-    fine = head.fine * (1 - part) + part * rough * np.float32(worn.material.rough)
+    fine = head.fine * (1 - part) + part * rough * np.float32(material.rough)
     return height.astype(np.float32), fine.astype(np.float32)
+
+
+SOCKET = (0.04, 0.09)  # further distance from the eyes, which a wearer needs to blink
+
+
+def _sockets(who: Identity, chart: Chart) -> Array:
+    """Bridges over the hollows of the eyes, 1 at their centers [H, W]."""
+    return pair(chart.x, chart.y, who.eye_x, who.eye_y, 0.3, 0.2)
+
+
+def _fog(head: Head, rng: np.random.Generator) -> Array:
+    """Share of light that breath on a clear film scatters, at nose and mouth [H, W]."""
+    who, chart = head.who, head.chart
+    middle = 0.5 * (who.eye_y + who.nose_length + who.mouth_y)
+    return np.float32(rng.uniform(0, 0.5)) * bump(
+        chart.x, chart.y, 0, middle, 0.35, 0.3
+    )
 
 
 def _facets(chart: Chart, height: Array, side: float) -> Array:
@@ -275,6 +313,9 @@ def _picture(head: Head, worn: Worn, part: Array, rng: np.random.Generator) -> A
     who, chart = head.who, head.chart
     if worn.picture == "pupils":
         return parts.joke_eyes(who, chart, rng)
+    if worn.picture == "haze":
+        cloudy = 0.6 + 0.05 * fractal(rng, chart.shape, 0.3 * chart.density, 3)
+        return cv2.merge([cloudy.astype(np.float32)] * 3)
     if worn.picture == "plain":
         if worn.part != "head":
             color = np.array(_PAINTS[rng.integers(len(_PAINTS))], np.float32)
@@ -290,7 +331,7 @@ def _painted(head: Head, molded: Array, flat: float, rng: np.random.Generator) -
     """Albedo [H, W, 3] of a cast face: one paint, sprayed shades, drawn features.
 
     Paint lacks the maps of blood and melanin of skin, and matches that of the wearer in
-    part only.
+    part only. A dark wash collects in the hollows and bakes their shade in.
     """
     who, chart = head.who, head.chart
     melanin = np.clip(who.melanin * 0.9 + rng.normal(0.0, 0.12), 0, 1)
@@ -298,7 +339,8 @@ def _painted(head: Head, molded: Array, flat: float, rng: np.random.Generator) -
     sprayed = 1 + 0.04 * fractal(rng, chart.shape, 0.5 * chart.density, 2)
     features = np.maximum(0.9 * parts.features(who, chart), head.over[..., 3])
     keep = 1 - np.float32(flat) * (1 - np.clip(features, 0, 1))
-    plain = tone * sprayed[..., None]
+    hollow = 1 - cv2.resize(head.cavity, chart.shape[::-1])
+    plain = tone * (sprayed * (1 - np.float32(rng.uniform(0, 0.4)) * hollow))[..., None]
     return (plain + keep[..., None] * (molded - plain)).astype(np.float32)
 
 
@@ -316,9 +358,7 @@ def _doll(head: Head, rng: np.random.Generator) -> Array:
 def _print(head: Head, shown: Array, part: Array, rng: np.random.Generator) -> Array:
     """A face [H, W, 3] as a photo on paper, with baked-in light and ink colors."""
     chart = head.chart
-    facing = cv2.resize(head.soft[1][..., 2] * head.cavity, chart.shape[::-1])
-    baked = (0.55 + 0.45 * facing)[..., None]
-    photo = shown * baked
+    photo = _photographed(head, shown, rng)
     mean = float((photo * part[..., None]).sum() / (3 * part.sum() + 1))
     photo = photo * np.float32(rng.uniform(0.28, 0.45) / max(mean, 0.05))  # exposed
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
@@ -329,6 +369,26 @@ def _print(head: Head, shown: Array, part: Array, rng: np.random.Generator) -> A
     paper = cv2.resize(fine, chart.shape[::-1], interpolation=cv2.INTER_AREA)
     paper = paper.astype(np.float32) / 65535
     return _margin(chart, paper, part, rng)
+
+
+def _photographed(head: Head, albedo: Array, rng: np.random.Generator) -> Array:
+    """Radiance [H, W, 3] of a head in the light of the day when its photo was taken.
+
+    The print keeps its shadows and highlights, which do not turn with the wearer.
+    """
+    light = scene.draw_light(rng, PHOTO_LIGHT)
+    shadow = live.cast_shadow(head, light.direction, light.size)
+    turn = np.eye(3, dtype=np.float32)
+    return live.shade(head, albedo, light, turn, shadow)[..., :3]
+
+
+PHOTO_LIGHT = {
+    "azimuth": (0, 60),
+    "elevation": (-5, 45),
+    "ambient": (0.3, 0.7),
+    "warmth": (-0.2, 0.4),
+    "back": (1.0, 1.0),
+}
 
 
 def _margin(chart: Chart, paper: Array, part: Array, rng: np.random.Generator) -> Array:

@@ -2,9 +2,10 @@
 
 Fresnel reflectances follow from indices of refraction of manufacturers' tables: silicone
 rubber 1.41, acrylic resin and PVC 1.49 to 1.54, latex 1.52, PET film 1.58 (both faces of a
-film reflect), paper 1.5 (its rough surface leaves a weak, broad lobe). Scattering lengths:
-skin-like silicone is made translucent with pigments all over its depth, so that all colors
-travel alike, unlike in skin, whose blood absorbs green and blue (compare `skin.SCATTER`);
+film reflect), paper 1.5 (its rough surface leaves a weak, broad lobe; a coat of resin or
+gelatin, also 1.5, closes that of photo paper). Scattering lengths: skin-like silicone is made
+translucent with pigments all over its depth, so that all colors travel alike, unlike in skin,
+whose blood absorbs green and blue (compare `skin.SCATTER`);
 paper and opaque plastics scatter within their surface.
 """
 
@@ -43,4 +44,5 @@ RESIN = Material((0.035, 0.060), 40, 0.3 * MILLIMETER, 0.008 * MILLIMETER, 0.75)
 PLASTIC = Material((0.045, 0.065), 90, 0.2 * MILLIMETER, 0.004 * MILLIMETER, 1.0)
 FILM = Material((0.08, 0.12), 160, 0.0, 0.008 * MILLIMETER)
 PAPER = Material((0.004, 0.014), 6, 0.15 * MILLIMETER, 0.03 * MILLIMETER)
+PHOTO_PAPER = Material((0.03, 0.05), 60, 0.15 * MILLIMETER, 0.008 * MILLIMETER)
 CERAMIC = Material((0.04, 0.05), 120, 0.3 * MILLIMETER, 0.0, 1.0)
