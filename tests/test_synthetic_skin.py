@@ -218,7 +218,7 @@ def test_a_paper_mask_keeps_the_light_of_its_photo(head):
     """Both cheeks of a gray head are alike in paint, and lit from one side in a photo."""
     gray = np.full_like(head.albedo, 0.4)
     who, chart = head.who, head.chart
-    points = np.float32([[-0.5, 0.5], [0.5, 0.5]])
+    points = np.array([[-0.5, 0.5], [0.5, 0.5]], np.float32)
 
     def sides(picture):
         smooth = chart.blur(picture, 0.08)
@@ -248,3 +248,21 @@ def test_a_film_hides_a_share_of_the_skin_and_stands_off_the_eyes(head):
         return lifted[int(chart.rows(np.float32(y))), int(chart.columns(np.float32(x)))]
 
     assert at(who.eye_x, who.eye_y - 0.2) > at(0.5, 0.6) + 0.01
+
+
+def test_polished_surfaces_mirror_the_room_at_their_rim_by_fresnel(head):
+    """F = F0 + (1 - F0)(1 - cos)^5: eight times F0 at 70 degrees for F0 = 0.05; skin none."""
+    tilt = np.deg2rad(70)
+    normals = np.zeros((3, 1, 1, 3), np.float32)
+    normals[..., 0], normals[..., 2] = np.sin(tilt), np.cos(tilt)
+    tilted = dataclasses.replace(head, soft=normals, polish=1.0)
+    fresnel = 0.05 + 0.95 * (1 - np.cos(tilt)) ** 5
+    found = live._mirrored(tilted).item()
+    assert 0.05 * found == pytest.approx(fresnel, rel=1e-3)
+    assert live._mirrored(dataclasses.replace(tilted, polish=0.0)).item() < 0.25
+    behavior = scene.behave(np.random.default_rng(3), np.arange(4) / 25)
+    rng = np.random.default_rng(1)
+    doll, _ = disguise.put_on("plastic", head, behavior, rng)
+    assert np.max(doll.polish) == 1 and np.shape(doll.neck) == (3,)
+    rubber, _ = disguise.put_on("silicone", head, behavior, rng)
+    assert np.max(rubber.polish) == 0 and rubber.neck is None

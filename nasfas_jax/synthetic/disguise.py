@@ -48,6 +48,7 @@ class Worn:
       eyes: "live" if they are visible, also through holes, else "painted".
       mouth: whether the living lips are visible through an opening.
       flex: share of the expression that moves it.
+      folds: depth of the folds of loose rubber, head units.
     """
 
     part: str
@@ -61,15 +62,17 @@ class Worn:
     eyes: str = "live"
     mouth: bool = False
     flex: float = 0.0
+    folds: Range = (0.0, 0.0)
 
 
 _RUBBER = (materials.LATEX, (0.05, 0.1), (0.04, 0.08))  # 3 to 7 mm thick
+_LOOSE = (0.005, 0.015)  # a shell of 1 to 2 mm buckles by half its thickness
 _PAPER = (materials.PAPER, (0.03, 0.06))
 _SHEET = (0.15, 0.3)  # paper bends in one direction and bridges the features
 
 WORN = {
-    "upper": Worn("upper", "face", *_RUBBER, flex=1.0),
-    "lower": Worn("lower", "face", *_RUBBER, mouth=True),
+    "upper": Worn("upper", "face", *_RUBBER, flex=1.0, folds=_LOOSE),
+    "lower": Worn("lower", "face", *_RUBBER, mouth=True, folds=_LOOSE),
     "silicone": Worn(
         "face",
         "face",
@@ -78,6 +81,7 @@ WORN = {
         smooth=(0.025, 0.05),
         mouth=True,
         flex=0.45,
+        folds=(0.002, 0.008),
     ),
     "transparent": Worn(
         "face",
@@ -260,8 +264,15 @@ def wear(head: Head, worn: Worn, rng: np.random.Generator) -> Head:
         over=(over + head.over * (1 - solid[..., None])).astype(np.float32),
         blood=head.blood * (1 - solid[..., None]),
         shine=material.shine if most else head.shine,
+        polish=half(part) * np.float32(material.polish),
+        neck=_cheek(chart, albedo) if worn.part == "head" else None,
         scatter=scatter if most and not worn.clear else head.scatter,
     )
+
+
+def _cheek(chart: Chart, albedo: Array) -> Array:
+    """Median color [3] around the nose."""
+    return np.median(albedo[chart.window(-0.6, 0.2, 0.6, 0.7)], axis=(0, 1))
 
 
 def _relief(
@@ -275,6 +286,9 @@ def _relief(
     lifted = smooth + np.float32(rng.uniform(*worn.lift))
     if worn.part in ("face", "upper"):
         lifted += np.float32(rng.uniform(*SOCKET)) * _sockets(head.who, chart)
+    if worn.folds[1]:
+        sag = fractal(rng, chart.shape, (0.14 * chart.density, 0.4 * chart.density), 2)
+        lifted -= np.float32(rng.uniform(*worn.folds)) * np.abs(sag)
     height = head.height + part * (lifted - head.height)
     rough = fractal(rng, chart.shape, 0.06 * chart.density, 3)
     fine = head.fine * (1 - part) + part * rough * np.float32(material.rough)

@@ -39,6 +39,8 @@ class Head:
         living skin [H, W, 3].
       balls: albedo [h, w, 3] of the two eyeballs, on the texels of `eyeballs.place`.
       shine: exponent of the specular lobe.
+      polish: share of the surface that mirrors the room [h, w], 0 for skin.
+      neck: linear RGB [3] of the neck of a mannequin, or None for skin.
       scatter: deviation of the distance that light travels inside, by color, head units.
     """
 
@@ -56,6 +58,8 @@ class Head:
     blood: Array
     balls: tuple[Array, Array]
     shine: int = skin.SHINE
+    polish: Array | float = 0.0
+    neck: Array | None = None
     scatter: tuple[float, float, float] = skin.SCATTER
 
 

@@ -49,7 +49,7 @@ def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Ar
         share = float(np.linalg.norm(other))
         cosine = cv2.transform(head.soft[2], _halfway(other / share, turn)[None])
         lobe += share * _lobe(cosine, head.shine, light.size)
-    sheen = 0.5 * up * (1 - head.soft[2][..., 2]) ** 3  # Fresnel reflectance at the rim
+    sheen = up * _mirrored(head)
     broad = [lobe * light.key[c] + sheen * light.ambient[c] for c in range(3)]
     narrow = _lobe(
         cv2.transform(head.normals, middle[None]), 5 * head.shine, light.size
@@ -65,6 +65,17 @@ def shade(head: Head, albedo: Array, light: scene.Light, turn: Array, shadow: Ar
         diffuse += shine
         layers.append(diffuse * head.cover)
     return cv2.merge([*layers, head.cover])
+
+
+def _mirrored(head: Head) -> Array:
+    """Mirrored light of the room relative to `gloss` [h, w].
+
+    Polished surfaces follow Schlick's form of Fresnel's equations for a reflectance of 0.05
+    at normal incidence; the facets of a rough film hide each other at the rim.
+    """
+    away = 1 - head.soft[2][..., 2]
+    rough, smooth = 0.5 * away**3, 1 + 19 * away**5
+    return rough + head.polish * (smooth - rough)
 
 
 CEILING = 0.4  # contrast of the light from above and from below

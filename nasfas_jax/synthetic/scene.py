@@ -224,9 +224,13 @@ class Body:
 
 
 def build_body(
-    who: Identity, light: Light, density: float, rng: np.random.Generator
+    who: Identity,
+    light: Light,
+    density: float,
+    rng: np.random.Generator,
+    neck_color: Array | None = None,
 ) -> Body:
-    """The shaded body of a person, seen from the front."""
+    """The shaded body, seen from the front; `neck_color` [3] is that of a mannequin."""
     chart = Chart(-3.6, 0.7, 3.6, 3.4, density)
     x, y = chart.x, chart.y
     slim = 0.56 - 0.07 * who.feminine
@@ -245,6 +249,8 @@ def build_body(
         pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
     mottle = fractal(rng, chart.shape, 0.4 * density, 4)
     skin = skin_color(who.melanin * (1 + 0.05 * mottle), who.blood * (1 + 0.2 * mottle))
+    if neck_color is not None:
+        skin = np.broadcast_to(np.float32(neck_color), skin.shape)
     albedo = (
         skin * (1 - cloth)[..., None]
         + (tone * cloth[..., None]) * np.clip(pattern, 0.2, 2)[..., None]

@@ -157,7 +157,7 @@ def sit(
     return live.Sitter(
         head,
         light,
-        scene.build_body(head.who, light, scale * 1.2, rng),
+        scene.build_body(head.who, light, scale * 1.2, rng, head.neck),
         room,
         way.shake,
         behavior,
