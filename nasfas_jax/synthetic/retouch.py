@@ -1,4 +1,4 @@
-"""What attackers make of one photo before they show it: an identity card, a puppet.
+"""Identity cards and animations, made of one photo before it is shown.
 
 Coordinates of a face are head units about the point between its eyes, as those of a head seen
 from the front; a photo of a slightly turned head differs by little.
@@ -151,7 +151,7 @@ def animate(
 
 
 def _nearness(who: Identity, x: Array, y: Array) -> Array:
-    """How much nearer than its rim points of a face are: 1 in the middle, 0 outside."""
+    """Relative height of points of a face above its rim: 1 in the middle, 0 outside."""
     return shape.dome(x, y, shape.half_width(who, y), -1.62, who.chin).astype(
         np.float32
     )
