@@ -92,10 +92,14 @@ def tabulate(
       InputError: a missing annotation of a video.
     """
     notes = [read_annotation(video) for video in videos]
-    rows = [features(note) for note in notes]
+    names, values = (), []
+    for note in notes:
+        row = features(note)
+        names = names or tuple(row)
+        values.append(np.array(list(row.values()), float))
     return Table(
-        tuple(rows[0]),
-        np.array([list(row.values()) for row in rows], float),
+        names,
+        np.stack(values),
         np.array([note.label for note in notes]),
         np.array([note.subject for note in notes]),
         np.array([note.domain for note in notes]),
@@ -326,8 +330,9 @@ def network(table: Table) -> Callable[[Array], Array]:
     scaler = StandardScaler().fit(patches)
     model = MLPClassifier((32,), alpha=0.1, learning_rate_init=2e-3, random_state=0)
     labels = np.repeat(table.labels, len(patches) // len(table.labels))
+    patches = scaler.transform(patches)
     for _ in range(EPOCHS):
-        model.partial_fit(scaler.transform(patches), labels, classes=[0, 1])
+        model.partial_fit(patches, labels, classes=[0, 1])
 
     def score(values: Array) -> Array:
         seen = scaler.transform(values.reshape(-1, SPECTRUM))
