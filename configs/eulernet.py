@@ -121,7 +121,8 @@ def base() -> ml_collections.ConfigDict:
 
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
-    config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=26)
+    few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
+    config.synthetic.update(**few, frames=26, face_size=32)
     config.data.update(image_size=16, clips_per_video=2)
     config.train.update(
         width=1 / 16,

@@ -148,7 +148,8 @@ def base() -> ml_collections.ConfigDict:
 
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
-    config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=10)
+    few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
+    config.synthetic.update(**few, frames=10, face_size=32)
     config.data.update(clips_per_video=2)
     config.train.update(width=1 / 64, steps=3, batch_size=6, save_every=2)
     config.networks = ("rfmeta", "multi_domain")

@@ -161,7 +161,8 @@ def base() -> ml_collections.ConfigDict:
 
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
-    config.synthetic.update(subjects_per_domain=(1, 1, 1), live_videos=1, frames=10)
+    few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
+    config.synthetic.update(**few, frames=10, face_size=32)
     config.standin.update(frames=8, face_size=32, distinct=1)
     config.data.update(image_size=16, clips_per_video=2, method="harmonic")
     config.search.space_options.update(

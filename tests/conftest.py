@@ -76,9 +76,8 @@ def samples() -> pathlib.Path:
 def folder(tmp_path_factory) -> pathlib.Path:
     """`videos` of the synthetic set and their records in `data`; not to be written to."""
     root = tmp_path_factory.mktemp("synthetic")
-    synthetic.write_videos(
-        root / "videos", subjects_per_domain=(1, 1, 1), live_videos=1, frames=10
-    )
+    few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
+    synthetic.write_videos(root / "videos", **few, frames=10, face_size=32)
     recipe = Recipe(image_size=16, clips_per_video=2, method="harmonic")
     prepare.prepare("synthetic", root / "videos", root / "data", recipe)
     return root
