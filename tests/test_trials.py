@@ -95,24 +95,23 @@ def test_auto_fas_from_search_to_a_loaded_model(data, short, tmp_path):
     assert nf.load(tmp_path / "model").network == model.network
 
 
-def test_the_baseline_space_from_search_to_report(tmp_path, short, capsys):
+def test_the_baseline_space_from_search_to_report(folder, tmp_path, short, capsys):
     """By the commands and two seeds, with the config of the baseline space."""
     config = smoke.config("synthetic", "baseline")
-    small = smoke.config()
-    config.synthetic, config.data = small.synthetic, small.data
+    config.data = smoke.config().data
     config.train.update(steps=2, batch_size=4)
     config.search.space_options.update(stem_channels=(2, 2, 2), channels=4)
     config.search.update(steps=1, batch_size=2, arch_order="first", alphas_from=0)
-    smoke.execute("prepare", tmp_path, config)
-    smoke.execute("search", tmp_path, config, seeds="2")
+    prepared = {"data_dir": folder / "data"}
+    smoke.execute("search", tmp_path, config, seeds="2", **prepared)
     printed = capsys.readouterr().out
     assert "search with seed 1" in printed and "equal operations, %" in printed
     search = tmp_path / "search"
     assert (search / "agreement.svg").exists()
     assert (search / "seed0" / "genotype.svg").exists()
-    smoke.execute("search", tmp_path, config)
+    smoke.execute("search", tmp_path, config, **prepared)
     found = genotype.load(search / "genotype.json")
     assert found == genotype.load(search / "seed0" / "genotype.json")
     for command in ("train", "evaluate", "report"):
-        smoke.execute(command, tmp_path, config)
+        smoke.execute(command, tmp_path, config, **prepared)
     assert "nas_baseline" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -13,9 +13,7 @@ import scipy.stats
 import smoke
 
 import nasfas_jax as nf
-from nasfas_jax import nets, synthetic
-from nasfas_jax.commands import settings
-from nasfas_jax.data.preparation import prepare
+from nasfas_jax import nets
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import batch_norm
 from nasfas_jax.search import genotype, spaces, zero_cost
@@ -174,11 +172,9 @@ def test_rank_correlations_are_spearmans():
     np.testing.assert_allclose(zero_cost.rank_correlations(scores), expected)
 
 
-def test_architectures_are_ranked_by_the_command(tmp_path, capsys):
-    config, files = smoke.config(), tmp_path / "videos"
-    synthetic.write_videos(files, **config.synthetic, seed=config.seed)
-    prepare.prepare("synthetic", files, tmp_path / "data", settings.recipe(config))
-    smoke.execute("zero_cost", tmp_path, config, count="2")
+def test_architectures_are_ranked_by_the_command(folder, tmp_path, capsys):
+    config = smoke.config()
+    smoke.execute("zero_cost", tmp_path, config, count="2", data_dir=folder / "data")
     folder = tmp_path / "zero_cost"
     with (folder / "ranking.csv").open() as file:
         rows = list(csv.DictReader(file))
