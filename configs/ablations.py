@@ -4,6 +4,7 @@ r"""Ablations on the synthetic set: each variant is a sweep, one table.
 
     inputs       NAS-FAS figure 9b: static, dynamic, static-dynamic, both concatenated
     operators    figure 9c: CDN with the convolutions of other works in place of CDC
+    differences  DepthNet, and CDN with max pooling and with CDP: three seeds, four targets
     components   figure 10 and sec. 4.3: the ten trials of the FAS space, each searched
     trials       sec. 4.2: the eight trials of the baseline space, each searched
     improvement  figure 11: searches in four spaces beside random architectures
@@ -68,6 +69,14 @@ def operators(config: ml_collections.ConfigDict) -> None:
     config.networks = ("cdn_cdc",)
     config.train.convolution = "cdc"
     config.sweep.variants = {name: {"train": own} for name, own in OPERATORS.items()}
+
+
+def differences(config: ml_collections.ConfigDict) -> None:
+    """Vanilla convolution, CDC, and CDC with CDP, in networks of one size."""
+    config.title = "Central differences in convolution and pooling"
+    config.networks = ("depthnet", "cdn_cdc", "cdn")
+    domains = ("dom_o", "dom_c", "dom_i", "dom_m")
+    config.sweep.update(seeds=(0, 1, 2), targets=domains)
 
 
 def components(config: ml_collections.ConfigDict) -> None:
@@ -177,6 +186,7 @@ def _trials(space: str) -> dict[str, dict]:
 VARIANTS = {
     "inputs": inputs,
     "operators": operators,
+    "differences": differences,
     "components": components,
     "trials": trials,
     "improvement": improvement,

@@ -50,7 +50,7 @@ def base() -> ml_collections.ConfigDict:
         {
             "subjects_per_domain": (26, 6, 4),  # in train, development, test
             "live_videos": 2,  # of each subject, beside a print, a replay and a mask
-            "frames": 24,
+            "frames": 16,
             "face_size": 64,  # pixels
         }
     )
