@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,13 +81,16 @@ def test_import_is_light():
 
 
 def test_search_gives_a_network_and_where_it_learned(data):
-    space = nf.spaces.get("nas_fas", pool="max", **TINY)
+    # The program of Meta-NAS in test_search_resume.py.
+    small = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
+    space = nf.spaces.get("nas_fas", pool="max", partial=2, **small)
+    orders: Any = {"alphas_from": 1, "arch_order": "first"}
     found = nf.search_architecture(
-        data, space, target="dom_m", steps=2, alphas_from=1, batch_size=2
+        data, space, target="dom_m", steps=3, batch_size=2, **orders
     )
     assert found.net.genotype == found.genotype
     assert found.learned.domains == ["dom_c", "dom_i", "dom_o"]
-    assert [line["step"] for line in found.metrics][-1] == 2
+    assert [line["step"] for line in found.metrics][-1] == 3
     assert repr(found).startswith("low: ")
     assert found._repr_html_().count("<img ") == 2
     assert "entropy" in found.health().alt.lower() and found.cells().data

@@ -59,11 +59,12 @@ def grad_cam(
     dtype = jax.tree.leaves(params)[0].dtype
     zeros = {name: jnp.zeros(shapes[name], dtype) for name in layers}
 
-    def total(added: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
-        maps, features = _run(predict, params, batch_stats, images, added)
+    def total(added: dict[str, Array], *inputs: Any) -> tuple[Array, dict[str, Array]]:
+        maps, features = _run(predict, *inputs, added)
         return TOWARD[toward] * score(maps).sum(), {k: features[k] for k in added}
 
-    d_score, features = jax.grad(total, has_aux=True)(zeros)
+    differentiate = jax.jit(jax.grad(total, has_aux=True))
+    d_score, features = differentiate(zeros, params, batch_stats, images)
     return {k: _weighted(features[k], d_score[k], len(images)) for k in layers}
 
 
