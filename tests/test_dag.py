@@ -354,6 +354,19 @@ def test_cells_are_drawn(name, options):
     assert cells.draw_graph(graph).data
 
 
+def test_kernels_are_drawn_by_hes_rule(x64):
+    """As by an initializer of each kernel: moments, and the ends of the distribution."""
+    space = spaces.get("nas_baseline", operation_space="pc_darts")
+    layout, width, lead = kernels.Layout.of(space, 2), 8, (2, 4, 4)
+    params = kernels.init(jax.random.key(0), space, layout, lead, width, jnp.float64)
+    for name, kernel in kernels.split(layout, params["kernels"], width).items():
+        initializer = jax.nn.initializers.he_normal(batch_axis=(0, 1, 2))
+        drawn = initializer(jax.random.key(1), kernel.shape, jnp.float64)
+        np.testing.assert_allclose(kernel.mean(), 0, atol=0.1 * drawn.std())
+        np.testing.assert_allclose(kernel.std(), drawn.std(), rtol=0.05, err_msg=name)
+        np.testing.assert_allclose(abs(kernel).max(), abs(drawn).max(), rtol=0.03)
+
+
 @pytest.mark.parametrize("per", ["layer", "channel"])
 def test_edges_have_learned_theta_and_lambda(x64, per):
     """Against one convolution and one pooling an edge, and by derivatives to order two."""

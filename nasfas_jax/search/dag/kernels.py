@@ -109,7 +109,7 @@ def init(
     deviations = [math.sqrt(2 / math.prod(shape[:-1])) / TRUNCATED for shape in kernels]
     scale = np.repeat(deviations, [math.prod(shape) for shape in kernels])
     drawn = jax.random.truncated_normal(key, -2, 2, (*lead, scale.size), dtype)
-    params = {"kernels": drawn * jnp.asarray(scale, dtype)}
+    params = {"kernels": drawn * jnp.asarray(scale, dtype).reshape(1, 1, 1, -1)}
     channels = {"theta": lead[2] * width, "lam": width}
     for name, user in (("theta", "cdc"), ("lam", "cdp")):
         weight = getattr(space, f"own_{name}")
@@ -129,7 +129,9 @@ def split(layout: Layout, kernels: Array, width: int) -> dict[str, Array]:
     return found
 
 
-def assemble(space: Any, layout: Layout, params: dict, width: int) -> list[Array]:
+def assemble(
+    space: Any, layout: Layout, params: dict, width: int
+) -> tuple[dict[int, Array], list[Array]]:
     """The kernels of all edges out of a feature.
 
     Args:
@@ -139,24 +141,34 @@ def assemble(space: Any, layout: Layout, params: dict, width: int) -> list[Array
       width: channels of a candidate.
 
     Returns:
-      [k, k, c, operations * edges * c] for the first convolutions, then
-      [k, k, edges * c, edges * c] for the second one of each candidate of two stages.
+      By side k, [k, k, c, candidates * edges * c] for the first convolutions of the
+      candidates `by_side`; and [k, k, edges * c, edges * c] for the second one of each
+      candidate of two stages.
     """
     params = params | split(layout, params["kernels"], width)
-    first = [
-        _first(space, name, params) for name in (*layout.single, *layout.separable)
-    ]
-    size = max(kernel.shape[1] for kernel in first)
-    kernel = jnp.stack([_padded(kernel, size) for kernel in first])
-    # From [operations, edges, k, k, c, c].
-    kernels = [kernel.transpose(2, 3, 4, 0, 1, 5).reshape(size, size, width, -1)]
+    first = {}
+    for side, names in by_side(layout).items():
+        found = jnp.stack([_first(space, name, params) for name in names])
+        # From [candidates, edges, k, k, c, c].
+        first[side] = found.transpose(2, 3, 4, 0, 1, 5).reshape(side, side, width, -1)
+    second = []
     for name in layout.separable:
         kernel = _product(params, f"{name}_second")
         edges = kernel.shape[0]
         same = np.eye(edges, dtype=kernel.dtype)
         blocks = jnp.einsum("tijcd,tu->ijtcud", kernel, same)
-        kernels.append(blocks.reshape(*blocks.shape[:2], edges * width, -1))
-    return kernels
+        second.append(blocks.reshape(*blocks.shape[:2], edges * width, -1))
+    return first, second
+
+
+def by_side(layout: Layout) -> dict[int, tuple[str, ...]]:
+    """Candidates with a convolution by the side of their first kernel, in pixels."""
+    sides = {n: 2 * operations.DILATED.get(n, 2) - 1 for n in layout.single}
+    sides |= {name: operations.SEPARABLE[name] for name in layout.separable}
+    found: dict[int, tuple[str, ...]] = {}
+    for name, side in sides.items():
+        found[side] = (*found.get(side, ()), name)
+    return found
 
 
 def lam_of(space: Any, params: dict) -> Any:
@@ -189,9 +201,3 @@ def _first(space: Any, name: str, params: dict) -> Array:
 def _product(params: dict, name: str) -> Array:
     """[edges, k, k, c, c]: the product of a depthwise and a 1 x 1 kernel."""
     return params[f"{name}_depthwise"][:, :, :, 0, :, None] * params[name]
-
-
-def _padded(kernel: Array, size: int) -> Array:
-    """[edges, k, k, c, c] with zeros around it, to the side ``size``."""
-    ring = ((size - kernel.shape[1]) // 2,) * 2
-    return jnp.pad(kernel, ((0, 0), ring, ring, (0, 0), (0, 0)))

@@ -54,13 +54,19 @@ def mix_source(
     """
     edges, width = own["weights"].shape[0], x.shape[-1] // layout.partial
     searched, bypass = x[..., :width], x[..., width:]
-    assembled = kernels.assemble(space, layout, own["params"], width)
-    first, *second = (kernel.astype(x.dtype) for kernel in assembled)
+    first, second = jax.tree.map(
+        lambda kernel: kernel.astype(x.dtype),
+        kernels.assemble(space, layout, own["params"], width),
+    )
     before, after = (None, None) if running is None else running
-    convolved = ops.convolve(jax.nn.relu(searched), first, stride=layout.stride)
+    positive, convolved = jax.nn.relu(searched), {}
+    for side, names in kernels.by_side(layout).items():
+        found = ops.convolve(positive, first[side], stride=layout.stride)
+        convolved |= zip(names, jnp.split(found, len(names), -1), strict=True)
     lam = kernels.lam_of(space, own["params"])
     pools = [layers.pooled(n, searched, layout.stride, lam) for n in layout.pools]
-    y, seen = normalize(jnp.concatenate([*pools, convolved], -1), before)
+    inner = [convolved[name] for name in (*layout.single, *layout.separable)]
+    y, seen = normalize(jnp.concatenate([*pools, *inner], -1), before)
     # The last ones are those of two stages.
     end = y.shape[-1] - len(second) * edges * width
     stages = jnp.split(jax.nn.relu(y[..., end:]), len(second), -1)

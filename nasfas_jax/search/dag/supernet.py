@@ -1,10 +1,10 @@
 """The supernet of cells: every candidate of every edge at once.
 
 Fast forms. An operation without parameters is computed once per feature, not once per
-edge. The first convolutions of all edges out of a feature are one convolution with the
-kernels side by side; a separable convolution is one with the product of its two kernels,
-a dilated or small kernel one with zeros around its taps; second stages are one
-convolution with a block-diagonal kernel; the mixture is one matrix product.
+edge. The first convolutions of all edges out of a feature and of all candidates of one
+size are one convolution with the kernels side by side; a separable convolution is one with
+the product of its two kernels, a dilated one with zeros between its taps; second stages are
+one convolution with a block-diagonal kernel; the mixture is one matrix product.
 
 Few programs. The features of a cell have equal edges if those that do not exist have
 weight zero, and consecutive cells of a kind have equal shapes: each is a ``scan``, whose
