@@ -59,8 +59,10 @@ def grad_cam(
     dtype = jax.tree.leaves(params)[0].dtype
     zeros = {name: jnp.zeros(shapes[name], dtype) for name in layers}
 
-    def total(added: dict[str, Array], *inputs: Any) -> tuple[Array, dict[str, Array]]:
-        maps, features = _run(predict, *inputs, added)
+    def total(
+        added: dict[str, Array], params: Any, batch_stats: Any, images: Any
+    ) -> tuple[Array, dict[str, Array]]:
+        maps, features = _run(predict, params, batch_stats, images, added)
         return TOWARD[toward] * score(maps).sum(), {k: features[k] for k in added}
 
     differentiate = jax.jit(jax.grad(total, has_aux=True))
