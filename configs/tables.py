@@ -99,7 +99,7 @@ def nas_fas_8(smoke: bool) -> ml_collections.ConfigDict:
         "NAS-FAS": ("SD-CD-CDP-Att", nas_fas(smoke).search.to_dict()),
     }
     variants: dict[str, Any] = {
-        "hand-made": {"networks": HAND_MADE},
+        "hand-made": {"networks": HAND_MADE[-2:] if smoke else HAND_MADE},
         "NAS S-Van-CE": fields.searched("S-Van-CE", config.search.to_dict()),
     }
     for name, (trial, search) in spaces.items():
