@@ -220,7 +220,7 @@ def baseline(config: ml_collections.ConfigDict) -> None:
             "branches": config_dict.placeholder(object),
         }
     )
-    # Of nasfas_jax.search.trials; it has the last word on operations, head and input.
+    # A key of nasfas_jax.search.trials; it overrides operations, head and input.
     config.search.trial = "SD-CD-DP"
     config.search.method = "darts"
     config.search.input = "static_dynamic"

@@ -33,7 +33,7 @@ SHEETS = {
 
 
 def spec_of(domain: str, person: int, take: int, kind: str, variant: str = ""):
-    """A video of two frames; `take` numbers the videos of a person."""
+    """Specification of a video of two frames; `take` numbers the videos of a person."""
     subject = f"{domain}_{person}"
     variants = specs.ATTACKS.get(kind, ("",))
     return synthetic.VideoSpec(
@@ -49,7 +49,7 @@ def spec_of(domain: str, person: int, take: int, kind: str, variant: str = ""):
 
 
 def filmed(spec, folder: pathlib.Path):
-    """Decoded RGB frames and face boxes of an encoded video."""
+    """Decoded RGB frames [H, W, 3] and face boxes [T, 4] of an encoded video."""
     path = folder / f"video{spec.suffix}"
     dataset.write_one(spec, path)
     reader, frames = cv2.VideoCapture(str(path)), []
@@ -73,7 +73,7 @@ def score(network, frames, boxes) -> float:
 
 
 def auc(live, spoof) -> str:
-    """Probability that a live video has the higher score."""
+    """Probability that a live video has a higher score than a spoof, as text."""
     above = np.array(live)[:, None] - np.array(spoof)[None]
     return f"{(above > 0).mean() + 0.5 * (above == 0).mean():.2f}"
 
@@ -112,9 +112,11 @@ def print_table(scores) -> None:
         cells = [auc(of([d], "live"), of([d], kind)) for d in domains]
         live = of(domains, "live")
         cells.append(auc(live, of(domains, kind)))
-        ways = specs.ATTACKS.get(kind, ())
+        variants = specs.ATTACKS.get(kind, ())
         named = [
-            f"{w} {auc(live, of(domains, kind, w))}" for w in ways if len(ways) > 1
+            f"{w} {auc(live, of(domains, kind, w))}"
+            for w in variants
+            if len(variants) > 1
         ]
         print("|", " | ".join([kind or "all", *cells, ", ".join(named)]), "|")
     called = [f"{np.mean(np.array(of([d], 'live')) > 0):.2f}" for d in domains]
@@ -124,6 +126,7 @@ def print_table(scores) -> None:
 
 def draw(folder: pathlib.Path) -> None:
     """Writes the contact sheets: a row for every domain, at about full scale."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, kinds in SHEETS.items():
         rows = []
         for domain in synthetic.DOMAINS:

@@ -93,7 +93,7 @@ def test_dot_gain_is_that_of_half_coverage():
     np.testing.assert_allclose(ends, [0, 0.68, 1], atol=1e-6)
 
 
-def test_a_color_within_the_gamut_is_printed_as_it_is():
+def test_a_color_within_the_gamut_is_printed_unchanged():
     """Separation and printing are inverse, up to the paper's white."""
     colors = np.array(
         [[0.45, 0.25, 0.18], [0.2, 0.2, 0.2], [0.6, 0.5, 0.3]], np.float32
@@ -107,6 +107,15 @@ def test_a_color_within_the_gamut_is_printed_as_it_is():
         np.testing.assert_allclose(found, color, atol=0.03)
     green = printing.separate(np.tile(np.float32([0.0, 1.0, 0.0]), (1, 1, 1)), PRINTER)
     assert green[0, 0].max() == 1  # out of the gamut: clipped
+
+
+def test_a_wall_has_the_mean_and_the_contrast_of_its_range():
+    white = np.array([0.4, 0.45, 0.5], np.float32)
+    wall = attacks.wall_texture(2.0, 100.0, white, generator()) / 65535
+    assert wall.shape == (200, 200, 3)
+    level = wall / white
+    assert 0.6 < level.mean() < 1 and 0.01 < level.std() / level.mean() < 0.07
+    np.testing.assert_allclose(level[..., 0], level[..., 2], atol=5e-5)
 
 
 def test_projected_pixels_have_one_grid_for_all_colors():
@@ -176,7 +185,7 @@ def test_bands_have_the_rows_of_a_period_of_the_flicker():
     np.testing.assert_array_equal(steady, 1)
 
 
-def test_a_screen_seen_aslant_is_darker_and_yellower():
+def test_a_screen_is_darker_and_yellower_at_an_angle():
     light = display.by_angle(SCREEN, np.array([1.0, 0.8], np.float32))
     np.testing.assert_allclose(light[0], 1)
     assert (light[1] < 1).all() and light[1, 2] < light[1, 0]
@@ -252,10 +261,10 @@ def test_a_photo_is_animated_by_warps_of_itself():
 
 
 @pytest.mark.parametrize(
-    "way", [(k, v) for k in ("print", "replay") for v in synthetic.ATTACKS[k]]
+    ("kind", "variant"),
+    [(k, v) for k in ("print", "replay") for v in synthetic.ATTACKS[k]],
 )
-def test_every_variant_has_the_box_of_the_live_clip(way):
-    kind, variant = way
+def test_every_variant_has_the_box_of_the_live_clip(kind, variant):
     ask = {
         "domain": "dom_i",
         "subject_seed": 6,

@@ -1,53 +1,19 @@
-"""The synthetic set: physics that tells live from spoof, and nothing else that does."""
+"""The synthetic set: its plan, and the differences between live and spoof."""
 
 import dataclasses
-import errno
-import json
-import os
-import pathlib
-import signal
-import subprocess
-import sys
-import time
 
 import cv2
 import numpy as np
 import pytest
+from small_videos import TINY, specs_of
 
-from nasfas_jax import files, synthetic
+from nasfas_jax import synthetic
 from nasfas_jax.errors import InputError
-from nasfas_jax.synthetic import (
-    dataset,
-    disguise,
-    encode,
-    geometry,
-    live,
-    scene,
-    stage,
-)
+from nasfas_jax.synthetic import disguise, geometry, live, scene, stage
 from nasfas_jax.synthetic.head import build_head
 from nasfas_jax.synthetic.stage import person, set_stage
 
-TINY = {
-    "subjects_per_domain": (1, 0, 0),
-    "live_videos": 1,
-    "frames": 3,
-    "face_size": 40,
-}
-
-
 KINDS = ("print", "replay", "mannequin")
-
-
-def specs_of(attack_type, **settings):
-    specs = synthetic.plan(**{**TINY, **settings})
-    return [spec for spec in specs if spec.attack_type == attack_type]
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    root = tmp_path_factory.mktemp("synthetic")
-    return root, synthetic.write_videos(root, workers=1, **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -96,100 +62,8 @@ def test_rendering_depends_on_the_spec_alone():
         assert (other.frames != first.frames).any()
 
 
-def test_files_decode_to_what_was_planned(written):
-    root, paths = written
-    assert synthetic.read_index(root) == paths
-    assert len(paths) == 16
-    for spec, path in zip(synthetic.plan(**TINY), paths, strict=True):
-        reader = cv2.VideoCapture(str(path))
-        decoded = []
-        while True:
-            good, frame = reader.read()
-            if not good:
-                break
-            decoded.append(frame)
-        assert len(decoded) == spec.frames
-        assert decoded[0].shape[1::-1] == spec.size
-        assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(spec.fps)
-        clip = synthetic.render(spec)
-        error = np.abs(decoded[0][..., ::-1].astype(int) - clip.frames[0])
-        assert error.mean() < 12  # the codec's loss; colors are not swapped
-        note = synthetic.read_annotation(path)
-        for name in ("video", "subject", "domain", "attack_type", "label", "split"):
-            assert getattr(note, name) == getattr(spec, name)
-        np.testing.assert_allclose(note.boxes, clip.boxes, atol=0.01)
-        np.testing.assert_allclose(note.eyes, clip.eyes, atol=0.01)
-        np.testing.assert_array_equal(note.depth, clip.depth)
-        np.testing.assert_array_equal(note.contour, clip.contour)
-        np.testing.assert_array_equal(note.depth_box, clip.depth_box)
-
-
-def test_two_workers_write_the_same_files(written, tmp_path):
-    _, paths = written
-    calls = []
-    again = synthetic.write_videos(
-        tmp_path, workers=2, progress=lambda *at: calls.append(at), **TINY
-    )
-    for one, two in zip(paths, again, strict=True):
-        assert one.read_bytes() == two.read_bytes(), one.name
-        assert one.with_suffix(".json").read_bytes() == (
-            two.with_suffix(".json").read_bytes()
-        )
-    assert calls[0] == (0, 16) and calls[-1] == (16, 16)
-
-
-def test_writing_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    made = []
-
-    def stop_after_two(spec):
-        if len(made) == 2:
-            raise KeyboardInterrupt
-        made.append(spec.video)
-        return render(spec)
-
-    render = dataset.render
-    monkeypatch.setattr(dataset, "render", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        synthetic.write_videos(tmp_path, workers=1, **TINY)
-    with pytest.raises(InputError, match="no complete synthetic set"):
-        synthetic.read_index(tmp_path)
-    monkeypatch.setattr(
-        dataset, "render", lambda spec: (made.append(spec.video), render(spec))[1]
-    )
-    paths = synthetic.write_videos(tmp_path, workers=1, **TINY)
-    assert made == [p.stem for p in paths]  # each once
-    assert not list(tmp_path.rglob(".part-*"))
-
-
-def test_live_and_spoof_files_differ_in_nothing_but_pictures(written):
-    _, paths = written
-    notes = [synthetic.read_annotation(path) for path in paths]
-    for domain in synthetic.DOMAINS:
-        mine = [n for n in notes if n.domain == domain]
-        readers = [cv2.VideoCapture(str(n.path)) for n in mine]
-        for field in (
-            cv2.CAP_PROP_FRAME_COUNT,
-            cv2.CAP_PROP_FPS,
-            cv2.CAP_PROP_FRAME_WIDTH,
-            cv2.CAP_PROP_FRAME_HEIGHT,
-            cv2.CAP_PROP_FOURCC,
-        ):
-            assert len({reader.get(field) for reader in readers}) == 1
-        assert len({n.path.suffix for n in mine}) == 1
-        assert (
-            len(
-                {
-                    set(json.loads(n.path.with_suffix(".json").read_text()))
-                    == set(json.loads(mine[0].path.with_suffix(".json").read_text()))
-                    for n in mine
-                }
-            )
-            == 1
-        )
-
-
-def test_the_box_goes_alike_for_live_and_every_attack():
-    """Its size, place and motion follow the clip's seed, whatever is filmed."""
+def test_box_motion_is_the_same_for_live_and_every_attack():
+    """Size, position and motion of the box depend on the seed of the clip alone."""
     ask = {"domain": "dom_c", "subject_seed": 5, "seed": 8, "frames": 4}
     kinds = ("live", *synthetic.ATTACKS)
     clips = [
@@ -208,17 +82,17 @@ def test_the_box_goes_alike_for_live_and_every_attack():
 
 
 @pytest.mark.parametrize("kind", list(synthetic.ATTACKS))
-def test_every_way_of_an_attack_is_another_picture(kind):
+def test_every_variant_of_an_attack_has_its_own_picture(kind):
     ask = {"domain": "dom_m", "subject_seed": 3, "seed": 4, "face_size": 32}
-    ways = [
+    pictures = [
         synthetic.render(
-            synthetic.VideoSpec(attack_type=kind, variant=way, frames=1, **ask)
+            synthetic.VideoSpec(attack_type=kind, variant=variant, frames=1, **ask)
         ).frames
-        for way in synthetic.ATTACKS[kind]
+        for variant in synthetic.ATTACKS[kind]
     ]
-    assert len({way.tobytes() for way in ways}) == len(ways)
-    drawn = synthetic.VideoSpec(attack_type=kind, frames=1, **ask)
-    assert any((synthetic.render(drawn).frames == way).all() for way in ways)
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    drawn = synthetic.render(synthetic.VideoSpec(attack_type=kind, frames=1, **ask))
+    assert any((drawn.frames == picture).all() for picture in pictures)
 
 
 def homography_residual(marks):
@@ -245,7 +119,7 @@ def test_live_blinks_and_a_mannequin_does_not(moving):
 
 
 def test_skin_has_a_pulse_and_a_mannequin_none():
-    """Blood takes green light at the heart's pace, where living skin is seen."""
+    """Blood absorbs green light at the rate of the heart, where living skin is visible."""
     who = person(specs_of("live")[0])
     head = build_head(who, 20.0)
     cheek = tuple(np.round([head.chart.rows(0.5), head.chart.columns(0.5)]).astype(int))
@@ -380,7 +254,7 @@ def test_faces_of_any_size():
         ("attacks", ("mask", "voodoo")),
     ],
 )
-def test_numbers_that_make_no_set_are_named(field, value):
+def test_invalid_settings_are_named(field, value):
     with pytest.raises(InputError, match=field):
         synthetic.plan(**{field: value})
 
@@ -389,69 +263,24 @@ def test_numbers_that_make_no_set_are_named(field, value):
     ("field", "value"),
     [("domain", "dom_x"), ("attack_type", "mask"), ("variant", "bent")],
 )
-def test_a_video_that_cannot_be_asked_for_is_named(field, value):
+def test_an_invalid_specification_is_named(field, value):
     ask = {"domain": "dom_o", "attack_type": "replay", "subject_seed": 0, "seed": 0}
     with pytest.raises(InputError, match=field):
         synthetic.VideoSpec(**{**ask, field: value})
 
 
-@pytest.mark.parametrize(("codec", "suffix"), list(encode.TAGS))
-def test_a_clip_goes_into_every_container(tmp_path, codec, suffix):
-    spec = specs_of("live")[0]
-    clip = synthetic.render(spec)
-    path = synthetic.write_clip(clip, tmp_path / f"clip{suffix}", codec=codec)
-    reader = cv2.VideoCapture(str(path))
-    good, frame = reader.read()
-    assert good and reader.get(cv2.CAP_PROP_FPS) == pytest.approx(spec.fps)
-    assert np.abs(frame[..., ::-1].astype(int) - clip.frames[0]).mean() < 12
-    assert encode.count_frames(path) == spec.frames
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_codec_that_no_container_takes_is_named(tmp_path):
-    clip = synthetic.render(specs_of("live")[0])
-    with pytest.raises(InputError, match="codec 'H264'"):
-        synthetic.write_clip(clip, tmp_path / "clip.mp4", codec="H264")
-
-
-def test_a_device_asked_for_stays_the_same():
-    """`camera_seed` sets the device; the clip's own seed all else."""
+def test_the_camera_seed_sets_the_camera():
+    """Everything else depends on the seed of the clip."""
     ask = {"domain": "dom_o", "attack_type": "live", "subject_seed": 1}
     one, two, other = (
         set_stage(synthetic.VideoSpec(seed=seed, camera_seed=device, **ask))
         for seed, device in ((1, 7), (2, 7), (1, 8))
     )
     assert one.camera == two.camera != other.camera
-    assert (one.way.heights != two.way.heights).any()
+    assert (one.path.heights != two.path.heights).any()
 
 
-def test_a_root_that_cannot_be_a_folder_is_named(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("x")
-    with pytest.raises(
-        InputError, match=r"file/set cannot be read or written: .*is a file"
-    ):
-        synthetic.write_videos(file / "set", workers=1, **TINY)
-
-
-def test_a_folder_with_another_set_is_refused(written):
-    root, _ = written
-    with pytest.raises(InputError, match="other settings"):
-        synthetic.write_videos(root, workers=1, **{**TINY, "seed": 7})
-
-
-def test_a_set_of_another_version_is_refused(written, tmp_path):
-    for name in ("plan.json", "index.json"):
-        old = {**json.loads((written[0] / name).read_text()), "version": 2}
-        (tmp_path / name).write_text(json.dumps(old))
-    expected = "format version 2; this renderer writes version 4"
-    with pytest.raises(InputError, match=expected):
-        synthetic.write_videos(tmp_path, workers=1, **TINY)
-    with pytest.raises(InputError, match=expected):
-        synthetic.read_index(tmp_path)
-
-
-def test_large_sensor_pixels_of_a_small_video():
+def test_the_sensor_has_more_pixels_than_a_small_video():
     """The sensor resolves a face with 190 pixels; the video and its boxes are smaller."""
     sizes = {24: 4, 64: 3, 95: 2, 128: 2, 190: 1, 230: 1}
     assert {size: stage.sensor_scale(size) for size in sizes} == sizes
@@ -460,70 +289,10 @@ def test_large_sensor_pixels_of_a_small_video():
     assert seat.size == tuple(3 * side for side in spec.size)
     clip = synthetic.render(spec)
     assert clip.frames.shape[1:3] == spec.size[::-1]
-    wanted = seat.way.heights[0] / 3
+    wanted = seat.path.heights[0] / 3
     assert clip.boxes[0, 3] == pytest.approx(wanted, rel=1e-3)
     middle = clip.boxes[0, :2] + clip.boxes[0, 2:] / 2
     # Center of pixel x of the sensor: (x + 1/2) / 3 - 1/2 in the video.
-    np.testing.assert_allclose(middle, (seat.way.centers[0] + 0.5) / 3 - 0.5, atol=0.05)
-
-
-def test_too_little_room_is_said_before_work(tmp_path, monkeypatch):
-    usage = dataset.shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(dataset.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match="too full"):
-        synthetic.write_videos(tmp_path, workers=1, **TINY)
-
-
-@pytest.mark.parametrize("where", ["video", "maps"])
-def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path, monkeypatch, where):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    if where == "maps":
-        monkeypatch.setattr(dataset.np, "savez_compressed", full)
-    else:
-        monkeypatch.setattr(encode, "count_frames", lambda path: 1)
-    with pytest.raises(InputError, match=f"disk that holds {tmp_path}.* is full"):
-        synthetic.write_videos(tmp_path, workers=1, **TINY)
-    left = {p.name for p in tmp_path.rglob("*") if p.is_file()}
-    assert left == {"plan.json", files.LOCK}
-
-
-def test_workers_end_when_their_parent_is_killed():
-    code = """
-import multiprocessing, os, time
-from concurrent import futures
-from nasfas_jax.synthetic import dataset
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    pool = futures.ProcessPoolExecutor(1, context, initializer=dataset._begin_worker)
-    print(pool.submit(os.getpid).result(), flush=True)
-    time.sleep(600)
-"""
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        worker = int(parent.stdout.readline())
-        parent.kill()
-    stat = pathlib.Path(f"/proc/{worker}/stat")
-    for _ in range(600):
-        if not stat.exists() or ") Z " in stat.read_text():
-            return
-        time.sleep(0.1)
-    os.kill(worker, signal.SIGKILL)
-    raise AssertionError("the worker outlived its parent by 60 s")
-
-
-def test_a_missing_codec_is_named(tmp_path, monkeypatch):
-    domain = dataclasses.replace(synthetic.DOMAINS["dom_c"], codec="ZZZZ")
-    monkeypatch.setitem(synthetic.DOMAINS, "dom_c", domain)
-    spec = next(s for s in synthetic.plan(**TINY) if s.domain == "dom_c")
-    with pytest.raises(InputError, match="codec 'ZZZZ'"):
-        dataset.write_one(spec, tmp_path / "video.avi")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_video_without_its_annotation_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"lost\.json"):
-        synthetic.read_annotation(tmp_path / "lost.avi")
+    np.testing.assert_allclose(
+        middle, (seat.path.centers[0] + 0.5) / 3 - 0.5, atol=0.05
+    )

@@ -1,4 +1,4 @@
-"""Probes of the synthetic set: what they measure, and that files give nothing away."""
+"""Probes of the synthetic set: their measurements, and files that do not reveal the label."""
 
 import dataclasses
 
@@ -46,7 +46,7 @@ def made_up(shift, people=30, seed=0):
     )
 
 
-def test_a_probe_finds_what_is_there_and_nothing_where_nothing_is():
+def test_a_probe_finds_a_cue_and_is_at_chance_without_one():
     assert probes.within(made_up(4.0)).auc > 0.95
     blind = probes.within(made_up(0.0, people=200))
     assert abs(blind.auc - 0.5) < 4 * blind.error
@@ -68,20 +68,20 @@ def test_too_few_people_and_a_damaged_video_are_named(videos, tmp_path):
     cut = tmp_path / "cut.avi"
     cut.write_bytes(videos[0].read_bytes()[:200])
     note = dataclasses.replace(synthetic.read_annotation(videos[0]), path=cut)
-    for features in (probes.making, probes.look):
+    for features in (probes.production, probes.appearance):
         with pytest.raises(InputError, match=r"cut\.avi .*nasfas prepare"):
             features(note)
 
 
-def test_a_probe_does_not_know_people_again():
-    """A feature that tells subjects apart, and no more, is worth nothing."""
+def test_a_probe_does_not_recognize_people():
+    """A feature that only identifies the subject does not raise the AUC."""
     table = made_up(0.0, people=40)
     own = np.repeat(np.arange(40.0), 2)[:, None]
     table = dataclasses.replace(table, values=own, names=("id",))
     assert probes.within(table).auc < 0.6
 
 
-def test_a_cue_that_turns_round_is_lost_in_another_domain():
+def test_a_cue_with_the_opposite_sign_is_lost_in_another_domain():
     table = made_up(3.0, people=60)
     values = table.values.copy()
     values[table.domains == "two", 0] *= -1
@@ -90,8 +90,8 @@ def test_a_cue_that_turns_round_is_lost_in_another_domain():
     assert probes.across(turned, "two").auc < 0.1
 
 
-def test_the_making_of_files_is_the_same_for_live_and_spoof(videos):
-    table = probes.tabulate(videos, probes.making)
+def test_production_features_are_equal_for_live_and_spoof(videos):
+    table = probes.tabulate(videos, probes.production)
     assert table.values.shape == (len(videos), len(table.names))
     fields = {"frames", "fps", "columns", "rows", "fourcc", "seconds"}
     for domain in synthetic.DOMAINS:
@@ -105,8 +105,8 @@ def test_the_making_of_files_is_the_same_for_live_and_spoof(videos):
         assert found.auc < 0.6 + 2 * blind.error, (group, found, blind)
 
 
-def test_recapture_is_seen_in_color_and_sharpness(videos):
-    table = probes.tabulate(videos, probes.look)
+def test_appearance_depends_on_recapture(videos):
+    table = probes.tabulate(videos, probes.appearance)
     assert np.isfinite(table.values).all()
     wrong = probes.within(table, folds=3)
     assert 0.3 < wrong.auc <= 1
@@ -121,7 +121,7 @@ def test_black_borders_are_counted():
 
 
 def test_texture_is_blind_to_color_and_to_global_contrast():
-    """A tint, a gain and an offset leave a normalized face as it is; grain does not."""
+    """A tint, a gain and an offset do not change a normalized face; grain does."""
     rng = np.random.default_rng(2)
     gray = cv2.GaussianBlur(rng.uniform(60, 200, (90, 70)), (0, 0), 2)
     face = np.repeat(gray[..., None], 3, 2)
@@ -135,7 +135,7 @@ def test_texture_is_blind_to_color_and_to_global_contrast():
     assert np.corrcoef(plain.ravel(), grainy.ravel())[0, 1] < 0.9
 
 
-def test_the_network_finds_a_grating_and_nothing_where_nothing_is():
+def test_the_network_finds_a_grating_and_is_at_chance_without_one():
     """Faces of noise; the live ones carry stripes below the noise in half of the patches."""
     rng = np.random.default_rng(1)
     labels = np.tile([1, 0], 30)
@@ -163,5 +163,5 @@ def test_the_network_finds_a_grating_and_nothing_where_nothing_is():
 def test_texture_of_a_video_has_a_spectrum_for_every_patch(videos):
     table = probes.tabulate(videos[:2], probes.texture)
     patches = (probes.SIDE // probes.PATCH) ** 2
-    assert table.values.shape[1] == probes.LOOKED_AT * patches * probes.SPECTRUM
+    assert table.values.shape[1] == probes.FRAMES * patches * probes.SPECTRUM
     assert np.isfinite(table.values).all()

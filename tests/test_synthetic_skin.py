@@ -115,10 +115,10 @@ def test_red_light_travels_farthest_in_skin_and_equally_far_in_silicone(head):
     assert np.abs(cheek(head.soft[0]) - cheek(head.soft[2])).max() > 1e-3
 
 
-@pytest.mark.parametrize("way", ["silicone", "resin", "plastic"])
-def test_paint_has_less_structure_of_blood_than_skin_and_no_pores(head, way):
+@pytest.mark.parametrize("variant", ["silicone", "resin", "plastic"])
+def test_paint_has_less_structure_of_blood_than_skin_and_no_pores(head, variant):
     behavior = scene.behave(np.random.default_rng(3), np.arange(4) / 25)
-    masked, _ = disguise.put_on(way, head, behavior, np.random.default_rng(1))
+    masked, _ = disguise.put_on(variant, head, behavior, np.random.default_rng(1))
 
     def redness(of):
         color = np.log(cheek(of.albedo))

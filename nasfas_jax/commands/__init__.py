@@ -128,7 +128,7 @@ COMMANDS = {
         example="--workdir=runs/local",
     ),
     "probe": Command(
-        "measures what a linear probe can read from the synthetic set "
+        "measures how well probes predict the labels of the synthetic set "
         "(needs the extra 'baselines')",
         ("workdir", "manual_dir", "output"),
         example="--workdir=runs/local",

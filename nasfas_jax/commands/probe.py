@@ -1,4 +1,4 @@
-"""``nasfas probe``: what tells live from spoof in the synthetic set."""
+"""``nasfas probe``: AUC of probes of the synthetic set's labels."""
 
 import pathlib
 
@@ -22,10 +22,10 @@ def run(
     """Probes the synthetic videos of ``manual_dir``, or of ``workdir``.
 
     Writes ``probe.json`` to ``output``: to the workdir if it is None, to the current
-    folder if ``manual_dir`` is given alone. The features are `probes.making`, which must
-    stay near chance, and `probes.look`, with a linear probe, and `probes.texture` with a
-    small network; the AUC is measured within a domain (no subject in two folds), and on a
-    domain with a probe trained on all others.
+    folder if ``manual_dir`` is given alone. `probes.production`, which must stay near
+    chance, and `probes.appearance` have a linear probe, `probes.texture` a small network.
+    The AUC is measured within a domain (no subject in two folds), and on a domain with a
+    probe trained on all others.
 
     Raises:
       InputError: no finished set there, too few people or a damaged video in it, or
@@ -37,8 +37,8 @@ def run(
     results = {}
     try:
         for features, fit in (
-            (probes.making, probes.linear),
-            (probes.look, probes.linear),
+            (probes.production, probes.linear),
+            (probes.appearance, probes.linear),
             (probes.texture, probes.network),
         ):
             table = probes.tabulate(videos, features)
@@ -70,7 +70,7 @@ def run(
 
 def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:
     table = Table(title="AUC of probes; chance is 50 %")
-    for column in ("domain", "by", "within, %", "learned on the others, %"):
+    for column in ("domain", "features", "within, %", "trained on the others, %"):
         table.add_column(column)
     for name, domains in results.items():
         for domain, found in domains.items():

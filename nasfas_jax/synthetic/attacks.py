@@ -1,4 +1,4 @@
-"""Paper and screens, which show the picture of a first camera to the last one."""
+"""Paper, screens and walls, which show the picture of a first camera to the last one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nasfas_jax.synthetic.fields import Array, Chart, fractal
 
 @dataclasses.dataclass(frozen=True)
 class Relief:
-    """Slopes of held paper beside its bend: waves of the fibers and folds.
+    """Slopes of held paper in addition to its bend: waves of the fibers, and folds.
 
     Attributes:
       chart: grid over the sheet.
@@ -32,9 +32,9 @@ class Sheet:
     """A flat or bent rectangle that carries pictures, in head units.
 
     Attributes:
-      half: half its width and height.
-      edge: width of its border: white paper or black bezel.
-      bend: curvature 1 / radius about the vertical (0) or horizontal (1) axis.
+      half: half the width and half the height of the picture.
+      edge: width of the border around it: white paper or black bezel.
+      bend: curvature, 1 / radius.
       axis: axis of the bend, 0 vertical or 1 horizontal.
       source_scale: source pixels per head unit of the sheet.
       source_center: source pixel at the center of the sheet.
@@ -52,7 +52,7 @@ class Sheet:
     relief: Relief | None = None
 
     def height(self, x: Array, y: Array) -> Array:
-        """z of the sheet."""
+        """z of the sheet at x, y, [...] each."""
         along = y if self.axis else x
         return -0.5 * np.float32(self.bend) * along * along
 
@@ -76,7 +76,10 @@ class Sheet:
         return normals / np.linalg.norm(normals, axis=-1, keepdims=True)
 
     def outside(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Signed distances beyond the picture's rim and beyond the sheet's rim."""
+        """Signed distances of x, y [...] from the rims of the picture and of the sheet.
+
+        They are positive outside, and in the eye holes of the sheet.
+        """
         rim = np.maximum(np.abs(x) - self.half[0], np.abs(y) - self.half[1])
         far = rim - np.float32(self.edge)
         for hole in () if self.holes is None else self.holes:
@@ -185,6 +188,35 @@ def _lit(sheet, light: scene.Light, turn, places, gloss, shine) -> tuple[Array, 
     diffuse = light.ambient + facing[..., None] * light.key
     bright = (np.float32(gloss) * lobe)[..., None] * light.key
     return diffuse.astype(np.float32), bright.astype(np.float32)
+
+
+def wall_texture(
+    extent: float, texels: float, white: Array, rng: np.random.Generator
+) -> Array:
+    """Reflectance of a painted wall or a cloth, uint16 [side, side, 3], 65535 for 1.
+
+    It is computed in place and by color: a face of 1024 pixels has a side of 7000 texels.
+
+    Args:
+      extent: width and height, head units.
+      texels: texels per head unit.
+      white: linear RGB [3] of its color.
+      rng: generator of the attacker.
+    """
+    cell = rng.uniform(0.02, 0.05) * texels
+    side = round(extent * texels)
+    cells = (cell, cell * float(rng.choice([1, 3])))
+    level = fractal(rng, (side, side), cells, 2)
+    mean, contrast = rng.uniform([0.6, 0.02], [1.0, 0.06])
+    level *= np.float32(contrast)
+    level += 1
+    level *= np.float32(mean)
+    level *= 65535
+    planes = []
+    for color in np.asarray(white, np.float32):
+        plane = level * color
+        planes.append(np.clip(plane, 0, 65535, out=plane).astype(np.uint16))
+    return np.asarray(cv2.merge(planes))
 
 
 def show_replay(

@@ -36,7 +36,7 @@ class Worn:
 
     Attributes:
       part: covered part, a key of `parts.PARTS`.
-      picture: what is on it: the wearer's "face" as molded and painted, the same
+      picture: the picture on it: the wearer's "face" as molded and painted, the same
         "print"ed on paper, one "plain" color, joke eyeballs ("pupils"), or the "haze" of
         molded film.
       material: its reflectance and scattering.
@@ -199,7 +199,7 @@ PAINTED = {
 }
 
 
-PRINTER = {  # of what is cut out and worn; `Worn` has the gloss
+PRINTER = {  # of worn prints; the gloss is that of their `Material`
     "ruling": (0, 0),
     "scattered": 1.0,
     "glossy": 0.0,
@@ -211,19 +211,19 @@ PRINTER = {  # of what is cut out and worn; `Worn` has the gloss
 
 
 def put_on(
-    way: str, head: Head, behavior: Behavior, rng: np.random.Generator
+    variant: str, head: Head, behavior: Behavior, rng: np.random.Generator
 ) -> tuple[Head, Behavior]:
-    """The head and its behavior with an attack on it.
+    """The head and its behavior under a worn object or makeup.
 
     Args:
-      way: key of `WORN` or `PAINTED`.
+      variant: key of `WORN` or `PAINTED`.
       head: the live head.
       behavior: behavior of the live head.
       rng: generator of the attack.
     """
-    if way in PAINTED:
-        return paint(head, way, rng), behavior
-    worn = WORN[way]
+    if variant in PAINTED:
+        return paint(head, variant, rng), behavior
+    worn = WORN[variant]
     behavior = behavior.stiffen(worn.flex)
     if worn.eyes == "painted":
         behavior = behavior.stare()
@@ -413,11 +413,11 @@ def _margin(chart: Chart, paper: Array, part: Array, rng: np.random.Generator) -
     return (paper + white * (0.84 - paper)).astype(np.float32)
 
 
-def paint(head: Head, way: str, rng: np.random.Generator) -> Head:
+def paint(head: Head, variant: str, rng: np.random.Generator) -> Head:
     """The living head with makeup."""
-    if way == "impersonation":
+    if variant == "impersonation":
         head = _as_another(head, rng)
-    for pigment in PAINTED[way]:
+    for pigment in PAINTED[variant]:
         head = _apply(head, pigment, rng)
     return head
 

@@ -93,7 +93,10 @@ class Chart:
 def bump(
     x: Array | float, y: Array | float, cx: float, cy: float, sx: float, sy: float
 ) -> Array:
-    """A Gaussian hill of height 1 about (cx, cy)."""
+    """A Gaussian hill of height 1 about (cx, cy), with deviations sx and sy.
+
+    The result has the broadcast shape of x and y; all lengths have one unit.
+    """
     # A product of two factors: cheap where x is a row and y a column.
     half = np.float32(-0.5)
     return np.exp(half * ((x - cx) / sx) ** 2) * np.exp(half * ((y - cy) / sy) ** 2)
@@ -102,7 +105,7 @@ def bump(
 def pair(
     x: Array, y: Array | float, cx: float, cy: float, sx: float, sy: float
 ) -> Array:
-    """Two Gaussian hills, symmetric about the middle of the face."""
+    """Two Gaussian hills as of `bump` at (-cx, cy) and (cx, cy), for x from the middle."""
     return bump(np.abs(x), y, cx, cy, sx, sy)
 
 
@@ -132,8 +135,12 @@ def fractal(
         size = [min(s, 4 * n) for s, n in zip(size, shape, strict=True)]
         coarse = rng.standard_normal(size, dtype=np.float32)
         fine = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-        total += fine * np.float32(0.6**octave)
-    return (total - total.mean()) / (total.std() + np.float32(1e-6))
+        fine *= np.float32(0.6**octave)
+        total += fine
+    mean, deviation = total.mean(), total.std() + np.float32(1e-6)
+    total -= mean
+    total /= deviation
+    return total
 
 
 def waves(rng: np.random.Generator, times: Array, low: float, high: float) -> Array:

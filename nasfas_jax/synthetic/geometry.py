@@ -159,7 +159,7 @@ def bounding(points: Array) -> Array:
 class Grid:
     """Square blocks of pixels, with a ray through the center of each.
 
-    What the rays find is interpolated to the pixels between them. The blocks may extend
+    Values along the rays are interpolated to the pixels between them. The blocks may extend
     beyond the frame.
 
     Attributes:

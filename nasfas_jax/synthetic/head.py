@@ -19,7 +19,7 @@ LEFT, TOP, RIGHT, BOTTOM = -1.65, -2.0, 1.65, 2.25
 class Head:
     """Textures over one chart of the head's front, all float32.
 
-    What is smooth has half the resolution, [h, w].
+    Smooth textures have half the resolution, [h, w].
 
     Attributes:
       who: numbers of the person.

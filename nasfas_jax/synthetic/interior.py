@@ -1,6 +1,6 @@
 """Rooms behind people, with the statistics of natural images.
 
-A picture of opaque things that hide each other and whose sizes r are distributed as r^-3 has
+A picture of opaque objects that occlude each other, with sizes r distributed as r^-3, has
 the power spectrum 1 / f^2 and the edges of natural images (Ruderman, "Origins of scaling in
 natural images", 1997; Lee, Mumford and Huang, "Occlusion models for natural images", 2001).
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from nasfas_jax.synthetic.fields import Array, fractal
 
-SMALLEST, LARGEST = 0.12, 3.0  # sizes of things, head units
+SMALLEST, LARGEST = 0.12, 3.0  # sizes of objects, head units
 
 
 def build_background(
@@ -51,7 +51,7 @@ def build_background(
 
 
 def _sizes(rng: np.random.Generator, count: int) -> Array:
-    """Sizes of things, distributed as r^-3, the largest first [count]."""
+    """Sizes of objects, distributed as r^-3, the largest first [count]."""
     share = rng.random(count)
     inverse = SMALLEST**-2 + share * (LARGEST**-2 - SMALLEST**-2)
     sizes = inverse**-0.5

@@ -119,10 +119,10 @@ def cast_shadow(head: Head, direction: Array, size: float) -> Array:
     """
     height, density = half(head.height), head.chart.density / 2
     rise = float(direction[2]) / max(1e-3, float(np.hypot(direction[0], direction[1])))
-    way = direction[:2] / max(1e-3, float(np.hypot(direction[0], direction[1])))
+    toward = direction[:2] / max(1e-3, float(np.hypot(direction[0], direction[1])))
     blocked = np.zeros_like(height)
     for distance in np.geomspace(0.04, 1.2, 11):
-        dx, dy = (way * distance * density).tolist()
+        dx, dy = (toward * distance * density).tolist()
         moved = cv2.warpAffine(
             height,
             np.array([[1, 0, -dx], [0, 1, -dy]]),
@@ -233,7 +233,7 @@ class Sitter:
         return grid, np.dstack(seen).astype(np.float32)
 
     def film(self, frame: int) -> tuple[Array, geometry.Grid, Array]:
-        """Radiance [H, W, 3] of one frame before any lens, and what `look` found."""
+        """Radiance [H, W, 3] of one frame before the lens, and the result of `look`."""
         grid, seen = self.look(frame)
         texture = self._texture(frame)
         x, y, _ = cv2.split(grid.spread(seen, self.track))

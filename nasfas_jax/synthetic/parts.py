@@ -38,6 +38,7 @@ def face(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def _half(who: Identity, chart: Chart, rng: np.random.Generator, sign: int) -> Array:
+    """The face above (sign 1) or below (-1) the middle of the nose."""
     level = who.eye_y + 0.45 * who.nose_length + 0.25 * rng.uniform(0, 1)
     curve = level - 0.12 * bump(chart.x, 0, 0, 0, 0.3, 1)
     return face(who, chart, rng) * chart.soft(sign * (chart.y - curve), 0.02)
@@ -135,7 +136,7 @@ def lips(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def lids(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """From the lashes up to the brow."""
+    """The eyelids, from the lashes to the brow."""
     return pair(chart.x, chart.y, who.eye_x + 0.02, who.eye_y - 0.1, 0.19, 0.07)
 
 
@@ -199,7 +200,7 @@ def patches(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def bands(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
-    """A few stripes of face paint."""
+    """Stripes of face paint."""
     angle = rng.uniform(0, np.pi)
     across = chart.x * np.cos(angle) + chart.y * np.sin(angle)
     wave = np.sin(across * rng.uniform(5, 9) + rng.uniform(0, 6))

@@ -178,7 +178,9 @@ def overprints(printer: Printer) -> Array:
     return (reflected ** (1 / printer.spread)).astype(np.float32)
 
 
-def halftone(cover: Array, printer: Printer, pitch: float, rng) -> Array:
+def halftone(
+    cover: Array, printer: Printer, pitch: float, rng: np.random.Generator
+) -> Array:
     """The dots of ink coverages, before the light spreads in the paper.
 
     Args:
@@ -190,17 +192,23 @@ def halftone(cover: Array, printer: Printer, pitch: float, rng) -> Array:
     Returns:
       R ** (1 / n) as uint8 [H, W, 3], 255 for 1.
     """
-    height, width = cover.shape[:2]
-    index = np.zeros((height, width), np.uint8)
-    for ink, angle in enumerate(ANGLES):
-        tile = screen(pitch, angle, rng) if printer.ruling else scatter(rng)
-        repeats = (-(-height // TILE), -(-width // TILE))
-        limits = np.tile(tile, repeats)[:height, :width]
-        wet = cv2.compare(np.ascontiguousarray(cover[..., ink]), limits, cv2.CMP_GT)
-        index += np.asarray(wet, np.uint8) & np.uint8(1 << ink)
+    width = cover.shape[1]
+    tiles = [
+        screen(pitch, angle, rng) if printer.ruling else scatter(rng)
+        for angle in ANGLES
+    ]
+    limits = [np.tile(tile, (1, -(-width // TILE)))[:, :width] for tile in tiles]
     table = np.zeros((1, 256, 3), np.uint8)
     table[0, :16] = np.round(255 * overprints(printer))
-    return cv2.LUT(cv2.merge([index] * 3), table)
+    dots = np.empty((*cover.shape[:2], 3), np.uint8)
+    for top in range(0, len(cover), TILE):  # a band needs little memory
+        band = cover[top : top + TILE]
+        index = np.zeros(band.shape[:2], np.uint8)
+        for ink, plane in enumerate(cv2.split(band)):
+            wet = cv2.compare(plane, limits[ink][: len(band)], cv2.CMP_GT)
+            index += np.asarray(wet, np.uint8) & np.uint8(1 << ink)
+        dots[top : top + TILE] = cv2.LUT(cv2.merge([index] * 3), table)
+    return dots
 
 
 def print_texture(

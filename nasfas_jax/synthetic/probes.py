@@ -1,12 +1,12 @@
 """Probes of the labels of a synthetic set, by groups of features.
 
 A set is useful for training only if the label is contained in the pictures alone: a probe
-on `making` (file size, container, path of the face box, black borders) must stay near
-chance. Color and sharpness (`look`) predict the label, since recapture changes them, but
-mainly within the domain, camera and light that the probe was fitted on. These two groups
-have a linear probe. `texture` has a small network, which sees neither color nor contrast.
+on `production` (file size, container, path of the face box, black borders) must stay near
+chance. Color and sharpness (`appearance`) predict the label, since recapture changes them,
+but mainly within the domain, camera and light that the probe was fitted on. These two groups
+have a linear probe. `texture` has a small network and contains neither color nor contrast.
 
-Needs scikit-learn (the extra `test`).
+Needs scikit-learn (the extra `baselines`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nasfas_jax.synthetic.dataset import Annotation, read_annotation
 Array = np.ndarray
 
 DARK = 16  # borders with all pixels below this level count as black
-LOOKED_AT = 3  # number of frames of a video in `look` and `texture`
+FRAMES = 3  # number of frames of a video in `appearance` and `texture`
 SIDE, PATCH = 96, 16  # sides of a normalized face and of its patches, pixels
 SPECTRUM = PATCH * (PATCH // 2 + 1)  # numbers of the spectrum of a patch
 
@@ -86,10 +86,10 @@ def tabulate(
 
     Args:
       videos: paths returned by `write_videos`.
-      features: `making`, `look` or `texture`.
+      features: `production`, `appearance` or `texture`.
 
     Raises:
-      InputError: a missing annotation of a video.
+      InputError: an annotation is missing, or a video cannot be decoded.
     """
     notes = [read_annotation(video) for video in videos]
     names, values = (), []
@@ -107,10 +107,13 @@ def tabulate(
     )
 
 
-def making(note: Annotation) -> dict[str, float]:
+def production(note: Annotation) -> dict[str, float]:
     """Features of the production of a file, none of which depends on the picture.
 
     Boxes are in units of the height of the frame.
+
+    Raises:
+      InputError: the video cannot be decoded.
     """
     reader = cv2.VideoCapture(str(note.path))
     good, first = reader.read()
@@ -127,7 +130,7 @@ def making(note: Annotation) -> dict[str, float]:
     fields["seconds"] = fields["frames"] / fields["fps"]
     fields["size: log bytes"] = float(np.log(note.path.stat().st_size))
     fields |= {f"border: {k}": v for k, v in _borders(first).items()}
-    return fields | _way(note.boxes / fields["rows"])
+    return fields | _motion(note.boxes / fields["rows"])
 
 
 def _damaged(path: pathlib.Path, problem: str) -> InputError:
@@ -149,31 +152,43 @@ def _borders(frame: Array) -> dict[str, float]:
     return {k: float(np.argmax(v) if v.any() else len(v)) for k, v in edges.items()}
 
 
-def _way(boxes: Array) -> dict[str, float]:
+def _motion(boxes: Array) -> dict[str, float]:
     """Size, position and motion of the face box [T, 4] in the clip."""
     size = boxes[:, 2:]
     center = boxes[:, :2] + size / 2
-    path = np.column_stack([center, size, size[:, :1] / size[:, 1:]])
-    speed = np.abs(np.diff(path, axis=0)) if len(path) > 1 else 0 * path
-    jerk = np.abs(np.diff(path, 2, axis=0)) if len(path) > 2 else 0 * path
+    series = np.column_stack([center, size, size[:, :1] / size[:, 1:]])
+    speed = np.abs(np.diff(series, axis=0)) if len(series) > 1 else 0 * series
+    change = np.abs(np.diff(series, 2, axis=0)) if len(series) > 2 else 0 * series
     table = {}
     for i, name in enumerate(("x", "y", "width", "height", "aspect")):
-        table[f"box: {name}"] = path[:, i].mean()
-        for kind, values in (("range", path), ("speed", speed), ("jerk", jerk)):
-            spread = np.ptp(values[:, i]) if kind == "range" else values[:, i].mean()
-            table[f"box: {kind} of {name}"] = float(np.log(spread + 1e-5))
+        table[f"box: {name}"] = series[:, i].mean()
+        motion = {
+            "range": np.ptp(series[:, i]),
+            "speed": speed[:, i].mean(),
+            "acceleration": change[:, i].mean(),
+        }
+        for kind, value in motion.items():
+            table[f"box: {kind} of {name}"] = float(np.log(value + 1e-5))
     return table
 
 
-def look(note: Annotation) -> dict[str, float]:
-    """Global statistics of color and sharpness of the face, which recapture changes."""
+def appearance(note: Annotation) -> dict[str, float]:
+    """Global statistics of color and sharpness of the face, which recapture changes.
+
+    Raises:
+      InputError: the video cannot be decoded.
+    """
     frames = _faces(note)
     rows = [_statistics(face) for face in frames]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def texture(note: Annotation) -> dict[str, float]:
-    """Log power spectra of the patches of gray, locally normalized faces."""
+    """Log power spectra of the patches of gray, locally normalized faces.
+
+    Raises:
+      InputError: the video cannot be decoded.
+    """
     spectra = [_spectra(normalize(face)) for face in _faces(note)]
     values = np.stack(spectra).ravel().tolist()
     return {f"texture: {number}": value for number, value in enumerate(values)}
@@ -206,7 +221,7 @@ def _spectra(face: Array) -> Array:
 
 def _faces(note: Annotation) -> list[Array]:
     """The face boxes of a few frames of a video, uint8 BGR."""
-    wanted = np.linspace(0, len(note.boxes) - 1, LOOKED_AT).astype(int)
+    wanted = np.linspace(0, len(note.boxes) - 1, FRAMES).astype(int)
     reader = cv2.VideoCapture(str(note.path))
     faces = []
     for number in range(len(note.boxes)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -26,6 +25,7 @@ from nasfas_jax.synthetic.specs import VideoSpec
 from nasfas_jax.synthetic.stage import (
     FACE_HEIGHT,
     Clip,
+    Optical,
     Stage,
     build_room,
     density,
@@ -33,7 +33,7 @@ from nasfas_jax.synthetic.stage import (
     person,
     set_stage,
     sit,
-    variant,
+    variant_of,
 )
 
 BENDS = {  # of printed variants, 1 / radius
@@ -55,13 +55,21 @@ CARD_STOCK = {
 }
 STIFF = 0.1  # waves of a plastic card relative to those of paper
 ASKEW = 2.0  # tilt of a held photo relative to that of a head
-DENSE = 2.0  # texels of a print per sensor pixel, which hold what aliases in the sensor
+DENSE = 2.0  # texels of a print per sensor pixel: frequencies that alias in the sensor remain
 VIDEO = 0.65  # resolution of the attacker's videos relative to that of photos
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Pictures of the victim taken by the attacker, and the place of the face in them."""
+    """Pictures of the victim taken by the attacker, and the place of the face in them.
+
+    Attributes:
+      pictures: frames of a video, or one photo, uint8 RGB [H, W, 3].
+      points: pixels [T, P, 2] of `live.face_points` in them.
+      open_: openness of the eyes [T].
+      scale: pixels per head unit.
+      center: pixel [2] at the center of the sheet that shows them.
+    """
 
     pictures: list[Array]
     points: Array
@@ -72,25 +80,25 @@ class Source:
 
 def render_recapture(spec: VideoSpec) -> Clip:
     """A print, a screen or a projection in front of the camera of the domain."""
-    stage, way = set_stage(spec), variant(spec)
+    stage, variant = set_stage(spec), variant_of(spec)
     focused = dataclasses.replace(
         stage.camera, psf=stage.camera.psf * stage.domain.near
     )
     stage = dataclasses.replace(stage, camera=focused)
     rng = np.random.default_rng([spec.seed, 3])
-    if way == "card":
+    if variant == "card":
         printer = stage.domain.printer | CARD_STOCK
         domain = dataclasses.replace(stage.domain, printer=printer)
         stage = dataclasses.replace(stage, domain=domain)
-    source = take_source(spec, stage, way != "video", rng)
-    if way == "copy":
+    source = take_source(spec, stage, variant != "video", rng)
+    if variant == "copy":
         source = _copied(stage, source, rng)
-    elif way in ("card", "animated"):
-        source = _retouched(spec, stage, source, way, rng)
-    shown = _show(stage, source, way, rng)
+    elif variant in ("card", "animated"):
+        source = _retouched(spec, stage, source, variant, rng)
+    shown = _show(stage, source, variant, rng)
     pictures = stage.film(shown.optical_at, spec.frames)
     open_ = source.open_[shown.frames]
-    return finish(spec, stage, pictures, shown.points, open_, None)
+    return finish(spec, stage, pictures, shown.points, open_)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,32 +106,34 @@ class Shown:
     """A source on a sheet in front of a camera.
 
     Attributes:
-      optical_at: function from a frame index to the light [H, W, 3] on the sensor.
+      optical_at: light on the sensor by frame index.
       points: pixels [T, P, 2] of `live.face_points`.
       frames: the frame of the source that is shown in every frame [T].
       scale: pixels per head unit.
     """
 
-    optical_at: Callable[[int], Array]
+    optical_at: Optical
     points: Array
     frames: list[int]
     scale: float
 
 
-def _show(stage: Stage, source: Source, way: str, rng: np.random.Generator) -> Shown:
+def _show(
+    stage: Stage, source: Source, variant: str, rng: np.random.Generator
+) -> Shown:
     """A source printed, on a screen, or projected, moved in front of the camera."""
-    sheet = _cut_sheet(source, way, rng)
-    screen = None if way in BENDS else _draw_screen(stage, way, rng)
+    sheet = _cut_sheet(source, variant, rng)
+    screen = None if variant in BENDS else _draw_screen(stage, variant, rng)
     frames = _shown_frames(source, len(stage.times), screen)
     points = sheet.points(source.points)[frames]
-    rotation = scene.turn(rng, stage.times, 1.0 if way == "video" else ASKEW)
+    rotation = scene.turn(rng, stage.times, 1.0 if variant == "video" else ASKEW)
     track = geometry.at_rest(rotation, stage.size)
     contour = points[:, : live.CONTOUR]
-    track = track.place(contour, stage.way.heights, stage.way.centers)
+    track = track.place(contour, stage.path.heights, stage.path.centers)
     pictures = [source.pictures[number] for number in frames]
     if screen is None:
-        optical_at = _print_shower(stage, source, sheet, track, way, rng)
-    elif way == "projection":
+        optical_at = _print_shower(stage, source, sheet, track, variant, rng)
+    elif variant == "projection":
         optical_at = _beam_shower(stage, pictures, screen, sheet, track, rng)
     else:
         optical_at = _replay_shower(stage, pictures, screen, sheet, track, rng)
@@ -142,7 +152,7 @@ def _copied(stage: Stage, source: Source, rng: np.random.Generator) -> Source:
         scale=1,
         size=(columns, rows),
         times=times,
-        way=scene.wander(rng, times, float(face[3]), face[:2] + face[2:] / 2),
+        path=scene.wander(rng, times, float(face[3]), face[:2] + face[2:] / 2),
         noise=rng,
     )
     shown = _show(desk, source, str(rng.choice(["flat", "photo"])), rng)
@@ -151,11 +161,15 @@ def _copied(stage: Stage, source: Source, rng: np.random.Generator) -> Source:
 
 
 def _retouched(
-    spec: VideoSpec, stage: Stage, source: Source, way: str, rng: np.random.Generator
+    spec: VideoSpec,
+    stage: Stage,
+    source: Source,
+    variant: str,
+    rng: np.random.Generator,
 ) -> Source:
     """The photo on an identity card, or animated by an app."""
     photo, scale = source.pictures[0], source.scale
-    if way == "card":
+    if variant == "card":
         x, y, width, height = geometry.bounding(source.points[:, : live.CONTOUR])[0]
         face = (float(x + width / 2), float(y + height / 2))
         picture, offset = retouch.card(photo, face, scale, rng)
@@ -172,10 +186,12 @@ def _retouched(
     return Source(pictures, points, behavior.open_, scale, source.center)
 
 
-def _draw_screen(stage: Stage, way: str, rng: np.random.Generator) -> display.Display:
+def _draw_screen(
+    stage: Stage, variant: str, rng: np.random.Generator
+) -> display.Display:
     """The attacker's screen or projector; its pixels have a size on the sensor."""
     screen = display.draw_display(rng, stage.domain.display)
-    return display.as_projector(screen, rng) if way == "projection" else screen
+    return display.as_projector(screen, rng) if variant == "projection" else screen
 
 
 def _shown_frames(
@@ -199,7 +215,7 @@ def take_source(
     if still:  # photos with closed eyes are rejected
         behavior = behavior.stare()
     style = stage.domain.source
-    height = float(stage.way.heights.mean()) * rng.uniform(*style["height"])
+    height = float(stage.path.heights.mean()) * rng.uniform(*style["height"])
     height *= 1.0 if still else VIDEO
     span = rng.uniform(1.6, 3.0) * rng.permutation([1.0, rng.uniform(1.0, 1.35)])
     columns, rows = (round(side * height / 2) * 2 for side in span)
@@ -207,8 +223,8 @@ def take_source(
     center = center + rng.uniform(-0.08, 0.08, 2) * height
     head = build_head(person(spec), density(height))
     size = (columns, rows)
-    way = scene.wander(rng, times, height, center)
-    sitter = sit(head, stage.domain, size, way, behavior, rng)
+    path = scene.wander(rng, times, height, center)
+    sitter = sit(head, stage.domain, size, path, behavior, rng)
     device = camera.attackers_camera(rng, style)
     quality = int(rng.integers(72, 95))
     noise = camera.Noise(size, rng)
@@ -222,18 +238,18 @@ def take_source(
     return Source(pictures, sitter.points, behavior.open_, sitter.track.scale, middle)
 
 
-def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sheet:
+def _cut_sheet(source: Source, variant: str, rng: np.random.Generator) -> attacks.Sheet:
     """The paper or the screen with the source, at its size."""
     rows, columns = source.pictures[0].shape[:2]
     size = rng.uniform(0.92, 1.0) / (2 * source.scale)
     half = (size * columns, size * rows)
-    bend = rng.uniform(*BENDS.get(way, (0.0, 0.0))) * rng.choice([-1, 1])
-    edge = float(rng.uniform(0, 0.2) if way in BENDS else rng.uniform(0.12, 0.4))
+    bend = rng.uniform(*BENDS.get(variant, (0.0, 0.0))) * rng.choice([-1, 1])
+    edge = float(rng.uniform(0, 0.2) if variant in BENDS else rng.uniform(0.12, 0.4))
     relief = None
-    if way in BENDS:
+    if variant in BENDS:
         folds = int(rng.integers(1, 3)) if rng.random() < 0.3 else 0
         waves = float(rng.uniform(0.01, 0.06))
-        if way == "card":
+        if variant == "card":
             folds, waves = 0, STIFF * waves
         whole = (half[0] + edge, half[1] + edge)
         relief = attacks.crumple(whole, waves, folds, rng)
@@ -244,7 +260,7 @@ def _cut_sheet(source: Source, way: str, rng: np.random.Generator) -> attacks.Sh
         axis=int(rng.integers(2)),
         source_scale=source.scale,
         source_center=source.center,
-        holes=sheet_eyes(source) if way == "cut" else None,
+        holes=sheet_eyes(source) if variant == "cut" else None,
         relief=relief,
     )
 
@@ -255,14 +271,15 @@ def sheet_eyes(source: Source) -> Array:
     return ((eyes - source.center) / source.scale).astype(np.float32)
 
 
-def _room(stage: Stage, track: geometry.Track, rng):
-    """Light of the room of the attack, and function from a frame index to the room
-    [H, W, 3] behind the lens."""
+def _room(
+    stage: Stage, track: geometry.Track, rng: np.random.Generator
+) -> tuple[scene.Light, Optical]:
+    """Light of the room of the attack, and the room behind the lens by frame index."""
     light = scene.draw_light(rng, stage.domain.light)
     room = build_room(stage.domain, track, light, rng)
 
     def behind_at(frame: int) -> Array:
-        coarse = scene.moved(room, stage.way.shake[frame] / live.BEHIND)
+        coarse = scene.moved(room, stage.path.shake[frame] / live.BEHIND)
         fine = cv2.resize(coarse, track.size, interpolation=cv2.INTER_LINEAR)
         return stage.camera.lens(fine)
 
@@ -270,25 +287,30 @@ def _room(stage: Stage, track: geometry.Track, rng):
 
 
 def _attacker(
-    stage: Stage, sheet: attacks.Sheet, track: geometry.Track, rng
-) -> live.Sitter:
-    """The attacker behind a cut print, whose eyes are visible through its holes."""
+    stage: Stage, sheet: attacks.Sheet, track: geometry.Track, rng: np.random.Generator
+) -> tuple[scene.Light, Optical]:
+    """Light and picture of the attacker, whose eyes are behind the holes of a cut print."""
     who = draw_identity(rng)
-    way = stage.way.scaled(0.95)
-    head = build_head(who, density(float(way.heights.mean())))
+    path = stage.path.scaled(0.95)
+    head = build_head(who, density(float(path.heights.mean())))
     behavior = scene.behave(rng, stage.times)
-    sitter = sit(head, stage.domain, stage.size, way, behavior, rng)
+    sitter = sit(head, stage.domain, stage.size, path, behavior, rng)
     flat = np.asarray(sheet.holes)
     holes = np.column_stack([flat, sheet.height(flat[:, 0], flat[:, 1])])
     eyes = sitter.points[:, live.CONTOUR : live.CONTOUR + 2].mean(1)
     off = (track.project(holes).mean(1) - eyes) / sitter.track.scale
     shift = sitter.track.shift + np.column_stack([off, 0 * off[:, 0]])
     moved = dataclasses.replace(sitter.track, shift=shift.astype(np.float32))
-    return dataclasses.replace(sitter, track=moved)
+    sitter = dataclasses.replace(sitter, track=moved)
+    return sitter.light, lambda frame: stage.camera.lens(sitter.film(frame)[0])
 
 
 def _print_sheet(
-    stage: Stage, source: Source, sheet: attacks.Sheet, track: geometry.Track, rng
+    stage: Stage,
+    source: Source,
+    sheet: attacks.Sheet,
+    track: geometry.Track,
+    rng: np.random.Generator,
 ) -> tuple[Array, printing.Printer]:
     """The print with its border behind the lens, uint16 [H, W, 3], and its printer."""
     printer = printing.draw_printer(rng, stage.domain.printer)
@@ -318,15 +340,18 @@ def _print_sheet(
     return cv2.GaussianBlur(texture, (0, 0), blur), printer
 
 
-def _print_shower(stage, source: Source, sheet, track: geometry.Track, way, rng):
-    """Function from a frame index to the light [H, W, 3] of a held print on the sensor."""
+def _print_shower(
+    stage: Stage,
+    source: Source,
+    sheet: attacks.Sheet,
+    track: geometry.Track,
+    variant: str,
+    rng: np.random.Generator,
+) -> Optical:
+    """Light of a held print on the sensor, by frame index."""
     texture, printer = _print_sheet(stage, source, sheet, track, rng)
-    if way == "cut":
-        sitter = _attacker(stage, sheet, track, rng)
-        light = sitter.light
-
-        def behind_at(frame: int) -> Array:
-            return stage.camera.lens(sitter.film(frame)[0])
+    if variant == "cut":
+        light, behind_at = _attacker(stage, sheet, track, rng)
     else:
         light, behind_at = _room(stage, track, rng)
 
@@ -344,8 +369,18 @@ def _over(lit: Array, cover: Array, behind: Array) -> Array:
     return cv2.blendLinear(lit, behind.astype(np.float32), cover, 1 - cover)
 
 
-def _replay_shower(stage, pictures, screen, sheet, track: geometry.Track, rng):
-    """Function from a frame index to the light [H, W, 3] of a held screen on the sensor."""
+def _replay_shower(
+    stage: Stage,
+    pictures: list[Array],
+    screen: display.Display,
+    sheet: attacks.Sheet,
+    track: geometry.Track,
+    rng: np.random.Generator,
+) -> Optical:
+    """Light of a held screen on the sensor, by frame index.
+
+    `pictures` are the frames shown [T], uint8 RGB.
+    """
     light, behind_at = _room(stage, track, rng)
     mirrored = build_room(stage.domain, track, light, rng)
     scale = track.scale / live.BEHIND
@@ -380,11 +415,18 @@ def _bands(stage: Stage, screen: display.Display, start: float) -> Array:
     return light[:, None, None]
 
 
-def _beam_shower(stage, pictures, beamer, sheet, track: geometry.Track, rng):
-    """Function from a frame index to the light [H, W, 3] of a projection on the sensor.
+def _beam_shower(
+    stage: Stage,
+    pictures: list[Array],
+    beamer: display.Display,
+    sheet: attacks.Sheet,
+    track: geometry.Track,
+    rng: np.random.Generator,
+) -> Optical:
+    """Light of a projection on the sensor, by frame index.
 
     The beam adds to the light of the dim room; the wall or cloth multiplies both, and its
-    relief shades the beam.
+    relief shades the beam. `pictures` are the frames shown [T], uint8 RGB.
     """
     light = scene.draw_light(rng, stage.domain.light)
     room = np.float32(rng.uniform(0.02, 0.15)) * (light.ambient + 0.5 * light.key)
@@ -393,14 +435,7 @@ def _beam_shower(stage, pictures, beamer, sheet, track: geometry.Track, rng):
     wall = dataclasses.replace(sheet, half=half, relief=relief)
     paint = printing.draw_printer(rng, stage.domain.printer | {"glossy": 0.0})
     texels = DENSE * track.scale
-    cell = rng.uniform(0.02, 0.05) * texels
-    side = round(2 * WALL * texels)
-    grain = fields.fractal(
-        rng, (side, side), (cell, cell * float(rng.choice([1, 3]))), 2
-    )
-    level = rng.uniform(0.6, 1.0) * (1 + rng.uniform(0.02, 0.06) * grain)
-    texture = np.clip(65535 * level[..., None] * paint.white, 0, 65535)
-    texture = texture.astype(np.uint16)
+    texture = attacks.wall_texture(2 * WALL, texels, paint.white, rng)
     texture = cv2.GaussianBlur(texture, (0, 0), DENSE * stage.camera.psf)
     aside = np.array([*rng.uniform([-0.3, -0.1], [0.3, 0.4]), 1.0], np.float32)
     none = np.zeros(3, np.float32)

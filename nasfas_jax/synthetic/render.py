@@ -15,7 +15,7 @@ from nasfas_jax.synthetic.stage import (
     person,
     set_stage,
     sit,
-    variant,
+    variant_of,
 )
 
 
@@ -30,16 +30,16 @@ def render_head(spec: VideoSpec) -> Clip:
     """A live clip, or a clip of a head with a mask, paint or paper."""
     stage = set_stage(spec)
     rng = np.random.default_rng([spec.seed, 3])
-    head = bare = build_head(person(spec), density(float(stage.way.heights.mean())))
+    head = bare = build_head(person(spec), density(float(stage.path.heights.mean())))
     behavior = scene.behave(rng, stage.times)
     if not spec.label:
-        way = variant(spec)
-        head, behavior = disguise.put_on(way, head, behavior, rng)
+        variant = variant_of(spec)
+        head, behavior = disguise.put_on(variant, head, behavior, rng)
     sitter = sit(
         head,
         stage.domain,
         stage.size,
-        stage.way,
+        stage.path,
         behavior,
         rng,
         bare,

@@ -32,22 +32,10 @@ def card(
       rng: generator of the card.
 
     Returns:
-      The card, uint8 RGB, with `scale` pixels per head unit, and the offset [2] of its pixels
-      from those of the photo.
+      The card, uint8 RGB [H, W, 3], with `scale` pixels per head unit, and the offset [2] of
+      its pixels from those of the photo.
     """
-    width, height = (round(side * scale) for side in CARD)
-    tint = rng.uniform(0.72, 0.95, 3)
-    y, x = np.mgrid[:height, :width].astype(np.float32) / np.float32(scale)
-    waves = rng.uniform(5, 9, 2) + rng.uniform(-1, 1, 2)
-    lines = np.sin(
-        40 * (y + 0.25 * np.sin(waves[0] * x / 4) + 0.1 * np.cos(waves[1] * y))
-    )
-    ground = (
-        tint
-        * (1 - 0.10 * (lines > 0.6))[..., None]
-        * (1 - 0.04 * x / CARD[0])[..., None]
-    )
-    picture = np.clip(255 * ground, 0, 255).astype(np.uint8)
+    picture = _pattern(scale, rng)
     ink = (rng.uniform(0.02, 0.3, 3) * 255).tolist()
     bar = picture[: round(0.8 * scale)]
     bar[:] = np.array(rng.uniform(30, 140, 3), np.uint8)
@@ -74,6 +62,23 @@ def card(
     portrait = cv2.warpAffine(photo, shift, size, borderMode=cv2.BORDER_REPLICATE)
     picture[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]] = portrait
     return picture, np.array(corner) - np.array(start)
+
+
+def _pattern(scale: float, rng: np.random.Generator) -> Array:
+    """The empty card with its waved lines, uint8 RGB [H, W, 3]."""
+    width, height = (round(side * scale) for side in CARD)
+    tint = rng.uniform(0.72, 0.95, 3)
+    y, x = np.mgrid[:height, :width].astype(np.float32) / np.float32(scale)
+    waves = rng.uniform(5, 9, 2) + rng.uniform(-1, 1, 2)
+    lines = np.sin(
+        40 * (y + 0.25 * np.sin(waves[0] * x / 4) + 0.1 * np.cos(waves[1] * y))
+    )
+    ground = (
+        tint
+        * (1 - 0.10 * (lines > 0.6))[..., None]
+        * (1 - 0.04 * x / CARD[0])[..., None]
+    )
+    return np.clip(255 * ground, 0, 255).astype(np.uint8)
 
 
 def _write(
@@ -118,7 +123,7 @@ def animate(
       turned: right and down shift of the nose by the turn of the head, head units [T, 2].
 
     Returns:
-      The frames, and the pixels [T, P, 2] of the points in them.
+      The frames [T], uint8 RGB [H, W, 3], and the pixels [T, P, 2] of the points in them.
     """
     eyes = points[live.CONTOUR : live.CONTOUR + 2]
     origin = eyes.mean(0) - [0, who.eye_y * scale]

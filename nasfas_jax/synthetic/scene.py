@@ -14,13 +14,19 @@ from nasfas_jax.synthetic.identity import Identity, skin_color
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """A soft key light and an ambient light, linear RGB.
+    """A soft key light and an ambient light; colors are linear RGB [3].
 
-    `direction` is a unit vector from the face to the key light (x right, y down, z to
-    the camera); `back` is the light on the background; `size` is the angular radius of the
-    key light in radians: 0.05 for a lamp in a room, 0.4 for a window nearby. `others` are
-    unit vectors [K, 3] to further lamps and windows, times their light relative to the key
-    light: glossy surfaces mirror them; for matte ones they are part of the ambient light.
+    Attributes:
+      direction: unit vector [3] from the face to the key light (x right, y down, z to the
+        camera).
+      key: color of the key light.
+      ambient: color of the ambient light.
+      back: color of the light on the background.
+      size: angular radius of the key light in radians: 0.05 for a lamp in a room, 0.4 for a
+        window nearby.
+      others: unit vectors [K, 3] to further lamps and windows, times their light relative to
+        the key light: glossy surfaces mirror them; for matte ones they are part of the
+        ambient light.
     """
 
     direction: Array
@@ -111,7 +117,7 @@ class Behavior:
 
 
 @dataclasses.dataclass(frozen=True)
-class Way:
+class Path:
     """Path of a face box through a clip.
 
     Attributes:
@@ -124,12 +130,14 @@ class Way:
     centers: Array
     shake: Array
 
-    def scaled(self, factor: float) -> Way:
+    def scaled(self, factor: float) -> Path:
         """The path of a face of another size."""
         return dataclasses.replace(self, heights=factor * self.heights)
 
 
-def wander(rng: np.random.Generator, times: Array, height: float, center: Array) -> Way:
+def wander(
+    rng: np.random.Generator, times: Array, height: float, center: Array
+) -> Path:
     """A random path of a face box through a clip.
 
     Heads, held prints, and cameras on tripods or in hands share one motion distribution, so
@@ -145,7 +153,7 @@ def wander(rng: np.random.Generator, times: Array, height: float, center: Array)
     path = size * np.stack([waves(rng, times, 0.2, 1.0) for _ in range(2)], 1)
     zoom = 0.5 * size * waves(rng, times, 0.2, 0.8)
     held = rng.uniform(0, 1.2) * (rng.random() < 0.8)  # the others are on a tripod
-    return Way(height + zoom, center + path, held * path)
+    return Path(height + zoom, center + path, held * path)
 
 
 def moved(room: Array, shake: Array) -> Array:

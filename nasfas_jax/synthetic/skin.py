@@ -77,7 +77,7 @@ def _spots(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 def relief(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
     """Height [H, W] of pores and fine lines, in head units: 20 to 50 micrometers.
 
-    Pores are hollows, denser on nose and cheeks; lines cross at two directions. What is
+    Pores are hollows, denser on nose and cheeks; lines cross at two directions. Relief
     finer than two texels of the chart averages out and is left out.
     """
     x, y, density = chart.x, chart.y, chart.density

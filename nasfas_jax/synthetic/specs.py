@@ -68,13 +68,13 @@ class VideoSpec:
     split: str = ""
 
     def __post_init__(self):
-        ways = ATTACKS.get(self.attack_type, ())
+        variants = ATTACKS.get(self.attack_type, ())
         _check("domain", f"one of {list(DOMAINS)}", self.domain, self.domain in DOMAINS)
-        known = self.attack_type == "live" or bool(ways)
+        known = self.attack_type == "live" or bool(variants)
         expected = f"'live' or one of {list(ATTACKS)}"
         _check("attack_type", expected, self.attack_type, known)
-        expected = f"'' or one of {list(ways)} for {self.attack_type}"
-        _check("variant", expected, self.variant, self.variant in ("", *ways))
+        expected = f"'' or one of {list(variants)} for {self.attack_type}"
+        _check("variant", expected, self.variant, self.variant in ("", *variants))
         limits.require(
             frames=(self.frames, limits.COUNT),
             fps=(self.fps, limits.POSITIVE),

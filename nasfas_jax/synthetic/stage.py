@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,6 +19,8 @@ MAP_SPAN = 2.0  # side of the region they cover, in sides of the face box
 FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
 SENSOR_FACE = 190  # sensor pixels of a face's height that recapture cues require
 MOST_SCALE = 4  # largest number of sensor pixels per pixel of the video
+
+Optical = Callable[[int], Array]  # light [H, W, 3] on the sensor by frame index
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Stage:
       scale: sensor pixels per pixel of the finished video, along one axis.
       size: columns and rows of the sensor.
       times: seconds [T].
-      way: path of the face over the sensor.
+      path: path of the face over the sensor.
       noise: generator of the noise of the sensor.
     """
 
@@ -69,14 +72,11 @@ class Stage:
     scale: int
     size: tuple[int, int]
     times: Array
-    way: scene.Way
+    path: scene.Path
     noise: np.random.Generator
 
-    def film(self, optical_at, frames: int) -> list[Array]:
-        """Frames of the video [H, W, 3] from the irradiance `optical_at(frame)`.
-
-        The irradiance has the size of the sensor.
-        """
+    def film(self, optical_at: Optical, frames: int) -> list[Array]:
+        """Frames of the video, uint8 RGB [H, W, 3], from the light on the sensor."""
         noise = camera.Noise(self.size, self.noise)
         pictures, exposure = [], None
         for frame in range(frames):
@@ -93,7 +93,7 @@ def person(spec: VideoSpec) -> Identity:
     return draw_identity(np.random.default_rng(spec.subject_seed))
 
 
-def variant(spec: VideoSpec) -> str:
+def variant_of(spec: VideoSpec) -> str:
     """The variant of the attack: the specified one, or a random one."""
     rng = np.random.default_rng([spec.seed, 5])
     return spec.variant or str(rng.choice(ATTACKS[spec.attack_type]))
@@ -139,7 +139,7 @@ def sit(
     head: Head,
     domain: Domain,
     size: tuple[int, int],
-    way: scene.Way,
+    path: scene.Path,
     behavior: scene.Behavior,
     rng: np.random.Generator,
     bare: Head | None = None,
@@ -151,7 +151,7 @@ def sit(
     light = scene.draw_light(rng, domain.light)
     points = live.face_points(head.who, head.chart, (bare or head).height)
     track = geometry.at_rest(behavior.rotation, size)
-    track = track.place(points[: live.CONTOUR], way.heights, way.centers)
+    track = track.place(points[: live.CONTOUR], path.heights, path.centers)
     room = build_room(domain, track, light, rng)
     scale = track.scale / live.BEHIND
     return live.Sitter(
@@ -159,7 +159,7 @@ def sit(
         light,
         scene.build_body(head.who, light, scale * 1.2, rng, head.neck),
         room,
-        way.shake,
+        path.shake,
         behavior,
         track,
         live.cast_shadow(head, track.rotation[0].T @ light.direction, light.size),
@@ -189,18 +189,18 @@ def finish(
     frames: list[Array],
     points: Array,
     open_: Array,
-    depth_at,
+    depth_at: Callable[[int, Array, Array], Array] | None = None,
 ) -> Clip:
     """The clip with its annotations.
 
     Args:
       spec: specification of the video.
       stage: its stage.
-      frames: pictures of the video.
+      frames: pictures of the video, uint8 RGB [H, W, 3].
       points: sensor pixels [T, P, 2] of `live.face_points`.
       open_: openness of the eyes shown [T].
-      depth_at: function (frame, region on the sensor, mask) -> depth map, for a live
-        clip.
+      depth_at: function (frame, region on the sensor, mask) -> depth map; required for
+        a live clip.
     """
     shrunk = (points + 0.5) / stage.scale - 0.5
     contour = points[:, : live.CONTOUR]
@@ -212,6 +212,7 @@ def finish(
     ]
     depth = np.zeros((len(masks), MAP_CELLS, MAP_CELLS), np.uint8)
     if spec.label:
+        assert depth_at is not None
         depth = np.stack([depth_at(t, regions[t], m) for t, m in enumerate(masks)])
     marks = shrunk[:, live.CONTOUR :].astype(np.float32)
     return Clip(
