@@ -108,6 +108,8 @@ def test_production_features_are_equal_for_live_and_spoof(videos):
 def test_appearance_depends_on_recapture(videos):
     table = probes.tabulate(videos, probes.appearance)
     assert np.isfinite(table.values).all()
+    # Mean and deviation of nine channels, three octaves of three of them.
+    assert table.values.shape[1] == 2 * 9 + 3 * 3
     wrong = probes.within(table, folds=3)
     assert 0.3 < wrong.auc <= 1
 

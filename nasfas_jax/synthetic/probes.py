@@ -237,25 +237,28 @@ def _faces(note: Annotation) -> list[Array]:
     return faces
 
 
+YCRCB = ("y", "cr", "cb")  # channels of COLOR_BGR2YCrCb
+
+
 def _statistics(face: Array) -> dict[str, float]:
-    """Moments of the color channels, energies of octaves, noise."""
+    """Means and deviations of the color channels, energies of octaves."""
     table = {}
     spaces = {
-        "rgb": face[..., ::-1],
-        "hsv": cv2.cvtColor(face, cv2.COLOR_BGR2HSV),
-        "ycc": cv2.cvtColor(face, cv2.COLOR_BGR2YCrCb),
+        ("r", "g", "b"): face[..., ::-1],
+        ("h", "s", "v"): cv2.cvtColor(face, cv2.COLOR_BGR2HSV),
+        YCRCB: cv2.cvtColor(face, cv2.COLOR_BGR2YCrCb),
     }
-    for space, picture in spaces.items():
-        for letter, channel in zip(space, cv2.split(picture), strict=True):
+    for names, picture in spaces.items():
+        for name, channel in zip(names, cv2.split(picture), strict=True):
             level = channel.astype(np.float32)
-            table[f"color: mean {space} {letter}"] = level.mean()
-            table[f"color: deviation {space} {letter}"] = level.std()
-    for letter, channel in zip("ycc", cv2.split(spaces["ycc"]), strict=True):
+            table[f"color: mean {name}"] = level.mean()
+            table[f"color: deviation {name}"] = level.std()
+    for name, channel in zip(YCRCB, cv2.split(spaces[YCRCB]), strict=True):
         level = channel.astype(np.float32)
         for octave in range(3):
             lower = cv2.GaussianBlur(level, (0, 0), 1.0)
             energy = float(np.log(np.mean((level - lower) ** 2) + 1e-3))
-            table[f"sharpness: {letter}{octave} of {len(table)}"] = energy
+            table[f"sharpness: {name}, octave {octave}"] = energy
             level = cv2.resize(lower, None, fx=0.5, fy=0.5)
     return table
 
