@@ -124,7 +124,7 @@ class Classifier(nn.Module):
         return jax.nn.softmax(logits)[..., 1]
 
     def features(self, x: Array, train: bool) -> Array:
-        """Images [N, H, W, C] to the last features [N, h, w, D]; of every subclass."""
+        """The last features [N, h, w, D] of images [N, H, W, C]; defined by subclasses."""
         raise NotImplementedError
 
     def pooled(self, x: Array) -> Array:

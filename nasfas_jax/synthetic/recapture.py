@@ -121,7 +121,7 @@ class Shown:
 def _show(
     stage: Stage, source: Source, variant: str, rng: np.random.Generator
 ) -> Shown:
-    """A source printed, on a screen, or projected, moved in front of the camera."""
+    """A printed, displayed or projected source that moves in front of the camera."""
     sheet = _cut_sheet(source, variant, rng)
     screen = None if variant in BENDS else _draw_screen(stage, variant, rng)
     frames = _shown_frames(source, len(stage.times), screen)

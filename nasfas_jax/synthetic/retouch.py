@@ -109,7 +109,7 @@ def animate(
     behavior: Behavior,
     turned: Array,
 ) -> tuple[list[Array], Array]:
-    """A photo brought to life by warps: lids, mouth, brows and small turns of the head.
+    """Frames of a photo that is warped: lids, mouth, brows and small turns of the head.
 
     Nothing that the photo does not show appears: lids are skin pulled over the eyes, an open
     mouth is a stretched seam, and a turn moves the middle of the face against its rim.
