@@ -9,7 +9,7 @@ from small_videos import TINY, specs_of
 
 from nasfas_jax import synthetic
 from nasfas_jax.errors import InputError
-from nasfas_jax.synthetic import disguise, geometry, live, scene, stage
+from nasfas_jax.synthetic import disguise, display, geometry, live, scene, stage
 from nasfas_jax.synthetic.head import build_head
 from nasfas_jax.synthetic.stage import person, set_stage
 
@@ -116,6 +116,15 @@ def test_live_blinks_and_a_mannequin_does_not(moving):
     assert moving["live"].open_.min() < 0.3 < 0.8 < moving["live"].open_.max()
     for kind in ("print", "mannequin"):
         assert np.ptp(moving[kind].open_) == 0
+
+
+@pytest.mark.parametrize("rate", [0.8, 0.96, 1.0, 1.2])
+def test_a_played_video_lasts_as_long_as_the_clip(rate):
+    times = np.arange(16) / 25
+    played = display.played_times(times, rate)
+    shown = display.shown_frames(16, rate)
+    assert shown[0] == 0 and shown[-1] == len(played) - 1
+    assert np.abs(played[shown] - times).max() <= 0.5 / (25 * rate) + 1e-9
 
 
 def test_skin_has_a_pulse_and_a_mannequin_none():

@@ -125,6 +125,17 @@ def test_a_clip_is_written_to_every_container(tmp_path, codec, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("face_size", [32, 64])
+def test_small_files_have_a_quality_between_the_limits(tmp_path, face_size):
+    specs = synthetic.plan(**TINY | {"face_size": face_size})
+    for domain in ("dom_o", "dom_c", "dom_i"):
+        spec = next(spec for spec in specs if spec.domain == domain)
+        clip = synthetic.render(spec)
+        for rate in synthetic.DOMAINS[domain].rate:
+            quality = encode.quality_for(tmp_path / "clip.avi", clip, rate)
+            assert 5 < quality < 97, (domain, rate)
+
+
 def test_an_unknown_codec_is_named(tmp_path):
     clip = synthetic.render(specs_of("live")[0])
     with pytest.raises(InputError, match="codec 'H264'"):
@@ -150,7 +161,7 @@ def test_a_set_of_another_version_is_refused(written, tmp_path):
     for name in ("plan.json", "index.json"):
         old = {**json.loads((written[0] / name).read_text()), "version": 2}
         (tmp_path / name).write_text(json.dumps(old))
-    expected = "format version 2; this renderer writes version 4"
+    expected = "format version 2; this renderer writes version 5"
     with pytest.raises(InputError, match=expected):
         synthetic.write_videos(tmp_path, workers=1, **TINY)
     with pytest.raises(InputError, match=expected):

@@ -25,7 +25,7 @@ from nasfas_jax.synthetic.stage import Clip
 
 Array = np.ndarray
 
-FORMAT = {"format": "nasfas-synthetic", "version": 4}
+FORMAT = {"format": "nasfas-synthetic", "version": 5}
 # Measured on the default set; used for the check of free space only.
 BYTES_A_PIXEL, BYTES_A_MAP = 0.35, 2500
 

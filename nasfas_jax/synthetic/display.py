@@ -41,7 +41,7 @@ class Display:
       flicker: frequency of pulse-width modulation, Hz; 0 for steady light.
       lit: share of a period of the flicker in which the screen is lit.
       focus: deviation of the last camera's defocus, sensor pixels.
-      rate: speed at which a video is played.
+      rate: frame rate of a played video relative to that of the last camera.
     """
 
     layout: str
@@ -177,6 +177,26 @@ def sample(pattern: Array, span: int, x: Array, y: Array) -> Array:
     column = (x * texels + far).astype(np.int32) & (TILE - 1)
     row = (y * texels + far).astype(np.int32) & (TILE - 1)
     return pattern.reshape(-1, 3).take(row * TILE + column, axis=0)
+
+
+def played_times(times: Array, rate: float) -> Array:
+    """Seconds [F] of the frames of a video that is played during a clip.
+
+    Args:
+      times: seconds of the frames of the clip [T].
+      rate: `Display.rate`.
+    """
+    step = times[1] - times[0] if len(times) > 1 else 0.0
+    return step / rate * np.arange(shown_frames(len(times), rate)[-1] + 1)
+
+
+def shown_frames(frames: int, rate: float) -> list[int]:
+    """The frame of a played video that is shown in every frame of a clip.
+
+    A video of another frame rate than the clip's, `Display.rate`, has frames that are
+    repeated or dropped.
+    """
+    return [int(frame * rate + 0.5) for frame in range(frames)]
 
 
 def bands(

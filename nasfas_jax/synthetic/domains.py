@@ -124,7 +124,7 @@ DOMAINS = {
         zoom=1.0,
         frame=(2.0, 2.5),
         codec="MJPG",
-        rate=(0.26, 0.44),
+        rate=(0.16, 0.33),
     ),
     "dom_c": Domain(
         "dom_c",
@@ -183,7 +183,7 @@ DOMAINS = {
         zoom=0.95,
         frame=(2.5, 2.0),
         codec="MJPG",
-        rate=(0.24, 0.38),
+        rate=(0.13, 0.26),
     ),
     "dom_i": Domain(
         "dom_i",
@@ -242,7 +242,7 @@ DOMAINS = {
         zoom=0.88,
         frame=(2.6, 2.1),
         codec="MJPG",
-        rate=(0.26, 0.42),
+        rate=(0.15, 0.30),
     ),
     "dom_m": Domain(
         "dom_m",

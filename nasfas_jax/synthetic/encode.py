@@ -84,14 +84,19 @@ def quality_for(path: pathlib.Path, clip: Clip, rate: float) -> int:
     Args:
       path: an .avi file to try with.
       clip: the clip to write; every fourth frame is tried.
-      rate: bytes per pixel.
+      rate: bytes per pixel beyond those of gray frames, whose files hold headers alone.
     """
     frames = clip.frames[::4]
+
+    def size(pictures: Array, quality: int) -> int:
+        encode(path, pictures, clip.fps, "MJPG", quality)
+        return path.stat().st_size
+
+    wanted = size(np.full_like(frames, 128), 50) + rate * frames[..., 0].size
     low, high = 5, 97
     while low < high:
         middle = (low + high) // 2
-        encode(path, frames, clip.fps, "MJPG", middle)
-        if path.stat().st_size < rate * frames[..., 0].size:
+        if size(frames, middle) < wanted:
             low = middle + 1
         else:
             high = middle

@@ -20,7 +20,7 @@ from nasfas_jax.synthetic import (
 )
 from nasfas_jax.synthetic.fields import Array
 from nasfas_jax.synthetic.head import build_head
-from nasfas_jax.synthetic.identity import draw_identity
+from nasfas_jax.synthetic.identity import Identity, draw_identity
 from nasfas_jax.synthetic.specs import VideoSpec
 from nasfas_jax.synthetic.stage import (
     FACE_HEIGHT,
@@ -54,7 +54,10 @@ CARD_STOCK = {
     "face_cm": (1.9, 2.1),
 }
 STIFF = 0.1  # waves of a plastic card relative to those of paper
-ASKEW = 2.0  # tilt of a held photo relative to that of a head
+# Tilt and motion of a held sheet relative to those of a head. The box of a face that moves in
+# the source changes by itself; that of a photo changes by the tilt alone.
+HELD = {"tilt": 2.0, "motion": 1.0}
+STEADY = {"tilt": 0.3, "motion": 0.3}
 DENSE = 2.0  # texels of a print per sensor pixel: frequencies that alias in the sensor remain
 VIDEO = 0.65  # resolution of the attacker's videos relative to that of photos
 
@@ -90,12 +93,16 @@ def render_recapture(spec: VideoSpec) -> Clip:
         printer = stage.domain.printer | CARD_STOCK
         domain = dataclasses.replace(stage.domain, printer=printer)
         stage = dataclasses.replace(stage, domain=domain)
-    source = take_source(spec, stage, variant != "video", rng)
+    screen = None if variant in BENDS else _draw_screen(stage, variant, rng)
+    played = display.played_times(stage.times, screen.rate if screen else 1.0)
+    source = take_source(spec, stage, played if variant == "video" else None, rng)
     if variant == "copy":
         source = _copied(stage, source, rng)
-    elif variant in ("card", "animated"):
-        source = _retouched(spec, stage, source, variant, rng)
-    shown = _show(stage, source, variant, rng)
+    elif variant == "card":
+        source = _on_card(source, rng)
+    elif variant == "animated":
+        source = _animated(source, person(spec), played, rng)
+    shown = _show(stage, source, variant, screen, rng)
     pictures = stage.film(shown.optical_at, spec.frames)
     open_ = source.open_[shown.frames]
     return finish(spec, stage, pictures, shown.points, open_)
@@ -119,14 +126,19 @@ class Shown:
 
 
 def _show(
-    stage: Stage, source: Source, variant: str, rng: np.random.Generator
+    stage: Stage,
+    source: Source,
+    variant: str,
+    screen: display.Display | None,
+    rng: np.random.Generator,
 ) -> Shown:
     """A printed, displayed or projected source that moves in front of the camera."""
     sheet = _cut_sheet(source, variant, rng)
-    screen = None if variant in BENDS else _draw_screen(stage, variant, rng)
-    frames = _shown_frames(source, len(stage.times), screen)
+    frames, held = [0] * len(stage.times), HELD
+    if screen and len(source.pictures) > 1:
+        frames, held = display.shown_frames(len(stage.times), screen.rate), STEADY
     points = sheet.points(source.points)[frames]
-    rotation = scene.turn(rng, stage.times, 1.0 if variant == "video" else ASKEW)
+    rotation = scene.turn(rng, stage.times, **held)
     track = geometry.at_rest(rotation, stage.size)
     contour = points[:, : live.CONTOUR]
     track = track.place(contour, stage.path.heights, stage.path.centers)
@@ -155,35 +167,35 @@ def _copied(stage: Stage, source: Source, rng: np.random.Generator) -> Source:
         path=scene.wander(rng, times, float(face[3]), face[:2] + face[2:] / 2),
         noise=rng,
     )
-    shown = _show(desk, source, str(rng.choice(["flat", "photo"])), rng)
+    variant = str(rng.choice(["flat", "photo"]))
+    screen = None if variant in BENDS else _draw_screen(desk, variant, rng)
+    shown = _show(desk, source, variant, screen, rng)
     picture = camera.jpeg(desk.film(shown.optical_at, 1)[0], int(rng.integers(72, 95)))
     return Source([picture], shown.points, source.open_, shown.scale, middle)
 
 
-def _retouched(
-    spec: VideoSpec,
-    stage: Stage,
-    source: Source,
-    variant: str,
-    rng: np.random.Generator,
+def _on_card(source: Source, rng: np.random.Generator) -> Source:
+    """The photo on an identity card."""
+    x, y, width, height = geometry.bounding(source.points[:, : live.CONTOUR])[0]
+    face = (float(x + width / 2), float(y + height / 2))
+    picture, offset = retouch.card(source.pictures[0], face, source.scale, rng)
+    middle = np.array(picture.shape[1::-1], np.float32) / 2 - 0.5
+    points = (source.points + offset).astype(np.float32)
+    return Source([picture], points, source.open_, source.scale, middle)
+
+
+def _animated(
+    source: Source, who: Identity, times: Array, rng: np.random.Generator
 ) -> Source:
-    """The photo on an identity card, or animated by an app."""
-    photo, scale = source.pictures[0], source.scale
-    if variant == "card":
-        x, y, width, height = geometry.bounding(source.points[:, : live.CONTOUR])[0]
-        face = (float(x + width / 2), float(y + height / 2))
-        picture, offset = retouch.card(photo, face, scale, rng)
-        middle = np.array(picture.shape[1::-1], np.float32) / 2 - 0.5
-        points = (source.points + offset).astype(np.float32)
-        return Source([picture], points, source.open_, scale, middle)
-    behavior = scene.behave(rng, stage.times)
-    waves = [fields.waves(rng, stage.times, 0.2, 0.8) for _ in range(2)]
-    turned = rng.uniform(0.03, 0.1) * np.stack(waves, 1)
+    """The photo animated by an app, at `times` in seconds [T]."""
+    behavior = scene.behave(rng, times)
+    waves = [fields.waves(rng, times, 0.2, 0.8) for _ in range(2)]
+    turned = rng.uniform(0.02, 0.06) * np.stack(waves, 1)
     pictures, points = retouch.animate(
-        photo, source.points[0], scale, person(spec), behavior, turned
+        source.pictures[0], source.points[0], source.scale, who, behavior, turned
     )
     points = points.astype(np.float32)
-    return Source(pictures, points, behavior.open_, scale, source.center)
+    return Source(pictures, points, behavior.open_, source.scale, source.center)
 
 
 def _draw_screen(
@@ -194,23 +206,15 @@ def _draw_screen(
     return display.as_projector(screen, rng) if variant == "projection" else screen
 
 
-def _shown_frames(
-    source: Source, frames: int, screen: display.Display | None
-) -> list[int]:
-    """The source frame that is shown in every frame of the last camera.
-
-    A screen repeats or drops frames of a video that it plays at another rate.
-    """
-    last = len(source.pictures) - 1  # a photo stays
-    rate = screen.rate if screen else 1.0
-    return [min(int(frame * rate + 0.5), last) for frame in range(frames)]
-
-
 def take_source(
-    spec: VideoSpec, stage: Stage, still: bool, rng: np.random.Generator
+    spec: VideoSpec, stage: Stage, played: Array | None, rng: np.random.Generator
 ) -> Source:
-    """A photo or a video of the live victim by the attacker's camera."""
-    times = stage.times[:1] if still else stage.times
+    """A photo or a video of the live victim by the attacker's camera.
+
+    `played` holds the seconds of the frames of the video [T]; `None` is for a photo.
+    """
+    still = played is None
+    times = stage.times[:1] if played is None else played
     behavior = scene.behave(rng, times)
     if still:  # photos with closed eyes are rejected
         behavior = behavior.stare()

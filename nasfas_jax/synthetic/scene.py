@@ -163,7 +163,9 @@ def moved(room: Array, shake: Array) -> Array:
     return cv2.warpAffine(room, matrix, size, borderMode=cv2.BORDER_REFLECT)
 
 
-def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
+def turn(
+    rng: np.random.Generator, times: Array, tilt: float = 1.0, motion: float = 1.0
+) -> Array:
     """Rotations [T, 3, 3] of something held or carried by a person.
 
     Args:
@@ -172,8 +174,13 @@ def turn(rng: np.random.Generator, times: Array, tilt: float = 1.0) -> Array:
       tilt: angle to the axis of the camera, relative to that of a head. The width of a
         plane that faces the camera hardly changes when it rotates, unlike that of a head;
         the box of a tilted plane changes like that of a head.
+      motion: amplitude of the rotation, relative to that of a head.
     """
-    size = np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4))) * np.array([1.0, 0.6, 0.5])
+    size = (
+        motion
+        * np.deg2rad(4.0 * np.exp(rng.normal(0, 0.4)))
+        * np.array([1.0, 0.6, 0.5])
+    )
     start = np.deg2rad([5.0, 3.5, 2.5]) * rng.standard_normal(3)
     start[:2] *= tilt
     angles = [start[i] + size[i] * waves(rng, times, 0.25, 1.1) for i in range(3)]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from scipy import ndimage
 
 from nasfas_jax.synthetic import camera, geometry, interior, live, scene
 from nasfas_jax.synthetic.domains import DOMAINS, Domain
@@ -15,6 +16,7 @@ from nasfas_jax.synthetic.identity import Identity, draw_identity
 from nasfas_jax.synthetic.specs import ATTACKS, VideoSpec
 
 MAP_CELLS = 64  # side of the depth and contour maps
+TRACKING = 2.0  # deviation of the smoothing of face boxes over time, frames
 MAP_SPAN = 2.0  # side of the region they cover, in sides of the face box
 FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
 SENSOR_FACE = 190  # sensor pixels of a face's height that recapture cues require
@@ -30,7 +32,7 @@ class Clip:
     Attributes:
       frames: uint8 RGB [T, H, W, 3].
       fps: frames a second.
-      boxes: face boxes x, y, width, height in pixels, float32 [T, 4].
+      boxes: tracked face boxes x, y, width, height in pixels, float32 [T, 4].
       eyes: the two eyes' centers, left in the picture first, float32 [T, 2, 2].
       landmarks: `live.LANDMARKS` in pixels, float32 [T, 10, 2].
       open_: openness of the eyes shown, 1 open, float32 [T].
@@ -176,6 +178,15 @@ def build_room(
     return interior.build_background(rng, domain.room, size, scale, light)
 
 
+def track_boxes(contour: Array) -> Array:
+    """Face boxes [T, 4] of contours [T, P, 2], smoothed over time as by a tracker.
+
+    Without it the frames that a screen repeats or drops would show in the annotations.
+    """
+    boxes = geometry.bounding(contour)
+    return ndimage.gaussian_filter1d(boxes, TRACKING, axis=0, mode="nearest")
+
+
 def map_regions(boxes: Array) -> Array:
     """The squares [T, 4] that the maps cover, about the face boxes [T, 4]."""
     side = MAP_SPAN * boxes[:, 2:].max(1)
@@ -204,8 +215,8 @@ def finish(
     """
     shrunk = (points + 0.5) / stage.scale - 0.5
     contour = points[:, : live.CONTOUR]
-    boxes = geometry.bounding(contour)
-    regions = map_regions(boxes)
+    regions = map_regions(track_boxes(contour))
+    boxes = track_boxes(shrunk[:, : live.CONTOUR])
     masks = [
         live.contour_mask(outline, region, MAP_CELLS)
         for outline, region in zip(contour, regions, strict=True)
@@ -218,11 +229,11 @@ def finish(
     return Clip(
         np.stack(frames),
         spec.fps,
-        geometry.bounding(shrunk[:, : live.CONTOUR]),
+        boxes,
         marks[:, :2],
         marks,
         np.asarray(open_, np.float32),
         depth,
         np.stack(masks),
-        map_regions(geometry.bounding(shrunk[:, : live.CONTOUR])),
+        map_regions(boxes),
     )
