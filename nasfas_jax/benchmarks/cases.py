@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from nasfas_jax.benchmarks.instrument import Case, Step
+from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import meta_nas, rfmeta
 
 #: Domains of an episode of noise.
@@ -139,6 +140,6 @@ def _arguments(
     def arguments(batch_size: int) -> tuple:
         drawn = episode(batch_size)
         image = drawn["query"]["image"][:1]
-        return jax.jit(method.init)(jax.random.key(seed), image), drawn
+        return run_once(method.init, jax.random.key(seed), image), drawn
 
     return arguments

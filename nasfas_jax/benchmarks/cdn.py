@@ -14,6 +14,7 @@ from jax import Array
 
 from nasfas_jax import nets
 from nasfas_jax.benchmarks import timing
+from nasfas_jax.compilation import run_once
 
 #: Side of the image in pixels, and batch size.
 SIZES = ((256, 1), (64, 8))
@@ -61,7 +62,7 @@ def _rows_of_size(repeats: int, size: int, batch: int) -> Iterator[Row]:
     net = nets.CDN(pool="max")
     pixels = np.random.default_rng(0).normal(size=(batch, size, size, 3))
     x = jnp.asarray(pixels, jnp.float32)
-    variables = jax.jit(lambda x: net.init(jax.random.key(0), x, train=False))(x)
+    variables = run_once(lambda x: net.init(jax.random.key(0), x, train=False), x)
     peer = TorchCDN()
     peer.load(variables["params"])
     images = peer.images(pixels)

@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from nasfas_jax import synthetic
+from nasfas_jax.compilation import run_once
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.datasets.annotations import Annotation
 from nasfas_jax.data.loading import pipeline
@@ -213,7 +214,7 @@ def loading(
     )
     batch = next(batches)  # the first one decodes and caches the split
     load = statistics.median(_timed(lambda: next(batches))[0] for _ in range(steps))
-    state = method.init(jax.random.key(0), batch["image"][:1])
+    state = run_once(method.init, jax.random.key(0), batch["image"][:1])
     step = jax.jit(method.step)
     shown = {name: batch[name] for name in ("image", "target", "label")}
     jax.block_until_ready(step(state, shown))

@@ -14,6 +14,7 @@ import numpy as np
 from nasfas_jax import nets, ops
 from nasfas_jax.benchmarks import timing
 from nasfas_jax.benchmarks.cdn import Row
+from nasfas_jax.compilation import run_once
 from nasfas_jax.methods.ranger import ranger
 from nasfas_jax.methods.supervised import Supervised
 
@@ -72,7 +73,7 @@ def rows(case: Case, repeats: int = 7) -> Iterator[Row]:
     targets = random.random((case.batch, net.map_size, net.map_size), np.float32)
     batch = {"image": jnp.asarray(pixels), "target": jnp.asarray(targets)}
     method = Supervised(net, ranger(RATE))
-    state = jax.jit(method.init)(jax.random.key(0), batch["image"])
+    state = run_once(method.init, jax.random.key(0), batch["image"])
     stem, channels, head = (
         int(n * case.width) for n in (net.stem, net.channels, net.head)
     )

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from nasfas_jax.benchmarks import cases, memory, timing
+from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
 from nasfas_jax.methods.state import adam
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
@@ -177,7 +178,7 @@ def draw_episode(case: ComparedCase) -> dict:
 def our_step(case: ComparedCase) -> tuple[Any, dict, timing.Compiled]:
     """State, episode and compiled step of a case."""
     method, episode = case.method(), draw_episode(case)
-    state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
+    state = run_once(method.init, jax.random.key(0), episode["query"]["image"][:1])
     state, episode = jax.device_put((jax.device_get(state), episode))
     return state, episode, timing.compiled(method.step, state, episode)
 

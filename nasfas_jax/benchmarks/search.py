@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from nasfas_jax.benchmarks import cases, memory, timing
+from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import darts
 from nasfas_jax.methods.state import adam
 from nasfas_jax.search import fas, spaces
@@ -132,7 +133,7 @@ class Row:
 def our_step(case: Case, cache: str = "") -> tuple[Any, dict, timing.Compiled]:
     """State, episode and step of a case, compiled with the cache in a folder, '' for none."""
     method, episode = case.method(), case.episode()
-    state = jax.jit(method.init)(jax.random.key(0), episode["query"]["image"][:1])
+    state = run_once(method.init, jax.random.key(0), episode["query"]["image"][:1])
     state, episode = jax.device_put((jax.device_get(state), episode))
     return state, episode, timing.compiled(method.step, state, episode, cache=cache)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import jax
 
 from nasfas_jax.benchmarks import cases, timing
+from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import meta_nas
 
 #: (weight_order, arch_order, mode); without an exact order the mode has no effect.
@@ -52,7 +53,7 @@ def step_costs(
             mode=mode,
             alphas_from=0,
         )
-        state = jax.jit(one.init)(jax.random.key(0), episode["query"]["image"][:1])
+        state = run_once(one.init, jax.random.key(0), episode["query"]["image"][:1])
         step = timing.compiled(one.step, state, episode)
         (seconds,) = timing.medians([functools.partial(step, state, episode)], repeats)
         yield StepCost(

@@ -18,6 +18,7 @@ import optax
 import scipy.stats
 from jax import Array
 
+from nasfas_jax.compilation import run_once
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import ConvBlock, SpatialAttention
 from nasfas_jax.search.dag import layers as cells
@@ -25,16 +26,6 @@ from nasfas_jax.search.genotype import Genotype
 
 #: Names of the scores.
 SCORES = ("gradient_norm", "synflow", "naswot")
-
-
-def run_once(function: Callable[..., Any], *args: Any) -> Any:
-    """The output of a compiled program that is executed once.
-
-    It is not optimized: that takes longer than it saves, on a CPU ten times the time of
-    compiling for initial weights and synflow.
-    """
-    options: Any = {"xla_backend_optimization_level": 0}
-    return jax.jit(function, compiler_options=options)(*args)
 
 
 def gradient_norm(

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from nasfas_jax import evaluation, files, limits, nets, runtime, tables
 from nasfas_jax import theta as thetas
+from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.errors import Diverged, InputError, renaming
@@ -323,7 +324,6 @@ class _Program:
         if chunk is None:
             chunk = 1 if jax.default_backend() == "cpu" else len(self.settings)
         batch_size = None if chunk == 1 else chunk
-        self._init = jax.jit(method.init)
 
         def with_value(value: jax.Array) -> Supervised:
             return dataclasses.replace(method, call={swept: value})
@@ -351,7 +351,10 @@ class _Program:
 
     def init(self, image: np.ndarray) -> TrainState:
         """First states: every value of a seed starts from the same weights."""
-        states = [self._init(jax.random.key(seed), image) for seed in self._seeds]
+        states = [
+            run_once(self.method.init, jax.random.key(seed), image)
+            for seed in self._seeds
+        ]
         return jax.tree.map(lambda *x: jnp.stack(x * self._count), *states)
 
     def step(

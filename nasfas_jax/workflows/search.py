@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from nasfas_jax import attack_types, files, limits, nets, runtime
+from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
@@ -286,7 +287,7 @@ def search_architecture(
             table = costs.table(space, chosen.cost, image_size=size, folder=path)
             relative = functools.partial(costs.relative, space, table)
             search = dataclasses.replace(search, cost=relative)
-        state = jax.jit(search.init)(jax.random.key(seed), image)
+        state = run_once(search.init, jax.random.key(seed), image)
         began = time.monotonic()
         state, seconds = runtime.fit(
             "search",

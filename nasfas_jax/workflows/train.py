@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from nasfas_jax import files, limits, nets, runtime
+from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.data.preparation.recipe import Recipe
@@ -407,7 +408,7 @@ def _run(
 ) -> tuple[Any, Any]:
     """Runs the steps of a method; its parameters and running averages."""
     method = trained.method
-    state = jax.jit(method.init)(jax.random.key(seed), image)
+    state = run_once(method.init, jax.random.key(seed), image)
     state = state if weights is None else weights.applied(state)
     cost = _cost(method, state, image)
     began = time.monotonic()

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.stats
 
 from nasfas_jax import limits, nets, tables
+from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import pipeline, prepared, views
 from nasfas_jax.search import zero_cost as scores
 from nasfas_jax.search.genotype import Genotype
@@ -154,7 +155,7 @@ def _scored(genotype: Genotype, batch: dict[str, np.ndarray], seed: int) -> dict
         *(jnp.asarray(batch[name]) for name in ("image", "target")),
     )
     shape = (1, *image.shape[1:])
-    variables = scores.run_once(
+    variables = run_once(
         lambda key, x: net.init(key, x, train=False), jax.random.key(seed), image[:1]
     )
     loss = genotype.space.loss
