@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import smoke
 
+import nasfas_jax as nf
 from nasfas_jax import ops, synthetic
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.loading import pipeline
@@ -290,6 +292,25 @@ def test_another_recipe_is_refused_by_name(collection, tmp_path):
     path.write_text("{")
     with pytest.raises(InputError, match=r"recipe\.json is damaged"):
         pipeline.open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("version", [4, None])
+def test_records_of_another_format_of_the_set_are_refused(folder, tmp_path, version):
+    """Until they are prepared again, which changes nothing if the videos are the same."""
+    digest = pipeline.open_dataset(folder / "data").digest
+    shutil.copytree(folder / "data", tmp_path / "data")
+    path = tmp_path / "data/recipe.json"
+    content = json.loads(path.read_text())
+    assert content.pop("source_version") == synthetic.FORMAT["version"]
+    path.write_text(
+        json.dumps(content | ({"source_version": version} if version else {}))
+    )
+    found = f"version {version}" if version else "no recorded format version"
+    with pytest.raises(InputError, match=f"of {found}, .* 'nasfas prepare' into this"):
+        nf.open_data(tmp_path / "data")
+    settings = Recipe(**content["recipe"])
+    prepare.prepare("synthetic", folder / "videos", tmp_path / "data", settings)
+    assert nf.open_data(tmp_path / "data").digest == digest
 
 
 @pytest.mark.parametrize(("field", "value"), [("margin", 0), ("method", "svm")])

@@ -33,6 +33,7 @@ another box.
 """
 
 from nasfas_jax.synthetic.dataset import (
+    FORMAT,
     Annotation,
     read_annotation,
     read_index,
@@ -48,6 +49,7 @@ __all__ = [
     "ATTACKS",
     "BY_MACRO_TYPE",
     "DOMAINS",
+    "FORMAT",
     "SPLITS",
     "Annotation",
     "Clip",

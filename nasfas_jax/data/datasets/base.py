@@ -85,6 +85,7 @@ class Dataset:
       citation: BibTeX entry.
       homepage: address of its description.
       request: how to obtain it.
+      version: format version of its files, where they exist in several.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Dataset:
     citation: str = ""
     homepage: str = ""
     request: str = ""
+    version: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

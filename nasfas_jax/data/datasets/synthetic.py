@@ -60,4 +60,5 @@ DATASET = base.Dataset(
     polarity="index.json: label 1 live, 0 spoof",
     layout="a set of synthetic videos and its index.json",
     request="None: `nasfas prepare --dataset=synthetic` renders it.",
+    version=synthetic.FORMAT["version"],
 )

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from nasfas_jax import limits, tables
+from nasfas_jax.data import datasets
 from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.preparation import builder, recipe
 from nasfas_jax.data.preparation.prepare import CLIPS
@@ -141,11 +142,12 @@ def open_dataset(data_dir: str | os.PathLike, **expected) -> Prepared:
         `image_size=128`.
 
     Raises:
-      InputError: nothing prepared there, or prepared with another recipe; the message
-        names the fields that differ.
+      InputError: nothing prepared there, prepared with another recipe (the message names
+        the fields that differ), or from files of another format version.
     """
     data_dir = pathlib.Path(data_dir)
     about = recipe.read(data_dir)
+    _require_version(data_dir, about)
     recipe.require_same(about["recipe"], expected, data_dir)
     tables = _read_tables(data_dir)
     packed = tfds.builder_from_directory(str(data_dir / about["records"]))
@@ -163,6 +165,19 @@ def open_dataset(data_dir: str | os.PathLike, **expected) -> Prepared:
     return Prepared(
         data_dir, about["dataset"], about["recipe"], splits, about["digest"]
     )
+
+
+def _require_version(data_dir: pathlib.Path, about: dict) -> None:
+    """Requires records of the format version that the dataset has today."""
+    found, dataset = about.get("source_version"), datasets.get(about["dataset"])
+    if found != dataset.version:
+        version = "no recorded format version" if found is None else f"version {found}"
+        raise InputError(
+            f"The records in {data_dir} were prepared from files of '{dataset.name}' of"
+            f" {version}, whose pictures may differ from those of version"
+            f" {dataset.version}, which is expected; run 'nasfas prepare' into this folder"
+            " again."
+        )
 
 
 def _read_tables(data_dir: pathlib.Path) -> dict[str, dict[str, np.ndarray]]:

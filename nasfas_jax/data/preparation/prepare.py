@@ -31,6 +31,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from nasfas_jax import files, names
+from nasfas_jax.data import datasets
 from nasfas_jax.data.datasets import sources, splits
 from nasfas_jax.data.datasets.base import Sidecar
 from nasfas_jax.data.media import video
@@ -219,7 +220,9 @@ def finish(
     content = hashlib.sha256((table + marks).encode()).hexdigest()
     complete = data_dir / recipe.FILE
     before = recipe.read(data_dir) if complete.exists() else {}
+    version = datasets.get(dataset).version
     packed = before.get("content") == content and "digest" in before
+    packed = packed and before.get("source_version") == version
     if not packed:
         complete.unlink(missing_ok=True)
     splits.write(found, *_split_tables(data_dir))
@@ -236,6 +239,7 @@ def finish(
             "hash": settings.hash,
             "content": content,
             "digest": _digest(table, usable),
+            "source_version": version,
         }
         files.write_json(complete, about)
     _remove_others(found, folder)
