@@ -1,12 +1,14 @@
 """Probes of the synthetic set: their measurements, and files that do not reveal the label."""
 
 import dataclasses
+import json
 
 import cv2
 import numpy as np
 import pytest
 
 from nasfas_jax import synthetic
+from nasfas_jax.commands import probe
 from nasfas_jax.errors import InputError
 from nasfas_jax.synthetic import probes
 
@@ -110,8 +112,9 @@ def test_appearance_depends_on_recapture(videos):
     assert np.isfinite(table.values).all()
     # Mean and deviation of nine channels, three octaves of three of them.
     assert table.values.shape[1] == 2 * 9 + 3 * 3
-    wrong = probes.within(table, folds=3)
-    assert 0.3 < wrong.auc <= 1
+    # 0.75 here, 0.79 and 0.76 for two other seeds of the set; `chance` has 0.47 with a
+    # deviation of 0.08.
+    assert probes.within(table, folds=3).auc > 0.66
 
 
 def test_black_borders_are_counted():
@@ -167,3 +170,18 @@ def test_texture_of_a_video_has_a_spectrum_for_every_patch(videos):
     patches = (probes.SIDE // probes.PATCH) ** 2
     assert table.values.shape[1] == probes.FRAMES * patches * probes.SPECTRUM
     assert np.isfinite(table.values).all()
+
+
+def test_the_command_reports_its_progress(videos, tmp_path, monkeypatch, capsys):
+    few = videos[:: len(videos) // 4]  # one of each domain
+    monkeypatch.setattr(synthetic, "read_index", lambda root: few)
+    for place in ("within", "across"):  # few people, and no time for fitting
+        monkeypatch.setattr(probes, place, lambda *_, **__: probes.Result(0.5, 0.1))
+    probe.run(manual_dir=tmp_path, output=tmp_path)
+    lines = capsys.readouterr().err
+    for name in ("production", "appearance", "texture"):
+        assert f"{name}: videos 4/4 (100 %)" in lines
+        assert f"{name}: domains 4/4 (100 %)" in lines
+    assert json.loads((tmp_path / "probe.json").read_text()).keys() == {
+        *("production", "appearance", "texture")
+    }

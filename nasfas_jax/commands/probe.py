@@ -1,6 +1,7 @@
 """``nasfas probe``: AUC of probes of the synthetic set's labels."""
 
 import pathlib
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +11,8 @@ from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import InputError
 from nasfas_jax.files import write_json
-from nasfas_jax.synthetic import probes
+from nasfas_jax.runtime import Progress
+from nasfas_jax.synthetic import Annotation, probes
 
 
 def run(
@@ -34,23 +36,15 @@ def run(
     root = pathlib.Path(workdir or ("." if manual_dir else settings.WORKDIR))
     folder = pathlib.Path(manual_dir or root / "videos")
     videos = synthetic.read_index(folder)
-    results = {}
     try:
-        for features, fit in (
-            (probes.production, probes.linear),
-            (probes.appearance, probes.linear),
-            (probes.texture, probes.network),
-        ):
-            table = probes.tabulate(videos, features)
-            results[features.__name__] = {
-                domain: {
-                    "within": probes.within(
-                        table.where(table.domains == domain), fit=fit
-                    ),
-                    "across": probes.across(table, domain, fit=fit),
-                }
-                for domain in sorted(set(table.domains.tolist()))
-            }
+        results = {
+            features.__name__: _measure(videos, features, fit)
+            for features, fit in (
+                (probes.production, probes.linear),
+                (probes.appearance, probes.linear),
+                (probes.texture, probes.network),
+            )
+        }
     except ModuleNotFoundError as error:
         raise InputError(
             f"nasfas probe needs scikit-learn ({error}): pip install -e '.[baselines]'."
@@ -66,6 +60,28 @@ def run(
     path = settings.make_folder(output or root, "--output") / "probe.json"
     write_json(path, numbers)
     print(f"wrote {path}")
+
+
+def _measure(
+    videos: Sequence[pathlib.Path],
+    features: Callable[[Annotation], dict[str, float]],
+    fit: probes.Fit,
+) -> dict[str, dict[str, probes.Result]]:
+    """Results of one group of features within and across each domain."""
+    name = features.__name__
+    with Progress(f"{name}: videos", len(videos)) as progress:
+        table = probes.tabulate(videos, features, progress)
+    domains = sorted(set(table.domains.tolist()))
+    results = {}
+    with Progress(f"{name}: domains", len(domains)) as progress:
+        for done, domain in enumerate(domains, start=1):
+            own = table.where(table.domains == domain)
+            results[domain] = {
+                "within": probes.within(own, fit=fit),
+                "across": probes.across(table, domain, fit=fit),
+            }
+            progress(done, domain)
+    return results
 
 
 def _print(results: dict[str, dict[str, dict[str, probes.Result]]]) -> None:

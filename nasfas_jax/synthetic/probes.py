@@ -80,13 +80,16 @@ Fit = Callable[[Table], Callable[[Array], Array]]
 
 
 def tabulate(
-    videos: Sequence[pathlib.Path], features: Callable[[Annotation], dict[str, float]]
+    videos: Sequence[pathlib.Path],
+    features: Callable[[Annotation], dict[str, float]],
+    progress: Callable[[int], None] | None = None,
 ) -> Table:
     """The features of video files of a set.
 
     Args:
       videos: paths returned by `write_videos`.
       features: `production`, `appearance` or `texture`.
+      progress: called with the number of finished videos after each.
 
     Raises:
       InputError: an annotation is missing, or a video cannot be decoded.
@@ -97,6 +100,8 @@ def tabulate(
         row = features(note)
         names = names or tuple(row)
         values.append(np.array(list(row.values()), float))
+        if progress:
+            progress(len(values))
     return Table(
         names,
         np.stack(values),
