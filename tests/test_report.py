@@ -9,6 +9,7 @@ import subprocess
 import types
 import xml.etree.ElementTree as ElementTree
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,6 +77,22 @@ def faces():
 def sheet():
     image = np.full((8, 6, 3), 200, np.uint8)
     return figures.contact_sheet([image] * 3, ["a", "b\nc", "d"], columns=2)
+
+
+@pytest.mark.parametrize("columns", [2, 6, 8])
+def test_captions_of_a_sheet_do_not_touch(columns):
+    """Lines of narrow and of wide letters, also of a formula, are cut at the picture."""
+    caption = f"dom_m: $print$\n{'dom_m_' * 9}001.mp4"
+    image = np.full((30, 40), 0.5)
+    picture = figures.contact_sheet([image] * columns, [caption] * columns, columns)
+    drawn = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert drawn is not None
+    white, width = (drawn == 255).all(0), drawn.shape[1] / columns
+    for column in range(1, columns):  # pictures end 0.04 of a column before the next
+        border = round(column * width)
+        assert white[border - round(0.03 * width) : border].all()
+    text = figures._fitted("dom_m_" * 9, 90)
+    assert text.startswith("...") and text.endswith("_m_dom_m_")
 
 
 def alphas(edges=2):

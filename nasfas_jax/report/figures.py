@@ -1,5 +1,6 @@
 """Curves and picture grids of the report."""
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
@@ -9,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -30,6 +32,8 @@ from nasfas_jax.report.picture import (
 
 #: Inches of a picture as wide as the page.
 WIDE = 10.6
+#: Size of the captions of contact sheets, points.
+CAPTION = 7.5
 #: Panels of `alphas_over_time` in a row.
 EDGES_OF_ROW = 7
 #: Rates that a DET curve's axes name; they end at the first and the last.
@@ -243,7 +247,8 @@ def contact_sheet(
 ) -> Picture:
     """Small pictures in a grid: [h, w, 3] or [h, w], uint8 or floats in [0, 1].
 
-    A picture is at most a sixth of `WIDE` wide; fewer columns make a narrower sheet.
+    A picture is at most a sixth of `WIDE` wide; fewer columns make a narrower sheet. Lines
+    of captions that are wider than a picture are shortened to their end.
     """
     lines = math.ceil(len(images) / columns)
     text = 0.17 * (1 + max(caption.count("\n") for caption in captions))
@@ -256,9 +261,29 @@ def contact_sheet(
         box = (column / columns, bottom, 0.96 / columns, 0.96 * side / height)
         axes = figure.add_axes(box)
         _show(axes, image)
-        style = {"size": 7.5, "labelpad": 2, "linespacing": 1.25, "parse_math": False}
-        axes.set_xlabel(caption, **style)
+        fitted = [_fitted(line, 0.9 * 72 * side) for line in caption.split("\n")]
+        style = {"labelpad": 2, "linespacing": 1.25, "parse_math": False}
+        axes.set_xlabel("\n".join(fitted), size=CAPTION, **style)
     return finish(figure, format, f"Contact sheet of {len(images)} pictures")
+
+
+def _fitted(line: str, width: float) -> str:
+    """A line of a caption, or "..." and its end, at most `width` points wide."""
+
+    font = get_font(findfont(FontProperties()))
+    font.set_size(
+        CAPTION, 7200
+    )  # hundredths of points, so that hinting does not matter
+
+    def fits(text: str) -> bool:
+        font.set_text(text)
+        return font.get_width_height()[0] / 6400 <= width  # 64 units a pixel
+
+    if fits(line):
+        return line
+    dropped = range(len(line))
+    start = bisect.bisect_left(dropped, True, key=lambda n: fits(f"...{line[n:]}"))
+    return f"...{line[start:]}"
 
 
 def count_axis(axes: Axes, name: str) -> None:

@@ -15,8 +15,6 @@ from nasfas_jax.report import figures
 EXAMPLES = 2
 #: Pixels of faces from raw videos, along their longer side.
 SIDE = 240
-#: Characters under a picture.
-CAPTION = 28
 
 
 def of_prepared(
@@ -120,7 +118,7 @@ def _sheet(
     domains = sorted({domain for domain, _ in images})
     kinds = sorted({kind for _, kind in images}, key=live_first)
     shown = [
-        (image, f"{domain}: {kind}\n{_shortened(video)}")
+        (image, f"{domain}: {kind}\n{video}")
         for domain in domains
         for kind in kinds
         for image, video in images.get((domain, kind), ())
@@ -130,11 +128,6 @@ def _sheet(
     columns = full if len(shown) == full * len(domains) and full <= 8 else 6
     pictures, captions = zip(*shown, strict=True)
     return figures.contact_sheet(pictures, captions, columns=min(columns, len(shown)))
-
-
-def _shortened(video: str) -> str:
-    """The end of a video's name, in at most CAPTION characters."""
-    return video if len(video) <= CAPTION else f"...{video[3 - CAPTION :]}"
 
 
 def live_first(kind: str) -> tuple[bool, str]:
