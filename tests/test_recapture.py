@@ -1,6 +1,7 @@
 """Physics of recapture: each effect against a formula that the code does not use."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -107,6 +108,17 @@ def test_a_color_within_the_gamut_is_printed_unchanged():
         np.testing.assert_allclose(found, color, atol=0.03)
     green = printing.separate(np.tile(np.float32([0.0, 1.0, 0.0]), (1, 1, 1)), PRINTER)
     assert green[0, 0].max() == 1  # out of the gamut: clipped
+
+
+def test_a_print_is_made_in_bands():
+    """A face of 1024 pixels has 20 million texels, of 6 bytes as a result."""
+    photo = np.full((300, 30, 3), 0.4, np.float32)
+    tracemalloc.start()
+    texture = printing.print_texture(photo, 10.0, 200.0, PRINTER, generator())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert texture.shape == (3000, 300, 3) and texture.dtype == np.uint16
+    assert peak < 40 * 3000 * 300
 
 
 def test_a_wall_has_the_mean_and_the_contrast_of_its_range():

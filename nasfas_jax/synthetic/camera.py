@@ -8,7 +8,7 @@ import functools
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic.fields import Array
+from nasfas_jax.synthetic.fields import Array, bands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,18 +95,23 @@ class Camera:
         raw *= _vignette(height, width, self.vignette) * np.float32(exposure.gain)
         raw += noise * np.sqrt(np.float32(self.shot) * raw + np.float32(self.read**2))
         color = demosaic(raw)
+        del raw
         if scale > 1:
             size = (width // scale, height // scale)
             color = cv2.resize(color, size, interpolation=cv2.INTER_AREA)
-        return self._process(color.astype(np.float32), exposure.balance)
+        color = color.astype(np.float32)
+        return self._process(color, exposure.balance)
 
     def _process(self, color: Array, balance: Array) -> Array:
         """Color matrix, tone curve, denoising and sharpening; uint8 [H, W, 3]."""
         luma = np.array([0.25, 0.6, 0.15])
         matrix = self.saturation * np.eye(3) + (1 - self.saturation) * luma[None, :]
         matrix = matrix * (np.array(self.balance) * balance)[None, :] / 16.0
-        level = np.clip(cv2.transform(color, matrix), 0, 4095).astype(np.uint16)
-        picture = _tone(self.gamma, self.contrast).take(level)
+        level = cv2.transform(color, matrix)
+        picture = np.empty(level.shape, np.uint8)
+        tone = _tone(self.gamma, self.contrast)
+        for band in bands(len(level)):
+            picture[band] = tone.take(np.clip(level[band], 0, 4095).astype(np.uint16))
         if self.smooth:
             picture = cv2.GaussianBlur(picture, (0, 0), self.smooth)
         if self.sharpen:

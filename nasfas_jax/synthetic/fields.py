@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -88,6 +89,12 @@ class Chart:
             min(int((x1 - self.left) * self.density) + 1, self.shape[1]),
         )
         return rows, columns
+
+
+def bands(rows: int, height: int = 256) -> Iterator[slice]:
+    """Bands of rows from top to bottom, for arrays whose temporary copies are large."""
+    for top in range(0, rows, height):
+        yield slice(top, min(top + height, rows))
 
 
 def bump(

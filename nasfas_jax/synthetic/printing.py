@@ -14,11 +14,12 @@ at 300 dpi, 85 to 106 at 600 dpi, 150 in photo prints. Ink-jet printers scatter 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
-from nasfas_jax.synthetic.fields import Array, fractal, step
+from nasfas_jax.synthetic.fields import Array, bands, fractal, step
 
 INCH = 2.54 / 7  # in head units
 ANGLES = (15, 75, 0, 45)  # of the screens C, M, Y, K, degrees
@@ -192,6 +193,13 @@ def halftone(
     Returns:
       R ** (1 / n) as uint8 [H, W, 3], 255 for 1.
     """
+    return np.concatenate(list(_halftone_bands(cover, printer, pitch, rng)))
+
+
+def _halftone_bands(
+    cover: Array, printer: Printer, pitch: float, rng: np.random.Generator
+) -> Iterator[Array]:
+    """The result of `halftone` in bands of TILE rows."""
     width = cover.shape[1]
     tiles = [
         screen(pitch, angle, rng) if printer.ruling else scatter(rng)
@@ -200,15 +208,13 @@ def halftone(
     limits = [np.tile(tile, (1, -(-width // TILE)))[:, :width] for tile in tiles]
     table = np.zeros((1, 256, 3), np.uint8)
     table[0, :16] = np.round(255 * overprints(printer))
-    dots = np.empty((*cover.shape[:2], 3), np.uint8)
-    for top in range(0, len(cover), TILE):  # a band needs little memory
-        band = cover[top : top + TILE]
+    for rows in bands(len(cover), TILE):
+        band = cover[rows]
         index = np.zeros(band.shape[:2], np.uint8)
         for ink, plane in enumerate(cv2.split(band)):
             wet = cv2.compare(plane, limits[ink][: len(band)], cv2.CMP_GT)
             index += np.asarray(wet, np.uint8) & np.uint8(1 << ink)
-        dots[top : top + TILE] = cv2.LUT(cv2.merge([index] * 3), table)
-    return dots
+        yield cv2.LUT(cv2.merge([index] * 3), table)
 
 
 def print_texture(
@@ -238,10 +244,20 @@ def print_texture(
     cover = np.clip(255 * cover, 0, 255).astype(np.uint8)
     fine = cv2.resize(cover, (FINE * size[0], FINE * size[1]))
     pitch = FINE * INCH * per_head / max(printer.ruling, 1.0)
-    dots = halftone(fine, printer, max(pitch, 2.0), rng)
-    spread = cv2.resize(dots, size, interpolation=cv2.INTER_AREA)
-    linear = 65535 * (np.arange(256) / 255) ** printer.spread
-    texture = linear.astype(np.float32).take(np.asarray(spread, np.uint8))
+    dots = _halftone_bands(fine, printer, max(pitch, 2.0), rng)
+    spread = np.concatenate(
+        [
+            cv2.resize(band, (size[0], len(band) // FINE), interpolation=cv2.INTER_AREA)
+            for band in dots
+        ],
+        dtype=np.uint8,
+    )
+    del fine, dots
+    linear = (65535 * (np.arange(256) / 255) ** printer.spread).astype(np.float32)
     fibers = fractal(rng, size[::-1], 0.03 * per_head, 3)
-    texture *= (1 + np.float32(printer.grain) * fibers)[..., None]
-    return np.clip(texture, 0, 65535).astype(np.uint16)
+    texture = np.empty(spread.shape, np.uint16)
+    for band in bands(len(spread)):
+        grain = 1 + np.float32(printer.grain) * fibers[band]
+        level = linear.take(spread[band]) * grain[..., None]
+        texture[band] = np.clip(level, 0, 65535)
+    return texture

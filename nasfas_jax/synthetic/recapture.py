@@ -338,8 +338,9 @@ def _print_sheet(
         size = texture.shape[1::-1]
         worn = cv2.resize(sheet.relief.worn, size, interpolation=cv2.INTER_CUBIC)
         paper = np.float32(65535) * printer.white
-        texture = texture + worn[..., None] * (paper - texture)
-        texture = np.clip(texture, 0, 65535).astype(np.uint16)
+        for band in fields.bands(len(texture)):
+            ink = texture[band] + worn[band, :, None] * (paper - texture[band])
+            texture[band] = np.clip(ink, 0, 65535)
     blur = DENSE * float(np.hypot(stage.camera.psf, 0.29 * stage.camera.fill))
     return cv2.GaussianBlur(texture, (0, 0), blur), printer
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from nasfas_jax.synthetic import geometry
-from nasfas_jax.synthetic.fields import Array, Chart, fractal, step, waves
+from nasfas_jax.synthetic.fields import Array, Chart, bands, fractal, step, waves
 from nasfas_jax.synthetic.identity import Identity, skin_color
 
 
@@ -286,6 +286,9 @@ def build_body(
 
 def paste(under: Array, over: Array) -> Array:
     """A premultiplied picture [H, W, 4] over an opaque one [H, W, 3]."""
-    *color, cover = cv2.split(over)
-    rest = 1 - cover
-    return cv2.add(cv2.multiply(under, cv2.merge([rest] * 3)), cv2.merge(color))
+    result = np.empty_like(under)
+    for band in bands(len(under)):
+        *color, cover = cv2.split(over[band])
+        lower = cv2.multiply(under[band], cv2.merge([1 - cover] * 3))
+        result[band] = cv2.add(lower, cv2.merge(color))
+    return result
