@@ -73,10 +73,15 @@ def train(
             development_every=options.get("development_every"),
             select=options.get("select", "last"),
         )
+    _print_summary(name, model, folder, "was trained before" if finished else "trained")
+    return model
+
+
+def _print_summary(name: str, model: Model, folder: pathlib.Path, what: str) -> None:
+    """Prints steps, size, time and folder of a network, and warnings of its filters."""
     summary = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
-    before = "was trained before" if finished else "trained"
     print(
-        f"{name}: {before}, {model.steps:,} steps, {summary['parameters']:,} parameters,"
+        f"{name}: {what}, {model.steps:,} steps, {summary['parameters']:,} parameters,"
         f" {summary['wall_seconds']:.0f} s, {folder}"
     )
     for layer, radius in nets.unstable_filters(model.params).items():
@@ -85,4 +90,3 @@ def train(
             f" {radius:.3f}: its output grows without bound on long streams;"
             " config.eulernet.filters='stable' prevents it"
         )
-    return model

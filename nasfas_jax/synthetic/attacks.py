@@ -264,10 +264,21 @@ def show_replay(
     rim, far = sheet.outside(x, y)
     soft = np.float32(track.scale / 1.5)
     level *= cv2.merge([np.clip(0.5 - rim * soft, 0, 1)] * 3)
+    level += _reflected(screen, room, light, track, frame)
+    return level, np.clip(0.5 - far * soft, 0, 1)
+
+
+def _reflected(
+    screen: display.Display,
+    room: Array,
+    light: scene.Light,
+    track: geometry.Track,
+    frame: int,
+) -> Array:
+    """Light [H, W, 3] that the glass reflects and its fingerprints scatter."""
     haze = np.float32(screen.smudge) * (light.ambient + light.key) + np.float32(0.004)
     mirrored = np.float32(screen.reflect) * _mirror(room, track, frame) + haze
-    level += cv2.resize(mirrored, track.size, interpolation=cv2.INTER_LINEAR)
-    return level, np.clip(0.5 - far * soft, 0, 1)
+    return cv2.resize(mirrored, track.size, interpolation=cv2.INTER_LINEAR)
 
 
 def _emitted(screen: display.Display) -> Array:

@@ -256,20 +256,7 @@ def build_body(
     round_ = step(np.abs(x), 2.3 - 0.25 * who.feminine, 2.9)
     trunk = chart.soft(slope - y + 1.5 * round_, 0.03)
     cloth = chart.soft(collar - y, 0.03) * trunk
-    tone = rng.uniform(0.02, 0.7) * rng.dirichlet(np.ones(3) * 4) * 2
-    weave = fractal(rng, chart.shape, (0.5 * density, 0.1 * density), 3)
-    pattern = 1 + 0.1 * weave
-    if rng.random() < 0.35:
-        stripes = np.sin((x + y * rng.uniform(-1, 1)) * rng.uniform(6, 20))
-        pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
-    mottle = fractal(rng, chart.shape, 0.4 * density, 4)
-    skin = skin_color(who.melanin * (1 + 0.05 * mottle), who.blood * (1 + 0.2 * mottle))
-    if neck_color is not None:
-        skin = np.broadcast_to(np.float32(neck_color), skin.shape)
-    albedo = (
-        skin * (1 - cloth)[..., None]
-        + (tone * cloth[..., None]) * np.clip(pattern, 0.2, 2)[..., None]
-    )
+    albedo = _body_albedo(who, chart, cloth, rng, neck_color)
     nx = np.where(cloth > 0.5, 0.3 * x, 0.9 * x / slim).clip(-0.95, 0.95)
     fold = 0.22 * fractal(rng, chart.shape, 0.7 * density, 3) * cloth
     tendon = 0.25 * np.sin(7 * np.abs(x) - 2 * (y - 1.6)) * (1 - cloth)
@@ -282,6 +269,31 @@ def build_body(
     cover = np.maximum(neck * chart.soft(y - 2.6), trunk)
     picture = albedo * shade * reach * cover[..., None]
     return Body(chart, np.dstack([picture, cover]).astype(np.float32))
+
+
+def _body_albedo(
+    who: Identity,
+    chart: Chart,
+    cloth: Array,
+    rng: np.random.Generator,
+    neck_color: Array | None,
+) -> Array:
+    """Reflectance [H, W, 3] of skin and clothes; `cloth` [H, W] is 1 on clothes."""
+    x, y, density = chart.x, chart.y, chart.density
+    tone = rng.uniform(0.02, 0.7) * rng.dirichlet(np.ones(3) * 4) * 2
+    weave = fractal(rng, chart.shape, (0.5 * density, 0.1 * density), 3)
+    pattern = 1 + 0.1 * weave
+    if rng.random() < 0.35:
+        stripes = np.sin((x + y * rng.uniform(-1, 1)) * rng.uniform(6, 20))
+        pattern = pattern * (1 + 0.5 * np.sign(stripes) * rng.uniform(0, 1))
+    mottle = fractal(rng, chart.shape, 0.4 * density, 4)
+    skin = skin_color(who.melanin * (1 + 0.05 * mottle), who.blood * (1 + 0.2 * mottle))
+    if neck_color is not None:
+        skin = np.broadcast_to(np.float32(neck_color), skin.shape)
+    return (
+        skin * (1 - cloth)[..., None]
+        + (tone * cloth[..., None]) * np.clip(pattern, 0.2, 2)[..., None]
+    )
 
 
 def paste(under: Array, over: Array) -> Array:
