@@ -46,8 +46,8 @@ def _base(smoke: bool) -> ml_collections.ConfigDict:
     config.selected_on = "nothing"
     config.search.update(weight_order="first", arch_order="first")
     if not smoke:
-        config.data.image_size = 32
-        config.train.update(steps=600, save_every=200)
+        config.search.input = config.train.view.input = "static_dynamic"
+        config.train.update(macs=None, steps=600, save_every=200)
         config.search.update(steps=300, alphas_from=60, save_every=100, log_every=10)
     config.sweep = ml_collections.ConfigDict(
         {"seeds": (0,), "targets": ("dom_m",), "metrics": ("acer", "hter", "auc")}

@@ -5,7 +5,7 @@ r"""The full pipeline on the synthetic set: three source domains, tested on the 
 
 on two CPU cores; README.md has the times and results that this printed. Variants:
 
-    local  the main job: 720 videos, a narrow supernet, networks an eighth as wide
+    local  the main job: 720 videos, a narrow supernet, networks of 20 M multiply-adds
     smoke  every command in seconds, for tests; learns nothing
     paper  the sizes and rates of NAS-FAS sec. 6.1 on faces of 256 x 256; for a GPU
     baseline  a trial of the NAS-FAS baseline space by DARTS; not run yet
@@ -44,14 +44,14 @@ def base() -> ml_collections.ConfigDict:
     # Learned on dom_o, dom_c, dom_i: "O&C&I to M", the first of the four in the papers.
     config.target_domain = "dom_m"
     config.protocol = ""  # dataset@protocol splits the data instead: nasfas data list
-    config.networks = ("searched", "depthnet", "cdn")
+    config.networks = ("searched", "depthnet", "cdn")  # and "random_0", "random_1", ...
 
     config.synthetic = ml_collections.ConfigDict(
         {
             "subjects_per_domain": (26, 6, 4),  # in train, development, test
             "live_videos": 2,  # of each subject, beside a print, a replay and a mask
             "frames": 16,
-            "face_size": 64,  # pixels
+            "face_size": 32,  # pixels
         }
     )
     config.standin = ml_collections.ConfigDict(  # of `nasfas synthesize`
@@ -66,7 +66,7 @@ def base() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict(
         {
             "dataset": "synthetic",
-            "image_size": 64,
+            "image_size": 32,
             "frames": 7,  # K of rank pooling
             "interval": 1,  # video frames from one frame of a clip to the next
             "keep_frames": False,  # in the records, for networks whose input is a clip
@@ -97,8 +97,8 @@ def base() -> ml_collections.ConfigDict:
                 "branches": config_dict.placeholder(object),
             },
             "by": "domain",  # what an episode's query is: a domain, or a "macro_type"
-            "steps": 48,
-            "alphas_from": 12,
+            "steps": 100,
+            "alphas_from": 20,
             "batch_size": 4,  # of each domain or macro type
             "episodes": 1,  # a step, over devices
             "inner_steps": 1,
@@ -106,13 +106,14 @@ def base() -> ml_collections.ConfigDict:
             "learning_rate": 2e-3,
             "weight_decay": 5e-5,
             "eps_root": 1e-8,
-            "alpha_learning_rate": 0.02,
-            "alpha_weight_decay": 1e-3,
+            "alpha_learning_rate": 0.1,
+            # The paper's 1e-3 holds alphas at 0: gradients of the depth loss are as small.
+            "alpha_weight_decay": 0.0,
             "weight_order": "exact",
             "arch_order": "exact",
             "mode": "forward_over_reverse",
             "cost": "macs",  # or parameters, or latency on this device
-            "cost_weight": 0.05,  # of the cells' relative cost: minutes to train in
+            "cost_weight": 0.05,  # of the cells' relative cost
             "log_every": 2,
             "save_every": 20,
         }
@@ -120,6 +121,8 @@ def base() -> ml_collections.ConfigDict:
     config.train = ml_collections.ConfigDict(
         {
             "width": 0.125,  # of DepthNet and the CDNs
+            # Multiply-adds of all networks, by their widths; None: the width above.
+            "macs": config_dict.placeholder(object),
             "map_size": 32,
             # Share of central differences; None is the network's own (docs/nas_fas.md).
             "theta": config_dict.placeholder(object),
@@ -159,6 +162,13 @@ def base() -> ml_collections.ConfigDict:
     return config
 
 
+def local(config: ml_collections.ConfigDict) -> None:
+    """All networks at equal cost, beside random architectures of the search space."""
+    config.networks = ("searched", "random_0", "random_1", "depthnet", "cdn")
+    config.search.input = config.train.view.input = "static"
+    config.train.update(macs=20e6, steps=500)
+
+
 def smoke(config: ml_collections.ConfigDict) -> None:
     """Every command in seconds."""
     few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
@@ -196,6 +206,7 @@ def paper(config: ml_collections.ConfigDict) -> None:
         inner_learning_rate=1e-4,
         learning_rate=1e-4,
         alpha_learning_rate=6e-4,
+        alpha_weight_decay=1e-3,
         save_every=250,
     )
     config.train.update(
@@ -224,6 +235,7 @@ def baseline(config: ml_collections.ConfigDict) -> None:
     config.search.trial = "SD-CD-DP"
     config.search.method = "darts"
     config.search.input = "static_dynamic"
+    config.search.update(alpha_learning_rate=0.02, alpha_weight_decay=1e-3)
     config.search.optimizer = "adam"
     config.search.decay = "constant"
     config.search.by = "half"
@@ -234,6 +246,7 @@ def auto_fas(config: ml_collections.ConfigDict) -> None:
     """Auto-FAS: its sizes and rates, with the steps of the main job."""
     baseline(config)
     config.title = "Auto-FAS on the synthetic set"
+    config.synthetic.face_size = 64
     config.data.image_size = 108
     del config.search.trial
     config.search.space = "auto_fas"
@@ -260,7 +273,7 @@ def auto_fas(config: ml_collections.ConfigDict) -> None:
 
 
 VARIANTS = {
-    "local": lambda config: None,
+    "local": local,
     "smoke": smoke,
     "paper": paper,
     "baseline": baseline,

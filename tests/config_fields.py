@@ -33,6 +33,8 @@ def wrong_values(allowed):
         yield from (1.5, True, [0.5], {"stem_0": [0.5, 2]})
     elif allowed is dag_space.STEM_CHANNELS:
         yield from (0, True, [2, 0], "3")
+    elif isinstance(allowed, limits.OrNone) and isinstance(allowed.other, limits.Range):
+        yield from (v for v in wrong_values(allowed.other) if v is not None)
     elif isinstance(allowed, limits.OrNone):
         yield from (3, True, "static", ["static", "static"])
     elif allowed is limits.FLAG:

@@ -74,6 +74,19 @@ def test_untrained_networks_are_named_at_chance(road, capsys):
     assert "Not shown to be better than chance: the AUC on development is" in page
 
 
+def test_random_architectures_have_their_mean(road, tmp_path, capsys):
+    config = smoke.config()
+    config.networks = ("depthnet", "random_0", "random_1")
+    for stage in ("train", "evaluate"):
+        for name in config.networks:
+            shutil.copytree(road / stage / "depthnet", tmp_path / stage / name)
+    demo.print_table(config, tmp_path)
+    lines = capsys.readouterr().out.splitlines()
+    one, mean = (next(x for x in lines if label in x) for label in ("depthnet", "mean"))
+    assert "random, mean of 2" in mean
+    assert re.findall(r"\d+\.\d", mean) == re.findall(r"(\d+\.\d) \(", one)
+
+
 def test_network_is_rebuilt_from_its_file_alone(road):
     found = genotype.load(road / "search" / "genotype.json")
     curve = TradeOff.load(road / "search" / "trade_off.json")

@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from nasfas_jax.commands import (
     evaluate,
     prepare,
@@ -66,6 +68,12 @@ def print_table(config: Any, workdir: Path) -> None:
     """Prints the results of all networks, and which of them may be at chance."""
     results = evaluate.read_results(workdir, config.networks)
     lines = [table_row(report.row(workdir, *item)) for item in results.items()]
+    drawn = [one for name, one in results.items() if name.startswith("random_")]
+    if len(drawn) > 1:
+        means = [np.mean([one["test"]["hter"] for one in drawn])]
+        means += [np.mean([one["auc"] for one in drawn])]
+        label = f"random, mean of {len(drawn)}"
+        lines.append([label, *map(page.percent, means), "", "", ""])
     target = settings.target(config) or "the test split"
     title = f"Tested on {target}, threshold from source development data"
     tables.show(title, [HEADER, *lines])

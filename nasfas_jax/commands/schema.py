@@ -101,7 +101,7 @@ def _datasets() -> limits.OneOf:
 MAP_SIZES = limits.Range(3, 32, whole=True)
 
 #: Networks and methods.
-NETWORKS = _library("workflows.registry:NAMES")
+NETWORKS = _library("workflows.registry:NETWORKS")
 _MODES = _library("bilevel:MODES")
 _ORDERS = _library("methods.meta_nas:ORDERS")
 _BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
@@ -300,6 +300,12 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "width": Field(
             "multiplier of the channels; a searched network has its own",
             _library("layers:WIDTHS"),
+        ),
+        "macs": Field(
+            "multiply-adds of an image at which all networks are compared, by their width;"
+            " None: each has the width above",
+            limits.OrNone(limits.POSITIVE),
+            optional=True,
         ),
         "map_size": Field(
             "side of the target map, pixels; a searched network has its own",

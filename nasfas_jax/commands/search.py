@@ -8,9 +8,8 @@ from nasfas_jax import limits
 from nasfas_jax.commands import settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline, prepared
-from nasfas_jax.errors import InputError, renaming
-from nasfas_jax.search import spaces, trials
-from nasfas_jax.search.space import SearchSpace
+from nasfas_jax.errors import renaming
+from nasfas_jax.search import trials
 from nasfas_jax.workflows import search as workflow
 from nasfas_jax.workflows import searchers, searches, trade_off
 
@@ -48,7 +47,7 @@ def run(
     print_notes(data)
     target = settings.target(config)
     drawn = workflow.groups(data, target=target, by=search.by)
-    searched = space(search)
+    searched = settings.space(search)
     print(f"search by {search.by}: {', '.join(drawn.names)}{_left_out(drawn)}")
     print(f"space {searched.title}, method {method_of(search)}{_unused(search)}")
     folder = pathlib.Path(workdir) / "search"
@@ -100,25 +99,6 @@ def _print_seed(seed: int) -> None:
     print(f"search with seed {seed}")
 
 
-def space(search: Any) -> SearchSpace:
-    """The search space of ``config.search``; a trial replaces the options that it fixes.
-
-    Raises:
-      InputError: a wrong option, or a trial of another space.
-    """
-    if not (trial := search.get("trial")):
-        return spaces.get(search.space, **search.space_options)
-    limits.require(**{"config.search.trial": (trial, limits.OneOf(trials.TRIALS))})
-    _, name, _ = trials.TRIALS[trial]
-    if name != search.space:
-        raise InputError(
-            f"{trial!r} is a trial of {name!r}, got the space {search.space!r} and its"
-            " options; use a config of that space, as --config=synthetic:baseline.",
-            field="config.search.trial",
-        )
-    return trials.get(trial, **search.space_options).space
-
-
 def view(search: Any) -> pipeline.View:
     """The input of the search, that of its trial if it has one."""
     if trial := search.get("trial"):
@@ -134,7 +114,7 @@ def method_of(search: Any) -> str:
 def make_method(search: Any) -> Any:
     """The search method of ``config.search``."""
     chosen = searchers.settings_of(method_of(search), **_settings(search))
-    return chosen.make_method(space(search), steps=search.steps)
+    return chosen.make_method(settings.space(search), steps=search.steps)
 
 
 def print_notes(data: prepared.Prepared) -> None:

@@ -1,13 +1,18 @@
 """Objects described by a config, and paths of the files of a run."""
 
+import functools
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from nasfas_jax import files
+from nasfas_jax import files, limits, nets
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.nets.depthnet import VARIANTS
+from nasfas_jax.search import spaces, trials
+from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.workflows import data as workflow
 from nasfas_jax.workflows import registry
 
@@ -107,14 +112,50 @@ def describe(
       InputError: an unknown name, or a genotype file that does not fit.
     """
     train = config.train
-    return registry.describe(
-        name,
-        width=train.width,
-        map_size=train.map_size,
-        theta=train.get("theta"),
-        lam=train.get("lam"),
-        genotype_file=genotype_file,
-        domains=domains,
-        rates=config.meta.to_dict() if name in registry.FEATURE_METHODS else None,
-        options=options(config, name),
-    )
+    if (seed := registry.random_seed(name)) is not None:
+        drawn = nets.SearchedNet(space(config.search).sample(seed))
+        description = nets.description_of(drawn) | {"network": name}
+    else:
+        description = registry.describe(
+            name,
+            width=train.width,
+            map_size=train.map_size,
+            theta=train.get("theta"),
+            lam=train.get("lam"),
+            genotype_file=genotype_file,
+            domains=domains,
+            rates=config.meta.to_dict() if name in registry.FEATURE_METHODS else None,
+            options=options(config, name),
+        )
+    if train.get("macs") is None or "network" not in description:
+        return description
+    shape = (1, *view(config).input_shape(recipe(config)))
+    with renaming({"macs": "config.train.macs", "net": "config.train.macs"}):
+        return json.loads(_within(json.dumps(description), train.macs, shape))
+
+
+@functools.cache
+def _within(description: str, macs: float, input_shape: tuple[int, ...]) -> str:
+    """The description of a network at the width for a budget of multiply-adds."""
+    given = json.loads(description)
+    net = nets.with_macs(nets.from_description(given), macs, input_shape)
+    return json.dumps(nets.description_of(net) | {"network": given["network"]})
+
+
+def space(search: Any) -> SearchSpace:
+    """The search space of ``config.search``; a trial replaces the options that it fixes.
+
+    Raises:
+      InputError: a wrong option, or a trial of another space.
+    """
+    if not (trial := search.get("trial")):
+        return spaces.get(search.space, **search.space_options)
+    limits.require(**{"config.search.trial": (trial, limits.OneOf(trials.TRIALS))})
+    _, name, _ = trials.TRIALS[trial]
+    if name != search.space:
+        raise InputError(
+            f"{trial!r} is a trial of {name!r}, got the space {search.space!r} and its"
+            " options; use a config of that space, as --config=synthetic:baseline.",
+            field="config.search.trial",
+        )
+    return trials.get(trial, **search.space_options).space

@@ -32,7 +32,7 @@ def run(
     with renaming(settings.names(config, "search")):
         found = workflow.zero_cost(
             data,
-            search.space(config.search),
+            settings.space(config.search),
             target=settings.target(config),
             view=search.view(config.search),
             count=int(number),

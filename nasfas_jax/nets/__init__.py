@@ -1,5 +1,6 @@
 """Networks that map images, or the frames of clips, to maps [N, h, w] of liveness."""
 
+from nasfas_jax.nets.budget import with_macs
 from nasfas_jax.nets.build import (
     MODULES,
     NAMES,
@@ -44,5 +45,6 @@ __all__ = [
     "stream",
     "unstable_filters",
     "weights_of",
+    "with_macs",
     "with_weights",
 ]

@@ -79,6 +79,32 @@ class Genotype:
         return texts if self.fusion is None else {**texts, "fusion after": self.fusion}
 
 
+def widened(genotype: Genotype, width: float) -> Genotype:
+    """The architecture with the channels of its space multiplied and rounded, at least 1.
+
+    Args:
+      genotype: the architecture.
+      width: multiplier.
+    """
+
+    def scaled(channels: Any) -> Any:
+        if isinstance(channels, tuple):
+            return tuple(map(scaled, channels))
+        return max(1, round(width * channels))
+
+    names = [field.name for field in dataclasses.fields(genotype.space)]
+    space = dataclasses.replace(
+        genotype.space,
+        partial=1,  # of the search alone; it need not divide these channels
+        **{
+            name: scaled(getattr(genotype.space, name))
+            for name in names
+            if name.endswith("channels")
+        },
+    )
+    return dataclasses.replace(genotype, space=space)
+
+
 def _version(space: SearchSpace) -> int:
     """Version of the files of a space's genotypes."""
     return VERSION_OF_EDGES if getattr(space, "chooses_edges", False) else VERSION

@@ -1,5 +1,6 @@
 """Networks and methods by name: JSON descriptions, and what is built from them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -86,8 +87,33 @@ Loss = str | Callable[..., Any]
 
 #: Features with a support vector machine (extra ``baselines``); they have no steps.
 HAND_CRAFTED = tuple(hand_crafted.FEATURES)
-#: All names that can be trained.
+#: All names that can be trained, beside those of `RANDOM`.
 NAMES = (*nets.NAMES, *FEATURE_METHODS, *HAND_CRAFTED)
+#: Names of random architectures of a search space, with their seed.
+RANDOM = re.compile(r"random_(0|[1-9]\d{0,8})")
+
+
+class _Networks(limits.OneOf):
+    """`NAMES` and those of `RANDOM`."""
+
+    def __contains__(self, value: Any) -> bool:
+        return super().__contains__(value) or random_seed(value) is not None
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, or 'random_0', 'random_1' and so on"
+
+
+def random_seed(name: Any) -> int | None:
+    """The seed of a random architecture by its name; None for other names.
+
+    >>> random_seed("random_3"), random_seed("depthnet")
+    (3, None)
+    """
+    found = RANDOM.fullmatch(name) if isinstance(name, str) else None
+    return int(found[1]) if found else None
+
+
+NETWORKS = _Networks(NAMES)
 
 
 def describe(
