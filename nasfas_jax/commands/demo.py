@@ -71,16 +71,8 @@ def print_table(config: Any, workdir: Path) -> None:
     if len(drawn) > 1:
         hter = statistics.fmean(one["test"]["hter"] for one in drawn)
         auc = statistics.fmean(one["auc"] for one in drawn)
-        lines.append(
-            [
-                f"random, mean of {len(drawn)}",
-                page.percent(hter),
-                page.percent(auc),
-                "",
-                "",
-                "",
-            ]
-        )
+        means = [f"random, mean of {len(drawn)}", page.percent(hter), page.percent(auc)]
+        lines.append([*means, "", "", ""])
     target = settings.target(config) or "the test split"
     title = f"Tested on {target}, threshold from source development data"
     tables.show(title, [HEADER, *lines])
