@@ -183,7 +183,7 @@ def appearance(note: Annotation) -> dict[str, float]:
     Raises:
       InputError: the video cannot be decoded.
     """
-    frames = _faces(note)
+    frames = faces(note)
     rows = [_statistics(face) for face in frames]
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
@@ -194,22 +194,23 @@ def texture(note: Annotation) -> dict[str, float]:
     Raises:
       InputError: the video cannot be decoded.
     """
-    spectra = [_spectra(normalize(face)) for face in _faces(note)]
+    spectra = [_spectra(normalize(face)) for face in faces(note)]
     values = np.stack(spectra).ravel().tolist()
     return {f"texture: {number}": value for number, value in enumerate(values)}
 
 
-def normalize(face: Array) -> Array:
-    """A face without color, brightness and contrast, float32 [SIDE, SIDE].
+def normalize(face: Array, side: int = SIDE) -> Array:
+    """A face without color, brightness and contrast, float32 [side, side].
 
     The luma is divided by its local deviation after subtraction of its local mean, over
     about 20 pixels. The deviation has a floor of a tenth of its mean over the face.
 
     Args:
       face: uint8 BGR [H, W, 3].
+      side: side of the result, pixels.
     """
     gray = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
     detail = gray - cv2.GaussianBlur(gray, (0, 0), 4)
     local = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 4))
     return detail / (local + 0.1 * local.mean() + 1e-6)
@@ -224,11 +225,15 @@ def _spectra(face: Array) -> Array:
     return np.log(np.abs(spectra) ** 2 + 1e-2).reshape(count * count, SPECTRUM)
 
 
-def _faces(note: Annotation) -> list[Array]:
-    """The face boxes of a few frames of a video, uint8 BGR."""
-    wanted = np.linspace(0, len(note.boxes) - 1, FRAMES).astype(int)
+def faces(note: Annotation, frames: int = FRAMES) -> list[Array]:
+    """The face boxes of evenly spaced frames of a video, uint8 BGR.
+
+    Raises:
+      InputError: the video cannot be decoded.
+    """
+    wanted = np.linspace(0, len(note.boxes) - 1, frames).astype(int)
     reader = cv2.VideoCapture(str(note.path))
-    faces = []
+    found = []
     for number in range(len(note.boxes)):
         good, frame = reader.read()
         if not good:
@@ -237,9 +242,9 @@ def _faces(note: Annotation) -> list[Array]:
             )
         if number in wanted:
             x, y, w, h = np.round(note.boxes[number]).astype(int)
-            faces.append(frame[max(y, 0) : y + h, max(x, 0) : x + w])
+            found.append(frame[max(y, 0) : y + h, max(x, 0) : x + w])
     reader.release()
-    return faces
+    return found
 
 
 YCRCB = ("y", "cr", "cb")  # channels of COLOR_BGR2YCrCb
