@@ -12,10 +12,10 @@ from nasfas_jax.nets.cost import macs as count
 from nasfas_jax.nets.searched import SearchedNet
 from nasfas_jax.search import genotype
 
-#: Largest difference from a budget, relative to it, and the one at which the search of a
-#: width ends early.
-TOLERANCE, CLOSE = 0.1, 0.02
-TRIALS = 8
+#: Largest difference from a budget, relative to it.
+TOLERANCE = 0.1
+#: Largest number of widths that are tried, and the difference at which no more are.
+ATTEMPTS, CLOSE = 8, 0.02
 
 
 def with_macs(
@@ -42,7 +42,7 @@ def with_macs(
     """
     limits.require(macs=(macs, limits.POSITIVE))
     width, low, high, tried = 1.0, 0.0, math.inf, []
-    for _ in range(TRIALS):
+    for _ in range(ATTEMPTS):
         found = _widened(net, width)
         ratio = count(found, input_shape, **call) / macs
         tried.append((abs(ratio - 1), ratio, found))

@@ -269,11 +269,8 @@ def contact_sheet(
 
 def _fitted(line: str, width: float) -> str:
     """A line of a caption, or "..." and its end, at most `width` points wide."""
-
     font = get_font(findfont(FontProperties()))
-    font.set_size(
-        CAPTION, 7200
-    )  # hundredths of points, so that hinting does not matter
+    font.set_size(CAPTION, 7200)  # in hundredths of points, which hinting hardly rounds
 
     def fits(text: str) -> bool:
         font.set_text(text)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasfas_jax import files, limits
+from nasfas_jax.compilation import run_once
 from nasfas_jax.errors import InputError
 
 #: Names of the costs: multiply-adds, parameters, seconds of one image on this device.
@@ -93,9 +94,8 @@ def seconds(candidates: Candidates, *, repeats: int = REPEATS) -> Table:
 
     def measure(one: Candidate) -> float:
         x = jnp.zeros(one.shape)
-        variables = jax.jit(lambda k: one.module.init(k, x, train=False))(
-            jax.random.key(0)
-        )
+        key = jax.random.key(0)
+        variables = run_once(lambda k: one.module.init(k, x, train=False), key)
         run = jax.jit(lambda v, x: one.module.apply(v, x, train=False))
         jax.block_until_ready(run(variables, x))
         times = []
