@@ -168,6 +168,7 @@ def _baseline(config: ml_collections.ConfigDict) -> None:
     }.items():
         config.search[name] = value
     config.search.update(by="half", cost_weight=0.0)
+    config.search.update(alpha_learning_rate=0.02, alpha_weight_decay=1e-3)
     config.train.view.target = "binary"
 
 

@@ -3,8 +3,8 @@
     python docs/texture.py runs/faces64/videos [--domain dom_o]
 
 The network sees gray faces whose local mean and contrast are removed, and learns within one
-domain; no person is in two of three folds. The table in docs/data.md is of 720 videos with
-faces of 64 pixels.
+domain; no person is in more than one of the three folds. The figures in docs/data.md are of
+720 videos with faces of 64 pixels.
 """
 
 import argparse

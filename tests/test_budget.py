@@ -1,5 +1,6 @@
 """Networks of equal multiply-adds, and random architectures by name."""
 
+import dataclasses
 import pathlib
 
 import flax.linen as nn
@@ -70,6 +71,30 @@ def test_networks_of_a_config_have_one_budget(config):
     config.train.macs = 10.0
     with pytest.raises(InputError, match=r"config\.train\.macs.*nearest"):
         settings.describe(config, "depthnet")
+
+
+@pytest.mark.parametrize(("name", "theta"), [("cdn_cdc", 0.0), ("depthnet", 0.7)])
+def test_a_budget_keeps_theta(config, name, theta):
+    config.train.update(macs=4.3e6, theta=theta)
+    described = settings.describe(config, name)
+    assert described["network"] == name
+    assert nets.from_description(described).theta == theta
+
+
+def test_a_space_without_partial_channels_has_widths():
+    @dataclasses.dataclass(frozen=True)
+    class Space:
+        channels: int = 4
+
+    found = genotype.widened(genotype.Genotype(Space(), ((),)), 2.0)
+    assert found.space == Space(8)
+
+
+def test_a_random_architecture_needs_a_space(config):
+    plain = config.to_dict()
+    del plain["search"]
+    with pytest.raises(InputError, match=r"config\.search: this section is missing"):
+        checks.check(plain, network="random_0")
 
 
 @pytest.mark.parametrize("name", ["random", "random_x", "random_-1", "random_01"])

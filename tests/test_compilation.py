@@ -53,7 +53,7 @@ def test_arrays_on_a_mesh_keep_their_devices():
 
 def test_initial_states_are_compiled_by_run_once():
     """Optimizing an initialization takes ten times as long as without."""
-    optimized = re.compile(r"jax\.jit\(\s*[\w.]*\binit\)\(")
+    optimized = re.compile(r"jax\.jit\(\s*[\w.]*\binit\)")
     found = [
         path.relative_to(PACKAGE).as_posix()
         for path in sorted(PACKAGE.rglob("*.py"))

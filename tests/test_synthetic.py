@@ -118,6 +118,18 @@ def test_live_blinks_and_a_mannequin_does_not(moving):
         assert np.ptp(moving[kind].open_) == 0
 
 
+def test_boxes_follow_a_face_and_not_its_jitter():
+    corners = np.array([[0, 0], [40, 60]], np.float32)
+    still = np.tile(corners, (24, 1, 1))
+    drift = still + np.linspace(0, 20, 24, dtype=np.float32)[:, None, None]
+    np.testing.assert_allclose(stage.track_boxes(still)[:, 2:], [[40, 60]] * 24)
+    tracked = stage.track_boxes(drift)[8:-8, 0]
+    np.testing.assert_allclose(tracked, drift[8:-8, 0, 0], atol=1e-3)
+    repeated = drift[np.arange(24) // 2 * 2]  # every other frame is shown twice
+    change = np.abs(np.diff(stage.track_boxes(repeated)[8:-8, 0], 2)).max()
+    assert change < 0.05 * np.abs(np.diff(repeated[:, 0, 0], 2)).max()
+
+
 @pytest.mark.parametrize("rate", [0.8, 0.96, 1.0, 1.2])
 def test_a_played_video_lasts_as_long_as_the_clip(rate):
     times = np.arange(16) / 25

@@ -17,7 +17,7 @@ from nasfas_jax.commands import (
 )
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.report import page
-from nasfas_jax.workflows import hand_crafted
+from nasfas_jax.workflows import hand_crafted, registry
 
 #: The stages after `prepare`.
 STAGES = {
@@ -51,6 +51,9 @@ def run(
       **of_prepare: other arguments of `prepare.run`.
     """
     hand_crafted.require_libraries(config.networks)
+    for name in config.networks:  # an impossible budget is named before the work
+        if name != "searched":
+            settings.describe(config, name)
     where = {"workdir": workdir, "data_dir": data_dir}
     began = time.monotonic()
     print("== prepare", flush=True)
@@ -67,7 +70,9 @@ def print_table(config: Any, workdir: Path) -> None:
     """Prints the results of all networks, and which of them may be at chance."""
     results = evaluate.read_results(workdir, config.networks)
     lines = [table_row(report.row(workdir, *item)) for item in results.items()]
-    drawn = [one for name, one in results.items() if name.startswith("random_")]
+    drawn = [
+        one for name, one in results.items() if registry.random_seed(name) is not None
+    ]
     if len(drawn) > 1:
         hter = statistics.fmean(one["test"]["hter"] for one in drawn)
         auc = statistics.fmean(one["auc"] for one in drawn)

@@ -47,6 +47,11 @@ def network_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         if name in registry.FEATURE_METHODS:
             yield from _feature_rules(settings, name)
+        if registry.random_seed(name) is not None and "search" not in settings:
+            yield (
+                f"config.search: this section is missing, and {name} is an architecture"
+                " of its space; configs/synthetic.py has one to copy."
+            )
         train = settings.get("train", {})
         own = hasattr(getattr(nets.MODULES.get(name), "module", None), "loss")
         compares = train.get("loss", "" if own else "depth") == "depth"

@@ -302,8 +302,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
             _library("layers:WIDTHS"),
         ),
         "macs": Field(
-            "multiply-adds of an image at which all networks are compared, by their width;"
-            " None: each has the width above",
+            "multiply-adds of an input of every network, set by its width (methods of RFMeta"
+            " and hand-crafted features keep theirs); None: the width above",
             limits.OrNone(limits.POSITIVE),
             optional=True,
         ),

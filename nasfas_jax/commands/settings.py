@@ -129,17 +129,23 @@ def describe(
         )
     if train.get("macs") is None or "network" not in description:
         return description
+    registry.require_input(description, view(config))
     shape = (1, *view(config).input_shape(recipe(config)))
     with renaming({"macs": "config.train.macs", "net": "config.train.macs"}):
-        return json.loads(_within(json.dumps(description), train.macs, shape))
+        return json.loads(_at_budget(json.dumps(description), train.macs, shape))
 
 
 @functools.cache
-def _within(description: str, macs: float, input_shape: tuple[int, ...]) -> str:
+def _at_budget(description: str, macs: float, input_shape: tuple[int, ...]) -> str:
     """The description of a network at the width for a budget of multiply-adds."""
     given = json.loads(description)
     net = nets.with_macs(nets.from_description(given), macs, input_shape)
-    return json.dumps(nets.description_of(net) | {"network": given["network"]})
+    found = nets.description_of(
+        net
+    )  # its name may differ: CDN with theta 0 is DepthNet
+    return json.dumps(
+        given | {k: found[k] for k in ("width", "genotype") if k in found}
+    )
 
 
 def space(search: Any) -> SearchSpace:

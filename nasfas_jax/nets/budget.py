@@ -21,7 +21,7 @@ ATTEMPTS, CLOSE = 8, 0.02
 def with_macs(
     net: nn.Module, macs: float, input_shape: tuple[int, ...], **call: object
 ) -> nn.Module:
-    """The network at the width whose multiply-adds come nearest to a budget.
+    """The network at a width whose multiply-adds come close to a budget.
 
     All channels but those of the input and of the map are multiplied and rounded. Networks
     of one budget are compared at equal cost: the width is no part of their architecture.
@@ -29,7 +29,7 @@ def with_macs(
     Args:
       net: a network of `build` with a width, or of a genotype.
       macs: the budget, multiply-adds of one input, as `macs` counts them.
-      input_shape: shape of one input, [1, H, W, C].
+      input_shape: shape of one input, [1, H, W, C], or [1, K, H, W, C] for frames.
       **call: as in `macs`.
 
     Raises:

@@ -82,6 +82,8 @@ class Genotype:
 def widened(genotype: Genotype, width: float) -> Genotype:
     """The architecture with the channels of its space multiplied and rounded, at least 1.
 
+    They are the options whose names end in "channels", a number or a tuple of numbers.
+
     Args:
       genotype: the architecture.
       width: multiplier.
@@ -95,7 +97,8 @@ def widened(genotype: Genotype, width: float) -> Genotype:
     names = [field.name for field in dataclasses.fields(genotype.space)]
     space = dataclasses.replace(
         genotype.space,
-        partial=1,  # of the search alone; it need not divide these channels
+        # K is of the search alone; it need not divide these channels.
+        **({"partial": 1} if "partial" in names else {}),
         **{
             name: scaled(getattr(genotype.space, name))
             for name in names

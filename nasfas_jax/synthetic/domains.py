@@ -31,8 +31,8 @@ class Domain:
       zoom: size of the face relative to the requested `face_size`.
       frame: columns and rows of a frame, in units of the face's height.
       codec: "MJPG" (in .avi) or "mp4v" (in .mp4).
-      rate: range of the bytes per pixel of Motion-JPEG videos, as the bit rate of a
-        camera; unused for mp4v.
+      rate: range of the bytes per pixel of Motion-JPEG videos beyond those of gray frames,
+        as the bit rate of a camera; unused for mp4v.
     """
 
     name: str

@@ -16,8 +16,8 @@ from nasfas_jax.synthetic.identity import Identity, draw_identity
 from nasfas_jax.synthetic.specs import ATTACKS, VideoSpec
 
 MAP_CELLS = 64  # side of the depth and contour maps
-TRACKING = 2.0  # deviation of the smoothing of face boxes over time, frames
 MAP_SPAN = 2.0  # side of the region they cover, in sides of the face box
+TRACKING = 2.0  # deviation of the smoothing of face boxes over time, frames
 FACE_HEIGHT = 2.4  # head units from the contour's top to the chin
 SENSOR_FACE = 190  # sensor pixels of a face's height that recapture cues require
 MOST_SCALE = 4  # largest number of sensor pixels per pixel of the video

@@ -351,10 +351,8 @@ class _Program:
 
     def init(self, image: np.ndarray) -> TrainState:
         """First states: every value of a seed starts from the same weights."""
-        states = [
-            run_once(self.method.init, jax.random.key(seed), image)
-            for seed in self._seeds
-        ]
+        init = self.method.init  # one function, and so one program for all seeds
+        states = [run_once(init, jax.random.key(seed), image) for seed in self._seeds]
         return jax.tree.map(lambda *x: jnp.stack(x * self._count), *states)
 
     def step(
