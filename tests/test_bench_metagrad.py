@@ -33,7 +33,7 @@ def test_the_default_sizes_are_the_configs():
     assert case.depth_weight == config.meta.depth_weight
     config = read_config("synthetic", "local")
     case = metagrad.MetaNASCase()
-    assert case.size == config.data.image_size
+    assert case.size == 2 * config.data.image_size  # a step long enough to be timed
     assert case.batch == config.search.batch_size
     assert case.inner_rate == config.search.inner_learning_rate
     trial = {"convolution": "cdc", "pool": "cdp"}  # the paper's, for every run alike

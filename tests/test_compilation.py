@@ -42,6 +42,11 @@ def test_the_program_is_compiled_once_for_all_keys(caplog):
     assert not np.array_equal(states[0][0], states[1][0])
 
 
+def test_a_traced_program_holds_it():
+    found = jax.eval_shape(lambda: run_once(jnp.sqrt, jnp.ones(3)))
+    assert found.shape == (3,)
+
+
 def test_arrays_on_a_mesh_keep_their_devices():
     mesh = jax.make_mesh((jax.device_count(),), ("data",))
     sharding = NamedSharding(mesh, PartitionSpec("data"))

@@ -77,7 +77,7 @@ class RFMetaCase:
 
 @dataclasses.dataclass(frozen=True)
 class MetaNASCase:
-    """Meta-NAS on three domains; sizes of configs/synthetic.py:local, trial CD-CDP-Att."""
+    """Meta-NAS as in configs/synthetic.py:local, with faces of twice the size, CD-CDP-Att."""
 
     size: int = 64
     batch: int = 4  # per domain
@@ -86,8 +86,8 @@ class MetaNASCase:
     learning_rate: float = 2e-3
     weight_decay: float = 5e-5
     eps_root: float = 1e-8
-    alpha_learning_rate: float = 0.02
-    alpha_weight_decay: float = 1e-3
+    alpha_learning_rate: float = 0.1
+    alpha_weight_decay: float = 0.0
 
     name = "Meta-NAS"
     channels = 3
