@@ -182,7 +182,7 @@ def test_help_shows_flags_defaults_and_an_example(name):
 
 def test_help_names_the_fields_of_sections():
     text = usage.text("search")
-    assert "--config.search.steps=48\n" in text and "search steps" in text
+    assert "--config.search.steps=100\n" in text and "search steps" in text
     assert "--config.search.space_options.pool=max" in text
     assert "config.train." not in text
 
