@@ -37,8 +37,8 @@ def with_macs(
 
     >>> from nasfas_jax.nets import build, macs
     >>> wide = with_macs(build("depthnet"), 10e6, (1, 32, 32, 3))
-    >>> wide.width, macs(wide, (1, 32, 32, 3))
-    (0.0922, 9681984)
+    >>> round(wide.width, 2), macs(wide, (1, 32, 32, 3))
+    (0.09, 9681984)
     """
     limits.require(macs=(macs, limits.POSITIVE))
     width, low, high, tried = 1.0, 0.0, math.inf, []
