@@ -12,6 +12,7 @@ import smoke
 
 from nasfas_jax import bilevel
 from nasfas_jax.commands import search as command
+from nasfas_jax.commands import settings
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import darts
 from nasfas_jax.methods.meta_nas import SearchState
@@ -164,18 +165,18 @@ def test_a_trial_keeps_the_options_of_the_config():
     config = smoke.config("synthetic", "baseline").search
     config.space_options.channels = 16
     assert (
-        command.space(config)
+        settings.space(config)
         == trials.get("SD-CD-DP", **{**config.space_options, "channels": 16}).space
     )
     config.trial = "S-Van-CE"
-    assert (command.space(config).head, command.space(config).channels) == (
+    assert (settings.space(config).head, command.space(config).channels) == (
         "scalar",
         16,
     )
     assert command.view(config).input == "static"
     config.trial = "SD-CD-CDP-Att"
     with pytest.raises(InputError, match=r"trial of 'nas_fas', got .* 'nas_baseline'"):
-        command.space(config)
+        settings.space(config)
 
 
 def test_fields_of_other_methods_are_named():
