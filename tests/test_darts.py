@@ -169,7 +169,7 @@ def test_a_trial_keeps_the_options_of_the_config():
         == trials.get("SD-CD-DP", **{**config.space_options, "channels": 16}).space
     )
     config.trial = "S-Van-CE"
-    assert (settings.space(config).head, command.space(config).channels) == (
+    assert (settings.space(config).head, settings.space(config).channels) == (
         "scalar",
         16,
     )
