@@ -11,11 +11,16 @@ CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 
 def config(name="synthetic", variant="smoke"):
     """A variant of a config in ``configs/``."""
-    path = CONFIGS / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"configs_{name}", path)
+    return script(CONFIGS / f"{name}.py").get_config(variant)
+
+
+def script(path):
+    """A new module of a Python file outside of the package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.get_config(variant)
+    return module
 
 
 def execute(command, workdir, config=None, **flags):

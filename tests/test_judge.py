@@ -1,11 +1,11 @@
 """docs/judge.py: its scores and tables, with an outside network where there is one."""
 
-import importlib.util
 import pathlib
 
 import cv2
 import numpy as np
 import pytest
+import smoke
 
 from nasfas_jax import synthetic
 from nasfas_jax.synthetic import specs
@@ -15,11 +15,7 @@ PATH = pathlib.Path(__file__).parents[1] / "docs" / "judge.py"
 
 @pytest.fixture(scope="module")
 def judge():
-    spec = importlib.util.spec_from_file_location("judge", PATH)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return smoke.script(PATH)
 
 
 class Brightness:

@@ -1,11 +1,11 @@
 """docs/texture.py: its network finds a texture that color and contrast do not show."""
 
-import importlib.util
 import pathlib
 
 import jax
 import numpy as np
 import pytest
+import smoke
 
 from nasfas_jax.synthetic import probes
 
@@ -14,10 +14,7 @@ PATH = pathlib.Path(__file__).parents[1] / "docs" / "texture.py"
 
 @pytest.fixture(scope="module")
 def texture():
-    spec = importlib.util.spec_from_file_location("texture", PATH)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = smoke.script(PATH)
     module.SIDE, module.FRAMES, module.STEPS = 16, 2, 40
     with jax.numpy_dtype_promotion("standard"):  # as the script runs; optax's schedule
         yield module

@@ -52,7 +52,7 @@ class Sheet:
     relief: Relief | None = None
 
     def height(self, x: Array, y: Array) -> Array:
-        """z of the sheet at x, y, [...] each."""
+        """Height z [...] of the sheet at points x, y [...], in head units."""
         along = y if self.axis else x
         return -0.5 * np.float32(self.bend) * along * along
 

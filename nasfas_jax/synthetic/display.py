@@ -180,7 +180,7 @@ def sample(pattern: Array, span: int, x: Array, y: Array) -> Array:
 
 
 def played_times(times: Array, rate: float) -> Array:
-    """Seconds [F] of the frames of a video that is played during a clip.
+    """Times [F] in seconds of the frames of a video that is played during a clip.
 
     Args:
       times: seconds of the frames of the clip [T].

@@ -38,7 +38,7 @@ def face(who: Identity, chart: Chart, rng: np.random.Generator) -> Array:
 
 
 def _half(who: Identity, chart: Chart, rng: np.random.Generator, sign: int) -> Array:
-    """The face above (sign 1) or below (-1) the middle of the nose."""
+    """Mask of the face above (sign 1) or below (-1) the middle of the nose."""
     level = who.eye_y + 0.45 * who.nose_length + 0.25 * rng.uniform(0, 1)
     curve = level - 0.12 * bump(chart.x, 0, 0, 0, 0.3, 1)
     return face(who, chart, rng) * chart.soft(sign * (chart.y - curve), 0.02)

@@ -94,7 +94,7 @@ RANDOM = re.compile(r"random_(0|[1-9]\d{0,8})")
 
 
 class _Networks(limits.OneOf):
-    """`NAMES` and those of `RANDOM`."""
+    """Names of networks and methods, random architectures included."""
 
     def __contains__(self, value: Any) -> bool:
         return super().__contains__(value) or random_seed(value) is not None
