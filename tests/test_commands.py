@@ -14,7 +14,7 @@ import pytest
 import smoke
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import demo
+from nasfas_jax.commands import demo, report, seeds
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import genotype
 from nasfas_jax.workflows.trade_off import TradeOff
@@ -82,9 +82,27 @@ def test_random_architectures_have_their_mean(road, tmp_path, capsys):
             shutil.copytree(road / stage / "depthnet", tmp_path / stage / name)
     demo.print_table(config, tmp_path)
     lines = capsys.readouterr().out.splitlines()
-    one, mean = (next(x for x in lines if label in x) for label in ("depthnet", "mean"))
-    assert "random, mean of 2" in mean
-    assert re.findall(r"\d+\.\d", mean) == re.findall(r"(\d+\.\d) \(", one)
+    labels = ("depthnet", "random, mean of 2")
+    one, mean = (next(x for x in lines if label in x) for label in labels)
+    rates = re.findall(r"(\d+\.\d) \(", one)
+    assert re.findall(r"\d+\.\d", mean)[:2] == rates
+
+
+def test_a_second_seed_has_a_folder_and_the_report_both(road, tmp_path, capsys):
+    """The stages of the second seed find the data and all else in its folder."""
+    config = smoke.config()
+    config.seeds = 2
+    for seed, folder in seeds.folders(config, tmp_path).items():
+        assert seeds.at(config, seed).seed == seed
+        for stage in ("train", "evaluate"):
+            shutil.copytree(road / stage, folder / stage)
+    assert (tmp_path / "seed1" / "train").exists()
+    report.run(config, workdir=tmp_path, data_dir=road / "data")
+    demo.print_table(config, tmp_path)
+    assert "AUC, % (2 seeds)" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "All seeds, 0 and 1, were searched and trained alike" in page
+    assert "AUC, % (2 seeds)" in page
 
 
 def test_network_is_rebuilt_from_its_file_alone(road):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from nasfas_jax.commands import demo
+from nasfas_jax.commands import seeds
 from nasfas_jax.commands.report import _stills, describe_search
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.data.loading.pipeline import BY
@@ -429,16 +429,48 @@ def test_step_axes_have_whole_ticks(monkeypatch):
         assert ticks and all(float(tick).is_integer() for tick in ticks)
 
 
+def line(result, name="found", *numbers):
+    """The line of a network below the header, and those of random architectures."""
+    row = page.Row(name, result, *(numbers or (740, 740, 8.4)))
+    header, found, *_ = seeds.table({0: {name: row}})
+    assert header[1:3] == ["HTER, % (95 %)", "AUC, % (95 %)"]
+    return found
+
+
 def test_printed_table_has_the_units_of_the_page():
-    row = page.Row("found", RESULT, 1_103_227, 18_200_000_000, 95.0)
-    assert demo.table_row(row) == [
-        "found *", "6.3 (1.0 to 20.0)", "93.8", "1,103,227", "18.2 G", "95"
+    assert line(RESULT, "found", 1_103_227, 18_200_000_000, 95.0) == [
+        "found *", "6.3 (1.0 to 20.0)", "93.8", "12.5", "1,103,227", "18.2 G", "95"
     ]  # fmt: skip
     oracle = RESULT | {"selected_on": "test", "warnings": []}
-    assert demo.table_row(page.Row("cdn", oracle, 1, 1, 1.0))[0] == "cdn (oracle)"
-    other = page.Row("cdn", RESULT | {"warnings": []}, 740, 740, 8.4)
-    assert demo.table_row(other)[0] == "cdn"
-    assert demo.HEADER[1:3] == ["HTER, % (95 %)", "AUC, % (95 %)"]
+    assert line(oracle, "cdn")[0] == "cdn (oracle)"
+    assert line(RESULT | {"warnings": []}, "cdn")[0] == "cdn"
+
+
+def test_rates_of_several_seeds_are_their_mean_and_range():
+    """Of two random architectures the one that is better on development is named."""
+
+    def row(name, hter, within):
+        test = RESULT["test"] | {"hter": hter}
+        result = RESULT | {"test": test, "auc": 1 - hter, "development_eer": within}
+        return page.Row(name, result, 740, 740, 8.0)
+
+    def rows(*numbers):
+        names = ("depthnet", "random_0", "random_1")
+        return {n: row(n, *pair) for n, pair in zip(names, numbers, strict=True)}
+
+    first = rows((0.1, 0.2), (0.2, 0.1), (0.4, 0.3))
+    header, depthnet, *_, mean, best = seeds.table(
+        {
+            0: first,
+            1: rows((0.2, 0.2), (0.1, 0.3), (0.3, 0.2)),
+        }
+    )
+    assert header[1] == "HTER, % (2 seeds)"
+    assert depthnet[1:4] == ["15.0 (10.0 to 20.0)", "85.0 (80.0 to 90.0)", "20.0"]
+    assert mean[:2] == ["random, mean of 2", "25.0 (20.0 to 30.0)"]
+    assert best[:2] == ["random, best of 2 on development", "25.0 (20.0 to 30.0)"]
+    assert [mean[3], best[3]] == ["22.5", "15.0"]
+    assert len(seeds.table({0: first})) == 6
 
 
 def test_page_needs_a_result(tmp_path):

@@ -16,6 +16,8 @@ RENDERING = ("prepare", "demo", "sweep")
 def variants(config: Any) -> dict[str, Any]:
     """The config with the fields of each of config.sweep.variants; itself as '' without.
 
+    A variant '' is stored where the config without variants is: it holds further rows.
+
     The copies have no variants.
 
     Raises:
@@ -63,7 +65,7 @@ def check(config: Any, *, command: str = "", network: str | None = None) -> None
     if problems:
         raise InputError(" ".join(problems))
     for name, one in variants(config).items() if command == "sweep" else ():
-        if name:
+        if one is not config:
             try:
                 check(one, network=network)
             except InputError as error:

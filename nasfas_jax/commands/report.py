@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nasfas_jax import evaluation, nets, runtime
-from nasfas_jax.commands import evaluate, settings
+from nasfas_jax.commands import evaluate, seeds, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import select
 from nasfas_jax.data.loading.prepared import Prepared
@@ -50,6 +50,7 @@ def run(
     }
     settings.make_folder(workdir / "report")
     sections = [
+        *_seeds(config, workdir),
         _curves(workdir, results),
         *_searched(workdir),
         *_training(workdir, results),
@@ -62,7 +63,7 @@ def run(
         path,
         title=f"nasfas: {config.get('protocol') or config.title}",
         summary=summarize(evaluated),
-        rows=[row(workdir, name, result) for name, result in results.items()],
+        rows=[seeds.row(workdir, *item) for item in results.items()],
         sections=sections,
         facts=_facts(evaluated) | runtime.describe_machine(),
     )
@@ -129,13 +130,23 @@ def _differing_settings(evaluated: dict[str, records.Evaluation]) -> list[str]:
     return [name for name, found in values.items() if any(v != found[0] for v in found)]
 
 
-def row(workdir: Path, name: str, result: dict) -> page.Row:
-    """A network's line in the result table."""
-    folder = pathlib.Path(workdir) / "train" / name
-    cost = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
-    return page.Row(
-        name, result, cost["parameters"], cost["macs"], cost["wall_seconds"]
+def _seeds(config: Any, workdir: pathlib.Path) -> list[page.Section]:
+    """The table over several seeds, or of random architectures; none without either."""
+    found = seeds.read(config, workdir)
+    lines = seeds.table(found)
+    if len(found) == 1 and len(lines) == 1 + len(next(iter(found.values()))):
+        return []
+    text = (
+        "The mean of several seeds has the lowest and the highest of them in brackets. "
     )
+    text += "Random architectures are drawn from the space of the search."
+    names = " and ".join(map(str, found))
+    if len(found) > 1:
+        text += (
+            f" All seeds, {names}, were searched and trained alike; the other parts of"
+        )
+        text += f" this page are of seed {config.seed}."
+    return [page.Section("Seeds and random architectures", text, table=lines)]
 
 
 def _curves(workdir: pathlib.Path, results: dict) -> page.Section:

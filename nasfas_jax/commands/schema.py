@@ -115,6 +115,11 @@ SCHEMA: dict[str, dict[str, Field]] = {
     "": {
         "title": Field("heading of the report"),
         "seed": Field("seed of all random numbers", limits.SEED),
+        "seeds": Field(
+            "number of seeds of nasfas demo, from config.seed on; 1 if absent",
+            COUNT,
+            optional=True,
+        ),
         "selected_on": Field(
             "split whose scores these settings were chosen by",
             _library("evaluation.scores:SELECTED_ON"),
@@ -434,8 +439,15 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "variants": Field(
-            "by name, fields that replace those of the config, one row each",
+            "by name, fields that replace those of the config, one row each; the name ''"
+            " has no folder of its own",
             _VARIANTS,
+            optional=True,
+        ),
+        "reference": Field(
+            "rows of random architectures that the others are compared with",
+            limits.TEXT,
+            many=True,
             optional=True,
         ),
         "random": Field(

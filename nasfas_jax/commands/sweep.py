@@ -59,7 +59,8 @@ def run(
     are synthetic stand-ins, which is printed. Each pair has a workdir of its own,
     ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done again.
 
-    Writes ``sweep.json`` (each test), ``sweep.md`` (the table), the development error over
+    Writes ``sweep.json`` (each test), ``sweep.md`` (the table, and those beside
+    config.sweep.reference), the development error over
     the trainings where it was measured and, without variants, the pictures of RFMeta's
     figures 4 to 6.
 
@@ -77,10 +78,12 @@ def run(
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
     random = dict(config.get("sweep", {}).get("random", {}))
-    named = sorted({*random, *random.values()})
-    if named:
-        of_rows = limits.Several(limits.OneOf([row.title for row in rows]))
-        limits.require(**{"config.sweep.random": (named, of_rows)})
+    reference = list(config.get("sweep", {}).get("reference", ()))
+    of_rows = limits.Several(limits.OneOf([row.title for row in rows]))
+    named = {"random": sorted({*random, *random.values()}), "reference": reference}
+    for field, names in named.items():
+        if names:
+            limits.require(**{f"config.sweep.{field}": (names, of_rows)})
     # Before hours of training the others.
     hand_crafted.require_libraries([row.network for row in rows])
     folds = {target: _folds(target) for target in config.sweep.targets}
@@ -118,7 +121,14 @@ def run(
     title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
     title += "; oracles: selected on test data" * (config.selected_on == "test")
     tables.show(title, lines)
-    files.write_text(workdir / "sweep.md", tables.markdown(lines))
+    written = [lines]
+    if reference:
+        beside = workflow.beside(results, reference, metrics)
+        written += [beside.table(), *[beside.variance()] * (len(seeds) > 1)]
+        for one in written[1:]:
+            tables.show("Beside random architectures", one)
+    text = "\n".join(map(tables.markdown, written))
+    files.write_text(workdir / "sweep.md", text)
     drawn = _development([at(workdir, f, s) for f in every for s in seeds], rows)
     if random:
         found = workflow.improvements(results, random)

@@ -1,6 +1,5 @@
 """``nasfas train``: networks trained alike on the source domains."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -79,7 +78,7 @@ def train(
 
 def _print_summary(name: str, model: Model, folder: pathlib.Path, what: str) -> None:
     """Prints steps, size, time and folder of a network, and warnings of its filters."""
-    summary = json.loads((folder / records.SUMMARY).read_text(encoding="utf-8"))
+    summary = records.read_summary(folder)
     print(
         f"{name}: {what}, {model.steps:,} steps, {summary['parameters']:,} parameters,"
         f" {summary['wall_seconds']:.0f} s, {folder}"

@@ -41,7 +41,7 @@ class Section:
     """A part of the page after the result table.
 
     Blank lines in ``text`` separate paragraphs; ``code`` is shown as it is, folded;
-    ``facts`` as a list of names and values.
+    ``facts`` as a list of names and values; ``table`` has its header first.
     """
 
     title: str
@@ -49,6 +49,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     code: str = ""
+    table: Sequence[Sequence[str]] = ()
 
 
 def render(

@@ -13,7 +13,7 @@ from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.report import meta_figures
 from nasfas_jax.report.picture import Picture
-from nasfas_jax.workflows import hand_crafted, improvement
+from nasfas_jax.workflows import hand_crafted, improvement, references
 from nasfas_jax.workflows.data import domains
 from nasfas_jax.workflows.evaluate import Evaluated, evaluate
 from nasfas_jax.workflows.train import FOLDER, describe, train
@@ -38,8 +38,7 @@ class _Networks(limits.Kind):
 
 
 NETWORKS = _Networks(Mapping, "a dict of one or more networks by name, as {'a': 'cdn'}")
-#: Results by network, target and seed.
-Tests = Mapping[str, Mapping[str, Sequence[Mapping[str, float]]]]
+Tests = references.Tests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +119,10 @@ class Swept:
         """See `improvements`."""
         limits.require(metric=(metric, limits.OneOf(METRICS)))
         return improvements(self.tests, random, metric)
+
+    def beside(self, reference: Sequence[str]) -> references.Compared:
+        """The networks beside reference architectures, see `references.Compared`."""
+        return beside(self.tests, reference, self.metrics)
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
@@ -254,6 +257,23 @@ def table(
             cells = [*across, np.concatenate(within)]
         rows.append([name, *(_cell(100 * cell) for cell in cells)])
     return rows
+
+
+def beside(
+    tests: Tests, reference: Sequence[str], metrics: Sequence[str] = DEFAULT_METRICS
+) -> references.Compared:
+    """Networks beside reference architectures.
+
+    Args:
+      tests: as in `table`.
+      reference: names of two or more random architectures among them.
+      metrics: keys of `METRICS`.
+
+    Raises:
+      InputError: a name that the tests do not have.
+    """
+    titles = {name: METRICS[name] for name in metrics}
+    return references.Compared(tests, reference, titles)
 
 
 def improvements(
