@@ -77,13 +77,7 @@ def run(
     workdir = pathlib.Path(workdir)
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
-    random = dict(config.get("sweep", {}).get("random", {}))
-    reference = list(config.get("sweep", {}).get("reference", ()))
-    of_rows = limits.Several(limits.OneOf([row.title for row in rows]))
-    named = {"random": sorted({*random, *random.values()}), "reference": reference}
-    for field, names in named.items():
-        if names:
-            limits.require(**{f"config.sweep.{field}": (names, of_rows)})
+    _require_rows(config, [row.title for row in rows])
     # Before hours of training the others.
     hand_crafted.require_libraries([row.network for row in rows])
     folds = {target: _folds(target) for target in config.sweep.targets}
@@ -113,25 +107,15 @@ def run(
                 results[row.title].setdefault(column, []).append(found)
     settings.make_folder(workdir)
     write_json(workdir / "sweep.json", results)
-    metrics = config.sweep.get("metrics", workflow.DEFAULT_METRICS)
     columns = list(next(iter(results.values())))
-    lines = workflow.table(results, columns, metrics)
-    tested = "the test split" if targets == [""] else "the unseen domain"
-    tested = "the protocols' test splits" if _is_protocol(targets[0]) else tested
-    title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
-    title += "; oracles: selected on test data" * (config.selected_on == "test")
-    tables.show(title, lines)
-    written = [lines]
-    if reference:
-        beside = workflow.beside(results, reference, metrics)
-        written += [beside.table(), *[beside.variance()] * (len(seeds) > 1)]
-        for one in written[1:]:
-            tables.show("Beside random architectures", one)
-    text = "\n".join(map(tables.markdown, written))
-    files.write_text(workdir / "sweep.md", text)
+    written = []
+    for title, lines in _tables(config, results, columns):
+        tables.show(title, lines)
+        written.append(tables.markdown(lines))
+    files.write_text(workdir / "sweep.md", "\n".join(written))
     drawn = _development([at(workdir, f, s) for f in every for s in seeds], rows)
-    if random:
-        found = workflow.improvements(results, random)
+    if random := config.sweep.get("random", {}):
+        found = workflow.improvements(results, dict(random))
         tables.show("Searched beside random architectures", found.table())
         drawn["improvement.svg"] = found.picture()
     if not any(row.variant for row in rows) and every == columns:
@@ -140,6 +124,37 @@ def run(
     for name, picture in drawn.items():
         picture.save(settings.make_folder(pictures) / name)
         print(f"wrote {pictures / name}")
+
+
+def _require_rows(config: Any, titles: Sequence[str]) -> None:
+    """Requires rows of the table in the fields that name some."""
+    random = dict(config.sweep.get("random", {}))
+    named = {
+        "random": sorted({*random, *random.values()}),
+        "reference": list(config.sweep.get("reference", ())),
+    }
+    for field, names in named.items():
+        if names:
+            rows = limits.Several(limits.OneOf(titles))
+            limits.require(**{f"config.sweep.{field}": (names, rows)})
+
+
+def _tables(
+    config: Any, results: Results, columns: Sequence[str]
+) -> Iterator[tuple[str, list[list[str]]]]:
+    """Titles and lines: all rates, and where the config has references those beside them."""
+    targets, seeds = list(config.sweep.targets), list(config.sweep.seeds)
+    metrics = config.sweep.get("metrics", workflow.DEFAULT_METRICS)
+    tested = "the test split" if targets == [""] else "the unseen domain"
+    tested = "the protocols' test splits" if _is_protocol(targets[0]) else tested
+    title = f"Tested on {tested}; {len(seeds)} seed{'s' * (len(seeds) > 1)}"
+    title += "; oracles: selected on test data" * (config.selected_on == "test")
+    yield title, workflow.table(results, columns, metrics)
+    if reference := list(config.sweep.get("reference", ())):
+        beside = workflow.beside(results, reference, metrics)
+        yield "Beside random architectures", beside.table()
+        if len(seeds) > 1:
+            yield "What their results vary with", beside.variance()
 
 
 class Row(NamedTuple):

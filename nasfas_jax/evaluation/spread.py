@@ -88,18 +88,15 @@ def shares(results: np.ndarray) -> Shares:
         freedom = (count - 1) * (targets - 1)
         below = seeds * _mean_square(cells - effects[:, None], freedom)
         interaction = max(0.0, below - of_seed) / seeds
-    parts = (
-        max(0.0, of_effects - below) / (targets * seeds),
-        interaction,
-        max(0.0, of_batches - of_seed) / count,
-        of_seed,
-    )
-    total = sum(part or 0.0 for part in parts)
+    architecture = max(0.0, of_effects - below) / (targets * seeds)
+    of_all = max(0.0, of_batches - of_seed) / count
+    total = architecture + (interaction or 0.0) + of_all + of_seed
     if not total > 0:
         raise InputError(
             "expected results that differ, got equal ones.", field="results"
         )
-    return Shares(*(None if part is None else part / total for part in parts))
+    share = None if interaction is None else interaction / total
+    return Shares(architecture / total, share, of_all / total, of_seed / total)
 
 
 def _mean_square(values: np.ndarray, freedom: int) -> float:

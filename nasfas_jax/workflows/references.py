@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nasfas_jax import limits, tables
+from nasfas_jax.errors import InputError
 from nasfas_jax.evaluation import spread
 
 #: Results by network, target and seed, and the titles of their rates.
@@ -40,6 +41,13 @@ class Compared:
         limits.require(reference=(self.reference, limits.Several(limits.TEXT)))
         for name in self.reference:
             limits.require(reference=(name, limits.OneOf(self.tests)))
+        counts = {len(found) for by in self.tests.values() for found in by.values()}
+        if len(counts) > 1:
+            raise InputError(
+                "expected as many tests of each target, as domains have and families of"
+                f" protocols do not, got {sorted(counts)}.",
+                field="reference",
+            )
 
     def results(self, name: str, metric: str) -> np.ndarray:
         """Rates of a network, fractions [targets, seeds]."""
