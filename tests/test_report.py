@@ -429,9 +429,9 @@ def test_step_axes_have_whole_ticks(monkeypatch):
         assert ticks and all(float(tick).is_integer() for tick in ticks)
 
 
-def line(result, name="found", *numbers):
-    """The line of a network below the header, and those of random architectures."""
-    row = page.Row(name, result, *(numbers or (740, 740, 8.4)))
+def line(result, name="found", parameters=740, macs=740, seconds=8.4):
+    """The line of a network below the header."""
+    row = page.Row(name, result, parameters, macs, seconds)
     header, found, *_ = seeds.table({0: {name: row}})
     assert header[1:3] == ["HTER, % (95 %)", "AUC, % (95 %)"]
     return found
