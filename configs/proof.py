@@ -37,6 +37,8 @@ def proof() -> ml_collections.ConfigDict:
     random = tuple(f"random_{seed}" for seed in range(8))
     # As many seconds as the exact steps take.
     longer = {**FIRST_ORDER, "steps": 450, "alphas_from": 90}
+    # What remains of a search whose alphas follow their cost and hardly the loss.
+    cost = {**FIRST_ORDER, "cost_weight": 10.0}
     config.sweep = ml_collections.ConfigDict(
         {"seeds": (0, 1, 2), "targets": DOMAINS, "reference": random}
     )
@@ -44,6 +46,7 @@ def proof() -> ml_collections.ConfigDict:
         "exact": {"networks": ("searched",)},
         "first_order": {"networks": ("searched",), "search": FIRST_ORDER},
         "first_order_longer": {"networks": ("searched",), "search": longer},
+        "cost_alone": {"networks": ("searched",), "search": cost},
         "": {"networks": (*random, "depthnet", "cdn", "cdcn_pp")},
     }
     return config

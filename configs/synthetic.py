@@ -114,7 +114,7 @@ def base() -> ml_collections.ConfigDict:
             "arch_order": "exact",
             "mode": "forward_over_reverse",
             "cost": "macs",  # or parameters, or latency on this device
-            "cost_weight": 0.05,  # of the cells' relative cost
+            "cost_weight": 0.1,  # of the cells' relative cost
             "log_every": 2,
             "save_every": 20,
         }

@@ -109,7 +109,7 @@ def run(
     write_json(workdir / "sweep.json", results)
     columns = list(next(iter(results.values())))
     written = []
-    for title, lines in _tables(config, results, columns):
+    for title, lines in tables_of(config, results, columns):
         tables.show(title, lines)
         written.append(tables.markdown(lines))
     files.write_text(workdir / "sweep.md", "\n".join(written))
@@ -139,7 +139,7 @@ def _require_rows(config: Any, titles: Sequence[str]) -> None:
             limits.require(**{f"config.sweep.{field}": (names, rows)})
 
 
-def _tables(
+def tables_of(
     config: Any, results: Results, columns: Sequence[str]
 ) -> Iterator[tuple[str, list[list[str]]]]:
     """Titles and lines: all rates, and where the config has references those beside them."""
