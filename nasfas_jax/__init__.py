@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.improvement import improvement_over_random
+    from nasfas_jax.workflows.instruments import search_health, supernet_ranking
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.responses import feature_responses
     from nasfas_jax.workflows.robustness import robustness
@@ -51,7 +52,9 @@ _MODULES = {
     "cost": "workflows.costs",
     "open_data": "workflows.data",
     "search_architecture": "workflows.search",
+    "search_health": "workflows.instruments",
     "search_several": "workflows.searches",
+    "supernet_ranking": "workflows.instruments",
     "feature_responses": "workflows.responses",
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
@@ -81,8 +84,10 @@ __all__ = [
     "ops",
     "robustness",
     "search_architecture",
+    "search_health",
     "search_several",
     "spaces",
+    "supernet_ranking",
     "sweep",
     "train",
     "zero_cost",

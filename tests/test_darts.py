@@ -69,8 +69,7 @@ def setup(dtype=np.float64, **settings):
 
 
 def gradient(method, state, episode):
-    arguments = (state.params, state.alphas, state.batch_stats, episode)
-    return jax.jit(method.alpha_gradient)(*arguments)
+    return jax.jit(method.alpha_gradient)(state, episode)
 
 
 def composed(method, state, episode):

@@ -73,17 +73,18 @@ class DARTS(meta_nas.SearchMethod):
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
 
-    def alpha_gradient(
+    def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """Query loss, and its derivative by the alphas (eq. 11); arguments as `step`.
+
+        In the order ``arch_order``, without the relative cost.
+        """
+        gradient = over_episodes(self._alpha_gradient, self.mesh)
+        return gradient(state.params, state.alphas, state.batch_stats, episode)
+
+    def _alpha_gradient(
         self, params: Any, alphas: Any, batch_stats: Any, episode: dict
     ) -> tuple[Any, Any]:
-        """Query loss of one episode, and its derivative by the alphas (eq. 11).
-
-        Args:
-          params: weights.
-          alphas: architecture parameters.
-          batch_stats: running averages of BatchNorm.
-          episode: as in `step`, one episode.
-        """
+        """`alpha_gradient` of one episode."""
 
         def loss(params, alphas, batch):
             return self._loss_alone(params, alphas, batch_stats, batch)
@@ -120,10 +121,7 @@ class DARTS(meta_nas.SearchMethod):
         relative_cost, d_cost = jax.value_and_grad(self.relative_cost)(state.alphas)
 
         def update_alphas():
-            gradient = over_episodes(self.alpha_gradient, self.mesh)
-            value, d_alphas = gradient(
-                state.params, state.alphas, state.batch_stats, episode
-            )
+            value, d_alphas = self.alpha_gradient(state, episode)
             grads = jax.tree.map(
                 lambda g, c: g + self.cost_weight * c, d_alphas, d_cost
             )

@@ -9,7 +9,7 @@ new weights, with the derivative through eq. 13 and eq. 12 (eq. 14):
     phi'(alpha)    = phi - gamma~_1 dM/dphi
     alpha'         = alpha - gamma_2 d/dalpha L(B_q, phi'(alpha), alpha)
 
-`MetaNAS.step` has these lines. In place of the plain gradient steps of the paper, any
+`MetaNAS.step` computes these lines. In place of the plain gradient steps of the paper, any
 optax transformation of gradients can be used; derivatives pass through its update.
 
 Several episodes e per step (the paper has one): M and L are means over the episodes, which
@@ -25,10 +25,11 @@ derivative of another objective.) If the optimizer is not plain descent, ``v`` i
 pulled back through its update.
 """
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ class SearchState:
     alpha_opt_state: Any
 
 
-class SearchMethod:
+class SearchMethod(abc.ABC):
     """Base class of search methods: initial state, and loss of a supernet."""
 
     net: Any
@@ -73,6 +74,21 @@ class SearchMethod:
     alpha_optimizer: optax.GradientTransformation
     cost: Callable[[Any], jax.Array] | None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None
+
+    @abc.abstractmethod
+    def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
+        """The state after one step on an episode, and its metrics."""
+
+    @abc.abstractmethod
+    def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """Query loss of a step, and its derivative by the alphas that the step follows.
+
+        Without the relative cost, the regularization and the warm-up of the alphas.
+
+        Args:
+          state: the state before the step.
+          episode: as in ``step``.
+        """
 
     def relative_cost(self, alphas: Any) -> jax.Array:
         """The relative cost of alphas that ``cost_weight`` weights, a scalar."""
@@ -94,6 +110,19 @@ class SearchMethod:
             alpha_opt_state=self.alpha_optimizer.init(alphas),
         )
 
+    def supernet_loss(
+        self, params: Any, alphas: Any, batch_stats: Any, batch: dict
+    ) -> jax.Array:
+        """``L(B, phi, alpha)``, with the batch's statistics in BatchNorm; a scalar.
+
+        Args:
+          params: ``phi``.
+          alphas: ``alpha``.
+          batch_stats: running averages of BatchNorm, which it does not depend on.
+          batch: ``image`` [B, S, S, 3] and ``target`` [B, h, w].
+        """
+        return self._loss(params, alphas, batch_stats, batch)[0]
+
     def _loss(
         self, params: Any, alphas: Any, batch_stats: Any, batch: dict
     ) -> tuple[jax.Array, Any]:
@@ -110,8 +139,30 @@ class SearchMethod:
 
     @functools.cached_property
     def _loss_alone(self) -> Callable[..., jax.Array]:
-        """`_loss` without the averages, traced once for all of its derivatives."""
-        return jax.jit(lambda *arguments: self._loss(*arguments)[0])
+        """`supernet_loss`, traced once for all of its derivatives."""
+        return jax.jit(self.supernet_loss)
+
+
+class _Update(NamedTuple):
+    """Eq. 12 and 13 of a step, and the query loss at the new weights.
+
+    Attributes:
+      meta: ``M`` and its derivatives at the weights before.
+      params: ``phi'``.
+      opt_state: the new state of the optimizer of the weights.
+      loss: ``L(B_q, phi', alpha)``.
+      batch_stats: the new running averages.
+      v: derivative of the loss by ``phi'``.
+      d_alpha: derivative of the loss by ``alpha`` for constant ``phi'``.
+    """
+
+    meta: bilevel.Hypergradient
+    params: Any
+    opt_state: Any
+    loss: jax.Array
+    batch_stats: Any
+    v: Any
+    d_alpha: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,30 +268,20 @@ class MetaNAS(SearchMethod):
             [N-1, B, h, w]; ``query``: the same without the first axis. With a mesh,
             E of them on a leading axis.
         """
-        phi, alpha, stats = state.params, state.alphas, state.batch_stats
-
-        # Eq. 12 and 13: phi' = phi - gamma~_1 dM/dphi.
-        meta_objective = over_episodes(self.meta_objective, self.mesh)
-        meta = meta_objective(phi, alpha, stats, episode)
-        new_phi, opt_state = bilevel.apply_update(
-            self.optimizer, phi, state.opt_state, meta.params
-        )
-
-        # L(B_q, phi', alpha), and its derivatives v by phi' and d_alpha by alpha.
-        query_loss = over_episodes(
-            jax.value_and_grad(self.query_loss, (0, 1), has_aux=True), self.mesh
-        )
-        (loss, batch_stats), (v, d_alpha) = query_loss(new_phi, alpha, stats, episode)
+        new = self._update(state, episode)
+        alpha = state.alphas
         cost, d_cost = jax.value_and_grad(self.relative_cost)(alpha)
 
-        # Eq. 14: alpha' = alpha - gamma_2 (d_alpha + (dphi'/dalpha)^T v).
+        # alpha' = alpha - gamma_2 (d_alpha + (dphi'/dalpha)^T v).
         def update_alphas():
-            grads = jax.tree.map(lambda g, c: g + self.cost_weight * c, d_alpha, d_cost)
-            if self.arch_order == "exact":
-                through = self._through_update(state, meta, v, episode)
-                grads = jax.tree.map(jnp.add, grads, through)
+            direct = jax.tree.map(
+                lambda g, c: g + self.cost_weight * c, new.d_alpha, d_cost
+            )
             return bilevel.apply_update(
-                self.alpha_optimizer, alpha, state.alpha_opt_state, grads
+                self.alpha_optimizer,
+                alpha,
+                state.alpha_opt_state,
+                self._total(direct, state, new, episode),
             )
 
         new_alpha, alpha_opt_state = jax.lax.cond(
@@ -249,17 +290,53 @@ class MetaNAS(SearchMethod):
             lambda: (alpha, state.alpha_opt_state),
         )
         metrics = {
-            "loss": loss,
-            "meta_objective": meta.value,
+            "loss": new.loss,
+            "meta_objective": new.meta.value,
             "relative_cost": cost,
-            "l2_alpha_grads": optax.tree.norm(d_alpha),
+            "l2_alpha_grads": optax.tree.norm(new.d_alpha),
             "l2_cost_grads": optax.tree.norm(d_cost),
-            **norms(meta.params, phi, new_phi),
+            **norms(new.meta.params, state.params, new.params),
         }
         new_state = SearchState(
-            state.step + 1, new_phi, new_alpha, batch_stats, opt_state, alpha_opt_state
+            state.step + 1,
+            new.params,
+            new_alpha,
+            new.batch_stats,
+            new.opt_state,
+            alpha_opt_state,
         )
         return new_state, metrics
+
+    def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """``L(B_q, phi', alpha)``, and its derivative by the alphas (eq. 14).
+
+        In the order ``arch_order``, without the relative cost; arguments as `step`.
+        """
+        new = self._update(state, episode)
+        return new.loss, self._total(new.d_alpha, state, new, episode)
+
+    def _update(self, state: SearchState, episode: dict) -> _Update:
+        """Eq. 12 and 13, ``phi' = phi - gamma~_1 dM/dphi``, and the query loss there."""
+        phi, alpha, stats = state.params, state.alphas, state.batch_stats
+        meta_objective = over_episodes(self.meta_objective, self.mesh)
+        meta = meta_objective(phi, alpha, stats, episode)
+        new_phi, opt_state = bilevel.apply_update(
+            self.optimizer, phi, state.opt_state, meta.params
+        )
+        query_loss = over_episodes(
+            jax.value_and_grad(self.query_loss, (0, 1), has_aux=True), self.mesh
+        )
+        (loss, batch_stats), (v, d_alpha) = query_loss(new_phi, alpha, stats, episode)
+        return _Update(meta, new_phi, opt_state, loss, batch_stats, v, d_alpha)
+
+    def _total(
+        self, direct: Any, state: SearchState, new: _Update, episode: dict
+    ) -> Any:
+        """``direct``, in exact order plus the part of eq. 14 through eq. 13 and 12."""
+        if self.arch_order == "first":
+            return direct
+        through = self._through_update(state, new.meta, new.v, episode)
+        return jax.tree.map(jnp.add, direct, through)
 
     def _through_update(
         self, state: SearchState, meta: bilevel.Hypergradient, v: Any, episode: dict

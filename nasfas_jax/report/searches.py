@@ -98,3 +98,59 @@ def trade_off_curve(
     axes.plot(percent, log_probabilities, marker="o", color=SERIES[0])
     axes.set(xlabel=f"{name}, % of the largest", ylabel="mean log probability")
     return finish(figure, format, f"Trade-off of {len(percent)} architectures: {name}")
+
+
+@matplotlib.rc_context(STYLE)
+def signal_bars(
+    signal: Mapping[str, Sequence[float]], limit: float, format: Format = "svg"
+) -> Picture:
+    """Signal-to-noise ratio of the gradient of every edge, beside a limit.
+
+    Args:
+      signal: ratios by array of the alphas.
+      limit: ratio below which a gradient is noise.
+      format: of the picture.
+    """
+    count = sum(map(len, signal.values()))
+    figure = Figure((max(4.4, 1.6 + 0.28 * count), 2.8), layout="constrained")
+    axes, start = figure.add_subplot(), 0
+    ticks: list[str] = []
+    for color, (name, values) in zip(
+        itertools.cycle(SERIES), signal.items(), strict=False
+    ):
+        places = range(start, start + len(values))
+        axes.bar(places, values, color=color, label=name)
+        ticks += [str(edge + 1) for edge in range(len(values))]
+        start += len(values)
+    axes.axhline(limit, color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
+    axes.set_xticks(range(count), ticks)
+    axes.set(xlabel="edge", ylabel="signal to noise")
+    axes.grid(False, axis="x")
+    figure.legend(loc="outside right upper")
+    return finish(figure, format, "Signal-to-noise ratio of the gradient of every edge")
+
+
+@matplotlib.rc_context(STYLE)
+def ranking_points(
+    supernet: Sequence[float],
+    alone: Sequence[float],
+    tau: float,
+    p_value: float,
+    format: Format = "svg",
+) -> Picture:
+    """Scores after training alone over those in the supernet.
+
+    Args:
+      supernet: score of each architecture in the supernet.
+      alone: its score after training alone.
+      tau: Kendall's tau.
+      p_value: its p-value.
+      format: of the picture.
+    """
+    figure = Figure((4.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(supernet, alone, "o", color=SERIES[0])
+    axes.set_title(f"Kendall's tau {tau:.2f}, p {p_value:.2g}")
+    axes.set(xlabel="in the supernet: minus loss", ylabel="trained alone: score")
+    text = f"Ranking of {len(supernet)} architectures by the supernet and by training"
+    return finish(figure, format, text)

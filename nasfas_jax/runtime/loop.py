@@ -54,6 +54,7 @@ def fit(
     batch_axes: Any = devices.BATCH_AXES,
     mesh: Mesh | None = None,
     extra_metrics: Callable[[Any], dict] = lambda state: {},
+    ends: Callable[[Any], bool] = lambda state: False,
 ) -> tuple[Any, float]:
     """Runs ``step`` until ``steps`` are done, from the last checkpoint if there is one.
 
@@ -72,6 +73,9 @@ def fit(
       batch_axes: partitioned axes of the batch; see `devices.place`.
       mesh: mesh of the devices; `devices.make_mesh()` if None.
       extra_metrics: function from the state to additional metrics.
+      ends: whether a state is the last one, though steps are left; a pure function, called
+        after every step and with a restored state, so that a resumed run ends where one
+        that was never killed does.
 
     Returns:
       The last state, and the seconds spent in steps, those before a restart included;
@@ -106,15 +110,17 @@ def fit(
         compiled = compile_step(step)
         seconds, logged, first = log.seconds, done, True
         noted: list[int] = []
-        while done < steps:
+        last = done >= steps or (done > 0 and ends(state))
+        while not last:
             batch = devices.place(next(batches), batch_axes, mesh)
             began = time.monotonic()
             state, metrics = compiled(state, batch)
             done += 1
             if first:  # compiled: from here on there is a state to save
                 noted = stack.enter_context(_noted_signals())
-            saves = done % save_every == 0 or done == steps
-            due = first or done % log_every == 0 or done == steps
+            last = done == steps or ends(state)
+            saves = done % save_every == 0 or last
+            due = first or done % log_every == 0 or last
             if due:
                 metrics = jax.device_get(metrics)
             if not first:

@@ -177,6 +177,46 @@ class CellSpace(abc.ABC):
         )
         return Genotype(self.for_retraining(), cells, self.sample_fusion(rng))
 
+    def one_hot(self, genotype: Genotype) -> Any:
+        """Alphas that give an architecture the probability 1; channels may differ.
+
+        Raises:
+          InputError: an architecture with other cells, operations or fusion points.
+        """
+        self.require_own(genotype)
+        alphas = {
+            cell: np.stack([self._certain(self.operations, name) for name in edges])
+            for cell, edges in zip(self.cells, genotype.cells, strict=True)
+        }
+        return self.with_certain_fusion(alphas, genotype)
+
+    def require_own(self, genotype: Genotype) -> None:
+        """Requires the name, cells, operations and fusion points of this space.
+
+        Raises:
+          InputError: an architecture of another space.
+        """
+
+        def shape(space: Any) -> Any:
+            return space.name, dict(space.cells), space.operations, space.fusions
+
+        if shape(genotype.space) != shape(self):
+            raise InputError(
+                f"expected an architecture of the space {self.title} ({shape(self)}), got"
+                f" one of {genotype.space.title} ({shape(genotype.space)})."
+            )
+
+    def with_certain_fusion(self, alphas: dict[str, Any], genotype: Genotype) -> Any:
+        """One-hot alphas with those of the fusion point, where there are branches."""
+        if not self.fusions:
+            return alphas
+        return {**alphas, "fusion": self._certain(self.fusions, genotype.fusion)}
+
+    @staticmethod
+    def _certain(names: tuple[str, ...], chosen: str | None) -> np.ndarray:
+        """Alphas whose softmax is 1 at the chosen name and 0 at the others."""
+        return np.where([name == chosen for name in names], 1e3, 0.0).astype(np.float32)
+
     def loss(self, predicted: Array, target: Array) -> Array:
         """`losses.depth_loss` of maps [B, map_size, map_size]."""
         return losses.depth_loss(predicted, target)

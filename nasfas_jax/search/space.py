@@ -86,6 +86,14 @@ class SearchSpace(Protocol):
         """A random architecture."""
         ...
 
+    def one_hot(self, genotype: "Genotype") -> Any:
+        """Alphas that give an architecture the probability 1, like `init_alphas`.
+
+        Raises:
+          InputError: an architecture with other cells or operations.
+        """
+        ...
+
     def require_edges(self, name: str, cell: Any) -> None:
         """Requires the edges of a cell of a genotype to make a cell of the space.
 

@@ -79,6 +79,15 @@ def domains(data: prepared.Prepared, target: str = "") -> tuple[list[str], list[
     return [domain for domain in data.domains if domain != target], [target]
 
 
+def unseen(data: prepared.Prepared) -> list[str]:
+    """Attack types that the protocol tests and does not teach; none without a protocol."""
+    if data.lists is None:
+        return []  # an unseen domain is asked for, whatever its attacks
+    tables = [data.splits[split].table for split in ("test", "train")]
+    tested, learned = (set(t["attack_type"][t["label"] == 0].tolist()) for t in tables)
+    return sorted(tested - learned)
+
+
 def tested(data: prepared.Prepared, target: str = "") -> Tested:
     """Test data when ``target`` is held out; arguments as `domains`."""
     sources, targets = domains(data, target)

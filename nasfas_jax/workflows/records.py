@@ -59,6 +59,22 @@ def section(settings: dict[str, Any], name: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in found.items()}
 
 
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their full names as nested dicts, the inverse of `decisive`.
+
+    >>> nested({"seed": 0, "train.view.input": "static"})
+    {'seed': 0, 'train': {'view': {'input': 'static'}}}
+    """
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        *sections, key = name.split(".")
+        within = found
+        for one in sections:
+            within = within.setdefault(one, {})
+        within[key] = value
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation(Record):
     """The record of an evaluated network.
@@ -159,6 +175,12 @@ def require_data(folder: pathlib.Path, recorded: Record, asked: Provenance) -> N
     _refuse(folder, recorded.learned.differences(asked))
 
 
+def read_summary(folder: pathlib.Path) -> dict[str, Any]:
+    """Content of ``summary.json``; empty if there is none."""
+    path = folder / SUMMARY
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def summarize(
     folder: pathlib.Path, cost: dict[str, Any], steps: int, seconds: float, wall: float
 ) -> dict[str, Any]:
@@ -166,7 +188,7 @@ def summarize(
 
     Args:
       folder: folder of the search or training.
-      cost: numbers of parameters and multiply-adds.
+      cost: numbers of parameters and multiply-adds, or other facts.
       steps: number of steps.
       seconds: time of the steps of all starts.
       wall: time of this start; that of earlier ones is added.
@@ -174,13 +196,12 @@ def summarize(
     Returns:
       Its content: ``cost``, ``steps``, ``seconds`` and ``wall_seconds``.
     """
-    path = folder / SUMMARY
-    before = json.loads(path.read_text()) if path.exists() else {}
+    before = read_summary(folder)
     if before.get("steps") == steps:
         return before
     wall += before.get("wall_seconds", 0.0)
     summary = {**cost, "steps": steps, "seconds": seconds, "wall_seconds": wall}
-    files.write_json(path, summary)
+    files.write_json(folder / SUMMARY, summary)
     return summary
 
 

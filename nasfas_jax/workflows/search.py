@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import html
 import pathlib
 import tempfile
 import time
@@ -23,8 +24,8 @@ from nasfas_jax.search import cost as costs
 from nasfas_jax.search import genotype, spaces, trade_off
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
-from nasfas_jax.workflows import records, searchers
-from nasfas_jax.workflows.data import domains
+from nasfas_jax.workflows import collapse, records, searchers
+from nasfas_jax.workflows.data import domains, unseen
 from nasfas_jax.workflows.trade_off import TradeOff
 from nasfas_jax.workflows.train import FOLDER
 
@@ -67,6 +68,7 @@ class Found:
       learned: training data of the search.
       seconds: time of the search with all earlier starts, compiling included.
       space: the space that was searched, whose channels a genotype may double.
+      stopped: reason of an early end, see ``skip_limit``; '' without one.
     """
 
     genotype: genotype.Genotype
@@ -75,6 +77,16 @@ class Found:
     learned: provenance.Provenance
     seconds: float
     space: Any = None
+    stopped: str = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Signs of a collapse in the alphas at the end, see `collapse.warnings`."""
+        if not self.metrics:
+            return []
+        space, last = self.genotype.space, self.metrics[-1]
+        cells = {name: np.array(last[f"alphas/{name}"]) for name in space.cells}
+        return collapse.warnings(collapse.Choice.of(cells, space.legend))
 
     @property
     def net(self) -> nn.Module:
@@ -135,10 +147,10 @@ class Found:
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the cells and the course of the search."""
-        return "".join(
-            f"<p>{one.html}</p>"
-            for one in (self.cells(), *([self.health()] if self.metrics else []))
-        )
+        pictures = (self.cells(), *([self.health()] if self.metrics else []))
+        notes = [note for note in (self.stopped, *self.warnings) if note]
+        shown = [*(picture.html for picture in pictures), *map(html.escape, notes)]
+        return "".join(f"<p>{one}</p>" for one in shown)
 
 
 def groups(data: prepared.Prepared, *, target: str = "", by: str = "domain") -> Groups:
@@ -148,10 +160,10 @@ def groups(data: prepared.Prepared, *, target: str = "", by: str = "domain") -> 
       InputError: an unknown target or ``by``, or fewer than two groups.
     """
     sources, _ = domains(data, target)
-    unseen = _unseen(data)
-    names = list(pipeline.groups(data, domains=sources, by=by, unseen=unseen))
-    left_out = attack_types.macro_types(unseen) if by == "macro_type" else []
-    return Groups(names, list(left_out), unseen)
+    new = unseen(data)
+    names = list(pipeline.groups(data, domains=sources, by=by, unseen=new))
+    left_out = attack_types.macro_types(new) if by == "macro_type" else []
+    return Groups(names, list(left_out), new)
 
 
 def view_of(space: SearchSpace, view: pipeline.View | None) -> pipeline.View:
@@ -179,6 +191,7 @@ def search_architecture(
     episodes: int = 1,
     seed: int = 0,
     folder: str | pathlib.Path | None = None,
+    skip_limit: float | None = None,
     log_every: int = 2,
     save_every: int = 20,
     **settings: Any,
@@ -209,6 +222,9 @@ def search_architecture(
       folder: folder for checkpoints, metrics, ``record.json``, ``groups.json`` and
         ``genotype.json``, and with this cost ``latency.json``, from which an interrupted
         search resumes; a temporary one if None.
+      skip_limit: share of the edges, from 0 to 1; the search ends early after the step at
+        which skip is the strongest operation on more of them, once alphas are updated. None
+        for no early end.
       log_every: steps between lines of metrics.
       save_every: steps between checkpoints.
       **settings: fields of the settings of the method, such as `searchers.DARTSSettings`:
@@ -216,7 +232,8 @@ def search_architecture(
 
     Raises:
       InputError: an unknown or wrong setting, an unknown target, fewer than two groups,
-        or a ``folder`` with other settings or data.
+        a ``folder`` with other settings or data, or a ``skip_limit`` in a space without
+        skip.
       Stopped: by a signal, after a checkpoint.
       Diverged: the loss is not finite.
     """
@@ -229,6 +246,7 @@ def search_architecture(
         episodes=(episodes, limits.COUNT),
         seed=(seed, limits.SEED),
         folder=(folder, FOLDER),
+        skip_limit=(skip_limit, collapse.SKIP_LIMIT),
         log_every=(log_every, limits.COUNT),
         save_every=(save_every, limits.COUNT),
     )
@@ -249,6 +267,7 @@ def search_architecture(
         "by": by,
         "batch_size": batch_size,
         "episodes": episodes,
+        **({} if skip_limit is None else {"skip_limit": skip_limit}),
         **dataclasses.asdict(chosen),
     }
     decisive = records.decisive({"seed": seed, "search": given})
@@ -271,6 +290,7 @@ def search_architecture(
         view=view,
     )
     search = chosen.make_method(space, steps=steps)
+    collapsed = collapse.early_end(space, skip_limit, search.alphas_from)
     mesh = runtime.make_mesh(episodes=episodes)
     if episodes > 1:
         search = dataclasses.replace(search, mesh=mesh)
@@ -301,23 +321,18 @@ def search_architecture(
             batch_axes=runtime.episode_axes(episodes),
             mesh=mesh,
             extra_metrics=lambda state: _probabilities(space, state.alphas),
+            ends=lambda state: bool(collapsed(state)),
         )
-        alphas = jax.device_get(state.alphas)
+        alphas, done = jax.device_get(state.alphas), int(state.step)
         found = space.derive(alphas)
         genotype.save(path / "genotype.json", found)
         wall = time.monotonic() - began
-        summary = records.summarize(path, {}, steps, seconds, wall)
+        stopped = collapsed(state) if done < steps else ""
+        facts = {"stopped": stopped} if stopped else {}
+        summary = records.summarize(path, facts, done, seconds, wall)
         metrics = runtime.read_metrics(path)
-    return Found(found, alphas, metrics, learned, summary["wall_seconds"], space)
-
-
-def _unseen(data: prepared.Prepared) -> list[str]:
-    """Attack types that the protocol tests and does not teach; none without a protocol."""
-    if data.lists is None:
-        return []  # an unseen domain is asked for, whatever its attacks
-    tables = [data.splits[split].table for split in ("test", "train")]
-    tested, learned = (set(t["attack_type"][t["label"] == 0].tolist()) for t in tables)
-    return sorted(tested - learned)
+    wall = summary["wall_seconds"]
+    return Found(found, alphas, metrics, learned, wall, space, stopped)
 
 
 def _probabilities(space: SearchSpace, alphas: Any) -> dict[str, np.ndarray]:

@@ -221,6 +221,27 @@ class DagSpace(cell_space.CellSpace):
         scores = {kind: self.weights(alphas[kind]) for kind in structure.KINDS}
         return self.strongest({**alphas, **scores})
 
+    def one_hot(self, genotype: Genotype) -> Any:
+        """Alphas of an architecture alone: the other edges have 'none'.
+
+        Their shares are 0. Without edge weights they are 1, so that the channels that
+        pass by the candidates remain on these edges.
+
+        Raises:
+          InputError: an architecture with other cells, operations or fusion points.
+        """
+        self.require_own(genotype)
+        alphas = {}
+        for kind, links in zip(structure.KINDS, genotype.cells, strict=True):
+            chosen = {self.edge_of(link): link.operation for link in links}
+            names = [chosen.get(edge, "none") for edge in range(len(structure.EDGES))]
+            rows = [self._certain(self.operations, name) for name in names]
+            alphas[kind] = {"alpha": np.stack(rows)}
+            if self.edge_weights:
+                kept = [name != "none" for name in names]
+                alphas[kind]["beta"] = np.where(kept, 1e3, 0.0).astype(np.float32)
+        return self.with_certain_fusion(alphas, genotype)
+
     def edge_of(self, link: Link) -> int:
         """Number of an edge of a genotype among the 14."""
         return structure.EDGES.index(link[:2])
