@@ -115,6 +115,9 @@ def base() -> ml_collections.ConfigDict:
             "mode": "forward_over_reverse",
             "cost": "macs",  # or parameters, or latency on this device
             "cost_weight": 0.1,  # of the cells' relative cost
+            # Share of edges with skip above which the search ends early; None: never.
+            "skip_limit": config_dict.placeholder(object),
+            "instruments": False,  # noise, curvature and gap, after the search
             "log_every": 2,
             "save_every": 20,
         }

@@ -16,7 +16,13 @@ from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
 from nasfas_jax.search import genotype
-from nasfas_jax.workflows import contact_sheets, records, trade_off
+from nasfas_jax.workflows import (
+    collapse,
+    contact_sheets,
+    instruments,
+    records,
+    trade_off,
+)
 
 #: Meta-NAS by config.search.by, as NAS-FAS calls it.
 AWARE = {
@@ -208,9 +214,13 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
             "The search",
             f"{describe_search(search, record.steps[-1])} Below: softmax(alphas) of "
             "every edge, their entropy (1: undecided), and the share of edges where skip is "
-            "the strongest operation (collapse shows as a rise to 1).",
+            "the strongest operation (collapse shows as a rise to 1)."
+            + _signs(
+                folder, {name: p[-1] for name, p in probabilities.items()}, operations
+            ),
             [figures.search_health(steps, probabilities, operations), *over_time],
         ),
+        *_instruments(folder),
     ]
     if (folder / trade_off.FILE).exists():
         curve = trade_off.TradeOff.load(folder / trade_off.FILE)
@@ -220,6 +230,32 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         )
         sections.append(page.Section("Trade-off", text, [curve.picture()]))
     return sections
+
+
+def _signs(folder: pathlib.Path, cells: dict[str, np.ndarray], operations: Any) -> str:
+    """Paragraphs on an early end of a search and on the signs of a collapse."""
+    stopped = records.read_summary(folder).get("stopped", "")
+    if (folder / instruments.FILE).exists():
+        warnings = instruments.Health.load(folder / instruments.FILE).warnings
+    else:
+        warnings = collapse.warnings(collapse.Choice.of(cells, operations))
+    return "".join(f"\n\n{text}" for text in (stopped, *warnings) if text)
+
+
+def _instruments(folder: pathlib.Path) -> list[page.Section]:
+    """Section on the instruments of a search; none if they were not measured."""
+    if not (folder / instruments.FILE).exists():
+        return []
+    health = instruments.Health.load(folder / instruments.FILE)
+    text = (
+        "Measured at the last state. Signal to noise: the gradient of the alphas over its"
+        " standard error, about 1 without any signal (median over edges, lowest to"
+        " highest). Eigenvalue: that of largest magnitude of the Hessian of the query loss"
+        " in the alphas. Losses are on source development data."
+    )
+    facts = {f"{name}, {of}": value for name, of, value in health.table()[1:]}
+    title = "Instruments of the search"
+    return [page.Section(title, text, [health.picture()], facts)]
 
 
 def describe_search(search: Mapping[str, Any], steps: int) -> str:

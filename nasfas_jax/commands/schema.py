@@ -246,6 +246,16 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "cost": Field(
             "cost of the cells", _library("search.cost:COSTS"), optional=True
         ),
+        "skip_limit": Field(
+            "share of edges with skip above which a search ends; None (if absent): never",
+            _library("workflows.collapse:SKIP_LIMIT"),
+            optional=True,
+        ),
+        "instruments": Field(
+            "whether instruments are measured after a search; False if absent",
+            FLAG,
+            optional=True,
+        ),
         "log_every": Field("steps between lines of metrics", COUNT),
         "save_every": Field("steps between checkpoints", COUNT),
     },

@@ -5,18 +5,18 @@ import pathlib
 from typing import Any
 
 from nasfas_jax import limits
-from nasfas_jax.commands import settings
+from nasfas_jax.commands import settings, tables
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import renaming
 from nasfas_jax.search import trials
+from nasfas_jax.workflows import instruments, searchers, searches, trade_off
 from nasfas_jax.workflows import search as workflow
-from nasfas_jax.workflows import searchers, searches, trade_off
 
 #: Fields of config.search that are not settings of the method.
 LOOP = (
     *("space", "space_options", "trial", "method", "input"),
-    *("by", "steps", "batch_size", "episodes"),
+    *("by", "steps", "batch_size", "episodes", "skip_limit", "instruments"),
 )
 LOGS = ("log_every", "save_every")
 
@@ -31,7 +31,8 @@ def run(
     """Searches on the source domains; writes ``search/genotype.json`` and its picture.
 
     Further architectures of the search, down to the cheapest one, are written to
-    ``search/trade_off.json`` with their picture.
+    ``search/trade_off.json`` with their picture. Signs of a collapse are printed, and with
+    config.search.instruments the instruments, which are written to ``search/health.json``.
 
     With ``config.search.by = 'macro_type'`` each episode holds out one macro type of
     attack instead of one domain. Several searches, ``seeds`` from config.seed on, are
@@ -59,6 +60,7 @@ def run(
         "steps": search.steps,
         "batch_size": search.batch_size,
         "episodes": search.get("episodes", 1),
+        "skip_limit": search.get("skip_limit"),
         "seed": config.seed,
         "folder": folder,
         **{name: search[name] for name in LOGS},
@@ -67,19 +69,21 @@ def run(
     with renaming(settings.names(config, "search")):
         if count == 1:
             one = workflow.search_architecture(data, searched, **arguments)
-            _write(one, folder, config)
+            _write(one, folder, config, data)
             return
         several = searches.search_several(
             data, searched, seeds=int(count), on_start=_print_seed, **arguments
         )
     for seed, one in zip(several.seeds, several.found, strict=True):
-        _write(one, folder / f"seed{seed}", config)
+        _write(one, folder / f"seed{seed}", config, data)
     several.picture().save(folder / "agreement.svg")
     print(f"agreement {folder / 'agreement.svg'}\n{several}")
 
 
-def _write(found: workflow.Found, folder: pathlib.Path, config: Any) -> None:
-    """Writes the picture of an architecture and the trade-off of its search; prints both."""
+def _write(
+    found: workflow.Found, folder: pathlib.Path, config: Any, data: prepared.Prepared
+) -> None:
+    """Writes and prints an architecture, the trade-off of its search and its health."""
     found.cells().save(folder / "genotype.svg")
     print(f"found {folder / 'genotype.json'}\n{found}")
     if not found.alphas:
@@ -93,6 +97,23 @@ def _write(found: workflow.Found, folder: pathlib.Path, config: Any) -> None:
     curve.picture().save(folder / "trade_off.svg")
     count = len(curve.points)
     print(f"trade-off {folder / trade_off.FILE}, {count} architectures by {curve.cost}")
+    _inspect(found, folder, config, data)
+
+
+def _inspect(
+    found: workflow.Found, folder: pathlib.Path, config: Any, data: prepared.Prepared
+) -> None:
+    """Prints an early end, the instruments if asked for, and the signs of a collapse."""
+    if found.stopped:
+        print(found.stopped)
+    warnings = found.warnings
+    if config.search.get("instruments"):
+        health = instruments.search_health(data, folder, seed=config.seed)
+        health.save(folder / instruments.FILE)
+        tables.show("instruments of the search", health.table())
+        warnings = health.warnings
+    for warning in warnings:
+        print(f"warning: {warning}")
 
 
 def _print_seed(seed: int) -> None:

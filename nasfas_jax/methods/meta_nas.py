@@ -139,8 +139,8 @@ class SearchMethod(abc.ABC):
 
     @functools.cached_property
     def _loss_alone(self) -> Callable[..., jax.Array]:
-        """`supernet_loss`, traced once for all of its derivatives."""
-        return jax.jit(self.supernet_loss)
+        """`_loss` without the averages, traced once for all of its derivatives."""
+        return jax.jit(lambda *arguments: self._loss(*arguments)[0])
 
 
 class _Update(NamedTuple):

@@ -247,8 +247,13 @@ def _signal(search: finished.FinishedSearch, batches: list) -> dict[str, list[fl
     """Signal-to-noise ratio of the gradient of each edge, by array of the alphas."""
     gradients = [search.alpha_gradient(batch) for batch in batches]
     stacked = jax.tree.map(lambda *each: np.stack(each), *gradients)
-    found = jax.tree_util.tree_leaves_with_path(instruments.signal_to_noise(stacked))
-    return {"/".join(key.key for key in path): x.tolist() for path, x in found}
+    found = instruments.signal_to_noise(stacked)
+    ordered = sorted(found, key=[*search.space.cells, "fusion"].index)
+    return {
+        "/".join([name, *(key.key for key in path)]): ratios.tolist()
+        for name in ordered
+        for path, ratios in jax.tree_util.tree_leaves_with_path(found[name])
+    }
 
 
 def _curvature(
