@@ -1,5 +1,6 @@
 """Instruments of a search beside their slow obvious forms; warnings; the early end."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -10,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import smoke
 
 import nasfas_jax as nf
 from nasfas_jax.commands import report
+from nasfas_jax.commands import search as command
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import darts, instruments, meta_nas
@@ -394,6 +397,23 @@ def test_an_early_end_needs_a_skip():
     ):
         collapse.early_end(Other(), 0.5, 0)
     assert collapse.early_end(Other(), None, 0)(None) == ""
+
+
+def test_the_command_prints_them(data, searched, health, tmp_path, monkeypatch, capsys):
+    found, _ = searched
+    config = smoke.config()
+    command._inspect(
+        dataclasses.replace(found, stopped="It ended."), tmp_path, config, data
+    )
+    printed = capsys.readouterr().out
+    assert printed.startswith("It ended.\nwarning: Undecided: ")
+    monkeypatch.setattr(command.instruments, "search_health", lambda *_, seed: health)
+    config.search.instruments = True
+    command._inspect(found, tmp_path, config, data)
+    printed = capsys.readouterr().out
+    assert "loss of the derived network" in printed
+    assert all(f"warning: {text}\n" in printed for text in health.warnings)
+    assert Health.load(tmp_path / "health.json") == health
 
 
 def test_the_report_shows_signs_and_instruments(searched, health, tmp_path):

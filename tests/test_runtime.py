@@ -143,6 +143,33 @@ def test_a_finished_run_does_nothing(tmp_path, whole):
     np.testing.assert_array_equal(state["w"], whole[0]["w"])
 
 
+@pytest.mark.parametrize("at", [None, 3])
+def test_a_run_ends_where_its_state_says(tmp_path, whole, at):
+    """At the fifth of six steps, also after a crash; a finished one takes no step."""
+
+    def run(stream):
+        return runtime.fit(
+            "test",
+            step,
+            start(),
+            stream,
+            steps=6,
+            folder=tmp_path,
+            log_every=4,
+            save_every=2,
+            ends=lambda state: int(state["step"]) == 5,
+        )[0]
+
+    if at:
+        with pytest.raises(RuntimeError, match="plug"):
+            run(Stream(at=at, do=crash))
+    state = run(Stream())
+    assert runtime.read_metrics(tmp_path)[-1]["step"] == 5
+    assert losses(tmp_path)[-1] == whole[1][4]
+    again = run(Stream(at=0, do=crash))
+    np.testing.assert_array_equal(again["w"], state["w"])
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     def broken(state, batch):
         state, metrics = step(state, batch)
