@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import re
+import shutil
 from typing import Any
 
 import jax
@@ -422,6 +423,8 @@ def test_the_report_shows_signs_and_instruments(searched, health, tmp_path):
     assert "Undecided" in report._signs(folder, cells, SPACE.legend)
     assert report._instruments(tmp_path) == []
     health.save(tmp_path / "health.json")
+    assert report._instruments(tmp_path) == []  # of another number of steps
+    shutil.copy(folder / "summary.json", tmp_path)
     (section,) = report._instruments(tmp_path)
     assert section.facts["loss of the mixture, all"] == f"{health.mixture:.4g}"
     assert "Undecided" in report._signs(tmp_path, {}, SPACE.legend)

@@ -235,18 +235,25 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
 def _signs(folder: pathlib.Path, cells: dict[str, np.ndarray], operations: Any) -> str:
     """Paragraphs on an early end of a search and on the signs of a collapse."""
     stopped = records.read_summary(folder).get("stopped", "")
-    if (folder / instruments.FILE).exists():
-        warnings = instruments.Health.load(folder / instruments.FILE).warnings
+    if health := _health(folder):
+        warnings = health.warnings
     else:
         warnings = collapse.warnings(collapse.Choice.of(cells, operations))
     return "".join(f"\n\n{text}" for text in (stopped, *warnings) if text)
 
 
+def _health(folder: pathlib.Path) -> instruments.Health | None:
+    """The instruments of a search; None if not measured, or before its last steps."""
+    if not (folder / instruments.FILE).exists():
+        return None
+    found = instruments.Health.load(folder / instruments.FILE)
+    return found if found.steps == records.read_summary(folder).get("steps") else None
+
+
 def _instruments(folder: pathlib.Path) -> list[page.Section]:
     """Section on the instruments of a search; none if they were not measured."""
-    if not (folder / instruments.FILE).exists():
+    if not (health := _health(folder)):
         return []
-    health = instruments.Health.load(folder / instruments.FILE)
     text = (
         "Measured at the last state. Signal to noise: the gradient of the alphas over its"
         " standard error, about 1 without any signal (median over edges, lowest to"

@@ -24,7 +24,7 @@ GAP = 2.0
 
 
 class Choice(NamedTuple):
-    """What the alphas chose, by cell.
+    """Entropy and share of skips under alphas, by cell.
 
     Attributes:
       entropy: mean entropy over the edges of each cell; 1 is undecided.
@@ -79,7 +79,7 @@ def warnings(
     """Sentences on the signs of a collapse: value, limit, and the settings that help.
 
     Args:
-      choice: what the alphas chose.
+      choice: entropies and shares of skips.
       signal: signal-to-noise ratio of the gradient of each edge, by array of the alphas;
         None if not measured.
       mixture: loss of the supernet at its alphas; NaN if not measured.

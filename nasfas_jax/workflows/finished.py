@@ -25,7 +25,7 @@ from nasfas_jax.workflows.data import unseen
 
 @dataclasses.dataclass(frozen=True)
 class FinishedSearch:
-    """The last state of a search, and what it takes to go on from there.
+    """The last state of a search, with the method and data that led to it.
 
     Attributes:
       data: prepared data of the search.
@@ -84,10 +84,11 @@ class FinishedSearch:
 
     @functools.cached_property
     def _gradient(self) -> Any:
-        if self.episodes == 1:
-            return self.method.alpha_gradient
-        mesh, method = runtime.make_mesh(episodes=self.episodes), self.method
-        return dataclasses.replace(method, mesh=mesh).alpha_gradient  # pyright: ignore
+        method: Any = self.method
+        if self.episodes > 1:
+            mesh = runtime.make_mesh(episodes=self.episodes)
+            method = dataclasses.replace(method, mesh=mesh)
+        return method.alpha_gradient
 
     def curvature_product(self, batch: dict, direction: np.ndarray) -> np.ndarray:
         """Hessian of the query loss in the alphas times a vector of all of them, float64.

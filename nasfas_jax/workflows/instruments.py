@@ -36,6 +36,7 @@ class Health:
       mixture: loss of the supernet at the alphas, on source development data.
       derived: its loss at the one-hot alphas of the derived architecture.
       batches: number of batches of the gradient.
+      steps: number of steps of the search.
     """
 
     choice: collapse.Choice
@@ -44,6 +45,7 @@ class Health:
     mixture: float
     derived: float
     batches: int
+    steps: int
 
     @property
     def warnings(self) -> list[str]:
@@ -151,6 +153,7 @@ def search_health(
         mixture=search.loss(alphas, held_out),
         derived=search.loss(space.one_hot(space.derive(alphas)), held_out),
         batches=batches,
+        steps=int(search.state.step),
     )
 
 
