@@ -205,11 +205,6 @@ def summarize(
     return summary
 
 
-def read_summary(folder: pathlib.Path) -> dict[str, Any]:
-    """What `summarize` wrote: costs, and seconds of steps and of all."""
-    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-
-
 def genotype_provenance(genotype_file: pathlib.Path) -> Provenance | None:
     """Training data of the search that wrote a genotype file; None if unknown."""
     folder = genotype_file.parent
