@@ -123,9 +123,11 @@ def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
     monkeypatch.setattr(convolution, "MANY_PIXELS", 1 if path == "blocks" else 2**20)
     monkeypatch.setattr(convolution, "BLOCK_PIXELS", 12)
     width = 8 if path == "joined" else 5
-    assert convolution.joined_pixels(width, 2) == (4 if path == "joined" else 1)
-    x = jnp.asarray(draw(2, 6, width, 32))
-    kernel = jnp.asarray(draw(*size, 32, 2, seed=1))
+    # The derivative by the kernel takes the larger number as its features.
+    channels, features = (2, 3) if path == "window" else (32, 2)
+    assert convolution.joined_pixels(width, features) == (4 if path == "joined" else 1)
+    x = jnp.asarray(draw(2, 6, width, channels))
+    kernel = jnp.asarray(draw(*size, channels, features, seed=1))
     arguments = x, kernel, jnp.float64(0.7)
 
     def second_orders(cdc):

@@ -22,6 +22,7 @@ def stages(
     theta: Any,
     lam: Any,
     train: bool,
+    joined: bool = False,
 ) -> dict[str, Callable[[Any], Any]]:
     """A network around its cells (NAS-FAS figure 6); call the stages in ``nn.compact``.
 
@@ -36,6 +37,7 @@ def stages(
       theta: share of central differences in the convolutions outside of the cells.
       lam: share of central differences in the pooling of 'cdp'.
       train: whether BatchNorm uses the batch's statistics.
+      joined: as in `layers.ConvBlock`, for narrow networks.
 
     Returns:
       Functions by the names of the stages, in order. The stem takes images [N, H, W, 3];
@@ -48,7 +50,7 @@ def stages(
     """
 
     def conv(features: int, x: Array, name: str, **settings) -> Array:
-        block = ConvBlock(features, name=name, **settings)
+        block = ConvBlock(features, name=name, joined=joined, **settings)
         return block(x, theta=thetas.of_layer("theta", theta, name), train=train)
 
     def pool(x: Array, name: str) -> Array:

@@ -53,7 +53,7 @@ class MixedEdge(nn.Module):
     def _candidates(self, x, weights, theta, train):
         width = x.shape[-1]
         hidden = [options.hidden_width(op, width) for op in self.space.operations[3:]]
-        conv = functools.partial(ConvBlock, affine=False)
+        conv = functools.partial(ConvBlock, affine=False, joined=True)
         first = conv(width + sum(hidden), name="first")(x, theta=theta, train=train)
         single, wide = first[..., :width], first[..., width:]
         second = conv(width * len(hidden), groups=tuple(hidden), name="second")
@@ -114,5 +114,5 @@ class Supernet(nn.Module):
         call: dict[str, Any] = {"theta": theta, "lam": lam, "train": train}
         if self.stage is None and self.space.fusions:
             return branches.mixed(self, x, alphas, **call)
-        stages = skeleton.stages(self.space, cell, **call)
+        stages = skeleton.stages(self.space, cell, joined=True, **call)
         return stages[self.stage](x) if self.stage else branches.chain(stages, x)
