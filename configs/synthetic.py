@@ -108,10 +108,15 @@ def base() -> ml_collections.ConfigDict:
             "weight_decay": 5e-5,
             "eps_root": 1e-8,
             "alpha_learning_rate": 0.1,
+            "alpha_momentum": 0.5,  # of Adam, its b1
             # The paper's 1e-3 holds alphas at 0: gradients of the depth loss are as small.
             "alpha_weight_decay": 0.0,
             "weight_order": "exact",
             "arch_order": "exact",
+            "exact_from": 0,  # steps before are of first order
+            "shared_alphas": False,  # by all cells
+            # Of Gumbel-softmax samples of the candidates; None: their mixture.
+            "sample_temperature": config_dict.placeholder(object),
             "mode": "forward_over_reverse",
             "cost": "macs",  # or parameters, or latency on this device
             "cost_weight": 0.1,  # of the cells' relative cost

@@ -214,6 +214,22 @@ def test_a_method_without_its_section_is_told_where_to_take_it(name):
 
 RELATIONS = {
     "alphas_from": ({"search.alphas_from": 3}, "less than config.search.steps, 3"),
+    "exact_from": (
+        {"search.exact_from": 3},
+        "config.search.exact_from: expected less than config.search.steps, 3",
+    ),
+    "first_order": (
+        {
+            "search.exact_from": 1,
+            "search.weight_order": "first",
+            "search.arch_order": "first",
+        },
+        "config.search.exact_from: expected 0 where weight_order and arch_order",
+    ),
+    "second": (
+        {"search.method": "darts", "search.arch_order": "second"},
+        "config.search.arch_order: expected 'first' or 'exact' for the method 'darts'",
+    ),
     "eps_root": ({"search.eps_root": 0.0}, "config.search.eps_root: .* above 0 where"),
     "partial": (
         {"search.space_options.channels": 6, "search.space_options.partial": 4},

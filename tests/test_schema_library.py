@@ -94,7 +94,7 @@ LIBRARY = {
         f"search.{name}": (search_method, name)
         for name in (
             *("inner_steps", "weight_order", "arch_order", "mode", "alphas_from"),
-            "cost_weight",
+            *("exact_from", "shared_alphas", "sample_temperature", "cost_weight"),
         )
     },
     "search.cost": (functools.partial(searchers.settings_of, "meta_nas"), "cost"),

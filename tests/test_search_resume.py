@@ -21,7 +21,15 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "DARTS": ("darts", {"arch_order": "exact", "by": "macro_type"}),
     "Auto-FAS": ("darts", {**searchers.AUTO_FAS, "arch_order": "first"}),
-    "NAS": ("darts", {"arch_order": "first", "by": "half"}),
+    "NAS, sampled": (
+        "darts",
+        {
+            "arch_order": "first",
+            "by": "half",
+            "sample_temperature": 0.5,
+            "shared_alphas": True,
+        },
+    ),
 }
 
 

@@ -26,10 +26,27 @@ def search_rules(settings: dict, names: Iterable[str]) -> Iterator[str]:
             "config.search.alphas_from: expected less than config.search.steps, "
             f"{search['steps']}, or the alphas stay random, got {search['alphas_from']}."
         )
-    if search["arch_order"] == "exact" and not search["eps_root"]:
+    exact_from = search.get("exact_from", 0)
+    if exact_from and exact_from >= search["steps"]:
         yield (
-            "config.search.eps_root: expected a number above 0 where arch_order is "
-            "'exact', since Adam's root has no derivative at 0, got 0; 1e-8 is usual."
+            "config.search.exact_from: expected less than config.search.steps, "
+            f"{search['steps']}, or all steps are of first order, got {exact_from}."
+        )
+    orders = {search.get("weight_order"), search["arch_order"]}
+    if exact_from and orders == {"first"}:
+        yield (
+            "config.search.exact_from: expected 0 where weight_order and arch_order are"
+            f" 'first', since all steps are of first order, got {exact_from}."
+        )
+    if search["arch_order"] == "second" and search.get("method") == "darts":
+        yield (
+            "config.search.arch_order: expected 'first' or 'exact' for the method 'darts',"
+            " whose eq. 11 has no third derivative, got 'second'."
+        )
+    if search["arch_order"] != "first" and not search["eps_root"]:
+        yield (
+            "config.search.eps_root: expected a number above 0 where arch_order is not "
+            "'first', since Adam's root has no derivative at 0, got 0; 1e-8 is usual."
         )
     from nasfas_jax.search import spaces
 

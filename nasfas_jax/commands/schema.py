@@ -104,6 +104,7 @@ MAP_SIZES = limits.Range(3, 32, whole=True)
 NETWORKS = _library("workflows.registry:NETWORKS")
 _MODES = _library("bilevel:MODES")
 _ORDERS = _library("methods.meta_nas:ORDERS")
+_ARCH_ORDERS = _library("methods.meta_nas:ARCH_ORDERS")
 _BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
 _FACE_SIZES = _library("synthetic.specs:FACE_SIZES")
 _IMAGE_SIZES = _library("data.preparation.recipe:LIMITS.image_size")
@@ -238,9 +239,33 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
         "eps_root": Field("constant under Adam's root, for the weights", NOT_NEGATIVE),
         "alpha_learning_rate": Field("rate of the alphas, eq. 14", POSITIVE),
+        "alpha_momentum": Field(
+            "decay of the first moment in the alphas' Adam; 0.5 if absent",
+            _library("methods.state:BELOW_ONE"),
+            optional=True,
+        ),
         "alpha_weight_decay": Field("L2 coefficient of the alphas", NOT_NEGATIVE),
+        "shared_alphas": Field(
+            "whether all cells have the same alphas; False if absent",
+            FLAG,
+            optional=True,
+        ),
+        "sample_temperature": Field(
+            "temperature of Gumbel-softmax samples of the candidates; None (if absent)"
+            " mixes them by softmax",
+            limits.OrNone(POSITIVE),
+            optional=True,
+        ),
         "weight_order": Field("order of the weights' derivative, eq. 13", _ORDERS),
-        "arch_order": Field("order of the alphas' derivative, eq. 14", _ORDERS),
+        "arch_order": Field(
+            "order of the alphas' derivative, eq. 14; eq. 11 has no 'second'",
+            _ARCH_ORDERS,
+        ),
+        "exact_from": Field(
+            "first step in these orders, those before are of first order; 0 if absent",
+            COUNT_OR_NONE,
+            optional=True,
+        ),
         "mode": Field("differentiation mode of inner updates", _MODES),
         "cost_weight": Field("weight of the cells' relative cost", NOT_NEGATIVE),
         "cost": Field(

@@ -43,6 +43,10 @@ class DARTS(meta_nas.SearchMethod):
       mode: how the exact derivative passes through the inner step, a key of
         `bilevel.MODES` or a mode; `bilevel.finite_difference(0.01)` is DARTS's.
       alphas_from: first step that updates the alphas (PC-DARTS's warm-up).
+      exact_from: number of steps with ``arch_order`` 'first' before the exact ones.
+      shared_alphas: whether all cells have the same alphas.
+      sample_temperature: temperature of sampled paths, see `SearchMethod`; None: the
+        candidates are mixed by softmax(alpha).
       cost_weight: weight of the relative cost in the loss of the alphas.
       cost: relative cost of alphas, a scalar from 0 to 1; the space's ``relative_macs`` if
         None.
@@ -60,6 +64,9 @@ class DARTS(meta_nas.SearchMethod):
     arch_order: str = "exact"
     mode: bilevel.AnyMode = "forward_over_reverse"
     alphas_from: int = 0
+    exact_from: int = 0
+    shared_alphas: bool = False
+    sample_temperature: float | None = None
     cost_weight: float = 0.0
     cost: Callable[[Any], jax.Array] | None = None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
@@ -70,18 +77,19 @@ class DARTS(meta_nas.SearchMethod):
             arch_order=(self.arch_order, limits.OneOf(meta_nas.ORDERS)),
             mode=(self.mode, MODES),
             alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
+            **meta_nas.levers(self),
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
 
-    def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
-        """Query loss, and its derivative by the alphas (eq. 11); arguments as `step`.
+    def _in_first_order(self) -> "DARTS":
+        return dataclasses.replace(self, arch_order="first")
 
-        In the order ``arch_order``, without the relative cost.
-        """
-        gradient = over_episodes(self._alpha_gradient, self.mesh)
+    def _alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """Query loss, and its derivative by the alphas (eq. 11)."""
+        gradient = over_episodes(self._episode_gradient, self.mesh)
         return gradient(state.params, state.alphas, state.batch_stats, episode)
 
-    def _alpha_gradient(
+    def _episode_gradient(
         self, params: Any, alphas: Any, batch_stats: Any, episode: dict
     ) -> tuple[Any, Any]:
         """`alpha_gradient` of one episode."""
@@ -109,26 +117,17 @@ class DARTS(meta_nas.SearchMethod):
         """Support loss of one episode, and the new running averages."""
         return self._loss(params, alphas, batch_stats, joined(episode["support"]))
 
-    def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
+    def _step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
         """One update of the architecture and one of the weights.
 
-        Args:
-          state: the state before.
-          episode: ``support``: ``image`` [G, B, S, S, 3] and ``target`` [G, B, h, w] of G
-            groups, which make one batch; ``query``: the same without the first axis.
-            With a mesh, E of them on a leading axis.
+        The groups of the support make one batch.
         """
         relative_cost, d_cost = jax.value_and_grad(self.relative_cost)(state.alphas)
 
         def update_alphas():
-            value, d_alphas = self.alpha_gradient(state, episode)
-            grads = jax.tree.map(
-                lambda g, c: g + self.cost_weight * c, d_alphas, d_cost
-            )
-            alphas, opt_state = bilevel.apply_update(
-                self.alpha_optimizer, state.alphas, state.alpha_opt_state, grads
-            )
-            return value, optax.tree.norm(d_alphas), alphas, opt_state
+            value, grads = self._alpha_gradient(self.given(state), episode)
+            new = self._updated_alphas(state, grads, d_cost)
+            return value, optax.tree.norm(grads), *new
 
         nothing = jnp.full((), jnp.nan, episode["query"]["image"].dtype)
         query_loss, l2_alpha_grads, alphas, alpha_opt_state = jax.lax.cond(
@@ -137,11 +136,12 @@ class DARTS(meta_nas.SearchMethod):
             lambda: (nothing, nothing, state.alphas, state.alpha_opt_state),
         )
 
+        given = self.given(state.replace(alphas=alphas))
         weight_gradient = over_episodes(
             jax.value_and_grad(self.support_loss, has_aux=True), self.mesh
         )
         (loss, batch_stats), grads = weight_gradient(
-            state.params, alphas, state.batch_stats, episode
+            state.params, given.alphas, state.batch_stats, episode
         )
         params, opt_state = bilevel.apply_update(
             self.optimizer, state.params, state.opt_state, grads
@@ -155,7 +155,13 @@ class DARTS(meta_nas.SearchMethod):
             **norms(grads, state.params, params),
         }
         new = SearchState(
-            state.step + 1, params, alphas, batch_stats, opt_state, alpha_opt_state
+            state.step + 1,
+            params,
+            alphas,
+            batch_stats,
+            opt_state,
+            alpha_opt_state,
+            state.key,
         )
         return new, metrics
 

@@ -39,10 +39,13 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
+from nasfas_jax.errors import InputError
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.state import MODES, norms
 
 ORDERS = ("first", "exact")
+#: Orders of eq. 14.
+ARCH_ORDERS = ("first", "second", "exact")
 
 
 @struct.dataclass
@@ -56,6 +59,7 @@ class SearchState:
       batch_stats: running averages of BatchNorm.
       opt_state: state of the optimizer of the weights.
       alpha_opt_state: state of the optimizer of the alphas.
+      key: data of the random key of sampled paths; () without them.
     """
 
     step: jax.Array
@@ -64,22 +68,62 @@ class SearchState:
     batch_stats: Any
     opt_state: Any
     alpha_opt_state: Any
+    key: Any = ()
 
 
 class SearchMethod(abc.ABC):
-    """Base class of search methods: initial state, and loss of a supernet."""
+    """Base class of search methods: initial state, loss of a supernet, and alphas.
+
+    Shared alphas are equal ``{cell: alphas}`` of all cells, which remain equal since each
+    is updated by the sum of their derivatives.
+
+    A sampled path of a step gives the supernet the alphas ``(alpha + g) / tau`` with Gumbel
+    noise g, so that its mixtures are samples of the Gumbel-softmax distribution (Jang et
+    al., ICLR 2017): near one-hot for a small temperature tau, the candidate k with the
+    probability ``softmax(alpha)_k`` the largest. All passes of a step use one sample.
+    Derivatives are those of the loss for constant g, of all orders.
+    """
 
     net: Any
     optimizer: optax.GradientTransformation
     alpha_optimizer: optax.GradientTransformation
     cost: Callable[[Any], jax.Array] | None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None
+    cost_weight: float
+    exact_from: int
+    shared_alphas: bool
+    sample_temperature: float | None
 
     @abc.abstractmethod
+    def _in_first_order(self) -> "SearchMethod":
+        """This method with first orders only."""
+
+    @abc.abstractmethod
+    def _step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
+        """`step` in the orders of the method."""
+
+    @abc.abstractmethod
+    def _alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """`alpha_gradient` in the orders of the method, by `given` alphas."""
+
+    def _in_order(self, run: Callable[..., Any], state: SearchState, episode: dict):
+        """``run(method)(state, episode)``, in first order before ``exact_from``."""
+        if not self.exact_from:
+            return run(self)(state, episode)
+        exact, first = run(self), run(self._in_first_order())
+        return jax.lax.cond(state.step >= self.exact_from, exact, first, state, episode)
+
     def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
-        """The state after one step on an episode, and its metrics."""
+        """The state after one step on an episode, and its metrics.
 
-    @abc.abstractmethod
+        Args:
+          state: the state before.
+          episode: ``support``: ``image`` [G, B, S, S, 3] and ``target`` [G, B, h, w] of G
+            groups; ``query``: the same without the first axis. With a mesh, E of them on a
+            leading axis.
+        """
+        return self._in_order(lambda method: method._step, state, episode)
+
     def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
         """Query loss of a step, and its derivative by the alphas that the step follows.
 
@@ -89,6 +133,58 @@ class SearchMethod(abc.ABC):
           state: the state before the step.
           episode: as in ``step``.
         """
+        loss, grads = self._in_order(
+            lambda method: method._alpha_gradient, self.given(state), episode
+        )
+        return loss, self._summed(self._by_alphas(grads))
+
+    def given(self, state: SearchState) -> SearchState:
+        """The state with the alphas that the supernet is given: sampled, if any are."""
+        if self.sample_temperature is None:
+            return state
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+        leaves, tree = jax.tree.flatten(state.alphas)
+        keys = jax.random.split(key, len(leaves))
+        sampled = [
+            (alpha + jax.random.gumbel(k, alpha.shape, alpha.dtype))
+            / self.sample_temperature
+            for alpha, k in zip(leaves, keys, strict=True)
+        ]
+        return state.replace(alphas=jax.tree.unflatten(tree, sampled))
+
+    def _by_alphas(self, grads: Any) -> Any:
+        """Derivatives by the alphas from those by the alphas that the net is given."""
+        if self.sample_temperature is None:
+            return grads
+        return jax.tree.map(lambda g: g / self.sample_temperature, grads)
+
+    def _summed(self, grads: Any) -> Any:
+        """Sum of the derivatives by the alphas of all cells in each, if shared."""
+        if not self.shared_alphas:
+            return grads
+        cells = list(self.net.space.cells)
+        total = jax.tree.map(lambda *each: sum(each), *(grads[name] for name in cells))
+        return {**grads, **dict.fromkeys(cells, total)}
+
+    def _updated_alphas(
+        self, state: SearchState, grads: Any, d_cost: Any
+    ) -> tuple[Any, optax.OptState]:
+        """New alphas, and the new state of their optimizer.
+
+        Args:
+          state: the state before.
+          grads: derivatives of the loss by the alphas that the supernet was given.
+          d_cost: derivatives of the relative cost by the alphas.
+        """
+        grads = jax.tree.map(
+            lambda g, c: g + self.cost_weight * c, self._by_alphas(grads), d_cost
+        )
+        return bilevel.apply_update(
+            self.alpha_optimizer,
+            state.alphas,
+            state.alpha_opt_state,
+            self._summed(grads),
+        )
 
     def relative_cost(self, alphas: Any) -> jax.Array:
         """The relative cost of alphas that ``cost_weight`` weights, a scalar."""
@@ -100,6 +196,9 @@ class SearchMethod(abc.ABC):
         """Initial state for images like ``image`` [1, S, S, 3]."""
         alpha_key, param_key = jax.random.split(key)
         alphas = self.net.space.init_alphas(alpha_key, jnp.result_type(image))
+        if self.shared_alphas:
+            alphas = _shared(alphas, self.net.space)
+        sampled = self.sample_temperature is not None
         variables = self.net.init(param_key, image, alphas, train=False)
         return SearchState(
             step=jnp.zeros((), jnp.int32),
@@ -108,6 +207,7 @@ class SearchMethod(abc.ABC):
             batch_stats=variables["batch_stats"],
             opt_state=self.optimizer.init(variables["params"]),
             alpha_opt_state=self.alpha_optimizer.init(alphas),
+            key=jax.random.key_data(jax.random.fold_in(key, 2)) if sampled else (),
         )
 
     def supernet_loss(
@@ -143,6 +243,23 @@ class SearchMethod(abc.ABC):
         return jax.jit(lambda *arguments: self._loss(*arguments)[0])
 
 
+def _shared(alphas: Any, space: Any) -> Any:
+    """The alphas with those of the first cell in every cell.
+
+    Raises:
+      InputError: cells whose alphas differ in shape.
+    """
+    cells = list(space.cells)
+    shapes = [jax.tree.map(jnp.shape, alphas[name]) for name in cells]
+    if any(shape != shapes[0] for shape in shapes):
+        raise InputError(
+            "expected False, since the cells of this search space differ in their edges or"
+            f" operations: {dict(zip(cells, shapes, strict=True))}.",
+            field="shared_alphas",
+        )
+    return {**alphas, **dict.fromkeys(cells, alphas[cells[0]])}
+
+
 class _Update(NamedTuple):
     """Eq. 12 and 13 of a step, and the query loss at the new weights.
 
@@ -165,6 +282,18 @@ class _Update(NamedTuple):
     d_alpha: Any
 
 
+def levers(method: SearchMethod) -> dict[str, tuple[Any, limits.Kind]]:
+    """The common settings of search methods with their limits, for `limits.require`."""
+    return {
+        "exact_from": (method.exact_from, limits.COUNT_OR_NONE),
+        "shared_alphas": (method.shared_alphas, limits.FLAG),
+        "sample_temperature": (
+            method.sample_temperature,
+            limits.OrNone(limits.POSITIVE),
+        ),
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class MetaNAS(SearchMethod):
     """Search step of Meta-NAS.
@@ -178,15 +307,20 @@ class MetaNAS(SearchMethod):
         space as ``net.space``.
       inner_optimizer: optimizer of the learners (eq. 12); its state is new in every step.
       optimizer: optimizer of the weights (eq. 13). Adam needs ``eps_root > 0`` if
-        ``arch_order`` is 'exact'.
+        ``arch_order`` is not 'first'.
       alpha_optimizer: optimizer of the alphas (eq. 14).
       inner_steps: number of inner updates per learner.
       weight_order: 'exact', or 'first': eq. 13 with a constant inner gradient.
-      arch_order: 'exact', or 'first': eq. 14 with a constant ``phi'``.
+      arch_order: 'exact'; 'first': eq. 14 with a constant ``phi'``; or 'second', see
+        `_second_order`.
       mode: how derivatives through updates are computed, a name of `bilevel.MODES` or a
         mode. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
         third derivative it only approximates; 'first_order' makes both orders 'first'.
       alphas_from: number of steps before the first update of the alphas.
+      exact_from: number of steps in first order, of eq. 13 and 14, before the others.
+      shared_alphas: whether all cells have the same alphas.
+      sample_temperature: temperature of sampled paths, see `SearchMethod`; None: the
+        candidates are mixed by softmax(alpha).
       cost_weight: weight of the relative cost in the loss of the alphas; 0 in the paper.
       cost: relative cost of alphas, a scalar from 0 to 1; the space's ``relative_macs`` if
         None.
@@ -206,6 +340,9 @@ class MetaNAS(SearchMethod):
     arch_order: str = "exact"
     mode: bilevel.AnyMode = "forward_over_reverse"
     alphas_from: int = 0
+    exact_from: int = 0
+    shared_alphas: bool = False
+    sample_temperature: float | None = None
     cost_weight: float = 0.0
     cost: Callable[[Any], jax.Array] | None = None
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
@@ -215,9 +352,10 @@ class MetaNAS(SearchMethod):
         limits.require(
             inner_steps=(self.inner_steps, limits.COUNT),
             weight_order=(self.weight_order, limits.OneOf(ORDERS)),
-            arch_order=(self.arch_order, limits.OneOf(ORDERS)),
+            arch_order=(self.arch_order, limits.OneOf(ARCH_ORDERS)),
             mode=(self.mode, MODES),
             alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
+            **levers(self),
             cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
         )
 
@@ -259,35 +397,24 @@ class MetaNAS(SearchMethod):
         """``L(B_q, phi, alpha)`` of one episode, and the new running averages."""
         return self._loss(params, alphas, batch_stats, episode["query"])
 
-    def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
-        """One iteration of Algorithm 1.
+    def _in_first_order(self) -> "MetaNAS":
+        return dataclasses.replace(self, weight_order="first", arch_order="first")
 
-        Args:
-          state: the state before.
-          episode: ``support``: ``image`` [N-1, B, S, S, 3] and ``target``
-            [N-1, B, h, w]; ``query``: the same without the first axis. With a mesh,
-            E of them on a leading axis.
-        """
-        new = self._update(state, episode)
-        alpha = state.alphas
-        cost, d_cost = jax.value_and_grad(self.relative_cost)(alpha)
+    def _step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
+        """One iteration of Algorithm 1."""
+        given = self.given(state)
+        new = self._update(given, episode)
+        cost, d_cost = jax.value_and_grad(self.relative_cost)(state.alphas)
 
         # alpha' = alpha - gamma_2 (d_alpha + (dphi'/dalpha)^T v).
         def update_alphas():
-            direct = jax.tree.map(
-                lambda g, c: g + self.cost_weight * c, new.d_alpha, d_cost
-            )
-            return bilevel.apply_update(
-                self.alpha_optimizer,
-                alpha,
-                state.alpha_opt_state,
-                self._total(direct, state, new, episode),
-            )
+            grads = self._total(given, new, episode)
+            return self._updated_alphas(state, grads, d_cost)
 
         new_alpha, alpha_opt_state = jax.lax.cond(
             state.step >= self.alphas_from,
             update_alphas,
-            lambda: (alpha, state.alpha_opt_state),
+            lambda: (state.alphas, state.alpha_opt_state),
         )
         metrics = {
             "loss": new.loss,
@@ -304,16 +431,14 @@ class MetaNAS(SearchMethod):
             new.batch_stats,
             new.opt_state,
             alpha_opt_state,
+            state.key,
         )
         return new_state, metrics
 
-    def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
-        """``L(B_q, phi', alpha)``, and its derivative by the alphas (eq. 14).
-
-        In the order ``arch_order``, without the relative cost; arguments as `step`.
-        """
+    def _alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
+        """``L(B_q, phi', alpha)``, and its derivative by the alphas (eq. 14)."""
         new = self._update(state, episode)
-        return new.loss, self._total(new.d_alpha, state, new, episode)
+        return new.loss, self._total(state, new, episode)
 
     def _update(self, state: SearchState, episode: dict) -> _Update:
         """Eq. 12 and 13, ``phi' = phi - gamma~_1 dM/dphi``, and the query loss there."""
@@ -329,14 +454,12 @@ class MetaNAS(SearchMethod):
         (loss, batch_stats), (v, d_alpha) = query_loss(new_phi, alpha, stats, episode)
         return _Update(meta, new_phi, opt_state, loss, batch_stats, v, d_alpha)
 
-    def _total(
-        self, direct: Any, state: SearchState, new: _Update, episode: dict
-    ) -> Any:
-        """``direct``, in exact order plus the part of eq. 14 through eq. 13 and 12."""
+    def _total(self, state: SearchState, new: _Update, episode: dict) -> Any:
+        """Eq. 14 in the order ``arch_order``."""
         if self.arch_order == "first":
-            return direct
+            return new.d_alpha
         through = self._through_update(state, new.meta, new.v, episode)
-        return jax.tree.map(jnp.add, direct, through)
+        return jax.tree.map(jnp.add, new.d_alpha, through)
 
     def _through_update(
         self, state: SearchState, meta: bilevel.Hypergradient, v: Any, episode: dict

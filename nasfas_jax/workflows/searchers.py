@@ -9,7 +9,7 @@ import optax
 from nasfas_jax import limits
 from nasfas_jax.errors import InputError, did_you_mean
 from nasfas_jax.methods import darts, meta_nas
-from nasfas_jax.methods.state import adam
+from nasfas_jax.methods.state import BELOW_ONE, adam
 from nasfas_jax.search.cost import COSTS
 from nasfas_jax.search.space import SearchSpace
 
@@ -42,6 +42,24 @@ def _optimizer(
     )
 
 
+def _alpha_optimizer(settings: Any) -> optax.GradientTransformation:
+    """Adam for the alphas.
+
+    Raises:
+      InputError: a setting out of range, by its name.
+    """
+    limits.require(
+        alpha_learning_rate=(settings.alpha_learning_rate, limits.POSITIVE),
+        alpha_momentum=(settings.alpha_momentum, BELOW_ONE),
+        alpha_weight_decay=(settings.alpha_weight_decay, limits.NOT_NEGATIVE),
+    )
+    return adam(
+        settings.alpha_learning_rate,
+        weight_decay=settings.alpha_weight_decay,
+        b1=settings.alpha_momentum,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class MetaNASSettings:
     """Settings of Meta-NAS (NAS-FAS Algorithm 1).
@@ -57,10 +75,15 @@ class MetaNASSettings:
       eps_root: constant under Adam's root, for the weights; positive where `arch_order`
         is 'exact' and `optimizer` 'adam'.
       alpha_learning_rate: rate of Adam for the alphas (eq. 14).
+      alpha_momentum: decay of the first moment of this Adam.
       alpha_weight_decay: L2 coefficient of the alphas.
       weight_order: 'exact' or 'first', order of eq. 13.
-      arch_order: 'exact' or 'first', order of eq. 14.
+      arch_order: 'exact', 'second' or 'first', order of eq. 14, see `meta_nas.MetaNAS`.
+      exact_from: step from which on these orders apply; those before are of first order.
       mode: differentiation mode, a key of `bilevel.MODES`.
+      shared_alphas: whether all cells have the same alphas.
+      sample_temperature: temperature of Gumbel-softmax samples in the place of the
+        mixtures softmax(alpha), see `meta_nas.SearchMethod`; None: no samples.
       cost_weight: weight of the relative cost in the loss of the alphas.
       cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
@@ -73,10 +96,14 @@ class MetaNASSettings:
     weight_decay: float = 5e-5
     eps_root: float = 1e-8
     alpha_learning_rate: float = 0.02
+    alpha_momentum: float = 0.5
     alpha_weight_decay: float = 1e-3
     weight_order: str = "exact"
     arch_order: str = "exact"
     mode: str = "forward_over_reverse"
+    exact_from: int = 0
+    shared_alphas: bool = False
+    sample_temperature: float | None = None
     cost_weight: float = 0.0
     cost: str = "macs"
 
@@ -103,16 +130,15 @@ class MetaNASSettings:
                 weight_decay=self.weight_decay,
                 eps_root=self.eps_root,
             ),
-            alpha_optimizer=adam(
-                self.alpha_learning_rate,
-                weight_decay=self.alpha_weight_decay,
-                b1=0.5,
-            ),
+            alpha_optimizer=_alpha_optimizer(self),
             inner_steps=self.inner_steps,
             weight_order=self.weight_order,
             arch_order=self.arch_order,
             mode=self.mode,
             alphas_from=self.alphas_from,
+            exact_from=self.exact_from,
+            shared_alphas=self.shared_alphas,
+            sample_temperature=self.sample_temperature,
             cost_weight=self.cost_weight,
         )
 
@@ -130,9 +156,14 @@ class DARTSSettings:
       decay: course of this rate, 'constant' or 'cosine', to 0.
       weight_decay: L2 coefficient of the weights.
       alpha_learning_rate: rate of Adam for the alphas (eq. 11).
+      alpha_momentum: decay of the first moment of this Adam.
       alpha_weight_decay: L2 coefficient of the alphas.
       arch_order: 'exact' or 'first', order of eq. 11.
+      exact_from: step from which on it applies; those before are of first order.
       mode: differentiation mode, a key of `bilevel.MODES`.
+      shared_alphas: whether all cells have the same alphas.
+      sample_temperature: temperature of Gumbel-softmax samples in the place of the
+        mixtures softmax(alpha), see `meta_nas.SearchMethod`; None: no samples.
       cost_weight: weight of the relative cost in the loss of the alphas.
       cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
@@ -143,9 +174,13 @@ class DARTSSettings:
     decay: str = "constant"
     weight_decay: float = 5e-5
     alpha_learning_rate: float = 6e-4
+    alpha_momentum: float = 0.5
     alpha_weight_decay: float = 1e-3
     arch_order: str = "exact"
     mode: str = "forward_over_reverse"
+    exact_from: int = 0
+    shared_alphas: bool = False
+    sample_temperature: float | None = None
     cost_weight: float = 0.0
     cost: str = "macs"
 
@@ -173,12 +208,13 @@ class DARTSSettings:
             net=space.supernet(),
             inner_optimizer=optax.sgd(self.learning_rate),
             optimizer=_optimizer(self.optimizer, rate, weight_decay=self.weight_decay),
-            alpha_optimizer=adam(
-                self.alpha_learning_rate, weight_decay=self.alpha_weight_decay, b1=0.5
-            ),
+            alpha_optimizer=_alpha_optimizer(self),
             arch_order=self.arch_order,
             mode=self.mode,
             alphas_from=self.alphas_from,
+            exact_from=self.exact_from,
+            shared_alphas=self.shared_alphas,
+            sample_temperature=self.sample_temperature,
             cost_weight=self.cost_weight,
         )
 
