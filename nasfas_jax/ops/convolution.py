@@ -29,6 +29,8 @@ MANY_PIXELS = 2**15
 #: Number of pixels per block, small enough for the cache.
 BLOCK_PIXELS = 2**12
 
+#: Number of features that XLA's CPU kernels compute at once.
+LANES = 16
 #: Number of images below which derivatives by a kernel are computed on strips of images.
 CORRELATED = 8
 
@@ -279,18 +281,23 @@ def _to_x(ct: Array, kernel: Array, *, padding: Padding, joined: bool) -> Array:
 def _to_kernel(ct: Array, x: Array, kernel, *, padding: Padding, joined: bool) -> Array:
     """Sums over pixels of ``x * ct``, for every offset between them.
 
-    Images become channels. The larger number of channels becomes the features of a
-    convolution whose window is the image, the smaller one its images.
+    Images become channels, and the window is the image. Of the channels of x and those of
+    ct, those become the features that XLA's kernels make better use of.
     """
     del joined
     window, channels, features = kernel.aval.shape[:2], x.shape[-1], ct.shape[-1]
     if math.prod(ct.shape[:-1]) >= MANY_PIXELS and channels >= 32:
         return _taps(ct, x, window, padding)
-    if features < channels:
+    if _use_of_lanes(channels) > _use_of_lanes(features):
         padding = _flipped_padding(window, padding)
         flipped = _correlation(ct, x, padding)
         return flipped[:, ::-1, ::-1].transpose(1, 2, 3, 0)
     return _correlation(x, ct, padding).transpose(1, 2, 0, 3)
+
+
+def _use_of_lanes(features: int) -> tuple[float, int]:
+    """Share of the lanes that features fill, and their number, to be compared."""
+    return features / (-(-features // LANES) * LANES), features
 
 
 def _correlation(x: Array, y: Array, padding: Padding) -> Array:
