@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import struct
 
 from nasfas_jax.benchmarks import (
     cases,
@@ -65,23 +66,40 @@ def test_noise_has_the_shape_of_an_episode_of_three_domains():
     assert np.array_equal(support["image"], expected.astype(np.float32))
 
 
+SGD = optax.sgd(0.1)
+
+
+@struct.dataclass
+class State:
+    """The state of the alphas' optimizer, and the result of a step."""
+
+    alpha_opt_state: Any
+    images: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """A search method whose step scales the query images by the number of orders."""
+    """A search method whose step repeats the query images by the number of orders."""
 
     net = types.SimpleNamespace(space=types.SimpleNamespace(map_size=3))
     weight_order: str = ""
     arch_order: str = ""
     mode: str = ""
     alphas_from: int = 9
+    exact_from: int = 9
+    cost_weight: float = 1.0
+    alpha_optimizer: Any = SGD
 
     def init(self, key, image):
         return image.sum()
 
     def step(self, state, episode):
-        assert self.alphas_from == 0 and episode["query"]["target"].shape == (2, 3, 3)
+        assert self.alphas_from == self.exact_from == self.cost_weight == 0
+        assert episode["query"]["target"].shape == (2, 3, 3)
         exact = (self.weight_order, self.arch_order).count("exact")
-        return jnp.concatenate([episode["query"]["image"] * state] * (1 + exact))
+        images = jnp.concatenate([episode["query"]["image"] * state] * (1 + exact))
+        grads = jnp.ones(2).at[0].set(exact / 2)
+        return State((grads, ()), images), {}
 
 
 def test_a_search_step_is_measured_in_every_order_and_mode():
@@ -92,8 +110,13 @@ def test_a_search_step_is_measured_in_every_order_and_mode():
     assert found == list(search_step.SETTINGS)
     assert all(cost.seconds > 0 and cost.compile > 0 for cost in costs)
     # The arguments are the same, the results one, two and three times the images.
-    sizes = [cost.peak_bytes for cost in costs]
-    assert sizes[0] < sizes[1] < sizes[2] == sizes[3]
+    exact, first, _, weights, _, reverse = costs
+    assert first.peak_bytes < weights.peak_bytes < exact.peak_bytes
+    assert reverse.peak_bytes == exact.peak_bytes
+    assert reverse.cosine == exact.cosine == pytest.approx(1)
+    np.testing.assert_allclose(
+        [first.cosine, first.norm_ratio, exact.norm_ratio], [0.5**0.5, 0.5**0.5, 1]
+    )
 
 
 def test_the_command_writes_tables_and_json(tmp_path, monkeypatch, capsys):
@@ -101,7 +124,8 @@ def test_the_command_writes_tables_and_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     path = pathlib.Path(__file__).parents[1] / "configs" / "synthetic.py"
     smoke = runpy.run_path(str(path))["get_config"]("smoke")
-    step = search_step.StepCost("exact", "first", "unrolled", 0.25, 3.0, 5_000_000)
+    numbers = (0.25, 3.0, 5_000_000, 0.9, 1.1)
+    step = search_step.StepCost("exact", "first", "unrolled", *numbers)
     costs = data.Costs(
         [data.Preparing("tiny", 2, 20, 8, 4.0, 2.0, 6.0, 3.0)],
         data.Loading(0.5, 2.0),

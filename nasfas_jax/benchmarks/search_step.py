@@ -1,4 +1,4 @@
-"""Cost of one Meta-NAS step in each order and mode: time, compile time, memory."""
+"""Cost of one Meta-NAS step in each order and mode, and accuracy of its alpha gradient."""
 
 import dataclasses
 import functools
@@ -6,22 +6,29 @@ from collections.abc import Iterator
 
 import jax
 
-from nasfas_jax.benchmarks import cases, timing
+from nasfas_jax.benchmarks import cases, instrument, timing
 from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import meta_nas
 
-#: (weight_order, arch_order, mode); without an exact order the mode has no effect.
+#: (weight_order, arch_order, mode); if both orders are 'first' the mode has no effect. The
+#: derivatives of the others are compared with those of the first setting.
 SETTINGS = (
-    ("first", "first", "forward_over_reverse"),
-    ("exact", "first", "forward_over_reverse"),
     ("exact", "exact", "forward_over_reverse"),
+    ("first", "first", "forward_over_reverse"),
+    ("first", "second", "forward_over_reverse"),
+    ("exact", "first", "forward_over_reverse"),
+    ("exact", "second", "forward_over_reverse"),
     ("exact", "exact", "reverse_over_reverse"),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class StepCost:
-    """Median seconds a step, seconds to compile without cache, and peak bytes."""
+    """Median seconds a step, seconds to compile without cache, and peak bytes.
+
+    ``cosine`` compares the derivative by the alphas, at the initial weights and on noise,
+    with that of the first of `SETTINGS`; ``norm_ratio`` is its norm over that one's.
+    """
 
     weights: str
     architecture: str
@@ -29,6 +36,8 @@ class StepCost:
     seconds: float
     compile: float
     peak_bytes: int
+    cosine: float
+    norm_ratio: float
 
 
 def step_costs(
@@ -45,17 +54,30 @@ def step_costs(
     episode = cases.noise_episode(
         batch_size, image_size=image_size, map_size=method.net.space.map_size
     )
+    recorded = cases.recorded(method.alpha_optimizer)
+    exact = None
     for weights, architecture, mode in SETTINGS:
         one = dataclasses.replace(
             method,
+            alpha_optimizer=recorded,
+            cost_weight=0.0,
             weight_order=weights,
             arch_order=architecture,
             mode=mode,
             alphas_from=0,
+            exact_from=0,
         )
         state = run_once(one.init, jax.random.key(0), episode["query"]["image"][:1])
         step = timing.compiled(one.step, state, episode)
         (seconds,) = timing.medians([functools.partial(step, state, episode)], repeats)
+        grads = jax.device_get(step(state, episode)[0].alpha_opt_state[0])
+        exact = grads if exact is None else exact
         yield StepCost(
-            weights, architecture, mode, seconds, step.seconds, step.peak_bytes
+            weights,
+            architecture,
+            mode,
+            seconds,
+            step.seconds,
+            step.peak_bytes,
+            *instrument.compare(grads, exact),
         )

@@ -152,7 +152,8 @@ def _result(rows: list[dict]) -> dict:
 def step_table(costs: list[search_step.StepCost]) -> Table:
     """Cost of a search step for each setting."""
     table = Table(title="One Meta-NAS step")
-    for name in ("weights", "architecture", "mode", "s", "compile, s", "peak, MB"):
+    numbers = ("s", "compile, s", "peak, MB", "cosine", "norm ratio")
+    for name in ("weights", "architecture", "mode", *numbers):
         table.add_column(name)
     for cost in costs:
         table.add_row(
@@ -162,6 +163,8 @@ def step_table(costs: list[search_step.StepCost]) -> Table:
             f"{cost.seconds:.2f}",
             f"{cost.compile:.1f}",
             f"{cost.peak_bytes / 1e6:.0f}",
+            f"{cost.cosine:.4f}",
+            f"{cost.norm_ratio:.3g}",
         )
     return table
 

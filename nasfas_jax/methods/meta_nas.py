@@ -311,8 +311,9 @@ class MetaNAS(SearchMethod):
       alpha_optimizer: optimizer of the alphas (eq. 14).
       inner_steps: number of inner updates per learner.
       weight_order: 'exact', or 'first': eq. 13 with a constant inner gradient.
-      arch_order: 'exact'; 'first': eq. 14 with a constant ``phi'``; or 'second', see
-        `_second_order`.
+      arch_order: 'exact'; 'first': eq. 14 with a constant ``phi'``; or 'second': without
+        the terms that have both rates as factors, eq. 12's and eq. 13's, and with them
+        the third derivatives.
       mode: how derivatives through updates are computed, a name of `bilevel.MODES` or a
         mode. 'finite_difference' is used for eq. 12 and again for eq. 13, whose
         third derivative it only approximates; 'first_order' makes both orders 'first'.
@@ -473,7 +474,9 @@ class MetaNAS(SearchMethod):
         u = bilevel.pull_back_update(
             self.optimizer, state.params, state.opt_state, meta.params, v
         ).grads
-        return over_episodes(self._mixed_product, self.mesh)(
+        second = self.arch_order == "second"
+        product = self._query_product if second else self._mixed_product
+        return over_episodes(product, self.mesh)(
             state.params, state.alphas, state.batch_stats, u, episode
         )
 
@@ -489,3 +492,27 @@ class MetaNAS(SearchMethod):
             gradient, params, alphas, episode, u, mode=self.mode
         )
         return mixed
+
+    def _query_product(
+        self, params: Any, alphas: Any, batch_stats: Any, u: Any, episode: dict
+    ) -> Any:
+        """``d/dalpha (u . dM/dphi)`` of one episode to first order in the rates.
+
+        With learners ``phi_i = phi - gamma_1 g_i`` and their Hessians ``H_i``,
+
+            dM/dphi = sum_i (I - gamma_1 H_i) dL(B_q, phi_i, alpha)/dphi
+
+        and u is proportional to the outer rate, so that all derivatives of ``g_i`` and
+        ``H_i`` by alpha, and the distance from ``phi`` to ``phi_i``, have both rates as
+        factors. Without them it is ``N d/dalpha (u . dL(B_q, phi, alpha)/dphi)`` for N
+        learners: one product of second derivatives.
+        """
+        gradient = jax.grad(
+            lambda phi, alpha, batch: self._loss_alone(phi, alpha, batch_stats, batch),
+            (0, 1),
+        )
+        _, mixed = bilevel.second_derivative_product(
+            gradient, params, alphas, episode["query"], u, mode=self.mode
+        )
+        learners = len(episode["support"]["image"])
+        return jax.tree.map(lambda x: learners * x, mixed)

@@ -217,19 +217,30 @@ def _xla(*operands: Array, padding: Padding, joined: bool) -> Array:
     pairs = _pairs(operands)
     x = jnp.concatenate([x for x, _ in pairs], -1)
     kernel = jnp.concatenate([kernel for _, kernel in pairs], 2)
-    height, window, channels, features = kernel.shape
+    window, _, features = kernel.shape[1:]
     width = x.shape[2] + sum(padding[1]) - window + 1
     count = joined_pixels(width, features) if joined else 1
     if count > 1:
-        copies = [
-            jnp.pad(kernel, ((0, 0), (i, count - 1 - i), (0, 0), (0, 0)))
-            for i in range(count)
-        ]
-        kernel = jnp.stack(copies, 3).reshape(height, -1, channels, count * features)
+        kernel = _shifted_copies(kernel, count)
     y = lax.conv_general_dilated(
         x, kernel, (1, count), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     return y.reshape(*y.shape[:2], width, features)
+
+
+def _shifted_copies(kernel: Array, count: int) -> Array:
+    """[KH, KW + count - 1, I, count * O], copy i shifted by i pixels.
+
+    Rows that are one longer than the copies, cut out of one line of repeated kernels, are
+    shifted by one more pixel each.
+    """
+    height, window, channels, features = kernel.shape
+    kernel = jnp.pad(kernel, ((0, 0), (0, count), (0, 0), (0, 0)))
+    line = jnp.tile(kernel, (1, count, 1, 1))[:, : count * (window + count - 1)]
+    copies = line.reshape(height, count, -1, channels, features)
+    return copies.transpose(0, 2, 3, 1, 4).reshape(
+        height, -1, channels, count * features
+    )
 
 
 def _shape(*operands, padding: Padding, joined: bool):
@@ -305,17 +316,19 @@ def _correlation(x: Array, y: Array, padding: Padding) -> Array:
 
     Few images are cut into strips of rows, so that there are `CORRELATED` of them.
     """
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height, shifts = y.shape[1], x.shape[1] - y.shape[1]
+    height = y.shape[1]
     strips = max(1, CORRELATED // len(x))
     while height % strips:
         strips -= 1
-    rows = height // strips
-    starts = range(0, height, rows)
-    x = jnp.concatenate([x[:, i : i + rows + shifts] for i in starts])
-    y = jnp.concatenate([y[:, i : i + rows] for i in starts])
+    if strips > 1:
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+        rows, seen = height // strips, x.shape[1] - height + height // strips
+        parts = [x[:, i : i + seen] for i in range(0, height, rows)]
+        x = jnp.stack(parts, 1).reshape(-1, seen, *x.shape[2:])
+        y = y.reshape(-1, rows, *y.shape[2:])
+        padding = ((0, 0), (0, 0))
     pair = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
-    return _bind([pair], padding=((0, 0), (0, 0)), joined=False)
+    return _bind([pair], padding=padding, joined=False)
 
 
 def _taps(ct: Array, x: Array, window: tuple[int, int], padding: Padding) -> Array:
