@@ -22,12 +22,12 @@ from jax.sharding import Mesh
 from nasfas_jax import bilevel, limits
 from nasfas_jax.methods import meta_nas
 from nasfas_jax.methods.episodes import over_episodes
-from nasfas_jax.methods.meta_nas import SearchState
+from nasfas_jax.methods.search_method import SearchMethod, SearchState, levers
 from nasfas_jax.methods.state import MODES, norms
 
 
 @dataclasses.dataclass(frozen=True)
-class DARTS(meta_nas.SearchMethod):
+class DARTS(SearchMethod):
     """The search step and its choices.
 
     BatchNorm uses the batch's statistics in every pass; its running averages are updated by
@@ -76,9 +76,7 @@ class DARTS(meta_nas.SearchMethod):
         limits.require(
             arch_order=(self.arch_order, limits.OneOf(meta_nas.ORDERS)),
             mode=(self.mode, MODES),
-            alphas_from=(self.alphas_from, limits.COUNT_OR_NONE),
-            **meta_nas.levers(self),
-            cost_weight=(self.cost_weight, limits.NOT_NEGATIVE),
+            **levers(self),
         )
 
     def _in_first_order(self) -> "DARTS":
@@ -136,7 +134,7 @@ class DARTS(meta_nas.SearchMethod):
             lambda: (nothing, nothing, state.alphas, state.alpha_opt_state),
         )
 
-        given = self.given(state.replace(alphas=alphas))
+        given = self.given(dataclasses.replace(state, alphas=alphas))
         weight_gradient = over_episodes(
             jax.value_and_grad(self.support_loss, has_aux=True), self.mesh
         )

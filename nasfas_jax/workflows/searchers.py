@@ -83,7 +83,7 @@ class MetaNASSettings:
       mode: differentiation mode, a key of `bilevel.MODES`.
       shared_alphas: whether all cells have the same alphas.
       sample_temperature: temperature of Gumbel-softmax samples in the place of the
-        mixtures softmax(alpha), see `meta_nas.SearchMethod`; None: no samples.
+        mixtures softmax(alpha), see `search_method.SearchMethod`; None: no samples.
       cost_weight: weight of the relative cost in the loss of the alphas.
       cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
@@ -163,7 +163,7 @@ class DARTSSettings:
       mode: differentiation mode, a key of `bilevel.MODES`.
       shared_alphas: whether all cells have the same alphas.
       sample_temperature: temperature of Gumbel-softmax samples in the place of the
-        mixtures softmax(alpha), see `meta_nas.SearchMethod`; None: no samples.
+        mixtures softmax(alpha), see `search_method.SearchMethod`; None: no samples.
       cost_weight: weight of the relative cost in the loss of the alphas.
       cost: 'macs', 'parameters' or 'latency' on this device, a name of `search.cost.COSTS`.
     """
