@@ -331,6 +331,9 @@ def test_a_search_by_any_method_is_described(method, by):
     text = describe_search(search, 48)
     assert "architecture to exact order, 48 steps" in text
     assert f"alphas fixed before step {settings.alphas_from}." in text
+    levers = {"exact_from": 7, "shared_alphas": True, "sample_temperature": 0.5}
+    for said in ("before step 7", "shared by all cells", "sampled at temperature 0.5"):
+        assert said in describe_search(search | levers, 48) and said not in text
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")

@@ -280,6 +280,12 @@ def describe_search(search: Mapping[str, Any], steps: int) -> str:
         for what, field in orders.items()
         if field in search
     ]
+    if first := search.get("exact_from"):
+        texts.append(f"first order before step {first}")
+    if search.get("shared_alphas"):
+        texts.append("alphas shared by all cells")
+    if temperature := search.get("sample_temperature"):
+        texts.append(f"paths sampled at temperature {temperature:g}")
     fixed = f"alphas fixed before step {search['alphas_from']}"
     return f"{', '.join([name, *texts, f'{steps} steps', fixed])}."
 
