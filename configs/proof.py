@@ -2,9 +2,9 @@ r"""Searched networks beside random and hand-made ones at equal multiply-adds.
 
     nasfas sweep --config=configs/proof.py --workdir=runs/proof
 
-Three seeds, each of the four domains unseen once: per cell a search by exact meta-gradients,
-three of first order (as many steps; as many seconds; by the cost alone), and fifteen trainings
-of 20 M multiply-adds. Results and what they mean: docs/levers.md. Variants:
+Three seeds, each of the four domains unseen once. In each cell a search by exact
+meta-gradients, three of first order (as many steps; as many seconds; by the cost alone), and
+fifteen trainings of 20 M multiply-adds. Results: docs/levers.md. Variants:
 
     proof  the table; about three hours on one core: 180 trainings and 48 searches
     smoke  a search, two random networks and DepthNet in seconds; shows nothing

@@ -1,4 +1,4 @@
-"""What the spread of results over architectures, targets and seeds consists of.
+"""Parts of the spread of results over architectures, targets and seeds.
 
 Results are arrays [architectures, targets, seeds] of one rate, a training each. Their model
 is the sum of the mean of a target, an effect of the architecture, one of the architecture on

@@ -72,7 +72,7 @@ class Compared:
         return {k: spread.difference(v, reference) for k, v in found.items()}
 
     def shares(self, metric: str) -> spread.Shares:
-        """What the variance of the reference consists of, see `spread`.
+        """Shares of the variance of the reference, see `spread`.
 
         Raises:
           InputError: one seed.
