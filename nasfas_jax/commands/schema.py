@@ -117,7 +117,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "title": Field("heading of the report"),
         "seed": Field("seed of all random numbers", limits.SEED),
         "seeds": Field(
-            "number of seeds of nasfas demo, from config.seed on; 1 if absent",
+            "number of seeds of nasfas demo; 1 if absent",
             COUNT,
             optional=True,
         ),

@@ -128,10 +128,11 @@ def run(
 
 def _require_rows(config: Any, titles: Sequence[str]) -> None:
     """Requires rows of the table in the fields that name some."""
-    random = dict(config.sweep.get("random", {}))
+    given = config.get("sweep", {})
+    random = dict(given.get("random", {}))
     named = {
         "random": sorted({*random, *random.values()}),
-        "reference": list(config.sweep.get("reference", ())),
+        "reference": list(given.get("reference", ())),
     }
     for field, names in named.items():
         if names:
