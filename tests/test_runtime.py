@@ -206,6 +206,13 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
             fit(tmp_path, Stream(), state=other)
 
 
+def test_a_state_of_other_fields_is_of_another_version(tmp_path):
+    """A field without arrays is a part of the structure, and not of the shapes."""
+    fit(tmp_path, Stream(), steps=2)
+    with pytest.raises(InputError, match="another version of this program"):
+        fit(tmp_path, Stream(), state={**start(), "key": ()})
+
+
 def damage(folder, step, how):
     files = [p for p in (folder / "checkpoints" / str(step)).rglob("*") if p.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)

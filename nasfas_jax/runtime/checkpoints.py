@@ -97,8 +97,8 @@ class Checkpoints:
           like: a state of the same shapes; the result is placed like it.
 
         Raises:
-          InputError: no checkpoint, none that is whole, or one of another network or
-            optimizer.
+          InputError: no checkpoint, none that is whole, or one of another network,
+            optimizer or version.
 
         Warns:
           DamagedCheckpoint: a later checkpoint is incomplete or changed.
@@ -116,11 +116,18 @@ class Checkpoints:
                 "the settings that wrote it."
             )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-        restored = self._restore(
-            step,
-            state=ocp.args.StandardRestore(abstract),
-            iterator=ocp.args.JsonRestore(),
-        )
+        try:
+            restored = self._restore(
+                step,
+                state=ocp.args.StandardRestore(abstract),
+                iterator=ocp.args.JsonRestore(),
+            )
+        except ValueError as error:  # equal arrays in another structure
+            raise InputError(
+                f"The checkpoint in {self.folder} does not fit: it was written by another"
+                " version of this program, whose states have other fields. Use another"
+                f" folder, or the version that wrote it. ({error!s:.300})"
+            ) from None
         return Restored(step, restored["state"], restored["iterator"])
 
     def drop_after(self, step: int) -> None:
