@@ -53,25 +53,22 @@ class Field:
         return all(one in self.values for one in value)
 
 
-class _Variants(limits.Kind):
-    """Sections and fields of a config, by the name of a variant."""
+@dataclasses.dataclass(frozen=True)
+class _ByName(limits.Kind):
+    """Dictionaries of values of one type by texts."""
+
+    of: type = str
 
     def __contains__(self, value: Any) -> bool:
         texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
-        return texts and all(isinstance(v, Mapping) for v in value.values())
+        return texts and all(isinstance(v, self.of) for v in value.values())
 
 
-class _Rows(limits.Kind):
-    """Rows of a table by row."""
-
-    def __contains__(self, value: Any) -> bool:
-        texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
-        return texts and all(isinstance(v, str) for v in value.values())
-
-
-_ROWS = _Rows(Mapping, "rows by row, as {'searched': 'random'}")
-_VARIANTS = _Variants(
-    Mapping, "fields by name, as {'a': {'train': {'view': {'target': 'depth'}}}}"
+_ROWS = _ByName(Mapping, "rows by row, as {'searched': 'random'}")
+_VARIANTS = _ByName(
+    Mapping,
+    "fields by name, as {'a': {'train': {'view': {'target': 'depth'}}}}",
+    Mapping,
 )
 
 
@@ -117,9 +114,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "title": Field("heading of the report"),
         "seed": Field("seed of all random numbers", limits.SEED),
         "seeds": Field(
-            "number of seeds of nasfas demo; 1 if absent",
-            COUNT,
-            optional=True,
+            "number of seeds of nasfas demo; 1 if absent", COUNT, optional=True
         ),
         "selected_on": Field(
             "split whose scores these settings were chosen by",
@@ -257,10 +252,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "weight_order": Field("order of the weights' derivative, eq. 13", _ORDERS),
-        "arch_order": Field(
-            "order of the alphas' derivative, eq. 14; eq. 11 has no 'second'",
-            _ARCH_ORDERS,
-        ),
+        "arch_order": Field("order of eq. 14; eq. 11 has no 'second'", _ARCH_ORDERS),
         "exact_from": Field(
             "first step in these orders, those before are of first order; 0 if absent",
             COUNT_OR_NONE,
@@ -277,7 +269,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "instruments": Field(
-            "whether instruments are measured after a search; False if absent",
+            "whether instruments are measured after a search; not if absent",
             FLAG,
             optional=True,
         ),
@@ -474,8 +466,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "variants": Field(
-            "by name, fields that replace those of the config, one row each; the name ''"
-            " has no folder of its own",
+            "fields in the place of the config's by name, one row each; '' has no folder",
             _VARIANTS,
             optional=True,
         ),
