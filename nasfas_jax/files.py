@@ -1,4 +1,4 @@
-"""Atomic writing of files, and folders locked for one process at a time."""
+"""Reading and atomic writing of files, and folders locked for one process at a time."""
 
 import contextlib
 import csv
@@ -156,3 +156,23 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 " is kept and used), or choose another folder."
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike, expected: str, cure: str) -> Iterator[None]:
+    """Names the file in errors of its reading and of its content.
+
+    Args:
+      path: the file.
+      expected: its content, as "the trade-off of a search".
+      cure: a sentence on what to do.
+
+    Raises:
+      InputError: in the place of an error of the file system, or of wrong content.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected {expected}, got {error!r:.200}. {cure}"
+        ) from None

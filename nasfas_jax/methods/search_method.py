@@ -65,7 +65,7 @@ class SearchMethod(abc.ABC):
 
     @abc.abstractmethod
     def _in_first_order(self) -> "SearchMethod":
-        """This method with first orders only."""
+        """The method with both derivatives in first order."""
 
     @abc.abstractmethod
     def _step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:

@@ -18,7 +18,7 @@ from nasfas_jax.methods import instruments
 from nasfas_jax.report.picture import Format, Picture
 from nasfas_jax.report.searches import ranking_points, signal_bars
 from nasfas_jax.search.genotype import Genotype
-from nasfas_jax.workflows import collapse, finished
+from nasfas_jax.workflows import collapse, finished, records
 
 #: File in the folder of a search.
 FILE = "health.json"
@@ -90,16 +90,12 @@ class Health:
         Raises:
           InputError: no such file, or other content.
         """
-        try:
+        about = "the instruments of a search, as `nasfas search` writes them"
+        with files.reading(path, about, records.SEARCH_AGAIN):
             content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             choice = collapse.Choice(**content.pop("choice"))
             eigenvalue = instruments.Eigenvalue(**content.pop("eigenvalue"))
             return cls(choice=choice, eigenvalue=eigenvalue, **content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: expected the instruments of a search, as `nasfas search` writes"
-                f" them, got {error!r:.200}. Search again; a finished search is not repeated."
-            ) from None
 
     def __repr__(self) -> str:
         return "\n".join([tables.as_text(self.table()), *self.warnings])

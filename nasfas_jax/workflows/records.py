@@ -15,6 +15,8 @@ from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
 
 FILE, SUMMARY = "record.json", "summary.json"
+#: Cure of a file that a search left and that cannot be read.
+SEARCH_AGAIN = "Search again; a finished search is not repeated."
 #: Settings that change no result: how often progress is written down.
 FREE = ("development_every", "log_every", "save_every", "steps")
 

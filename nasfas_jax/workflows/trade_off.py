@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from nasfas_jax import files, tables
-from nasfas_jax.errors import InputError
 from nasfas_jax.report.picture import Format, Picture
 from nasfas_jax.report.searches import trade_off_curve
 from nasfas_jax.search import genotype
 from nasfas_jax.search.trade_off import Point
+from nasfas_jax.workflows import records
 
 #: File in the folder of a search.
 FILE = "trade_off.json"
@@ -58,18 +58,14 @@ class TradeOff:
         Raises:
           InputError: no such file, or other content.
         """
-        try:
+        about = "the trade-off of a search, as `nasfas search` writes it"
+        with files.reading(path, about, records.SEARCH_AGAIN):
             content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             points = [
                 Point(**{**one, "genotype": genotype.parse(one["genotype"])})
                 for one in content["points"]
             ]
             return cls(points, content["cost"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path}: expected the trade-off of a search, as `nasfas search` writes it,"
-                f" got {error!r:.200}. Search again; a finished search is not repeated."
-            ) from None
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
