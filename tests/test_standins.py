@@ -13,7 +13,7 @@ from clock import within
 from nasfas_jax import evaluation, synthetic
 from nasfas_jax.data import datasets, protocols
 from nasfas_jax.data.datasets import sources
-from nasfas_jax.data.loading import select
+from nasfas_jax.data.loading import pipeline, select
 from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import faces, prepare
 from nasfas_jax.data.preparation.recipe import Recipe
@@ -105,6 +105,17 @@ def test_every_file_becomes_a_clip(prepared, name):
     annotated = name not in ("siw_m", "hkbu_mars", "casia_surf_3dmask")
     source = "annotation" if annotated else "middle"
     assert {row["box_source"] for row in summary.rows} == {source}
+
+
+def test_records_of_a_stand_in_of_another_version_are_refused(prepared, tmp_path):
+    about = json.loads((prepared[0] / "siw" / "recipe.json").read_text())
+    assert about["source_version"] == synthetic.FORMAT["version"]
+    (tmp_path / "recipe.json").write_text(json.dumps(about | {"source_version": 1}))
+    with pytest.raises(
+        InputError, match=r"stand-in of 'siw' of version 1, .* write the stand-in"
+    ):
+        pipeline.open_dataset(tmp_path)
+    assert standins.version_of(tmp_path / "video.mp4") is None
 
 
 @pytest.mark.parametrize("name", WITHIN)

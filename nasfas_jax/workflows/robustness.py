@@ -7,7 +7,7 @@ import numpy as np
 
 from nasfas_jax import evaluation, limits, nets, tables
 from nasfas_jax.data.loading import prepared, views
-from nasfas_jax.data.preparation.corruptions import CORRUPTIONS
+from nasfas_jax.data.preparation.corruptions import CORRUPTIONS, levels
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import robustness as pictures
 from nasfas_jax.report.picture import Picture
@@ -117,7 +117,8 @@ def robustness(
       data: prepared data with the frames of the clips (``Recipe.keep_frames``), otherwise
         by the model's recipe.
       target: as in `evaluate`.
-      corruptions: names in `corruptions.CORRUPTIONS`; all if None.
+      corruptions: names in `corruptions.CORRUPTIONS`; all if None. Their levels are
+        `corruptions.levels`.
       batch_size: clips per prediction.
 
     Raises:
@@ -147,7 +148,7 @@ def robustness(
     _, plan = testable(model, data, target)
     points = []
     for name in names:
-        for level in CORRUPTIONS[name].levels:
+        for level in levels(name, data.recipe.frames):
             if points and level == CORRUPTIONS[name].levels[0]:  # the frames unchanged
                 again = dataclasses.replace(points[0], corruption=name, level=level)
                 points.append(again)

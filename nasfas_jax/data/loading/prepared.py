@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from nasfas_jax import limits, tables
+from nasfas_jax import limits, synthetic, tables
 from nasfas_jax.data import datasets
 from nasfas_jax.data.datasets.sources import SPLITS
 from nasfas_jax.data.preparation import builder, recipe
@@ -168,15 +168,18 @@ def open_dataset(data_dir: str | os.PathLike, **expected) -> Prepared:
 
 
 def _require_version(data_dir: pathlib.Path, about: dict) -> None:
-    """Requires records of the format version that the dataset has today."""
+    """Requires records of the format version that the renderer writes today."""
     found, dataset = about.get("source_version"), datasets.get(about["dataset"])
-    if found != dataset.version:
+    standin = dataset.version is None and found is not None
+    expected = synthetic.FORMAT["version"] if standin else dataset.version
+    if found != expected:
         version = "no recorded format version" if found is None else f"version {found}"
+        again = "write the stand-in into another folder and " if standin else ""
         raise InputError(
-            f"The records in {data_dir} were prepared from files of '{dataset.name}' of"
-            f" {version}, whose pictures may differ from those of version"
-            f" {dataset.version}, which is expected; run 'nasfas prepare' into this folder"
-            " again."
+            f"The records in {data_dir} were prepared from files of"
+            f" {'a stand-in of ' * standin}'{dataset.name}' of {version}, whose pictures"
+            f" may differ from those of version {expected}, which is expected;"
+            f" {again}run 'nasfas prepare' into this folder again."
         )
 
 

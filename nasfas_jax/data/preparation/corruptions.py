@@ -79,7 +79,7 @@ def hold(frames: np.ndarray, interval: float) -> np.ndarray:
     """Every ``interval``-th frame, shown until the next: a camera of a lower frame rate.
 
     Counted back from the current frame, which stays; the first frame stands for those
-    before the clip.
+    before the clip, so that all intervals from K - 1 on give the same frames.
     """
     last, step = len(frames) - 1, round(interval)
     index = [max(0, last - -(-(last - i) // step) * step) for i in range(last + 1)]
@@ -94,5 +94,17 @@ CORRUPTIONS = {
         "share of the side", (1, 0.75, 0.5, 0.25, 0.125), downsample
     ),
     "shift": Corruption("share of the side", (0, 0.05, 0.1, 0.2, 0.3), shift),
-    "frame_rate": Corruption("interval, frames", (1, 2, 3, 4, 6), hold),
+    "frame_rate": Corruption("interval, frames of a clip", (1, 2, 3, 4, 6), hold),
 }
+
+
+def levels(name: str, frames: int) -> tuple[float, ...]:
+    """Levels of a corruption that differ from one another on clips of some frames.
+
+    >>> levels("frame_rate", 4)
+    (1, 2, 3)
+    """
+    every = CORRUPTIONS[name].levels
+    if name != "frame_rate":
+        return every
+    return tuple(interval for interval in every if interval < max(frames, 2))

@@ -38,6 +38,7 @@ from nasfas_jax.data.media import video
 from nasfas_jax.data.preparation import builder, extract, extracted, faces, maps, recipe
 from nasfas_jax.data.preparation.landmarks import LandmarkModel
 from nasfas_jax.errors import InputError
+from nasfas_jax.synthetic import standins
 
 MANIFEST = "manifest.csv"
 CLIPS = "clips.csv"
@@ -220,7 +221,7 @@ def finish(
     content = hashlib.sha256((table + marks).encode()).hexdigest()
     complete = data_dir / recipe.FILE
     before = recipe.read(data_dir) if complete.exists() else {}
-    version = datasets.get(dataset).version
+    version = datasets.get(dataset).version or standins.version_of(found[0].path)
     packed = before.get("content") == content and "digest" in before
     packed = packed and before.get("source_version") == version
     if not packed:

@@ -12,6 +12,6 @@ whether it is complete.
 """
 
 from nasfas_jax.synthetic.standins.layouts import LAYOUTS, File, Layout
-from nasfas_jax.synthetic.standins.write import plan, write
+from nasfas_jax.synthetic.standins.write import plan, version_of, write
 
-__all__ = ["LAYOUTS", "File", "Layout", "plan", "write"]
+__all__ = ["LAYOUTS", "File", "Layout", "plan", "version_of", "write"]

@@ -211,13 +211,7 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
             )
         _mark(root, settings, complete=False)
     wanted = _about(settings, complete=False)
-    try:
-        found = {**json.loads(mark.read_text("utf-8")), "complete": False}
-    except (ValueError, TypeError) as error:
-        raise InputError(
-            f"{mark} is damaged ({error}). Delete the folder {root} and write the "
-            "stand-in again."
-        ) from error
+    found = {**_read_mark(mark), "complete": False}
     if found != wanted:
         raise InputError(
             f"{root} holds a stand-in with other settings or of another format "
@@ -225,6 +219,27 @@ def _claim(root: pathlib.Path, settings: _Settings) -> None:
             f"{wanted['version']}, {wanted['settings']} is requested. Choose another "
             "folder or delete this one."
         )
+
+
+def version_of(file: pathlib.Path) -> int | None:
+    """Format version of the stand-in that a file belongs to; None for other files.
+
+    Raises:
+      InputError: a damaged `MARK`.
+    """
+    marks = (folder / MARK for folder in file.absolute().parents)
+    mark = next((mark for mark in marks if mark.exists()), None)
+    return None if mark is None else _read_mark(mark).get("version")
+
+
+def _read_mark(mark: pathlib.Path) -> dict:
+    try:
+        return dict(json.loads(mark.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{mark} is damaged ({error}). Delete the folder {mark.parent} and write the"
+            " stand-in again."
+        ) from error
 
 
 def _mark(root: pathlib.Path, settings: _Settings, complete: bool) -> None:
