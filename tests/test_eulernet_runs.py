@@ -85,9 +85,7 @@ def test_a_file_is_explained_by_a_command(workdir, tmp_path, capsys):
     written = ("layers.png", "motion.png", "motion.mp4")
     expected = {"face.png", "face_png_layers.png", *(f"{stem}_{x}" for x in written)}
     assert {path.name for path in tmp_path.iterdir()} == expected
-    with pytest.raises(
-        InputError, match=r"layer: expected one of .*'FCAM_0'.*'FCAM_9'"
-    ):
+    with pytest.raises(InputError, match=r"--layers: .* one of .*'FCAM_0'.*'FCAM_9'"):
         smoke.execute("explain", workdir, input=image, output=tmp_path, layers="FCAM_9")
 
 

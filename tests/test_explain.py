@@ -82,8 +82,9 @@ def test_a_map_is_the_formula_with_the_derivative_by_hand(x64):
     np.testing.assert_allclose(found["Pair"], expected, rtol=1e-10, atol=1e-15)
     other = nets.grad_cam(predict, params, {}, x, layers=["Pair"], toward="spoof")
     assert ((other["Pair"] == 0) | (found["Pair"] == 0)).all()
-    with pytest.raises(InputError, match=r"layer: expected one of .*'Conv_0'"):
-        nets.grad_cam(predict, params, {}, x, layers=["Conv_2"])
+    for wrong in (["Conv_2"], "Conv_1"):
+        with pytest.raises(InputError, match=r"layers: .* one of 'Conv_0', .* got"):
+            nets.grad_cam(predict, params, {}, x, layers=wrong)
     with pytest.raises(InputError, match="toward: expected one of 'live', 'spoof'"):
         nets.grad_cam(predict, params, {}, x, toward="attack")
 
@@ -153,7 +154,7 @@ def test_a_video_has_its_motion_too(video, tmp_path):
     [
         (
             {"layers": ["ConvBlock_99"]},
-            r"layer: expected one of .*'ConvBlock_11', 'ConvBlock_12', got",
+            r"layers: .* one of .*'ConvBlock_11', 'ConvBlock_12', got",
         ),
         ({"band": (0.5, 13.0)}, "half of the frame rate, 12.5 hertz"),
         ({"factor": 0}, "factor: expected a number above 0"),
@@ -163,6 +164,15 @@ def test_a_video_has_its_motion_too(video, tmp_path):
 def test_wrong_arguments_are_named(video, options, message):
     with pytest.raises(InputError, match=message):
         make_model().explain(video, clips=1, **options)
+
+
+def test_real_videos_and_pictures_are_explained(samples, tmp_path):
+    model = make_model()
+    for path in sorted((samples / "own_data").rglob("*.*")):
+        explanation = model.explain(path, clips=1)
+        assert (explanation.motion is None) == (path.suffix == ".jpg")
+        assert all(np.isfinite(maps).all() for maps in explanation.cams.values())
+        assert explanation.picture().data.startswith(b"\x89PNG")
 
 
 def test_a_picture_has_no_motion(video, tmp_path):

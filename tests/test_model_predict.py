@@ -176,7 +176,9 @@ def test_wrong_input_is_refused(tmp_path, clip_file):
     model = make_model()
     with pytest.raises(InputError, match=r"There is no .*b\.mp4"):
         model.predict(tmp_path / "b.mp4")
-    with pytest.raises(InputError, match=r"no face found.*Nothing was predicted"):
+    with pytest.raises(
+        InputError, match=r"no face found.*Nothing was predicted\. YuNet"
+    ):
         model.predict(still(tmp_path / "a.png"))
     with pytest.raises(InputError, match="clips: expected an integer of 1 or more"):
         model.predict(clip_file, clips=0)

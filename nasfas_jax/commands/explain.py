@@ -5,6 +5,7 @@ import pathlib
 from nasfas_jax.commands import predict, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.preparation import faces
+from nasfas_jax.errors import renaming
 
 
 def run(
@@ -29,12 +30,13 @@ def run(
     """
     path = predict.input_file(input)
     scorer = predict.model_of(model, workdir, network)
-    explanation = scorer.explain(
-        path,
-        detector=faces.YuNet(str(face_model)) if face_model else None,
-        layers=layers.split(",") if layers else None,
-        toward=toward,
-    )
+    with renaming({"layers": "--layers", "toward": "--toward"}):
+        explanation = scorer.explain(
+            path,
+            detector=faces.YuNet(str(face_model)) if face_model else None,
+            layers=layers.split(",") if layers else None,
+            toward=toward,
+        )
     given = output or ("explain" if model else pathlib.Path(workdir) / "explain")
     folder = settings.make_folder(given, "--output")
     stem = predict.stem_of(folder, path)

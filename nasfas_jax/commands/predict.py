@@ -88,14 +88,15 @@ def print_result(path: pathlib.Path, scorer: Model, prediction: Prediction) -> N
     print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
     print(_verdict(prediction))
     if prediction.still.any() and scorer.view.input != "static":
-        print(_caveat(prediction))
+        print(_caveat(prediction, scorer.view.input))
 
 
-def _caveat(prediction: Prediction) -> str:
+def _caveat(prediction: Prediction, input: str) -> str:
     still = prediction.still
+    black = "" if input == "frames" else ", so their dynamic image is black"
     return (
         f"caveat: nothing moves in {still.sum()} of {len(still)} clips (a still picture,"
-        " or frozen frames), so their dynamic image is black. A network that was trained"
+        f" or frozen frames){black}. A network that was trained"
         " on moving clips has not seen such inputs, and their scores may mean nothing;"
         " manifest.csv of its data counts the stills that it was trained on."
     )

@@ -54,8 +54,7 @@ def grad_cam(
         wide = {k: shape for k, shape in shapes.items() if min(shape[-3:]) > 1}
         last = {shape[-3:-1]: name for name, shape in wide.items()}
         layers = [name for name in shapes if name in last.values()]
-    for name in layers:
-        limits.require(layer=(name, limits.OneOf(shapes)))
+    limits.require(layers=(layers, limits.Several(limits.OneOf(shapes))))
     dtype = jax.tree.leaves(params)[0].dtype
     zeros = {name: jnp.zeros(shapes[name], dtype) for name in layers}
 

@@ -97,7 +97,14 @@ def reliability(
         full = count > 0
         axes.plot(probability[full], frequency[full], color=color, label=name)
         area = 12 + 200 * count[full] / count.sum()
-        axes.scatter(probability[full], frequency[full], s=area, color=color, zorder=3)
+        axes.scatter(
+            probability[full],
+            frequency[full],
+            s=area,
+            color=color,
+            zorder=3,
+            clip_on=False,
+        )  # a point on the border is whole
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", anchor="W")
     axes.set(xlabel="probability of live", ylabel="share of live videos")
     axes.legend(loc="upper left")

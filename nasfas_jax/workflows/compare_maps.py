@@ -1,5 +1,7 @@
 """Maps of several models on the same hard clips, as NAS-FAS figure 14."""
 
+import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -77,7 +79,7 @@ def compare_maps(
     return explanations.compared(
         [
             explanations.Compared(
-                f"{table.attack_type[row]}\n{table.video[row][-14:]}",
+                _caption(table.attack_type[row], table.video[row]),
                 faces[i],
                 targets[i],
                 {
@@ -131,6 +133,13 @@ def _hardest(
     of = {video: rows[table.video[rows] == video] for video in videos.tolist()}
     hardest = sorted(of, key=lambda video: right[of[video]].mean())[:examples]
     return [int(of[video][np.argmin(right[of[video]])]) for video in hardest]
+
+
+def _caption(attack_type: str, video: str) -> str:
+    """Attack type and name of a video, without its folder and suffix."""
+    name = pathlib.PurePosixPath(video).stem
+    lines = re.findall(".{1,15}(?:_|$)|.{1,16}", name)  # after underscores
+    return "\n".join([attack_type, *lines])
 
 
 def _names(evaluated: Sequence[Evaluated]) -> list[str]:

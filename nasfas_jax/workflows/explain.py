@@ -97,7 +97,7 @@ class Explanation:
         found = self.prediction
         rows = [
             explanations.Row(
-                f"frame {found.frames[i]}\nscore {found.scores[i]:.3f}"
+                f"frame {found.frames[i]}\nscore {found.scores[i]:.3g}"
                 f"\n{found.verdicts[i] or ''}",
                 found.images["static"][i],
                 {name: maps[i] for name, maps in self.cams.items()},

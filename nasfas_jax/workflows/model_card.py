@@ -188,9 +188,12 @@ def _limits(model: Model) -> Iterator[str]:
         " a test."
     )
     if model.view.input != "static":
+        black = (
+            "" if model.view.input == "frames" else " the dynamic image is black, and"
+        )
         yield (
-            "- The input contains motion: for a still picture or frozen frames the"
-            " dynamic image is black, and scores may have no meaning."
+            "- The input contains motion: for a still picture or frozen frames"
+            f"{black} scores may have no meaning."
         )
     yield ""
 

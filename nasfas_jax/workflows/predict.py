@@ -186,7 +186,9 @@ def predict_file(
         samples = list(extract.sample_video(path, recipe, detector, clips))
         times = video.time_stamps(path)
     except video.VideoError as error:
-        raise InputError(f"{path}: {error}. Nothing was predicted.") from None
+        found = "no face" not in str(error) or detector.name != faces.Haar.name
+        more = "" if found else " YuNet (--face_model) finds more faces than Haar."
+        raise InputError(f"{path}: {error}. Nothing was predicted.{more}") from None
     images = views.record_images(np.stack([s.frames for s in samples]), recipe)
     if view.input == "dynamic" and extract.is_still(images["dynamic"]).all():
         raise InputError(

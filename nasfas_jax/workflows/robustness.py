@@ -66,8 +66,8 @@ class Robustness:
                     f"{100 * rate:.1f}"
                     for rate in (one.hter, one.apcer, one.bpcer, one.auc)
                 ),
-                f"{one.live:.3f}",
-                f"{one.spoof:.3f}",
+                f"{one.live:.3g}",
+                f"{one.spoof:.3g}",
             ]
             for one in self.points
         ]

@@ -87,14 +87,14 @@ def hold(frames: np.ndarray, interval: float) -> np.ndarray:
 
 
 CORRUPTIONS = {
-    "blur": Corruption("standard deviation, pixels", (0, 0.5, 1, 2, 4), blur),
+    "blur": Corruption("deviation, pixels", (0, 0.5, 1, 2, 4), blur),
     "jpeg": Corruption("JPEG quality", (100, 90, 70, 50, 30, 10), jpeg),
     "brightness": Corruption("factor", (1, 0.25, 0.5, 0.75, 1.5, 2), brighten),
     "resolution": Corruption(
         "share of the side", (1, 0.75, 0.5, 0.25, 0.125), downsample
     ),
     "shift": Corruption("share of the side", (0, 0.05, 0.1, 0.2, 0.3), shift),
-    "frame_rate": Corruption("interval, frames of a clip", (1, 2, 3, 4, 6), hold),
+    "frame_rate": Corruption("interval, frames", (1, 2, 3, 4, 6), hold),
 }
 
 
