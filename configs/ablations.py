@@ -9,6 +9,7 @@ r"""Ablations on the synthetic set: each variant is a sweep, one table.
     trials       sec. 4.2: the eight trials of the baseline space, each searched
     improvement  figure 11: searches in four spaces beside random architectures
     supervision  Auto-FAS Table 3: one probability or a pixel map, each searched
+    efficiency   Auto-FAS Table 4: ResNet-18, the depth network, and a search
 
 They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of first order.
 `--config.sweep.seeds='(0, 1, 2)'` repeats them; `--data_dir=FOLDER` shares prepared data.
@@ -148,6 +149,18 @@ def supervision(config: ml_collections.ConfigDict) -> None:
     }
 
 
+def efficiency(config: ml_collections.ConfigDict) -> None:
+    """Auto-FAS beside two networks; `nasfas cost` has their sizes and latencies."""
+    supervision(config)
+    config.title = "Efficiency (Auto-FAS Table 4)"
+    depth = {"target": "depth"}
+    config.sweep.variants = {
+        "ResNet-18": {"networks": ("resnet18",), "train": {"map_size": 1}},
+        "Auxiliary (Depth)": {"networks": ("auxiliary",), "train": {"view": depth}},
+        "Auto-FAS": {"networks": ("searched",)},
+    }
+
+
 def _baseline(config: ml_collections.ConfigDict) -> None:
     config.networks = ("searched",)
     config.search.space = "nas_baseline"
@@ -192,4 +205,5 @@ VARIANTS = {
     "trials": trials,
     "improvement": improvement,
     "supervision": supervision,
+    "efficiency": efficiency,
 }

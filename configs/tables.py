@@ -12,6 +12,7 @@ the name takes minutes and learns nothing.
     nas_fas_8   OULU-NPU and SiW to three mask datasets, with searches on SiW-M without masks
     auto_fas_1  OULU-NPU, with Auto-FAS
     auto_fas_2  CASIA-MFSD to Replay-Attack and back, with Auto-FAS
+    auto_fas_4  OULU-NPU, protocol 1, Auto-FAS beside ResNet-18 and the depth network
     eulernet_2  OULU-NPU, with EulerNet (its Table II)
 """
 
@@ -132,6 +133,12 @@ def auto_fas_2(smoke: bool) -> ml_collections.ConfigDict:
     return config
 
 
+def auto_fas_4(smoke: bool) -> ml_collections.ConfigDict:
+    """Auto-FAS Table 4."""
+    config = _load("ablations.py", "efficiency" + "_smoke" * smoke)
+    return _table(config, "Efficiency (Auto-FAS Table 4)", OULU[:1])
+
+
 def eulernet_2(smoke: bool) -> ml_collections.ConfigDict:
     """EulerNet Table II."""
     config = _load("eulernet.py", "smoke" if smoke else "table_1")
@@ -147,5 +154,6 @@ VARIANTS = {
     "nas_fas_8": nas_fas_8,
     "auto_fas_1": auto_fas_1,
     "auto_fas_2": auto_fas_2,
+    "auto_fas_4": auto_fas_4,
     "eulernet_2": eulernet_2,
 }

@@ -73,11 +73,14 @@ class Edge:
       start: name of the first node.
       end: name of the second node.
       operation: text and color of a box on the arrow; None for a bare arrow.
+      lane: where an arrow to the right turns, from 0 at its end to 1 a gap of two columns
+        before it. Arrows in lanes of their own do not run into each other.
     """
 
     start: str
     end: str
     operation: Operation | None = None
+    lane: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)

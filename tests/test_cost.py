@@ -1,11 +1,14 @@
 """Costs of the networks beside the papers' figures."""
 
+import numpy as np
 import pytest
 
 import nasfas_jax as nf
-from nasfas_jax import commands
+from nasfas_jax import commands, nets
 from nasfas_jax.errors import InputError
 from nasfas_jax.nets import published
+from nasfas_jax.search import cost as latencies
+from nasfas_jax.workflows import costs as costs_workflow
 
 #: Conventions by which the printed figures of NAS-FAS and Auto-FAS are found.
 RECONCILED = {
@@ -24,7 +27,7 @@ RECONCILED = {
     "ResNet-18, 11.69 M": ("1,000 classes", "no match"),
 }
 #: Rows that no convention gives.
-UNMATCHED = {"MobileNetV2", "PNAS", "Auxiliary (Depth)"}
+UNMATCHED = {"MobileNetV2", "PNAS", "Auxiliary (Depth)", "Auto-FAS"}
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,28 @@ def test_every_printed_row_is_listed():
     assert tables.count("NAS-FAS Table 8") == 13
     assert tables.count("Auto-FAS Table 4") == 3
     assert all(figure.network or figure.remark for figure in published.FIGURES)
+
+
+def test_a_search_space_costs_the_mean_of_its_architectures(monkeypatch, capsys):
+    """Auto-FAS Table 4 with latencies, those of two architectures 0.1 s and 0.3 s."""
+    calls = []
+
+    def latency(module, shape, repeats):
+        calls.append((module, shape, repeats))
+        return 0.1 if len(calls) == 1 else 0.3
+
+    monkeypatch.setattr(costs_workflow, "RANDOM", 2)
+    monkeypatch.setattr(latencies, "latency", latency)
+    commands.execute("cost", network="auto_fas", repeats="5")
+    head, _, line = capsys.readouterr().out.splitlines()
+    assert head.endswith("latency, ms |") and line.endswith("| 200.0 |")
+    assert line.startswith("| auto_fas | Auto-FAS Table 4, Auto-FAS | 108 |")
+    assert [call[1:] for call in calls] == 2 * [((1, 108, 108, 3), 5)]
+    counts = [nets.parameters(costs_workflow._variables(net, 64)) for net, *_ in calls]
+    assert f"| {round(np.mean(counts)):,} |" in line
+    assert counts[0] != counts[1]
+    with pytest.raises(InputError, match="repeats: expected an integer"):
+        nf.cost(["cdn"], repeats=-1)
 
 
 def test_a_figure_is_rounded_or_cut():

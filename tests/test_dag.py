@@ -351,6 +351,15 @@ def test_cells_are_drawn(name, options):
     drawn = [node.operation.name for node in graph.nodes.values()]
     assert drawn.count("concatenate") == 2 and len(graph.panels) == 2
     assert len([n for n in drawn if n in space.choices]) == 16
+    boxes = {key: cells.box(node) for key, node in graph.nodes.items()}
+    turns = [
+        (edge.start.partition("_")[0], *cells.route(boxes, edge)[1:3])
+        for edge in graph.edges
+        if graph.nodes[edge.end].operation.name in space.choices
+    ]
+    # No two arrows into the operations of a cell share a vertical line; all lead down.
+    assert len({(kind, x) for kind, (x, _), _ in turns}) == len(turns) == 16
+    assert all(high < low for _, (_, high), (_, low) in turns)
     assert cells.draw_graph(graph).data
 
 

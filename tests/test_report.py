@@ -181,6 +181,10 @@ def test_arrows_pass_beside_the_nodes_between():
     assert min(x for x, _ in aside) == boxes["b"].right and len(aside) == 4
     assert across[0] == (boxes["b"].right, boxes["b"].y)
     assert across[-1] == (boxes["d"].left, boxes["d"].y)
+    inner, outer = (
+        cells.route(boxes, Edge("b", "d", lane=lane))[1][0] for lane in (0.25, 0.75)
+    )
+    assert boxes["b"].right < outer < across[1][0] < inner < boxes["d"].left
 
 
 def test_entropy_and_skip_ratio_by_hand():

@@ -66,6 +66,9 @@ FLAGS = {
     "seed": Flag("seed of the bootstrap intervals", "0"),
     "seeds": Flag("number of searches, whose agreement is reported", "1"),
     "count": Flag("number of architectures", "20"),
+    "repeats": Flag(
+        "timed predictions of one image, whose median is the latency", "0: none"
+    ),
 }
 
 
@@ -214,9 +217,13 @@ COMMANDS = {
     ),
     "cost": Command(
         "counts parameters and multiply-adds of networks beside the papers' figures",
-        ("network",),
-        example="--network=resnet18",
-        own={"network": Flag("one network", "all networks")},
+        ("network", "repeats"),
+        example="--network=resnet18,auxiliary,auto_fas --repeats=15",
+        own={
+            "network": Flag(
+                "networks or search spaces, as cdn,auto_fas", "all networks"
+            )
+        },
     ),
     "metagrad": Command(
         "measures the cost and accuracy of each meta-gradient mode",

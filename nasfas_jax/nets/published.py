@@ -12,7 +12,8 @@ class Figure(NamedTuple):
     Attributes:
       table: paper and table.
       row: name of the row.
-      network: name of the network in this project; '' for one that it cannot build.
+      network: name of the network in this project, or of the space whose architectures
+        stand for it; '' for one that it cannot build.
       parameters: printed number of parameters, with its unit.
       flops: printed cost, with its unit; '' for none.
       side: side of the images of the table, in pixels.
@@ -31,7 +32,7 @@ class Figure(NamedTuple):
 
 
 _SEARCHED = "the architecture is drawn without its widths"
-#: The rows, in the order of the papers. Those of DTN and of the searched networks name none.
+#: The rows, in the order of the papers. Those of DTN and of NAS-FAS's networks name none.
 FIGURES = (
     Figure("NAS-FAS Table 1", "DepthNet", "depthnet", "2.25 M", "", 256),
     Figure("NAS-FAS Table 8", "MobileNetV1", "mobilenet_v1", "3.20 M", "1.48 G", 256),
@@ -77,10 +78,7 @@ FIGURES = (
         ),
         options={"map_size": 14},
     ),
-    Figure(
-        *("Auto-FAS Table 4", "Auto-FAS", "", "0.27 M", "0.53 G", 108),
-        remark=_SEARCHED,
-    ),
+    Figure("Auto-FAS Table 4", "Auto-FAS", "auto_fas", "0.27 M", "0.53 G", 108),
 )
 
 

@@ -103,7 +103,7 @@ def route(boxes: Mapping[str, Box], edge: Edge) -> Route:
     if not above and start.right < end.left:
         if start.y == end.y:
             return [(start.right, start.y), (end.left, end.y)]
-        bend = end.left - (COLUMN - WIDTH) / 2
+        bend = end.left - edge.lane * (COLUMN - WIDTH)
         return [
             (start.right, start.y),
             (bend, start.y),

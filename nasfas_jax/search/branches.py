@@ -181,13 +181,16 @@ def with_panel(graph: Graph, genotype: Any, names: Sequence[str]) -> Graph:
         early = names.index(name) <= names.index(genotype.fusion)
         boxes[own] = (column, middle, f"{name} {count}" if early else name)
         starts = [last] if last else [f"branch {branch}" for branch in inputs]
-        edges += [Edge(start, own) for start in starts]
+        edges += [Edge(start, own, lane=0.25) for start in starts]
         column, last = column + 1, own
         if name == genotype.fusion:
             boxes["fusion"] = (column, middle, "mean of branches")
             edges.append(Edge(own, "fusion"))
             column, last = column + 1, "fusion"
-    nodes = {key: Node(x, y, Operation(text)) for key, (x, y, text) in boxes.items()}
+    nodes = {
+        key: Node(0.74 * x, y, Operation(text), 0.84)
+        for key, (x, y, text) in boxes.items()
+    }
     panel = Panel("branches", tuple(boxes))
     return Graph(
         {**graph.nodes, **nodes},

@@ -85,27 +85,34 @@ def parameters(candidates: Candidates) -> Table:
 
 
 def seconds(candidates: Candidates, *, repeats: int = REPEATS) -> Table:
-    """Seconds of every candidate for one image: median of compiled forward passes.
+    """Seconds of every candidate for one image: see `latency`.
 
     Args:
       candidates: candidates at their shapes.
       repeats: number of timed calls of each.
     """
+    return _sums(candidates, lambda one: latency(one.module, one.shape, repeats))
 
-    def measure(one: Candidate) -> float:
-        x = jnp.zeros(one.shape)
-        key = jax.random.key(0)
-        variables = run_once(lambda k: one.module.init(k, x, train=False), key)
-        run = jax.jit(lambda v, x: one.module.apply(v, x, train=False))
+
+def latency(module: nn.Module, shape: tuple[int, ...], repeats: int = REPEATS) -> float:
+    """Median seconds of compiled forward passes on this device, after a first one.
+
+    Args:
+      module: called with an array and ``train``.
+      shape: shape of the array; N = 1 for the latency of one image.
+      repeats: number of timed calls.
+    """
+    x = jnp.zeros(shape)
+    key = jax.random.key(0)
+    variables = run_once(lambda k: module.init(k, x, train=False), key)
+    run = jax.jit(lambda v, x: module.apply(v, x, train=False))
+    jax.block_until_ready(run(variables, x))
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
         jax.block_until_ready(run(variables, x))
-        times = []
-        for _ in range(repeats):
-            began = time.perf_counter()
-            jax.block_until_ready(run(variables, x))
-            times.append(time.perf_counter() - began)
-        return statistics.median(times)
-
-    return _sums(candidates, measure)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
 
 
 def _sums(candidates: Candidates, cost: Callable[[Candidate], float]) -> Table:

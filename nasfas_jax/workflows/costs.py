@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of networks beside those that the papers print."""
+"""Parameters, multiply-adds and latency of networks beside what the papers print."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,14 +7,20 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from nasfas_jax import limits, nets, tables
 from nasfas_jax.layers import ConvBlock
 from nasfas_jax.nets import published
 from nasfas_jax.nets.classifier import Classifier
+from nasfas_jax.search import cost as latencies
+from nasfas_jax.search import spaces
 
 #: Networks that need no file.
-NAMES = tuple(name for name in nets.NAMES if name != "searched")
+NETWORKS = tuple(name for name in nets.NAMES if name != "searched")
+#: Random architectures of a space, whose mean is its cost.
+RANDOM = 3
+RANDOM_WORDS = f"mean of {RANDOM} random architectures"
 HEADER = (
     *("network", "paper", "image", "parameters", "MACs", "2 x MACs"),
     *("printed", "by", "printed cost", "by"),
@@ -26,13 +32,14 @@ class Cost:
     """Cost of one network at one image size.
 
     Attributes:
-      network: its name.
+      network: its name; that of a search space for the mean of random architectures.
       figure: row of a paper; None for a network that no table has.
       side: side of the image, in pixels.
       parameters: number of parameters, with two classes for a classifier.
       macs: multiply-adds of one prediction: convolutions and matrix products.
       parameters_by: conventions by which the printed parameters are found, in words.
       flops_by: conventions by which the printed cost is found, in words.
+      seconds: seconds of one prediction on this device; None where it was not measured.
     """
 
     network: str
@@ -42,6 +49,7 @@ class Cost:
     macs: int | None = None
     parameters_by: str = ""
     flops_by: str = ""
+    seconds: float | None = None
 
     def row(self) -> list[str]:
         """Cells of the table."""
@@ -71,8 +79,14 @@ class Costs:
     rows: tuple[Cost, ...]
 
     def table(self) -> list[list[str]]:
-        """Cells as text; the header row first."""
-        return [list(HEADER), *(cost.row() for cost in self.rows)]
+        """Cells as text; the header row first. Latencies are the last column, if any."""
+        lines = [list(HEADER), *(cost.row() for cost in self.rows)]
+        seconds = [cost.seconds for cost in self.rows]
+        if any(one is not None for one in seconds):
+            cells = ["" if one is None else f"{1e3 * one:.1f}" for one in seconds]
+            for line, cell in zip(lines, ["latency, ms", *cells], strict=True):
+                line.append(cell)
+        return lines
 
     def __repr__(self) -> str:
         return tables.as_text(self.table())
@@ -82,32 +96,48 @@ class Costs:
         return tables.as_html(self.table())
 
 
-def cost(networks: Sequence[str] | None = None) -> Costs:
-    """Costs of networks at the image sizes of the papers; nothing is computed by them.
+def cost(networks: Sequence[str] | None = None, *, repeats: int = 0) -> Costs:
+    """Costs of networks at the image sizes of the papers.
 
     Args:
-      networks: names of `NAMES`; None for all, and for the rows of the papers' tables that
-        no network of this project has.
+      networks: names of `NETWORKS`, and of search spaces for the mean of `RANDOM` random
+        architectures at the options' defaults; None for all networks, and for all rows of
+        the papers' tables.
+      repeats: number of timed predictions of one image by each network, of which the median
+        is its latency on this device; 0 for none, so that nothing is computed.
 
     Raises:
-      InputError: an unknown name.
+      InputError: an unknown name, or ``repeats`` out of range.
     """
+    known = limits.Several(limits.OneOf((*NETWORKS, *spaces.SPACES)))
     limits.require(
-        networks=(networks, limits.OrNone(limits.Several(limits.OneOf(NAMES))))
+        networks=(networks, limits.OrNone(known)),
+        repeats=(repeats, limits.COUNT_OR_NONE),
     )
-    chosen = NAMES if networks is None else tuple(networks)
+    of_papers = {figure.network for figure in published.FIGURES if figure.network}
+    all_names = (*NETWORKS, *sorted(of_papers - set(NETWORKS)))
+    chosen = all_names if networks is None else tuple(networks)
     rows = [
-        _compared(figure)
+        _compared(figure, repeats)
         for figure in published.FIGURES
         if figure.network in chosen or (networks is None and not figure.network)
     ]
-    compared = {figure.network for figure in published.FIGURES}
     for name in chosen:
-        if name not in compared:
+        if name not in of_papers:
             side = 224 if name in ("vgg16", "deeppixbis") else 256
-            parameters, macs = _count(nets.build(name), side)
-            rows.append(Cost(name, None, side, parameters, macs))
+            several = _networks(name)
+            counts = _count(several, side)
+            seconds = _seconds(several, side, repeats)
+            rows.append(Cost(name, None, side, *counts, seconds=seconds))
     return Costs(tuple(rows))
+
+
+def _networks(name: str, options: Mapping[str, Any] | None = None) -> list[nn.Module]:
+    """The network of a name, or random ones of a search space."""
+    if name not in spaces.SPACES:
+        return [nets.build(name, **(options or {}))]
+    space = spaces.get(name, **(options or {}))
+    return [space.network(space.sample(seed)) for seed in range(RANDOM)]
 
 
 def _image(net: nn.Module, side: int) -> tuple[int, ...]:
@@ -121,21 +151,41 @@ def _variables(net: nn.Module, side: int) -> Any:
     return jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), image)
 
 
-def _count(net: nn.Module, side: int) -> tuple[int, int]:
-    """Parameters and multiply-adds."""
-    return nets.parameters(_variables(net, side)), nets.macs(net, _image(net, side))
+def _count(several: Sequence[nn.Module], side: int) -> tuple[int, int]:
+    """Parameters and multiply-adds, means of networks."""
+    counts = [
+        (nets.parameters(_variables(net, side)), nets.macs(net, _image(net, side)))
+        for net in several
+    ]
+    parameters, macs = np.mean(counts, 0)
+    return round(parameters), round(macs)
 
 
-def _compared(figure: published.Figure) -> Cost:
+def _seconds(several: Sequence[nn.Module], side: int, repeats: int) -> float | None:
+    """Latency, the mean of networks; None without repeats."""
+    if not repeats:
+        return None
+    return float(
+        np.mean([latencies.latency(net, _image(net, side), repeats) for net in several])
+    )
+
+
+def _compared(figure: published.Figure, repeats: int) -> Cost:
     """The row of a paper, with the conventions that give its figures."""
     if not figure.network:
         words = f"not counted: {figure.remark}"
         return Cost(
             "", figure, figure.side, parameters_by=words, flops_by="not counted"
         )
-    net = nets.build(figure.network, **figure.options)
-    side = figure.side
-    counted, macs = _count(net, side)
+    side, several = figure.side, _networks(figure.network, figure.options)
+    counted, macs = _count(several, side)
+    seconds = _seconds(several, side, repeats)
+    found = Cost(figure.network, figure, side, counted, macs, seconds=seconds)
+    if figure.network in spaces.SPACES:
+        return dataclasses.replace(
+            found, parameters_by=RANDOM_WORDS, flops_by=RANDOM_WORDS
+        )
+    (net,) = several
     flops = {"MACs": macs, "2 x MACs": 2 * macs}
     if isinstance(net, Classifier):
         at_224 = nets.macs(net, _image(net, 224))
@@ -144,14 +194,11 @@ def _compared(figure: published.Figure) -> Cost:
         flops["2 x MACs, additions of biases and pooling"] = 2 * macs + _others(
             net, side
         )
-    return Cost(
-        figure.network,
-        figure,
-        side,
-        counted,
-        macs,
-        published.matching(figure.parameters, _by_classes(net, side, counted)),
-        published.matching(figure.flops, flops) if figure.flops else "",
+    by_classes = _by_classes(net, side, counted)
+    return dataclasses.replace(
+        found,
+        parameters_by=published.matching(figure.parameters, by_classes),
+        flops_by=published.matching(figure.flops, flops) if figure.flops else "",
     )
 
 
