@@ -180,6 +180,7 @@ def test_a_trial_keeps_the_options_of_the_config():
 
 def test_fields_of_other_methods_are_named():
     config = smoke.config().search
+    config.protocol = "siw_m@without_masks"  # read by `nasfas sweep`
     assert command._unused(config) == ""
     config.method = "darts"
     unused = command._unused(config)

@@ -9,6 +9,7 @@ import inspect
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -22,7 +23,8 @@ import yaml
 import nasfas_jax
 from nasfas_jax import nets
 from nasfas_jax.errors import InputError
-from nasfas_jax.search import spaces
+from nasfas_jax.search import spaces, trials
+from nasfas_jax.workflows import registry, searchers
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -200,6 +202,16 @@ def test_every_row_of_the_equation_index_names_a_function_and_a_test():
     assert len(rows) > 25
     for row in rows:
         assert "`nasfas_jax." in row and "`tests/" in row, row
+
+
+def test_every_name_is_on_a_page():
+    """Spaces, trials, methods, networks and the variants of sweeps."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    names = [*spaces.SPACES, *trials.TRIALS, *searchers.METHODS, *registry.NAMES]
+    for config in ("ablations", "tables"):
+        names += runpy.run_path(str(ROOT / "configs" / f"{config}.py"))["VARIANTS"]
+    words = set(re.findall(r"[\w-]+", pages))
+    assert not set(names) - words
 
 
 @pytest.mark.parametrize("page", ["index", "extending"])

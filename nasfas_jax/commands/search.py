@@ -17,6 +17,7 @@ from nasfas_jax.workflows import search as workflow
 LOOP = (
     *("space", "space_options", "trial", "method", "input"),
     *("by", "steps", "batch_size", "episodes", "skip_limit", "instruments"),
+    "protocol",
 )
 LOGS = ("log_every", "save_every")
 

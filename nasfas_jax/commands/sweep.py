@@ -234,7 +234,7 @@ def _prepare(
             for problem in relations.video_rules(config, "standin"):
                 raise InputError(problem)
             print(f"no --manual_dir: {name} is a synthetic stand-in, {source}")
-            synthesize.run(config, layout=name, output=source)
+            synthesize.write(config, name, source)
         one = config.copy_and_resolve_references()
         one.data.dataset = name
         prepare.run(one, workdir=workdir, data_dir=where, manual_dir=source, **options)

@@ -17,10 +17,19 @@ def run(config: Any, *, layout: str | None = None, output: Path | None = None) -
             f"--layout is missing: one of {', '.join(standins.LAYOUTS)}, the dataset "
             "whose tree is to be written."
         )
+    folder = output or pathlib.Path("standins") / layout
+    print(
+        f"{write(config, layout, folder)} synthetic videos in the layout of {layout} in"
+        f" {folder}; continue with: nasfas prepare --config=protocol:small"
+        f" --dataset={layout} --manual_dir={folder} --workdir=runs/{layout}"
+    )
+
+
+def write(config: Any, layout: str, folder: Path) -> int:
+    """Writes a stand-in with the settings of a config; returns the number of videos."""
     standin = config.standin
     few = standin.subjects or None
     total = len(standins.plan(layout, subjects=few, empty=standin.empty))
-    folder = output or pathlib.Path("standins") / layout
     folder = settings.make_folder(folder, "--output")
     with Progress("synthesize", total) as progress:
         standins.write(
@@ -34,8 +43,4 @@ def run(config: Any, *, layout: str | None = None, output: Path | None = None) -
             empty=standin.empty,
             progress=lambda done, _: progress(done),
         )
-    print(
-        f"{total} synthetic videos in the layout of {layout} in {folder}; continue "
-        f"with: nasfas prepare --config=protocol:small --dataset={layout} "
-        f"--manual_dir={folder} --workdir=runs/{layout}"
-    )
+    return total
