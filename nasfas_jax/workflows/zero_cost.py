@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from nasfas_jax import limits, nets, tables
+from nasfas_jax import limits, nets, runtime, tables
 from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import pipeline, prepared, views
 from nasfas_jax.search import zero_cost as scores
@@ -140,7 +140,11 @@ def zero_cost(
     batch = {name: value[different] for name, value in batch.items()}
     seeds = list(range(seed, seed + count))
     genotypes = [space.sample(number) for number in seeds]
-    rows = [_scored(one, batch, seed) for one in genotypes]
+    rows = []
+    with runtime.Progress("score", count) as progress:
+        for one in genotypes:
+            rows.append(_scored(one, batch, seed))
+            progress(len(rows))
     found: dict[str, Any] = {k: [row[k] for row in rows] for k in rows[0]}
     by_score = {name: np.array(found[name]) for name in scores.SCORES}
     return Ranking(
