@@ -6,18 +6,23 @@ Three seeds, each of the four domains unseen once. In each cell a search by exac
 meta-gradients, three of first order (as many steps; about as many seconds; by the cost
 alone), and fifteen trainings of 20 M multiply-adds. Results: docs/levers.md. Variants:
 
-    proof  the table; about three hours on one core: 180 trainings and 48 searches
-    smoke  a search, two random networks and DepthNet in seconds; shows nothing
+    proof    the table; about three hours on one core: 180 trainings and 48 searches
+    domains  NAS-FAS Table 5 with proof's rows beside these: other searches and networks
+    types    NAS-FAS Table 7: each of thirteen attack types unseen, one seed
+    media    NAS-FAS Table 6: each print and replay of three datasets unseen, one seed
+    smoke    a search, two random networks and DepthNet in seconds; shows nothing
 """
 
 import pathlib
+from typing import Any
 
 import ml_collections
 
 from nasfas_jax import limits
+from nasfas_jax.attack_types import SIW_M_TYPES
 from nasfas_jax.commands import fields
+from nasfas_jax.data import protocols
 
-_SYNTHETIC = pathlib.Path(__file__).parent / "synthetic.py"
 DOMAINS = ("dom_m", "dom_o", "dom_c", "dom_i")
 FIRST_ORDER = {"weight_order": "first", "arch_order": "first"}
 
@@ -28,9 +33,13 @@ def get_config(variant: str = "proof") -> ml_collections.ConfigDict:
     return VARIANTS[variant]()
 
 
+def _load(file: str, variant: str) -> ml_collections.ConfigDict:
+    return fields.load(f"{pathlib.Path(__file__).parent / file}:{variant}")
+
+
 def proof() -> ml_collections.ConfigDict:
     """The settings of the main job, and of its search at first order."""
-    config = fields.load(f"{_SYNTHETIC}:local")
+    config = _load("synthetic.py", "local")
     config.title = "Searched, random and hand-made networks at equal multiply-adds"
     config.search.save_every = config.train.save_every = config.train.steps
     config.train.log_every = 50
@@ -52,9 +61,85 @@ def proof() -> ml_collections.ConfigDict:
     return config
 
 
+def domains() -> ml_collections.ConfigDict:
+    """Searches in other spaces or without episodes, and networks, each domain unseen."""
+    config = proof()
+    config.title = "Searches and networks on unseen domains (NAS-FAS Table 5)"
+    config.data.keep_frames = True  # for EulerNet
+    del config.sweep.reference
+    config.sweep.variants = _others(config, ("depthnet", "resnet50"))
+    return config
+
+
+def types() -> ml_collections.ConfigDict:
+    """All rows, each attack type of a stand-in of SiW-M unseen."""
+    held = tuple(f"siw_m@leave_{name}_out" for name in SIW_M_TYPES)
+    return _attacks("Unseen attack types (NAS-FAS Table 7)", held, people=160)
+
+
+def media() -> ml_collections.ConfigDict:
+    """All rows, each print or replay of three stand-ins unseen."""
+    held = tuple(protocols.folds("cross_type"))
+    return _attacks("Unseen prints and replays (NAS-FAS Table 6)", held, people=15)
+
+
+def _attacks(
+    title: str, targets: tuple[str, ...], people: int
+) -> ml_collections.ConfigDict:
+    """All rows, on stand-ins of so many people in each split."""
+    config = domains()
+    config.title, config.target_domain = title, ""
+    config.data.dataset = protocols.get(targets[0]).datasets[0]
+    config.standin.update(subjects=people, frames=16, face_size=32, distinct=2)
+    config.sweep.update(seeds=(0,), targets=targets, metrics=("auc",))
+    random = tuple(f"random_{seed}" for seed in range(4))
+    config.sweep.reference = random
+    rows = _others(config, (*random, "depthnet", "cdn", "resnet50"))
+    if config.data.dataset == "siw_m":  # the others have too few macro types
+        meta = {**rows[""]["search"], "by": "macro_type"}
+        rows["NAS-FAS T-Meta"] = {"networks": ("searched",), "search": meta}
+    config.sweep.variants = rows
+    return config
+
+
+def _others(
+    config: ml_collections.ConfigDict, networks: tuple[str, ...]
+) -> dict[str, Any]:
+    """Rows of the other searches, of EulerNet, and of networks of the config itself.
+
+    NAS is on random halves of the sources; the searches in other spaces are the ablations'.
+    """
+    trial, supervised = (_load("ablations.py", n) for n in ("trials", "supervision"))
+    baseline = fields.searched("S-Van-DP", trial.search.to_dict())
+    baseline["search"]["input"] = "static"
+    plain = {**config.search.to_dict(), "method": "darts", "by": "half"}
+    view = supervised.train.view.to_dict()
+    own = {"search": config.search.to_dict()}
+    config.search.space_options = ml_collections.ConfigDict()  # those of each row
+    euler = _load("eulernet.py", "local")
+    options = ("view", "loss", "optimizer", "learning_rate")
+    searched = {"networks": ("searched",)}
+    return {
+        "NAS-Baseline": {**searched, **baseline},
+        "NAS-FAS": {**searched, "search": plain},
+        "Auto-FAS": {
+            **searched,
+            "search": supervised.search.to_dict(),
+            "train": {"view": view},
+        },
+        "EulerNet": {
+            **own,
+            "networks": ("eulernet",),
+            "eulernet": euler.eulernet.to_dict(),
+            "train": {name: euler.train.to_dict()[name] for name in options},
+        },
+        "": {**own, "networks": networks},
+    }
+
+
 def smoke() -> ml_collections.ConfigDict:
     """A search, two random architectures and DepthNet in seconds."""
-    config = fields.load(f"{_SYNTHETIC}:smoke")
+    config = _load("synthetic.py", "smoke")
     random = ("random_0", "random_1")
     config.sweep = ml_collections.ConfigDict(
         {"seeds": (0, 1), "targets": ("dom_m",), "reference": random}
@@ -66,4 +151,10 @@ def smoke() -> ml_collections.ConfigDict:
     return config
 
 
-VARIANTS = {"proof": proof, "smoke": smoke}
+VARIANTS = {
+    "proof": proof,
+    "domains": domains,
+    "types": types,
+    "media": media,
+    "smoke": smoke,
+}
