@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
+    from nasfas_jax.workflows.export import open_exported, parity
     from nasfas_jax.workflows.improvement import improvement_over_random
     from nasfas_jax.workflows.instruments import search_health, supernet_ranking
     from nasfas_jax.workflows.model import Model
@@ -59,6 +60,8 @@ _MODULES = {
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
+    "open_exported": "workflows.export",
+    "parity": "workflows.export",
     "ablate": "workflows.ablate",
     "robustness": "workflows.robustness",
     "Setup": "workflows.sweep",
@@ -81,7 +84,9 @@ __all__ = [
     "losses",
     "nets",
     "open_data",
+    "open_exported",
     "ops",
+    "parity",
     "robustness",
     "search_architecture",
     "search_health",

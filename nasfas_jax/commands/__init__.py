@@ -57,6 +57,7 @@ FLAGS = {
     ),
     "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
+    "format": Flag("onnx or stablehlo", "onnx"),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
     "toward": Flag("class of the activation maps, live or spoof", "live"),
     "corruptions": Flag("corruptions, as blur,jpeg", "all"),
@@ -189,6 +190,15 @@ COMMANDS = {
             "toward",
         ),
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
+    ),
+    "export": Command(
+        "writes a model as an ONNX or StableHLO program (needs the extra 'export')",
+        ("model", "workdir", "network", "format", "input", "output", "face_model"),
+        example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
+        own={
+            "network": Flag("one network", "the only one trained in WORKDIR"),
+            "input": Flag("videos and pictures to compare on, joined by commas"),
+        },
     ),
     "maps": Command(
         "draws the target and predicted maps of the hardest videos (NAS-FAS figure 14)",

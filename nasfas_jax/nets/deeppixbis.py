@@ -110,5 +110,7 @@ class DeepPixBiS(nn.Module):
         maps = nn.sigmoid(logits[..., 0])
         wide = at_least_float32(x)
         one = nn.Dense(1, param_dtype=wide, name="image")
-        probability = nn.sigmoid(one(maps.reshape(len(maps), -1).astype(wide)))[..., 0]
+        probability = nn.sigmoid(one(maps.reshape(maps.shape[0], -1).astype(wide)))[
+            ..., 0
+        ]
         return (maps, probability) if train else maps

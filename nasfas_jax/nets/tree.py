@@ -95,7 +95,7 @@ class TreeNet(nn.Module):
         """
         channels = scaled(CHANNELS, self.width)
         stem = ConvNorm(channels, 5, bn=False, activation=nn.leaky_relu, name="stem")
-        nodes = [(stem(x, train=train), jnp.ones((len(x), 1, 1), x.dtype))]
+        nodes = [(stem(x, train=train), jnp.ones((x.shape[0], 1, 1), x.dtype))]
         for level in range(LEVELS):
             children = []
             for i, (features, share) in enumerate(nodes):

@@ -2,9 +2,10 @@
 
 import functools
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
+
+from nasfas_jax.ops import platform
 
 METHODS = ("auto", "scan", "associative_scan")
 #: Number of frames from which "auto" takes the associative scan on an accelerator, where
@@ -73,7 +74,7 @@ def biquad_stream(
 
 def filter_method(frames: int) -> str:
     """The method that "auto" takes for a number of frames on the default device."""
-    parallel = jax.default_backend() != "cpu" and frames >= PARALLEL_FROM
+    parallel = not platform.for_cpu() and frames >= PARALLEL_FROM
     return "associative_scan" if parallel else "scan"
 
 

@@ -23,6 +23,8 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from nasfas_jax.ops import platform
+
 #: Number of pixels from which on (with 32 channels or more) the derivative by the kernel is
 #: faster as matrix products than as a convolution with the image as its window.
 MANY_PIXELS = 2**15
@@ -66,7 +68,7 @@ def convolve(
     """
     pads = [dilation * (k // 2) for k in kernel.shape[:2]]
     padding = ((pads[0], pads[0]), (pads[1], pads[1]))
-    if groups == 1 and jax.default_backend() == "cpu":
+    if groups == 1 and platform.for_cpu():
         if (stride, dilation) == (1, 1):
             return convolution_p.bind(x, kernel, padding=padding, joined=joined)
         if (stride, dilation) == (2, 1):
@@ -122,7 +124,7 @@ def depthwise(x: Array, kernel: Array, *, stride: int = 1, dilation: int = 1) ->
     Returns:
       [N, ceil(H / stride), ceil(W / stride), C].
     """
-    if jax.default_backend() != "cpu":
+    if not platform.for_cpu():
         groups = x.shape[-1]
         return convolve(x, kernel, stride=stride, dilation=dilation, groups=groups)
     return shifted_products(x, kernel, stride=stride, dilation=dilation)
@@ -143,11 +145,11 @@ def shifted_products(x: Array, kernel: Array, *, stride: int, dilation: int) -> 
 
 
 def convolve_to_one(x: Array, kernel: Array) -> Array:
-    """`convolve` to one channel, as one matrix product and a sum of shifted planes.
+    """`convolve` to one channel; on CPU, one matrix product and a sum of shifted planes.
 
     The product of all pixels with all taps of the kernel gives a plane for each tap. On
     CPU this takes a quarter of the time of XLA's convolution, which is made for many
-    output channels. Sums are computed in float32 or wider.
+    output channels. Sums are computed in float32 or wider there.
 
     Args:
       x: [N, H, W, C].
@@ -165,6 +167,8 @@ def convolve_to_one(x: Array, kernel: Array) -> Array:
             f"kernel: expected [KH, KW, {x.shape[-1]}, 1] with odd KH and KW, got"
             f" {kernel.shape}."
         )
+    if not platform.for_cpu():
+        return convolve(x, kernel)
     wide = x.dtype if x.dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
     planes = lax.dot_general(
         kernel.reshape(-1, channels),

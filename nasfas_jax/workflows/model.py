@@ -29,7 +29,14 @@ from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.workflows import explain, model_card, model_files, predict, registry
+from nasfas_jax.workflows import (
+    explain,
+    export,
+    model_card,
+    model_files,
+    predict,
+    registry,
+)
 
 
 def installed_versions() -> dict[str, str]:
@@ -210,13 +217,32 @@ class Model:
             self.maps,
             self.recipe,
             self.view,
-            detector or _detector(self.recipe),
+            detector or self.default_detector(),
             clips=clips,
             threshold=threshold,
         )
 
+    def default_detector(self) -> faces.Detector:
+        """The face detector of the training data, if it needs no file.
+
+        Raises:
+          InputError: it is another one than Haar.
+        """
+        haar = faces.Haar()
+        if self.recipe.detector != haar.name:
+            raise InputError(
+                "expected faces.YuNet(FILE) or another one, since the model's training data"
+                f" were prepared with {self.recipe.detector!r}, which needs its file, got"
+                " none.",
+                field="detector",
+            )
+        return haar
+
     #: Class activation maps and magnified motion, `explain.explain` of this model.
     explain = explain.explain
+
+    #: The model as a program for another runtime, `export.export` of this model.
+    export = export.export
 
     def with_evaluation(
         self, threshold: Threshold, results: Mapping[str, Mapping[str, Any]]
@@ -319,17 +345,6 @@ def _predictor(network: str) -> Callable:
     """Compiled (params, batch_stats, images) to maps; shared by equal descriptions."""
     predict = _method(network).predict
     return predict if "features" in json.loads(network) else jax.jit(predict)
-
-
-def _detector(recipe: Recipe) -> faces.Detector:
-    haar = faces.Haar()
-    if recipe.detector != haar.name:
-        raise InputError(
-            "expected faces.YuNet(FILE) or another one, since the model's training data"
-            f" were prepared with {recipe.detector!r}, which needs its file, got none.",
-            field="detector",
-        )
-    return haar
 
 
 def _optional(kind: type, content: dict | None) -> Any:

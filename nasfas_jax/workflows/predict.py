@@ -178,12 +178,8 @@ def predict_file(
         and the network sees only the dynamic image.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        raise InputError(
-            f"There is no {path}; expected a video, a picture or a folder of frames."
-        )
+    samples = sampled(path, recipe, detector, clips)
     try:
-        samples = list(extract.sample_video(path, recipe, detector, clips))
         times = video.time_stamps(path)
     except video.VideoError as error:
         found = "no face" not in str(error) or detector.name != faces.Haar.name
@@ -203,6 +199,25 @@ def predict_file(
         crops=np.stack([sample.where for sample in samples]),
         times=times,
     )
+
+
+def sampled(
+    path: str | os.PathLike, recipe: Recipe, detector: faces.Detector, clips: int
+) -> list[extract.Sample]:
+    """Evenly spaced clips of a file, cropped to the face; see `extract.sample_video`.
+
+    Raises:
+      InputError: no such file, no usable frames or no face in it.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise InputError(
+            f"There is no {path}; expected a video, a picture or a folder of frames."
+        )
+    try:
+        return list(extract.sample_video(path, recipe, detector, clips))
+    except video.VideoError as error:
+        raise InputError(f"{path}: {error}. Nothing was predicted.") from None
 
 
 def _predict(

@@ -1,0 +1,47 @@
+"""``nasfas export``: a model as a program for other runtimes, compared with the model."""
+
+import dataclasses
+import pathlib
+
+from nasfas_jax import limits
+from nasfas_jax.commands import predict, settings, tables
+from nasfas_jax.commands.settings import Path
+from nasfas_jax.data.preparation import faces
+from nasfas_jax.files import write_json
+from nasfas_jax.workflows import export
+
+
+def run(
+    *,
+    model: Path | None = None,
+    workdir: Path = settings.WORKDIR,
+    network: str | None = None,
+    format: str = "onnx",
+    input: str | None = None,
+    output: Path | None = None,
+    face_model: Path | None = None,
+) -> None:
+    """Writes ``<network>.<format>``, and ``parity.json`` if there is an ``input``.
+
+    ``input`` is a list of videos and pictures, joined by commas, on which the program is
+    compared with the model.
+    """
+    limits.require(format=(format, limits.OneOf(export.FORMATS)))
+    given = [predict.input_file(one) for one in input.split(",")] if input else []
+    source = predict.model_of(model, workdir, network)
+    default = "export" if model else pathlib.Path(workdir) / "export"
+    folder = settings.make_folder(output or default, "--output")
+    exported = source.export(folder / f"{source.name}.{format}", format=format)
+    print(f"wrote {exported.file}, {exported.file.stat().st_size:,} bytes")
+    if not given:
+        print(
+            "not compared with the model: --input=VIDEO,VIDEO names clips for a comparison"
+        )
+        return
+    detector = faces.YuNet(str(face_model)) if face_model else None
+    found = export.parity(source, exported, given, detector=detector)
+    tables.show(f"{source.name} as {format} beside the model", found.table())
+    content = dataclasses.asdict(dataclasses.replace(found, exported=None))
+    content["exported"] = exported.file.name
+    write_json(folder / "parity.json", content)
+    print(f"wrote {folder / 'parity.json'}")

@@ -1,0 +1,71 @@
+"""A JAX function as an ONNX model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from nasfas_jax.export import folding, onnx_rules, residual
+from nasfas_jax.export.onnx_graph import Graph
+
+
+class Exported(NamedTuple):
+    """An ONNX model and what became of the network in it.
+
+    Attributes:
+      model: the model.
+      convolutions: number of its convolutions.
+      folded: number of sums and products that became part of a convolution.
+    """
+
+    model: onnx.ModelProto
+    convolutions: int
+    folded: int
+
+
+def from_function(
+    function: Callable[..., Any],
+    shape: Sequence[int],
+    outputs: Sequence[str],
+    *,
+    dtype: Any = np.float32,
+    input: str = "frames",
+    properties: Mapping[str, str] | None = None,
+    fold: bool = True,
+) -> Exported:
+    """The ONNX model of a function of arrays [n, *shape], for any n.
+
+    Steps that depend on no input are computed here, and BatchNorm becomes part of the
+    convolutions before it (`folding.fold`).
+
+    Args:
+      function: of one array, with one result for each of ``outputs`` in a tuple.
+      shape: sides of the input without the batch.
+      outputs: names of the results.
+      dtype: of the input.
+      input: its name.
+      properties: metadata of the model.
+      fold: whether BatchNorm is folded; only measurements leave it apart.
+
+    Raises:
+      InputError: a function with steps that have no rule in `onnx_rules`.
+    """
+    program = residual.trace(function, shape, dtype)
+    folded = folding.fold(program)
+    if not fold:
+        count = sum(s.name == folding.CONVOLUTION for s in program.steps)
+        folded = folding.Folded(program, count, 0)
+    graph = Graph(input)
+    graph.define(folded.program.input, input)
+    for step in folded.program.steps:
+        onnx_rules.emit(graph, step)
+    results = []
+    for name, value in zip(outputs, folded.program.outputs, strict=True):
+        graph.nodes.append(helper.make_node("Identity", [graph.read(value)], [name]))
+        results.append(graph.info(name, value))
+    model = graph.model(
+        [graph.info(input, folded.program.input)], results, properties or {}
+    )
+    return Exported(model, folded.convolutions, folded.affine)

@@ -1,0 +1,28 @@
+"""Whether operators are written for this machine, or for any."""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import jax
+
+_portable = contextvars.ContextVar("portable", default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+    """Operators traced within it have the form that every platform has.
+
+    On CPU they otherwise have forms that are faster there: other convolutions, and
+    primitives of their own (`ops.convolution`). Values differ by rounding.
+    """
+    token = _portable.set(True)
+    try:
+        yield
+    finally:
+        _portable.reset(token)
+
+
+def for_cpu() -> bool:
+    """Whether operators are traced for this machine's CPU."""
+    return jax.default_backend() == "cpu" and not _portable.get()
