@@ -54,7 +54,9 @@ finally:
         (
             "train --input=x",
             2,
-            ["--input is a flag of scores, predict, explain. Its own flags: --config"],
+            [
+                "--input is a flag of scores, predict, explain, export. Its own flags: --config"
+            ],
         ),
         (
             "predict --config=x",

@@ -23,6 +23,7 @@ from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
 from nasfas_jax.workflows.costs import Costs
+from nasfas_jax.workflows.export import Exported, Parity
 from nasfas_jax.workflows.improvement import Improvements
 from nasfas_jax.workflows.instruments import Health, SupernetRanking
 from nasfas_jax.workflows.responses import Responses
@@ -373,7 +374,7 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
     kinds += (Robustness, Picture, Searches, Improvements, Costs, Responses, Ranking)
-    kinds += (Health, SupernetRanking)
+    kinds += (Health, SupernetRanking, Exported, Parity)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS

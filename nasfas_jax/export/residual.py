@@ -1,4 +1,4 @@
-"""What is left of a function whose parameters are known: its steps, and constants.
+"""Residual programs: the steps of a function that depend on its input, and constants.
 
 A function is traced by JAX; every step whose operands are known is computed at once. What
 remains is a list of steps of a few primitives, without nested programs: the kernels of

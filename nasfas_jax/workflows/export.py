@@ -299,7 +299,7 @@ def _clips(model: "Model", source: Any, detector: faces.Detector | None) -> np.n
     """Face crops of a source, uint8 [n, K, S, S, 3]."""
     if isinstance(source, np.ndarray):
         return source.reshape(-1, *source.shape[-4:])
-    found = predict.sampled(
+    found, _ = predict.sampled(
         source, model.recipe, detector or model.default_detector(), CLIPS
     )
     return np.stack([sample.frames for sample in found])

@@ -178,13 +178,7 @@ def predict_file(
         and the network sees only the dynamic image.
     """
     path = pathlib.Path(path)
-    samples = sampled(path, recipe, detector, clips)
-    try:
-        times = video.time_stamps(path)
-    except video.VideoError as error:
-        found = "no face" not in str(error) or detector.name != faces.Haar.name
-        more = "" if found else " YuNet (--face_model) finds more faces than Haar."
-        raise InputError(f"{path}: {error}. Nothing was predicted.{more}") from None
+    samples, times = sampled(path, recipe, detector, clips)
     images = views.record_images(np.stack([s.frames for s in samples]), recipe)
     if view.input == "dynamic" and extract.is_still(images["dynamic"]).all():
         raise InputError(
@@ -203,8 +197,8 @@ def predict_file(
 
 def sampled(
     path: str | os.PathLike, recipe: Recipe, detector: faces.Detector, clips: int
-) -> list[extract.Sample]:
-    """Evenly spaced clips of a file, cropped to the face; see `extract.sample_video`.
+) -> tuple[list[extract.Sample], np.ndarray | None]:
+    """Evenly spaced clips of a file, cropped to the face, and its time stamps if any.
 
     Raises:
       InputError: no such file, no usable frames or no face in it.
@@ -215,9 +209,12 @@ def sampled(
             f"There is no {path}; expected a video, a picture or a folder of frames."
         )
     try:
-        return list(extract.sample_video(path, recipe, detector, clips))
+        samples = list(extract.sample_video(path, recipe, detector, clips))
+        return samples, video.time_stamps(path)
     except video.VideoError as error:
-        raise InputError(f"{path}: {error}. Nothing was predicted.") from None
+        found = "no face" not in str(error) or detector.name != faces.Haar.name
+        more = "" if found else " YuNet (--face_model) finds more faces than Haar."
+        raise InputError(f"{path}: {error}. Nothing was predicted.{more}") from None
 
 
 def _predict(
