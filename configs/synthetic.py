@@ -8,8 +8,8 @@ on two CPU cores; README.md has the times and results that this printed. Variant
     local  the main job: 720 videos, a narrow supernet, networks of 20 M multiply-adds
     smoke  every command in seconds, for tests; learns nothing
     paper  the sizes and rates of NAS-FAS sec. 6.1 on faces of 256 x 256; for a GPU
-    baseline  a trial of the NAS-FAS baseline space by DARTS; not run yet
-    auto_fas  Auto-FAS at its own sizes and rates; not run yet
+    baseline  a trial of the NAS-FAS baseline space by DARTS
+    auto_fas  Auto-FAS at its own sizes and rates
 """
 
 import ml_collections
