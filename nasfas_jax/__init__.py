@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
-    from nasfas_jax.workflows.export import open_exported, parity
+    from nasfas_jax.workflows.export import open_exported
     from nasfas_jax.workflows.improvement import improvement_over_random
     from nasfas_jax.workflows.instruments import search_health, supernet_ranking
     from nasfas_jax.workflows.model import Model
+    from nasfas_jax.workflows.parity import parity
     from nasfas_jax.workflows.responses import feature_responses
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
@@ -61,7 +62,7 @@ _MODULES = {
     "train": "workflows.train",
     "evaluate": "workflows.evaluate",
     "open_exported": "workflows.export",
-    "parity": "workflows.export",
+    "parity": "workflows.parity",
     "ablate": "workflows.ablate",
     "robustness": "workflows.robustness",
     "Setup": "workflows.sweep",

@@ -54,9 +54,7 @@ finally:
         (
             "train --input=x",
             2,
-            [
-                "--input is a flag of scores, predict, explain, export. Its own flags: --config"
-            ],
+            ["--input is a flag of scores, predict, explain, export. Its own flags"],
         ),
         (
             "predict --config=x",

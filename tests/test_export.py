@@ -49,7 +49,7 @@ def clips_of(recipe: Recipe, count: int = 3) -> np.ndarray:
 def run(exported: onnx_program.Exported, inputs: np.ndarray) -> list[np.ndarray]:
     """The outputs of an ONNX model in ONNX Runtime."""
     session = onnxruntime.InferenceSession(exported.model.SerializeToString())
-    return session.run(None, {"frames": inputs})
+    return session.run(None, {"input": inputs})
 
 
 def network_of(name: str) -> tuple[dict, int]:
@@ -128,7 +128,7 @@ def test_the_preparation_in_the_program_equals_that_of_records(method, view):
 
     np.testing.assert_allclose(prepared(jnp.asarray(clips))[0], wanted, atol=1e-5)
     exported = onnx_program.from_function(
-        prepared, clips.shape[1:], ("input",), dtype=np.uint8
+        prepared, clips.shape[1:], ("prepared",), dtype=np.uint8
     )
     np.testing.assert_allclose(run(exported, clips)[0], wanted, atol=1e-5)
 

@@ -23,9 +23,10 @@ from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
 from nasfas_jax.workflows.costs import Costs
-from nasfas_jax.workflows.export import Exported, Parity
+from nasfas_jax.workflows.export import Exported
 from nasfas_jax.workflows.improvement import Improvements
 from nasfas_jax.workflows.instruments import Health, SupernetRanking
+from nasfas_jax.workflows.parity import Parity
 from nasfas_jax.workflows.responses import Responses
 from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found

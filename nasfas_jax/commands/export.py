@@ -8,7 +8,7 @@ from nasfas_jax.commands import predict, settings, tables
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.files import write_json
-from nasfas_jax.workflows import export
+from nasfas_jax.workflows import export, parity
 
 
 def run(
@@ -39,7 +39,7 @@ def run(
         )
         return
     detector = faces.YuNet(str(face_model)) if face_model else None
-    found = export.parity(source, exported, given, detector=detector)
+    found = parity.parity(source, exported, given, detector=detector)
     tables.show(f"{source.name} as {format} beside the model", found.table())
     content = dataclasses.asdict(dataclasses.replace(found, exported=None))
     content["exported"] = exported.file.name

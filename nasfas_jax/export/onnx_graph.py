@@ -1,7 +1,7 @@
 """An ONNX graph under construction, whose images may have their channels first or last."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,6 @@ class Graph:
         self,
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
-        properties: Mapping[str, str],
     ) -> onnx.ModelProto:
         """The checked model."""
         graph = helper.make_graph(
@@ -160,6 +159,5 @@ class Graph:
             ir_version=IR_VERSION,
             producer_name="nasfas_jax",
         )
-        helper.set_model_props(model, dict(properties))
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -1,6 +1,6 @@
 """A JAX function as an ONNX model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +31,7 @@ def from_function(
     outputs: Sequence[str],
     *,
     dtype: Any = np.float32,
-    input: str = "frames",
-    properties: Mapping[str, str] | None = None,
+    input: str = "input",
     fold: bool = True,
 ) -> Exported:
     """The ONNX model of a function of arrays [n, *shape], for any n.
@@ -46,7 +45,6 @@ def from_function(
       outputs: names of the results.
       dtype: of the input.
       input: its name.
-      properties: metadata of the model.
       fold: whether BatchNorm is folded; only measurements leave it apart.
 
     Raises:
@@ -65,7 +63,5 @@ def from_function(
     for name, value in zip(outputs, folded.program.outputs, strict=True):
         graph.nodes.append(helper.make_node("Identity", [graph.read(value)], [name]))
         results.append(graph.info(name, value))
-    model = graph.model(
-        [graph.info(input, folded.program.input)], results, properties or {}
-    )
+    model = graph.model([graph.info(input, folded.program.input)], results)
     return Exported(model, folded.convolutions, folded.affine)

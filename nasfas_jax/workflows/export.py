@@ -1,13 +1,11 @@
-"""Trained models as programs for other runtimes, and how close these come."""
+"""Trained models as programs for other runtimes."""
 
 import dataclasses
-import html
 import importlib
 import importlib.util
 import json
 import os
 import pathlib
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nasfas_jax import files, limits, nets, tables
-from nasfas_jax.data.preparation import faces
+from nasfas_jax import files, limits, nets
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import platform
-from nasfas_jax.workflows import in_graph, predict, registry
+from nasfas_jax.workflows import in_graph, registry
 
 if TYPE_CHECKING:
     from nasfas_jax.workflows.model import Model
 
 #: Formats, and the packages that write and read them, all of the extra ``export``.
 FORMATS = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
-#: Number of runs whose median is the latency of a clip.
-REPEATS = 20
-#: Number of clips of a file that are compared.
-CLIPS = 8
 
 #: Function from face crops, uint8 [n, K, S, S, 3], to scores [n] and maps [n, h, w].
 Runner = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -48,7 +41,8 @@ class Exported:
       format: a key of `FORMATS`.
       properties: what its use needs: K and S as ``frames`` and ``image_size``, ``interval``
         and ``margin`` of the recipe, the ``threshold`` (None if the model was not
-        evaluated), name and versions.
+        evaluated), name and versions; of 'onnx' also the number of ``convolutions``, and of
+        the sums and products that were ``folded`` into them.
       run: the program on this machine.
     """
 
@@ -91,27 +85,45 @@ def export(
         )
     _require_packages(format)
     file = pathlib.Path(file)
-    count = in_graph.frames_read(model.recipe, model.view)
-    shape = (count, model.recipe.image_size, model.recipe.image_size, 3)
-    properties = _properties(model, count)
+    properties = _properties(model)
+    write = _write_onnx if format == "onnx" else _write_stablehlo
     with platform.portable():
-        if format == "onnx":
-            from nasfas_jax.export import onnx_program
-
-            found = onnx_program.from_function(
-                _function(model), shape, ("score", "map"), dtype=np.uint8,
-                properties={k: json.dumps(v) for k, v in properties.items()},
-            )  # fmt: skip
-            content = found.model.SerializeToString()
-        else:
-            from nasfas_jax.export import stablehlo
-
-            content = stablehlo.from_function(_function(model), shape, np.uint8)
-    with files.whole(file) as part:
-        part.write_bytes(content)
-    if format == "stablehlo":
-        files.write_json(_beside(file), properties)
+        write(file, _function(model), properties)
     return open_exported(file, format=format)
+
+
+def _write_onnx(
+    file: pathlib.Path, function: Callable[..., Any], properties: dict[str, Any]
+) -> None:
+    from onnx import helper
+
+    from nasfas_jax.export import onnx_program
+
+    shape = _input_shape(properties)
+    found = onnx_program.from_function(
+        function, shape, ("score", "map"), input="frames", dtype=np.uint8
+    )
+    counts = {"convolutions": found.convolutions, "folded": found.folded}
+    texts = {k: json.dumps(v) for k, v in (properties | counts).items()}
+    helper.set_model_props(found.model, texts)
+    with files.whole(file) as part:
+        part.write_bytes(found.model.SerializeToString())
+
+
+def _write_stablehlo(
+    file: pathlib.Path, function: Callable[..., Any], properties: dict[str, Any]
+) -> None:
+    from nasfas_jax.export import stablehlo
+
+    program = stablehlo.from_function(function, _input_shape(properties), np.uint8)
+    with files.whole(file) as part:
+        part.write_bytes(program)
+    files.write_json(_beside(file), properties)
+
+
+def _input_shape(properties: dict[str, Any]) -> tuple[int, ...]:
+    side = properties["image_size"]
+    return (properties["frames"], side, side, 3)
 
 
 def open_exported(file: str | os.PathLike, *, format: str | None = None) -> Exported:
@@ -175,11 +187,11 @@ def _require_packages(format: str) -> None:
         )
 
 
-def _properties(model: "Model", count: int) -> dict[str, Any]:
+def _properties(model: "Model") -> dict[str, Any]:
     recipe = model.recipe
     return {
         "name": model.name,
-        "frames": count,
+        "frames": in_graph.frames_read(recipe, model.view),
         "image_size": recipe.image_size,
         "interval": recipe.interval,
         "margin": recipe.margin,
@@ -200,115 +212,3 @@ def _function(model: "Model") -> Callable[..., Any]:
         return jnp.asarray(nets.score(maps)), maps
 
     return function
-
-
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Parity:
-    """A program beside the model that it was made of, on the same clips.
-
-    Attributes:
-      exported: the program.
-      clips: number of clips.
-      score: largest difference of the scores.
-      map: largest difference of the maps.
-      changed: number of clips whose decision at the threshold is another one; None without
-        a threshold.
-      seconds: median time of one clip in the program.
-      model_seconds: median time of one clip in the model: its preparation with NumPy, and
-        its network with JAX.
-    """
-
-    exported: Exported
-    clips: int
-    score: float
-    map: float
-    changed: int | None
-    seconds: float
-    model_seconds: float
-
-    def table(self) -> list[list[str]]:
-        """Rows of the report, the header first."""
-        changed = "no threshold" if self.changed is None else str(self.changed)
-        return [
-            ["of the program", self.exported.file.name],
-            ["clips", str(self.clips)],
-            ["largest difference of scores", f"{self.score:.2g}"],
-            ["largest difference of maps", f"{self.map:.2g}"],
-            ["changed decisions", changed],
-            ["ms a clip", f"{1e3 * self.seconds:.2f}"],
-            ["ms a clip in JAX", f"{1e3 * self.model_seconds:.2f}"],
-        ]
-
-    def __repr__(self) -> str:
-        rows = ", ".join(f"{name}: {value}" for name, value in self.table()[1:])
-        return f"<Parity {rows}>"
-
-    def __str__(self) -> str:
-        return tables.as_text(self.table())
-
-    def _repr_html_(self) -> str:
-        name = html.escape(repr(self.exported)[1:-1])
-        return f"<p>{name}</p>{tables.as_html(self.table())}"
-
-
-def parity(
-    model: "Model",
-    exported: Exported,
-    sources: Sequence[str | os.PathLike | np.ndarray],
-    *,
-    detector: faces.Detector | None = None,
-) -> Parity:
-    """Compares a program with its model on clips of files.
-
-    Args:
-      model: the model.
-      exported: the program, of `export` or `open_exported`.
-      sources: videos, pictures and folders of frames, or arrays of clips, as
-        `Model.predict` takes them.
-      detector: as of `Model.predict`.
-
-    Raises:
-      InputError: no source, or as `Model.predict`.
-    """
-    limits.require(exported=(exported, limits.Kind(Exported, "of model.export")))
-    if not len(sources):
-        raise InputError("expected one clip or more, got none.", field="sources")
-    clips = np.concatenate([_clips(model, source, detector) for source in sources])
-    inputs = model.preprocess(clips)
-    maps = np.concatenate([model.maps(one[None]) for one in inputs])
-    scores = np.asarray(nets.score(maps))
-    frames = clips[:, -exported.properties["frames"] :]
-    found = [exported.run(one[None]) for one in frames]
-    own_scores, own_maps = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    threshold = None if model.threshold is None else model.threshold.value
-    changed = None
-    if threshold is not None:
-        changed = int(((scores >= threshold) != (own_scores >= threshold)).sum())
-    return Parity(
-        exported,
-        len(clips),
-        float(np.abs(scores - own_scores).max()),
-        float(np.abs(maps - own_maps).max()),
-        changed,
-        _median(lambda: exported.run(frames[:1])),
-        _median(lambda: model.maps(model.preprocess(clips[:1]))),
-    )
-
-
-def _clips(model: "Model", source: Any, detector: faces.Detector | None) -> np.ndarray:
-    """Face crops of a source, uint8 [n, K, S, S, 3]."""
-    if isinstance(source, np.ndarray):
-        return source.reshape(-1, *source.shape[-4:])
-    found, _ = predict.sampled(
-        source, model.recipe, detector or model.default_detector(), CLIPS
-    )
-    return np.stack([sample.frames for sample in found])
-
-
-def _median(function: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
