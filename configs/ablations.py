@@ -15,14 +15,11 @@ They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of fi
 `--config.sweep.seeds='(0, 1, 2)'` repeats them; `--data_dir=FOLDER` shares prepared data.
 """
 
-import pathlib
-
 import ml_collections
 
 from nasfas_jax import limits
 from nasfas_jax.commands import fields
 
-_SYNTHETIC = pathlib.Path(__file__).parent / "synthetic.py"
 #: Shares of differences, or of attention: the best of the papers.
 OPERATORS = {
     "convolution": {"theta": 0.0},
@@ -43,7 +40,7 @@ def get_config(variant: str = "inputs") -> ml_collections.ConfigDict:
 
 
 def _base(smoke: bool) -> ml_collections.ConfigDict:
-    config = fields.load(f"{_SYNTHETIC}:{'smoke' if smoke else 'local'}")
+    config = fields.beside(__file__, "synthetic.py:" + ("smoke" if smoke else "local"))
     config.selected_on = "nothing"
     config.search.update(weight_order="first", arch_order="first")
     if not smoke:

@@ -7,13 +7,13 @@ meta-gradients, three of first order (as many steps; about as many seconds; by t
 alone), and fifteen trainings of 20 M multiply-adds. Results: docs/levers.md. Variants:
 
     proof    the table; about three hours on one core: 180 trainings and 48 searches
-    domains  NAS-FAS Table 5 with proof's rows beside these: other searches and networks
-    types    NAS-FAS Table 7: each of thirteen attack types unseen, one seed
-    media    NAS-FAS Table 6: each print and replay of three datasets unseen, one seed
+    domains  NAS-FAS Table 5, with the rows of proof beside its own: three more searches,
+             EulerNet, ResNet50 and DepthNet; about two hours
+    types    NAS-FAS Table 7: each of thirteen attack types unseen, one seed; not run yet
+    media    NAS-FAS Table 6: each print and replay of three datasets unseen; not run yet
     smoke    a search, two random networks and DepthNet in seconds; shows nothing
 """
 
-import pathlib
 from typing import Any
 
 import ml_collections
@@ -33,13 +33,9 @@ def get_config(variant: str = "proof") -> ml_collections.ConfigDict:
     return VARIANTS[variant]()
 
 
-def _load(file: str, variant: str) -> ml_collections.ConfigDict:
-    return fields.load(f"{pathlib.Path(__file__).parent / file}:{variant}")
-
-
 def proof() -> ml_collections.ConfigDict:
     """The settings of the main job, and of its search at first order."""
-    config = _load("synthetic.py", "local")
+    config = fields.beside(__file__, "synthetic.py:local")
     config.title = "Searched, random and hand-made networks at equal multiply-adds"
     config.search.save_every = config.train.save_every = config.train.steps
     config.train.log_every = 50
@@ -109,14 +105,16 @@ def _others(
 
     NAS is on random halves of the sources; the searches in other spaces are the ablations'.
     """
-    trial, supervised = (_load("ablations.py", n) for n in ("trials", "supervision"))
+    trial, supervised = (
+        fields.beside(__file__, f"ablations.py:{n}") for n in ("trials", "supervision")
+    )
     baseline = fields.searched("S-Van-DP", trial.search.to_dict())
     baseline["search"]["input"] = "static"
     plain = {**config.search.to_dict(), "method": "darts", "by": "half"}
     view = supervised.train.view.to_dict()
     own = {"search": config.search.to_dict()}
     config.search.space_options = ml_collections.ConfigDict()  # those of each row
-    euler = _load("eulernet.py", "local")
+    euler = fields.beside(__file__, "eulernet.py:local")
     options = ("view", "loss", "optimizer", "learning_rate")
     searched = {"networks": ("searched",)}
     return {
@@ -139,7 +137,7 @@ def _others(
 
 def smoke() -> ml_collections.ConfigDict:
     """A search, two random architectures and DepthNet in seconds."""
-    config = _load("synthetic.py", "smoke")
+    config = fields.beside(__file__, "synthetic.py:smoke")
     random = ("random_0", "random_1")
     config.sweep = ml_collections.ConfigDict(
         {"seeds": (0, 1), "targets": ("dom_m",), "reference": random}

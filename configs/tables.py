@@ -16,7 +16,6 @@ the name takes minutes and learns nothing.
     eulernet_2  OULU-NPU, with EulerNet (its Table II)
 """
 
-import pathlib
 from typing import Any
 
 import ml_collections
@@ -44,10 +43,6 @@ def get_config(variant: str = "nas_fas_3") -> ml_collections.ConfigDict:
     return config
 
 
-def _load(file: str, variant: str) -> ml_collections.ConfigDict:
-    return fields.load(f"{pathlib.Path(__file__).parent / file}:{variant}")
-
-
 def _table(
     base: Any, title: str, targets: tuple[str, ...], metrics: tuple[str, ...] = RATES
 ) -> ml_collections.ConfigDict:
@@ -60,7 +55,7 @@ def _table(
 
 def nas_fas(smoke: bool) -> ml_collections.ConfigDict:
     """A network searched in the FAS space, on random halves, and hand-made ones."""
-    config = _load("ablations.py", "components" + "_smoke" * smoke)
+    config = fields.beside(__file__, "ablations.py:components" + "_smoke" * smoke)
     config.search.by = "half"
     config.search.method = "darts"
     config.search.space_options.update(convolution="cdc", pool="cdp")
@@ -84,7 +79,7 @@ def nas_fas_8(smoke: bool) -> ml_collections.ConfigDict:
     A search is plain, on random halves of the training data, or 'T(Mask)-Meta', type-aware
     Meta-NAS on SiW-M without its masks.
     """
-    config = _load("ablations.py", "trials" + "_smoke" * smoke)
+    config = fields.beside(__file__, "ablations.py:trials" + "_smoke" * smoke)
     title = "Print and replay to masks of other datasets (NAS-FAS Table 8)"
     _table(config, title, ("cross_dataset_cross_type",), ("auc", "hter"))
     config.sweep.by_domain = True
@@ -115,7 +110,7 @@ def nas_fas_8(smoke: bool) -> ml_collections.ConfigDict:
 
 def auto_fas(smoke: bool) -> ml_collections.ConfigDict:
     """A searched network of the Auto-FAS space."""
-    return _load("ablations.py", "supervision" + "_smoke" * smoke)
+    return fields.beside(__file__, "ablations.py:supervision" + "_smoke" * smoke)
 
 
 def auto_fas_1(smoke: bool) -> ml_collections.ConfigDict:
@@ -135,13 +130,13 @@ def auto_fas_2(smoke: bool) -> ml_collections.ConfigDict:
 
 def auto_fas_4(smoke: bool) -> ml_collections.ConfigDict:
     """Auto-FAS Table 4."""
-    config = _load("ablations.py", "efficiency" + "_smoke" * smoke)
+    config = fields.beside(__file__, "ablations.py:efficiency" + "_smoke" * smoke)
     return _table(config, "Efficiency (Auto-FAS Table 4)", OULU[:1])
 
 
 def eulernet_2(smoke: bool) -> ml_collections.ConfigDict:
     """EulerNet Table II."""
-    config = _load("eulernet.py", "smoke" if smoke else "table_1")
+    config = fields.beside(__file__, "eulernet.py:" + ("smoke" if smoke else "table_1"))
     config = _table(config, "OULU-NPU (EulerNet Table II)", OULU)
     standin = {"subjects": 0, "frames": 40, "face_size": 64, "distinct": 4}
     config.standin = ml_collections.ConfigDict(standin | {"empty": False})

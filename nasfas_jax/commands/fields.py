@@ -37,6 +37,11 @@ def load(spec: str) -> Any:
         return module.get_config(*([variant] if colon else []))
 
 
+def beside(file: str, spec: str) -> Any:
+    """`load` of a config in the folder of ``file``, the ``__file__`` of another config."""
+    return load(f"{pathlib.Path(file).parent / spec}")
+
+
 def require(argv: Sequence[str], default: str) -> None:
     """Requires the config of ``argv``, and in it each field of a ``--config.a.b``.
 
