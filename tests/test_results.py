@@ -19,3 +19,15 @@ def test_the_proof_is_what_the_sweep_printed():
     assert len(found) == 3
     for _, lines in found:
         assert tables.markdown(lines) in page
+
+
+def test_the_domains_are_what_the_sweep_printed():
+    """`configs/proof.py:domains`; the searches of Auto-FAS have one seed, without a mean."""
+    path = DOCS / "results" / "domains.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
+    page = (DOCS / "levers.md").read_text(encoding="utf-8")
+    config = smoke.config("proof", "domains")
+    single = {"Auto-FAS": results.pop("Auto-FAS")}
+    for rows in (results, single):
+        ((_, lines),) = sweep.tables_of(config, rows, list(config.sweep.targets))
+        assert tables.markdown(lines) in page
