@@ -162,6 +162,7 @@ def test_folding_changes_nothing_but_the_steps():
     [
         (lambda x: (jnp.sort(x),), "primitives, got 'sort'"),
         (lambda x: (lax.fori_loop(0, 99, lambda i, y: y * 2, x),), "loops of 64 steps"),
+        (lambda x: (x + jnp.arange(len(x), dtype=x.dtype)[:, None],), "its place"),
     ],
 )
 def test_what_no_rule_covers_is_named(function, names):

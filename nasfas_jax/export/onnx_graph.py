@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from nasfas_jax.errors import InputError
 from nasfas_jax.export.folding import narrowed
 from nasfas_jax.export.residual import BATCH, Operand, Value, is_batch
 
@@ -86,10 +87,19 @@ class Graph:
           operand: value or constant.
           first: whether its channels shall be the second axis (of four).
           narrow: whether axes along which it repeats may have the side 1.
+
+        Raises:
+          InputError: a constant that is another one for every element of the batch.
         """
         if isinstance(operand, np.ndarray):
             repeats = not narrow and any(map(is_batch, operand.shape))
             array = narrowed(operand) if narrow or repeats else operand
+            if any(map(is_batch, array.shape)):
+                raise InputError(
+                    "expected constants that are the same for every element of the batch,"
+                    " got some that depend on its place.",
+                    field="network",
+                )
             name = self.constant(array.transpose(FIRST) if first else array)
             if not repeats:
                 return name

@@ -24,7 +24,8 @@ _NESTED |= {"custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 _NESTED |= {"remat2": "jaxpr", "checkpoint": "jaxpr"}
 #: Primitives whose value is that of their operand.
 _IDENTITIES = {"name", "stop_gradient", "copy", "copy_p", "optimization_barrier"}
-#: Size of the batch that stands for any: a prime, so that its multiples are batches too.
+#: Size of the batch that stands for any: a prime that no other side is a multiple of, so
+#: that its multiples are sides of the batch, too.
 BATCH = 997
 #: Longest loop that is written out.
 LONGEST_SCAN = 64
