@@ -107,6 +107,7 @@ def test_a_portable_program_equals_its_model(tmp_path):
     assert report.changed == 0 and report.score < 1e-4 * largest
     assert again.run(clips[:2])[0].shape == (2,)
     assert "changed decisions" in str(report) and "<table>" in report._repr_html_()
+    assert "cdn.stablehlo: cdn" in repr(again) and "threshold" in again._repr_html_()
 
 
 @pytest.mark.parametrize("method", ["harmonic", "ranksvm"])

@@ -1,6 +1,7 @@
 """Trained models as programs for other runtimes."""
 
 import dataclasses
+import html
 import importlib
 import importlib.util
 import json
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nasfas_jax import files, limits, nets
+from nasfas_jax import files, limits, nets, tables
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import platform
 from nasfas_jax.workflows import in_graph, registry
@@ -54,6 +55,12 @@ class Exported:
     def __repr__(self) -> str:
         size = self.file.stat().st_size
         return f"<Exported {self.file.name}: {self.properties['name']}, {size:,} bytes>"
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: the summary and the properties."""
+        rows = [["property", "value"]]
+        rows += [[name, str(value)] for name, value in self.properties.items()]
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{tables.as_html(rows)}"
 
 
 def export(
