@@ -138,7 +138,7 @@ def _hardest(
 def _caption(attack_type: str, video: str) -> str:
     """Attack type and name of a video, without its folder and suffix."""
     name = pathlib.PurePosixPath(video).stem
-    lines = re.findall(".{1,15}(?:_|$)|.{1,16}", name)  # after underscores
+    lines = re.findall(".{1,13}(?:_|$)|.{1,14}", name)  # after underscores
     return "\n".join([attack_type, *lines])
 
 
