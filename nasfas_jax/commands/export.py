@@ -1,4 +1,4 @@
-"""``nasfas export``: a model as a program for other runtimes, compared with the model."""
+"""``nasfas export``: exports a model to other runtimes and compares the results."""
 
 import dataclasses
 import pathlib

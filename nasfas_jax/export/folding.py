@@ -1,4 +1,4 @@
-"""Exact simplifications of a program: affine steps inside convolutions, maxima."""
+"""Exact simplifications of a program: folded affine steps, and maxima."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Folded(NamedTuple):
 
 
 def fold(program: Program) -> Folded:
-    """Puts what scales and shifts the channels of a convolution into its kernel and bias.
+    """Folds scales and shifts of channels into the convolution that precedes them.
 
     BatchNorm in prediction, a difference, a product and a sum with constants of each
     channel, disappears. Kernels are multiplied in float64 and rounded once.
@@ -75,7 +75,7 @@ def _open(x: Operand) -> bool:
 
 
 def _affine(step: Step) -> tuple[Value, np.ndarray, np.ndarray] | None:
-    """(x, scale [C], shift [C]) of a step that is x * scale + shift in every channel."""
+    """Operand, scale [C] and shift [C] of an affine step, or None for another step."""
     if step.name not in ("add", "sub", "mul", "div"):
         return None
     left, right = step.operands
@@ -98,7 +98,7 @@ def _affine(step: Step) -> tuple[Value, np.ndarray, np.ndarray] | None:
 
 
 def per_channel(constant: np.ndarray, value: Value) -> np.ndarray | None:
-    """The constant as a float64 scalar or [C], if it is one for every channel alone."""
+    """Float64 scalar or [C] of a constant that varies over channels only, else None."""
     narrow = narrowed(constant).astype(np.float64)
     if narrow.size == 1:
         return narrow.reshape(())
@@ -108,13 +108,13 @@ def per_channel(constant: np.ndarray, value: Value) -> np.ndarray | None:
 
 
 def narrowed(constant: np.ndarray) -> np.ndarray:
-    """A constant with the side 1 on every axis that only repeats it."""
+    """Constant whose repeated axes are reduced to length 1."""
     repeats = [slice(0, 1) if s == 0 else slice(None) for s in constant.strides]
     return constant[tuple(repeats)]
 
 
 def _scaled(step: Step, scale: np.ndarray, shift: np.ndarray) -> Step:
-    """A convolution times a scale, plus a shift, of every output channel."""
+    """Convolution with its output channels scaled and shifted."""
     x, kernel = step.operands
     assert isinstance(kernel, np.ndarray)
     features = kernel.shape[-1]
@@ -124,7 +124,7 @@ def _scaled(step: Step, scale: np.ndarray, shift: np.ndarray) -> Step:
 
 
 def _maxima(program: Program) -> Program:
-    """Selections of the larger of two values as maxima, as `ops.max_pool` writes them."""
+    """Replaces selections of the larger of two values, as in `ops.max_pool`, by maxima."""
     producers: Mapping[Any, Step] = {x: s for s in program.steps for x in s.outputs}
 
     def step_of(x: Operand, name: str) -> Step | None:

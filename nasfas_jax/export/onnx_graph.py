@@ -1,4 +1,4 @@
-"""An ONNX graph under construction, whose images may have their channels first or last."""
+"""ONNX graph builder that supports channels-first and channels-last images."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ LAST = (0, 2, 3, 1)
 
 
 class Graph:
-    """Nodes and constants, and the names of values in them.
+    """ONNX graph under construction: nodes, constants, and names of values.
 
     ONNX has channels first. Values of four axes have a name for either order, made when it
     is asked for: a network of convolutions is transposed at its ends only.
@@ -41,28 +41,28 @@ class Graph:
         self._count = 0
 
     def define(self, value: Value, name: str, first: bool = False) -> None:
-        """Names a value; ``first`` if its channels are the second axis."""
+        """Assigns a name to a value; ``first`` for channels as the second axis."""
         self._names[value, first] = name
 
     def define_narrow(self, value: Value, narrow: Value) -> None:
-        """Declares a value to be another one repeated along axes of side 1."""
+        """Declares a value as a broadcast of another one along axes of length 1."""
         self._narrow[value] = narrow
 
     def is_first(self, operand: Operand) -> bool:
-        """Whether the channels of an operand are the second axis already."""
+        """Whether an operand is available with its channels as the second axis."""
         if not isinstance(operand, Value):
             return False
         operand = self._narrow.get(operand, operand)
         return (operand, True) in self._names
 
     def node(self, operation: str, *inputs: str, **settings: Any) -> str:
-        """The name of a node's output."""
+        """Appends a node and returns the name of its output."""
         return self.outputs_of(operation, inputs, 1, **settings)[0]
 
     def outputs_of(
         self, operation: str, inputs: Sequence[str], count: int, **settings: Any
     ) -> list[str]:
-        """The names of a node's outputs."""
+        """Appends a node and returns the names of its outputs."""
         names = [self.fresh(operation) for _ in range(count)]
         self.nodes.append(
             helper.make_node(operation, inputs, names, name=names[0], **settings)
@@ -70,7 +70,7 @@ class Graph:
         return names
 
     def constant(self, array: Any, dtype: Any = None) -> str:
-        """The name of a constant; equal ones are stored once."""
+        """Returns the name of a constant; equal constants are stored once."""
         found = np.array(array, dtype, order="C")
         key = (found.dtype.str, found.shape, found.tobytes())
         if key not in self.constants:
@@ -81,7 +81,7 @@ class Graph:
     def read(
         self, operand: Operand, first: bool = False, *, narrow: bool = False
     ) -> str:
-        """The name of an operand.
+        """Returns the name of an operand in the requested layout.
 
         Args:
           operand: value or constant.
@@ -118,7 +118,7 @@ class Graph:
 
     @contextlib.contextmanager
     def body(self) -> Iterator[list[onnx.NodeProto]]:
-        """Nodes of a nested graph; names that it defines are forgotten after it."""
+        """Collects the nodes of a nested graph, with names of limited scope."""
         outside = self.nodes, dict(self._names), dict(self._narrow)
         self.nodes = []
         try:
@@ -131,7 +131,7 @@ class Graph:
         return self.node("Expand", narrow, self._sides(value.shape))
 
     def _sides(self, sides: Sequence[int]) -> str:
-        """The name of a shape, whose batch is that of the input."""
+        """Returns the name of a shape tensor with the batch size of the input."""
         if not any(map(is_batch, sides)):
             return self.constant(sides, np.int64)
         size = self.node("Shape", self.input, start=0, end=1)
@@ -144,7 +144,7 @@ class Graph:
         return self.node("Concat", *parts, axis=0)
 
     def fresh(self, operation: str) -> str:
-        """A name that no value has."""
+        """Returns an unused name."""
         self._count += 1
         return f"{operation}_{self._count}"
 
@@ -159,7 +159,7 @@ class Graph:
         inputs: Sequence[onnx.ValueInfoProto],
         outputs: Sequence[onnx.ValueInfoProto],
     ) -> onnx.ModelProto:
-        """The checked model."""
+        """Builds and validates the ONNX model."""
         graph = helper.make_graph(
             self.nodes, "nasfas_jax", inputs, outputs, [*self.constants.values()]
         )

@@ -1,4 +1,4 @@
-"""A JAX function as an ONNX model."""
+"""Conversion of JAX functions to ONNX models."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from nasfas_jax.export.onnx_graph import Graph
 
 
 class Exported(NamedTuple):
-    """An ONNX model and what became of the network in it.
+    """ONNX model with the number of its convolutions and folded steps.
 
     Attributes:
       model: the model.
@@ -34,7 +34,7 @@ def from_function(
     input: str = "input",
     fold: bool = True,
 ) -> Exported:
-    """The ONNX model of a function of arrays [n, *shape], for any n.
+    """Converts a function of arrays [n, *shape], for any n, to an ONNX model.
 
     Steps that depend on no input are computed here, and BatchNorm becomes part of the
     convolutions before it (`folding.fold`).

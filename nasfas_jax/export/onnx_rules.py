@@ -1,4 +1,4 @@
-"""The ONNX nodes of each primitive."""
+"""Conversion rules from JAX primitives to ONNX nodes."""
 
 import string
 from collections.abc import Callable, Sequence
@@ -54,13 +54,13 @@ def _unknown(step: Step) -> InputError:
 
 
 def _first(graph: Graph, *operands: Operand) -> bool:
-    """Whether a step is computed with channels first: an image of it is so already."""
+    """Whether to compute a step with channels first, the layout of one of its images."""
     images = [x for x in operands if isinstance(x, Value)]
     return all(x.ndim == 4 for x in images) and any(map(graph.is_first, images))
 
 
 def _read_all(graph: Graph, step: Step, first: bool) -> list[str]:
-    """Operands of an elementwise step; a scalar has no axes to reorder."""
+    """Names of the operands of an elementwise step, in one layout."""
     return [
         graph.read(x, first and x.ndim == 4, narrow=True) if x.ndim else graph.read(x)
         for x in step.operands
@@ -114,7 +114,7 @@ def _cast(graph: Graph, step: Step) -> None:
 
 
 def _axis(axis: int, first: bool) -> int:
-    """An axis of [N, H, W, C] where the channels are the second one."""
+    """Position of an axis of [N, H, W, C] in the chosen layout."""
     return FIRST.index(axis) if first else axis
 
 
@@ -303,7 +303,7 @@ def _finite(graph: Graph, step: Step) -> None:
 
 
 def _truth(graph: Graph, step: Step) -> None:
-    """Whether all or any of several are true: the least or largest, as numbers."""
+    """Logical reduction, as the minimum or maximum of integers."""
     operation = "ReduceMax" if step.name == "reduce_or" else "ReduceMin"
     number = graph.node("Cast", graph.read(step.operands[0]), to=TensorProto.INT32)
     axes = graph.constant(step.params["axes"], np.int64)
@@ -312,7 +312,7 @@ def _truth(graph: Graph, step: Step) -> None:
 
 
 def _loop(graph: Graph, step: Step) -> None:
-    """``while`` as a Loop, whose condition is computed before it and in its body."""
+    """Converts ``while`` to a Loop with its condition before and at the end of the body."""
     condition, body = step.params["condition"], step.params["body"]
     count = len(body.carry)
     start = [graph.read(x) for x in step.operands[:count]]

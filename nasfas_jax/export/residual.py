@@ -33,7 +33,7 @@ LONGEST_SCAN = 64
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-    """An array that depends on the input.
+    """Array that depends on the input.
 
     Attributes:
       shape: sides; multiples of `BATCH` stand for those of the batch.
@@ -54,7 +54,7 @@ Operand = Value | np.ndarray
 
 
 class Step(NamedTuple):
-    """One primitive.
+    """Application of one primitive.
 
     Attributes:
       name: name of the primitive in `jax.lax`.
@@ -86,7 +86,7 @@ class Program(NamedTuple):
 def trace(
     function: Callable[..., Any], shape: Sequence[int], dtype: Any = np.float32
 ) -> Program:
-    """The program of a function of arrays [n, *shape], for any n.
+    """Traces a function of arrays [n, *shape], for any n.
 
     Args:
       function: of one array, with results in a tuple; its parameters are constants.
@@ -107,7 +107,7 @@ def trace(
 def _evaluate(
     jaxpr: Any, consts: Sequence[Any], args: Sequence[Operand], steps: list[Step]
 ) -> list[Operand]:
-    """Results of a program; appends the steps that depend on the input."""
+    """Evaluates a program; appends the steps that depend on the input."""
     known: dict[Any, Operand] = {}
 
     def read(atom: Any) -> Operand:
@@ -159,7 +159,7 @@ def _results(
 
 
 def _constants(equation: Any, operands: list[np.ndarray]) -> list[Operand]:
-    """Results of a primitive of constants; what repeats along the batch still does."""
+    """Evaluates a primitive of constants; keeps repetition along the batch."""
     primitive, params = equation.primitive, equation.params
     shapes = [v.aval.shape for v in equation.outvars]
     if primitive.name == "broadcast_in_dim":
@@ -185,7 +185,7 @@ def is_batch(side: int) -> bool:
 def _scan(
     params: dict[str, Any], operands: list[Operand], steps: list[Step]
 ) -> Iterator[Operand]:
-    """Results of a loop of known length, written out."""
+    """Unrolls a loop of known length."""
     length, body = params["length"], params["jaxpr"]
     if not isinstance(length, int) or length > LONGEST_SCAN:
         raise InputError(
@@ -222,7 +222,7 @@ def _at(x: Operand, index: int, steps: list[Step]) -> Operand:
 
 
 class Loop(NamedTuple):
-    """Condition or body of a ``while`` step; values outside of it may occur in it.
+    """Condition or body of a ``while`` step, which may refer to outer values.
 
     Attributes:
       carry: values at the start of an iteration.
@@ -236,7 +236,7 @@ class Loop(NamedTuple):
 
 
 def _while(equation: Any, operands: list[Operand], steps: list[Step]) -> list[Operand]:
-    """Results of a loop of unknown length, one step.
+    """Converts a loop of unknown length to one step.
 
     Under `jax.vmap` every element of the batch has its own condition: the loop ends with
     the last of them, and the others keep their values.
@@ -281,7 +281,7 @@ def _while(equation: Any, operands: list[Operand], steps: list[Step]) -> list[Op
 
 
 def _kept(going: Any, new: Any, old: Any) -> Any:
-    """The new value where the condition holds."""
+    """Selects the new value where the condition holds."""
     return jnp.where(
         going.reshape(going.shape + (1,) * (new.ndim - going.ndim)), new, old
     )
@@ -290,7 +290,7 @@ def _kept(going: Any, new: Any, old: Any) -> Any:
 def _inline(
     function: Callable[..., Any], operands: Sequence[Operand], steps: list[Step]
 ) -> Operand:
-    """The one result of a function, whose steps are appended."""
+    """Evaluates a function with one result; appends its steps."""
     specs = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands]
     inner = jax.make_jaxpr(function)(*specs)
     (found,) = _evaluate(inner.jaxpr, inner.consts, operands, steps)
@@ -307,7 +307,7 @@ def _stacked(column: Sequence[Operand], steps: list[Step]) -> Operand:
 
 
 def used(steps: Sequence[Step], outputs: Sequence[Operand]) -> list[Step]:
-    """The steps that an output depends on."""
+    """Steps that the outputs depend on."""
     needed, kept = {x for x in outputs if isinstance(x, Value)}, []
     for step in reversed(steps):
         if any(x in needed for x in step.outputs):
@@ -317,7 +317,7 @@ def used(steps: Sequence[Step], outputs: Sequence[Operand]) -> list[Step]:
 
 
 def _cholesky(a: Any, **_: Any) -> Any:
-    """The lower factor [..., P, P], column by column."""
+    """Lower Cholesky factor [..., P, P], column by column."""
     columns, size = [], a.shape[-1]
     for j in range(size):
         column = a[..., j] * jax.lax.rsqrt(a[..., j : j + 1, j])
@@ -330,7 +330,7 @@ def _cholesky(a: Any, **_: Any) -> Any:
 def _triangular_solve(
     a: Any, b: Any, *, left_side: bool, lower: bool, transpose_a: bool, **others: Any
 ) -> Any:
-    """The solution X of ``A X = B``, row by row."""
+    """Solves ``A X = B`` row by row."""
     if not left_side or others["conjugate_a"] or others["unit_diagonal"]:
         raise InputError(
             f"expected systems A X = B, got others: {others}.", field="network"

@@ -1,4 +1,4 @@
-"""A JAX function as one StableHLO program for several platforms."""
+"""Conversion of JAX functions to StableHLO programs for several platforms."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def from_function(
     function: Callable[..., Any], shape: Sequence[int], dtype: Any = np.float32
 ) -> bytes:
-    """The serialized program of a function of arrays [n, *shape], for any n.
+    """Serializes a function of arrays [n, *shape], for any n.
 
     `jax.export.deserialize` reads it, with any version of JAX within its guarantee of
     compatibility; the package flatbuffers is needed on both sides.
@@ -31,5 +31,5 @@ def from_function(
 
 
 def run(program: bytes) -> Callable[[np.ndarray], Any]:
-    """The function of a serialized program, on this machine."""
+    """Returns the function of a serialized program, compiled for this machine."""
     return jax.jit(export.deserialize(bytearray(program)).call)

@@ -65,7 +65,7 @@ class SearchMethod(abc.ABC):
 
     @abc.abstractmethod
     def _in_first_order(self) -> "SearchMethod":
-        """The method with both derivatives in first order."""
+        """Returns this method with first-order derivatives by weights and alphas."""
 
     @abc.abstractmethod
     def _step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:

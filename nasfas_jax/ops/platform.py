@@ -1,4 +1,4 @@
-"""Whether operators are written for this machine, or for any."""
+"""Selection of CPU-specific or portable forms of operators."""
 
 import contextlib
 import contextvars
@@ -11,7 +11,7 @@ _portable = contextvars.ContextVar("portable", default=False)
 
 @contextlib.contextmanager
 def portable() -> Iterator[None]:
-    """Operators traced within it have the form that every platform has.
+    """Context in which operators are traced in their portable form.
 
     On CPU they otherwise have forms that are faster there: other convolutions, and
     primitives of their own (`ops.convolution`). Values differ by rounding.

@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and latency of networks beside what the papers print."""
+"""Parameters, multiply-adds and latency of networks, and the published figures."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -162,7 +162,7 @@ def _count(several: Sequence[nn.Module], side: int) -> tuple[int, int]:
 
 
 def _seconds(several: Sequence[nn.Module], side: int, repeats: int) -> float | None:
-    """Latency, the mean of networks; None without repeats."""
+    """Mean latency of networks in seconds; None without repeats."""
     if not repeats:
         return None
     return float(

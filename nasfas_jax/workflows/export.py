@@ -32,7 +32,7 @@ Runner = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Exported:
-    """A model as a program whose preparation of face crops is part of it.
+    """Exported program, which includes the preparation of face crops.
 
     Its input ``frames`` is uint8 [n, K, S, S, 3]: RGB face crops, the current frame last,
     for any n. Its outputs are ``score`` [n], higher for live, and ``map`` [n, h, w].
@@ -66,7 +66,7 @@ class Exported:
 def export(
     model: "Model", file: str | os.PathLike, *, format: str = "onnx"
 ) -> Exported:
-    """Writes a model as a program that needs no nasfas_jax.
+    """Exports a model as a program that runs without nasfas_jax.
 
     The face is found and cropped before it (`faces.square`, `faces.crop`); everything
     after, from rank pooling to the score, is in the program. Central differences are folded
@@ -134,7 +134,7 @@ def _input_shape(properties: dict[str, Any]) -> tuple[int, ...]:
 
 
 def open_exported(file: str | os.PathLike, *, format: str | None = None) -> Exported:
-    """A program that `export` wrote.
+    """Opens a program that `export` wrote.
 
     Args:
       file: the program.
@@ -210,7 +210,7 @@ def _properties(model: "Model") -> dict[str, Any]:
 
 
 def _function(model: "Model") -> Callable[..., Any]:
-    """Scores and maps of face crops, uint8 [n, K, S, S, 3]."""
+    """Function from face crops, uint8 [n, K, S, S, 3], to scores and maps."""
     method = registry.make_method(model.network, optax.identity())
 
     def function(frames: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""The preparation of face crops in JAX, as part of an exported program.
+"""Preparation of face crops in JAX, for exported programs.
 
 Equal to `views.preprocess`, which prepares records and predictions with NumPy and OpenCV.
 """
@@ -13,13 +13,13 @@ from nasfas_jax.data.preparation.recipe import Recipe
 
 
 def frames_read(recipe: Recipe, view: View) -> int:
-    """Number of frames that the input of a view depends on: one, or all of a clip."""
+    """Number of frames read by a view: 1 for the current frame alone, else K."""
     only_last = {name for name, _ in view.images} == {"static"}
     return 1 if only_last else recipe.frames
 
 
 def network_input(frames: Array, recipe: Recipe, view: View) -> Array:
-    """The input of a network, float32 [n, S, S, C], or [n, K, S, S, C] for 'frames'.
+    """Computes the network input, float32 [n, S, S, C], or [n, K, S, S, C] for frames.
 
     Args:
       frames: RGB face crops, uint8 [n, K, S, S, 3], the current frame last; K is
@@ -61,7 +61,7 @@ def _stretched(values: Array) -> Array:
 
 
 def _recolored(image: Array, color: str) -> Array:
-    """An RGB image in [-1, 1] in a color space, as `views.recolored`."""
+    """Converts an RGB image in [-1, 1] to a color space, as `views.recolored`."""
     if color == "rgb":
         return image
     unit = (image + 1) / 2

@@ -1,4 +1,4 @@
-"""Exported programs beside the models that they were made of."""
+"""Comparison of exported programs with their models."""
 
 import dataclasses
 import html
@@ -31,7 +31,7 @@ COUNTED = {
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Parity:
-    """A program beside the model that it was made of, on the same clips.
+    """Differences between an exported program and its model on the same clips.
 
     Attributes:
       exported: the program.
