@@ -4,7 +4,6 @@ import pathlib
 
 from nasfas_jax.commands import predict, settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import renaming
 
 
@@ -33,7 +32,7 @@ def run(
     with renaming({"layers": "--layers", "toward": "--toward"}):
         explanation = scorer.explain(
             path,
-            detector=faces.YuNet(str(face_model)) if face_model else None,
+            detector=settings.detector(face_model),
             layers=layers.split(",") if layers else None,
             toward=toward,
         )

@@ -6,7 +6,6 @@ import pathlib
 from nasfas_jax import limits
 from nasfas_jax.commands import predict, settings, tables
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.data.preparation import faces
 from nasfas_jax.files import write_json
 from nasfas_jax.workflows import export, parity
 
@@ -38,7 +37,7 @@ def run(
             "not compared with the model: --input=VIDEO,VIDEO names clips for a comparison"
         )
         return
-    detector = faces.YuNet(str(face_model)) if face_model else None
+    detector = settings.detector(face_model)
     found = parity.parity(source, exported, given, detector=detector)
     tables.show(f"{source.name} as {format} beside the model", found.table())
     content = dataclasses.asdict(dataclasses.replace(found, exported=None))

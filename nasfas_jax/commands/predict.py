@@ -11,7 +11,6 @@ from nasfas_jax import files, names
 from nasfas_jax.commands import annotate, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.media import video
-from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import train as training
 from nasfas_jax.workflows.model import Model
@@ -35,7 +34,7 @@ def run(
     """
     path = input_file(input)
     scorer = model_of(model, workdir, network)
-    detector = faces.YuNet(str(face_model)) if face_model else None
+    detector = settings.detector(face_model)
     prediction = scorer.predict(path, detector=detector)
     given = output or ("predict" if model else pathlib.Path(workdir) / "predict")
     folder = settings.make_folder(given, "--output")

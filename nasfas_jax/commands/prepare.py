@@ -12,7 +12,7 @@ from nasfas_jax.commands.settings import Path
 from nasfas_jax.data import datasets
 from nasfas_jax.data.datasets import sources
 from nasfas_jax.data.preparation import beam as pipeline
-from nasfas_jax.data.preparation import faces, prepare
+from nasfas_jax.data.preparation import prepare
 from nasfas_jax.data.preparation.landmarks import LandmarkModel
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
@@ -43,7 +43,7 @@ def run(
     name = config.data.dataset
     dataset = datasets.get(name)  # a wrong name shows before the work
     models = {
-        "detector": faces.YuNet(str(face_model)) if face_model else None,
+        "detector": settings.detector(face_model),
         "landmarks": LandmarkModel(str(landmark_model)) if landmark_model else None,
     }
     if name == "synthetic" and manual_dir is None:

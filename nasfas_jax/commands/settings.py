@@ -8,6 +8,7 @@ from typing import Any
 
 from nasfas_jax import files, limits, nets
 from nasfas_jax.data.loading import pipeline, prepared
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.nets.depthnet import VARIANTS
@@ -74,6 +75,11 @@ def options(config: Any, name: str) -> dict[str, Any]:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
     convolution = config.train.get("convolution")
     return {"convolution": convolution} if convolution and name in VARIANTS else {}
+
+
+def detector(face_model: Path | None) -> faces.Detector | None:
+    """The face detector of ``--face_model``; None for the default."""
+    return faces.YuNet(str(face_model)) if face_model else None
 
 
 def target(config: Any) -> str:

@@ -106,11 +106,21 @@ def latency(module: nn.Module, shape: tuple[int, ...], repeats: int = REPEATS) -
     key = jax.random.key(0)
     variables = run_once(lambda k: module.init(k, x, train=False), key)
     run = jax.jit(lambda v, x: module.apply(v, x, train=False))
-    jax.block_until_ready(run(variables, x))
+    return median_seconds(lambda: jax.block_until_ready(run(variables, x)), repeats)
+
+
+def median_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """Median wall time of a call, after a first one that may compile.
+
+    Args:
+      call: function that returns when its work is complete.
+      repeats: number of timed calls.
+    """
+    call()
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
-        jax.block_until_ready(run(variables, x))
+        call()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
 

@@ -3,8 +3,7 @@
 import dataclasses
 import html
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from nasfas_jax import limits, nets, tables
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
+from nasfas_jax.search.cost import median_seconds
 from nasfas_jax.workflows import predict
 from nasfas_jax.workflows.export import Exported
 
@@ -120,8 +120,8 @@ def parity(
         float(np.abs(scores - own_scores).max()),
         float(np.abs(maps - own_maps).max()),
         changed,
-        _median(lambda: exported.run(frames[:1])),
-        _median(lambda: model.maps(model.preprocess(clips[:1]))),
+        median_seconds(lambda: exported.run(frames[:1]), REPEATS),
+        median_seconds(lambda: model.maps(model.preprocess(clips[:1])), REPEATS),
     )
 
 
@@ -133,12 +133,3 @@ def _clips(model: "Model", source: Any, detector: faces.Detector | None) -> np.n
         source, model.recipe, detector or model.default_detector(), CLIPS
     )
     return np.stack([sample.frames for sample in found])
-
-
-def _median(function: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds))
