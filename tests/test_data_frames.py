@@ -185,7 +185,9 @@ def maps_of(clips):
 def test_prepared_clips_and_predict_give_the_same_scores(folder, collection):
     data = pipeline.open_dataset(folder)
     path = collection / "train/live/ann.avi"
-    of_file = predict.predict_file(path, maps_of, EULER, VIEW, Fixed(), clips=3)
+    of_file = predict.predict_file(
+        path, maps_of, EULER, VIEW, Fixed(), score=nets.score, clips=3
+    )
     assert of_file.frames.tolist() == [9, 20, 31] and of_file.scores.min() > 0
     recorded = {}
     for split in data.splits:
@@ -200,7 +202,7 @@ def test_prepared_clips_and_predict_give_the_same_scores(folder, collection):
     np.testing.assert_array_equal(of_file.maps, [recorded[f] for f in of_file.frames])
     samples = list(extract.sample_video(path, EULER, Fixed(), 3))
     crops = np.stack([sample.frames for sample in samples])
-    of_crops = predict.predict_clips(crops, maps_of, EULER, VIEW)
+    of_crops = predict.predict_clips(crops, maps_of, EULER, VIEW, score=nets.score)
     np.testing.assert_array_equal(of_crops.maps, of_file.maps)
     np.testing.assert_array_equal(
         nets.score(maps_of(views.preprocess(crops, EULER, VIEW))), of_file.scores
@@ -237,7 +239,7 @@ def test_a_video_shorter_than_a_clip_is_refused(collection):
         match=r"short\.avi: 9 frames, but a clip needs 10 \(4 frames at an interval of 3\)"
         r"\. Nothing was predicted",
     ):
-        predict.predict_file(path, maps_of, EULER, VIEW, Fixed())
+        predict.predict_file(path, maps_of, EULER, VIEW, Fixed(), score=nets.score)
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path):
@@ -250,7 +252,9 @@ def test_frames_of_two_sizes_are_refused(tmp_path):
         r" 192 x 144; cut or convert"
     )
     with pytest.raises(InputError, match=f"{reason}.*Nothing was predicted"):
-        predict.predict_file(tmp_path, maps_of, EULER, VIEW, Fixed(), clips=3)
+        predict.predict_file(
+            tmp_path, maps_of, EULER, VIEW, Fixed(), score=nets.score, clips=3
+        )
     with pytest.raises(video.VideoError, match=reason):
         list(video.read_frames(tmp_path))
 

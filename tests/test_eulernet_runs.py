@@ -59,6 +59,27 @@ def test_commands_train_and_evaluate_on_clips(workdir, config):
     assert np.isfinite(nf.load(folder / "model").predict(video, clips=2).score)
 
 
+def test_every_score_follows_the_rule_of_the_network(workdir, config):
+    model = nf.load(workdir / "train" / "eulernet" / "model")
+    network = {**model.network, "score": "mean_square"}
+    squared = dataclasses.replace(model, network=network)
+    frames = np.random.default_rng(0).integers(0, 256, (2, 4, 16, 16, 3), np.uint8)
+    seen = squared.predict(frames)
+    np.testing.assert_allclose(seen.scores, (seen.maps**2).mean((1, 2)), rtol=1e-6)
+    assert (model.predict(frames).scores != seen.scores).all()
+    data = nf.open_data(workdir / "data")
+    found = nf.evaluate(squared, data)
+    tested = found.scores.take(found.scores.split == "test")
+    expected = [(found.maps[clip] ** 2).mean() for clip in tested.clip]
+    np.testing.assert_allclose(tested.score, expected, rtol=1e-6)
+    curves = nf.robustness(found.model, data, corruptions=["blur"])
+    assert curves.points[0].auc == pytest.approx(found.result.auc)
+    with pytest.raises(
+        InputError, match=r"score: expected one of 'mean', 'mean_square'"
+    ):
+        nets.build("eulernet", **TINY, score="max")
+
+
 def test_maps_of_hard_videos_are_drawn_by_a_command(workdir, config, tmp_path, capsys):
     smoke.execute("maps", workdir, config, attack_types="print", output=tmp_path)
     assert f"wrote {tmp_path / 'maps.png'}: eulernet" in capsys.readouterr().out

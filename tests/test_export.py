@@ -77,7 +77,8 @@ def network_of(name: str) -> tuple[dict, int]:
         return nf.nets.description_of(net) | {"network": name}, SIZE
     size = 32 if name == "rfmeta" else SIZE
     rates = {"width": 1 / 16, "map_size": 4}
-    own = {"units": (1, 1, 1, 1, 1)} if name == "eulernet" else {}
+    small = {"units": (1, 1, 1, 1, 1), "score": "mean_square"}
+    own = small if name == "eulernet" else {}
     return registry.describe(name, **rates, options=own, domains=3), size
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import smoke
 
-from nasfas_jax.commands import checks, fields, metagrad
+from nasfas_jax.commands import checks, fields, metagrad, sweep
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import sweep as workflow
 from nasfas_jax.workflows.train import trained_model
@@ -174,7 +174,9 @@ def test_a_row_of_a_family_has_the_deviation_of_its_folds():
     ]
 
 
-def test_protocols_of_two_datasets_are_tested_on_stand_ins(tmp_path, capsys):
+def test_protocols_of_two_datasets_are_tested_on_stand_ins(
+    tmp_path, capsys, monkeypatch
+):
     tables = fields.load(str(ROOT / "configs/tables.py:nas_fas_3_smoke"))
     tables.networks = ("depthnet",)
     tables.sweep.targets = ("cross_dataset@casia_to_replay",)
@@ -187,6 +189,31 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(tmp_path, capsys):
     assert sorted(
         path.name for path in (tmp_path / "data").iterdir() if path.is_dir()
     ) == ["casia_mfsd", "replay_attack"]
+
+    # A search under another protocol is run once, for all targets.
+    tables.networks = ("searched",)
+    tables.search.protocol = "replay_attack@grandtest"
+    folds = tuple(f"cross_dataset@{x}" for x in ("casia_to_replay", "replay_to_casia"))
+    tables.sweep.targets = folds
+    searched, tested = [], []
+
+    def search(config, *, workdir, data_dir):
+        searched.append((config.protocol, workdir.relative_to(tmp_path), data_dir.name))
+        (workdir / "search").mkdir(parents=True)
+        (workdir / "search" / "genotype.json").touch()
+
+    def test(config, name, workdir, data_dir, genotype):
+        tested.append((workdir.relative_to(tmp_path).parts[0], genotype))
+
+    rates = dict.fromkeys(workflow.METRICS, 0.5)
+    monkeypatch.setattr(sweep.search, "run", search)
+    monkeypatch.setattr(sweep, "_test", test)
+    monkeypatch.setattr(sweep, "_rates", lambda *x: {x[-1]: rates})
+    smoke.execute("sweep", tmp_path, tables)
+    folder = pathlib.Path(tables.search.protocol) / "seed0"
+    assert searched == [(tables.search.protocol, folder, "replay_attack")]
+    shared = tmp_path / folder / "search" / "genotype.json"
+    assert tested == [(fold, shared) for fold in folds]
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ def _save_examples(
     # Of frames, the current one stands for the input.
     shown = "static" if view.input == "frames" else view.columns[0]
     clips = split.table["clip"][chosen]
+    predicted = np.stack([found.maps[clip] for clip in clips])
     with files.whole(path) as unfinished:
         np.savez_compressed(
             unfinished,
@@ -213,7 +214,8 @@ def _save_examples(
             dynamic=records["dynamic"],
             input=records[shown],
             target=views.target_map(records, view),
-            predicted=np.stack([found.maps[clip] for clip in clips]),
+            predicted=predicted,
+            scores=found.model.score(predicted),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nasfas_jax import evaluation, nets, runtime
+from nasfas_jax import evaluation, runtime
 from nasfas_jax.commands import evaluate, seeds, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import select
@@ -312,7 +312,7 @@ def _faces(workdir: pathlib.Path, results: dict) -> list[page.Section]:
     examples = np.load(workdir / "evaluate" / name / "examples.npz")
     rows = [
         figures.FaceRow(
-            f"{caption}\nscore {nets.score(predicted):.3f}",
+            f"{caption}\nscore {examples['scores'][i]:.3f}",
             static=examples["static"][i],
             dynamic=examples["dynamic"][i],
             image=examples["input"][i],

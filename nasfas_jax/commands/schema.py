@@ -180,7 +180,8 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "standin": {
         "subjects": Field(
-            "people in each split of the dataset; 0 for a few", COUNT_OR_NONE
+            "people in each split of the dataset, all where it has fewer; 0 for a few",
+            COUNT_OR_NONE,
         ),
         "frames": Field("frames per video", COUNT),
         "face_size": Field("height of the face, pixels", _FACE_SIZES),
@@ -404,6 +405,9 @@ SCHEMA: dict[str, dict[str, Field]] = {
             "map of a clip, from those of its frames",
             _library("nets.eulernet:MERGES"),
             optional=True,
+        ),
+        "score": Field(
+            "rule of the score of a map", _library("nets:SCORES"), optional=True
         ),
         "stem": Field("channels at full resolution", COUNT, optional=True),
         "channels": Field("channels at lower resolutions", COUNT, optional=True),

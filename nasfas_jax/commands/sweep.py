@@ -51,13 +51,14 @@ def run(
     of each variant: its fields replace those of the config. A target is a domain, '' for
     the test split, a protocol, or a family of protocols as ``oulu_npu@3``, whose cell is the
     mean and deviation over its folds, or with config.sweep.by_domain those of each tested
-    domain alone. The network 'searched' is searched first, under config.search.protocol if
-    there is one.
+    domain alone. The network 'searched' is searched first, for every target or, under
+    config.search.protocol, once for all of them.
 
     The data are prepared once, where they are not yet: of several datasets, each from and
     into a folder of its name. Without ``manual_dir``, and with the section ``standin``, they
     are synthetic stand-ins, which is printed. Each pair has a workdir of its own,
-    ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done again.
+    ``<target>/seed<seed>/``, and in it each variant, so that what is done is not done again;
+    a search under another protocol is in the workdir of that protocol.
 
     Writes ``sweep.json`` (each test), ``sweep.md`` (the table, and those beside
     config.sweep.reference), the development error over
@@ -102,7 +103,13 @@ def run(
         for fold, row in itertools.product(folds[target], rows):
             one = _config(row.config, fold, seed)
             where = at(workdir, fold, seed) / row.variant
-            _test(one, row.network, where, records)
+            genotype = None
+            if row.network == "searched":
+                shared = row.config.search.get("protocol") or fold
+                genotype = _search(
+                    one, at(workdir, shared, seed) / row.variant, records
+                )
+            _test(one, row.network, where, records(one), genotype)
             for column, found in _rates(one, row.network, where, target).items():
                 results[row.title].setdefault(column, []).append(found)
     settings.make_folder(workdir)
@@ -252,20 +259,29 @@ def _config(config: Any, target: str, seed: int) -> Any:
     return one
 
 
+def _search(
+    config: Any, workdir: pathlib.Path, records: Callable[[Any], pathlib.Path]
+) -> pathlib.Path:
+    """The genotype file of a search, which is run where it was not."""
+    found = settings.genotype_file(workdir, None)
+    if not found.exists():
+        one = config.copy_and_resolve_references()
+        one.protocol = config.search.get("protocol") or config.get("protocol", "")
+        search.run(one, workdir=workdir, data_dir=records(one))
+    return found
+
+
 def _test(
     config: Any,
     name: str,
     workdir: pathlib.Path,
-    records: Callable[[Any], pathlib.Path],
+    data_dir: pathlib.Path,
+    genotype: pathlib.Path | None,
 ) -> None:
-    """Trains and evaluates a network where it was not; one to be searched is searched."""
-    data_dir = records(config)
+    """Trains and evaluates a network where it was not."""
     where: dict[str, Any] = {"workdir": workdir, "data_dir": data_dir}
-    if name == "searched" and not settings.genotype_file(workdir, None).exists():
-        one = config.copy_and_resolve_references()
-        one.protocol = config.search.get("protocol") or config.get("protocol", "")
-        search.run(one, workdir=workdir, data_dir=records(one))
-    train.train(config, name, **where)  # compares the settings where it was trained
+    # Compares the settings where it was trained.
+    train.train(config, name, **where, genotype=genotype)
     if (workdir / "evaluate" / name / "result.json").exists():
         data = settings.open_data(config, data_dir)
         evaluate.require_current(workdir, name, data, settings.target(config))

@@ -13,9 +13,10 @@ from nasfas_jax.nets.build import (
     with_weights,
 )
 from nasfas_jax.nets.cost import macs, macs_of, parameters
-from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet, score
+from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet
 from nasfas_jax.nets.eulernet import FCAM, EulerNet, stream, unstable_filters
 from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam
+from nasfas_jax.nets.scores import SCORES, Scorer, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 from nasfas_jax.theta import Learned, learned_values
 
@@ -24,11 +25,13 @@ __all__ = [
     "FCAM",
     "MODULES",
     "NAMES",
+    "SCORES",
     "VARIANTS",
     "CDCNpp",
     "DepthNet",
     "EulerNet",
     "Learned",
+    "Scorer",
     "SearchedNet",
     "build",
     "describe",

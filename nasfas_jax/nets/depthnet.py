@@ -5,7 +5,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from nasfas_jax import limits, losses, ops
@@ -25,7 +24,7 @@ class CDN(nn.Module):
     conv 64; three blocks of conv 128, 196, 128 and pooling; the blocks' outputs resized
     to the map and concatenated; conv 128, 64 and 1.  Every convolution is a 3 x 3 CDC
     with BatchNorm and ReLU, the last without BatchNorm, as in the authors' code: the
-    map is not negative, and its mean is the score of liveness (`score`).
+    map is not negative, and its mean is the score of liveness (`nets.score`).
 
     Attributes:
       theta: share of central differences in the convolutions, 0 to 1 (0 is a plain
@@ -147,8 +146,3 @@ class Auxiliary(CDN):
 def DepthNet(*, width: float = 1.0, map_size: int = 32) -> CDN:
     """DepthNet: `CDN` with vanilla convolutions and max pooling."""
     return CDN(**VARIANTS["depthnet"], width=width, map_size=map_size)
-
-
-def score(maps: Array | np.ndarray) -> Array | np.ndarray:
-    """Scores [N], higher is live: the mean of each predicted map [N, H, W]."""
-    return maps.mean((-2, -1))

@@ -12,6 +12,7 @@ from jax import Array
 from nasfas_jax import limits, losses, ops
 from nasfas_jax.errors import InputError
 from nasfas_jax.layers import WIDTHS, ConvBlock, at_least_float32, kernel_init, map_init
+from nasfas_jax.nets.scores import SCORES
 
 FILTERS = ("stable", "free")
 MERGES = ("mean", "last")
@@ -80,7 +81,7 @@ class EulerNet(nn.Module):
     draws FCAMs alone, which cannot change the number of channels.) The last features of the
     three lower resolutions enter the residual pyramid (eq. 4 to 6); further units and a
     3 x 3 convolution with a ReLU give a map for each frame. The score is the mean of
-    the map.
+    the map, or that of its squares.
 
     The paper leaves open channels, normalization, merging and the score; the defaults here
     are choices of this library.
@@ -92,6 +93,7 @@ class EulerNet(nn.Module):
       filters: 'stable' or 'free', see `FCAM`.
       merge: map of a clip, 'mean' over the maps of its frames or that of the 'last' frame,
         the current one.
+      score: rule of the score, see `nets.score`.
       stem: channels at resolution S.
       channels: channels at the lower resolutions; one number, since the pyramid subtracts
         levels.
@@ -109,6 +111,7 @@ class EulerNet(nn.Module):
     pyramid: bool = True
     filters: str = "stable"
     merge: str = "mean"
+    score: str = "mean"
     stem: int = 32
     channels: int = 64
     head: int = 64
@@ -129,6 +132,7 @@ class EulerNet(nn.Module):
             pyramid=(self.pyramid, limits.FLAG),
             filters=(self.filters, limits.OneOf(FILTERS)),
             merge=(self.merge, limits.OneOf(MERGES)),
+            score=(self.score, limits.OneOf(SCORES)),
             stem=(self.stem, limits.COUNT),
             channels=(self.channels, limits.COUNT),
             head=(self.head, limits.COUNT),

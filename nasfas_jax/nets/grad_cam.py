@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from nasfas_jax import limits
-from nasfas_jax.nets.depthnet import score
+from nasfas_jax.nets.scores import Scorer, score
 
 #: Function (params, batch_stats, images) to maps, computed by Flax modules.
 Predict = Callable[[Any, Any, Array | np.ndarray], Array]
@@ -24,6 +24,7 @@ def grad_cam(
     batch_stats: Any,
     images: Array | np.ndarray,
     *,
+    score: Scorer = score,
     layers: Sequence[str] | None = None,
     toward: str = "live",
 ) -> dict[str, Array]:
@@ -33,10 +34,11 @@ def grad_cam(
     pixels, are summed, and negative sums set to zero.
 
     Args:
-      predict: function to maps [N, h, w], whose means are the scores.
+      predict: function to maps [N, h, w].
       params: its parameters.
       batch_stats: its running averages.
       images: [N, ..., S, S, C].
+      score: function from maps to scores.
       layers: names of layers, see `feature_shapes`; None for the last layer of several
         channels at each resolution.
       toward: 'live' or 'spoof'.

@@ -54,6 +54,7 @@ def development_error(
     predict: Callable[[np.ndarray], np.ndarray],
     data: prepared.Prepared,
     *,
+    score: nets.Scorer,
     sources: Sequence[str],
     view: pipeline.View,
     batch_size: int = 16,
@@ -61,8 +62,9 @@ def development_error(
     """Equal error rate on the development videos of the sources, from 0 to 1.
 
     Args:
-      predict: images [B, S, S, C] to maps [B, h, w], whose means are the scores.
+      predict: images [B, S, S, C] to maps [B, h, w].
       data: prepared data.
+      score: function from maps to scores.
       sources: source domains.
       view: input of the network.
       batch_size: clips per prediction.
@@ -76,7 +78,7 @@ def development_error(
     columns = []
     for batch, about in batches:
         predicted = predict(batch["image"])[batch["valid"]]
-        columns.append({**about, "score": np.asarray(nets.score(predicted))})
+        columns.append({**about, "score": np.asarray(score(predicted))})
     videos = evaluation.by_video(score_table(columns))
     return evaluation.metrics.equal_error_rate(videos.score, videos.label)
 
@@ -90,6 +92,7 @@ class Watch:
       sources: source domains.
       view: input of the network.
       predict: function (params, batch_stats, images) to maps.
+      score: function from maps to scores.
       model: function from ``params``, ``batch_stats`` and ``steps`` to the model.
       folder: folder of the model with the smallest error.
 
@@ -105,6 +108,7 @@ class Watch:
         sources: Sequence[str],
         view: pipeline.View,
         predict: Callable[..., Any],
+        score: nets.Scorer,
         model: Callable[..., Model],
         folder: pathlib.Path,
     ):
@@ -112,7 +116,7 @@ class Watch:
         pipeline.eval_batches(data, domains=sources, split="development", view=view)
         self._every, self._model, self._folder = every, model, folder
         self._data, self._sources, self._view = data, sources, view
-        self._predict = jax.jit(predict)
+        self._predict, self._score = jax.jit(predict), score
 
     def __call__(self, state: Any) -> dict[str, float]:
         """``development_eer`` of a state, at the steps of a measurement."""
@@ -123,6 +127,7 @@ class Watch:
         error = development_error(
             lambda image: np.asarray(self._predict(params, stats, image)),
             self._data,
+            score=self._score,
             sources=self._sources,
             view=self._view,
         )

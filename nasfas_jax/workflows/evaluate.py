@@ -118,6 +118,7 @@ def score(
     predict: Callable[[np.ndarray], np.ndarray],
     data: prepared.Prepared,
     *,
+    rule: nets.Scorer,
     sources: Sequence[str],
     tested: Tested,
     view: pipeline.View,
@@ -127,8 +128,9 @@ def score(
     """Scores the development clips of the sources and the tested clips.
 
     Args:
-      predict: images [B, S, S, C] to maps [B, h, w], whose means are the scores.
+      predict: images [B, S, S, C] to maps [B, h, w].
       data: prepared data.
+      rule: function from maps to scores.
       sources: source domains.
       tested: what is tested.
       view: input of the network.
@@ -143,8 +145,7 @@ def score(
         data, sources=sources, tested=tested, view=view, batch_size=batch_size
     ):
         predicted = predict(batch["image"])[batch["valid"]]
-        scores = np.asarray(nets.score(predicted))
-        columns.append({**about, "score": scores})
+        columns.append({**about, "score": np.asarray(rule(predicted))})
         if split == "test":
             maps |= dict(zip(about["clip"], predicted, strict=True))
     return Scored(score_table(columns, selected_on), maps)
@@ -289,6 +290,7 @@ def evaluate(
     scored = score(
         model.maps,
         data,
+        rule=model.score,
         sources=sources,
         tested=plan,
         view=model.view,

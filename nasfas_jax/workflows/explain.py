@@ -166,6 +166,7 @@ def explain(
         model.params,
         model.batch_stats,
         inputs,
+        score=registry.scorer(model.network),
         layers=layers,
         toward=toward,
     )

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
-from nasfas_jax import files, limits, nets, tables
+from nasfas_jax import files, limits, tables
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import platform
 from nasfas_jax.workflows import in_graph, registry
@@ -212,10 +211,11 @@ def _properties(model: "Model") -> dict[str, Any]:
 def _function(model: "Model") -> Callable[..., Any]:
     """Function from face crops, uint8 [n, K, S, S, 3], to scores and maps."""
     method = registry.make_method(model.network, optax.identity())
+    score = registry.scorer(model.network)
 
     def function(frames: jax.Array) -> tuple[jax.Array, jax.Array]:
         inputs = in_graph.network_input(frames, model.recipe, model.view)
         maps = method.predict(model.params, model.batch_stats, inputs)
-        return jnp.asarray(nets.score(maps)), maps
+        return score(maps), maps
 
     return function

@@ -173,9 +173,13 @@ class Model:
             )
         return maps
 
+    def score(self, maps: np.ndarray) -> np.ndarray:
+        """Scores [N] of predicted maps [N, h, w]; a higher score means live."""
+        return np.asarray(registry.scorer(self.network)(maps))
+
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Scores [N] of images as in `maps`; a higher score means live."""
-        return np.asarray(nets.score(self.maps(images)))
+        return self.score(self.maps(images))
 
     def preprocess(self, frames: np.ndarray) -> np.ndarray:
         """The network's input [..., S, S, C] from face crops; see `views.preprocess`."""
@@ -210,7 +214,12 @@ class Model:
         threshold = None if self.threshold is None else self.threshold.value
         if isinstance(source, np.ndarray):
             return predict.predict_clips(
-                source, self.maps, self.recipe, self.view, threshold=threshold
+                source,
+                self.maps,
+                self.recipe,
+                self.view,
+                score=self.score,
+                threshold=threshold,
             )
         return predict.predict_file(
             source,
@@ -218,6 +227,7 @@ class Model:
             self.recipe,
             self.view,
             detector or self.default_detector(),
+            score=self.score,
             clips=clips,
             threshold=threshold,
         )

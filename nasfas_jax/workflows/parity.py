@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nasfas_jax import limits, nets, tables
+from nasfas_jax import limits, tables
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.search.cost import median_seconds
@@ -106,7 +106,7 @@ def parity(
     clips = np.concatenate([_clips(model, source, detector) for source in sources])
     inputs = model.preprocess(clips)
     maps = np.concatenate([model.maps(one[None]) for one in inputs])
-    scores = np.asarray(nets.score(maps))
+    scores = model.score(maps)
     frames = clips[:, -exported.properties["frames"] :]
     found = [exported.run(one[None]) for one in frames]
     own_scores, own_maps = (np.concatenate(parts) for parts in zip(*found, strict=True))

@@ -131,6 +131,7 @@ def predict_clips(
     recipe: Recipe,
     view: views.View,
     *,
+    score: nets.Scorer,
     threshold: float | None = None,
 ) -> Prediction:
     """Scores clips of face crops.
@@ -140,6 +141,7 @@ def predict_clips(
       network: function from images to maps.
       recipe: settings of the records.
       view: input, color space and range of the network's images.
+      score: function from maps to scores.
       threshold: threshold of the verdict.
 
     Raises:
@@ -148,7 +150,7 @@ def predict_clips(
     frames = views.require_clips(frames, recipe)
     clips = frames.reshape(-1, *frames.shape[-4:])
     images = views.record_images(clips, recipe)
-    predict = functools.partial(_predict, network=network, view=view)
+    predict = functools.partial(_predict, network=network, view=view, score=score)
     return predict("clips", np.arange(len(clips)), images, threshold)
 
 
@@ -159,6 +161,7 @@ def predict_file(
     view: views.View,
     detector: faces.Detector,
     *,
+    score: nets.Scorer,
     clips: int = CLIPS,
     threshold: float | None = None,
 ) -> Prediction:
@@ -170,6 +173,7 @@ def predict_file(
       recipe: settings of the records.
       view: input, color space and range of the network's images.
       detector: face detector; clips without a face are skipped.
+      score: function from maps to scores.
       clips: number of clips; fewer in a short video.
       threshold: threshold of the verdict.
 
@@ -188,7 +192,15 @@ def predict_file(
         )
     frames = np.array([sample.frame for sample in samples])
     return dataclasses.replace(
-        _predict(path.name, frames, images, threshold, network=network, view=view),
+        _predict(
+            path.name,
+            frames,
+            images,
+            threshold,
+            network=network,
+            view=view,
+            score=score,
+        ),
         boxes=np.stack([sample.face.box for sample in samples]),
         crops=np.stack([sample.where for sample in samples]),
         times=times,
@@ -225,10 +237,11 @@ def _predict(
     *,
     network: Network,
     view: views.View,
+    score: nets.Scorer,
 ) -> Prediction:
     # One clip at a time: one compiled shape for videos of any length.
     inputs = views.network_input(images, view)
     maps = np.concatenate([network(one[None]) for one in inputs])
-    scores = np.asarray(nets.score(maps))
+    scores = np.asarray(score(maps))
     still = extract.is_still(images["dynamic"])
     return Prediction(name, frames, scores, maps, still, images, threshold)

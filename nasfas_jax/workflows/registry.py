@@ -1,5 +1,6 @@
 """Networks and methods by name: JSON descriptions, and what is built from them."""
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -188,6 +189,11 @@ def takes_frames(name: str) -> bool:
         return True
     entry = nets.MODULES.get(name)
     return getattr(entry and entry.module, "takes_frames", False)
+
+
+def scorer(description: Mapping[str, Any]) -> nets.Scorer:
+    """Function from the maps of a network or method to scores."""
+    return functools.partial(nets.score, rule=description.get("score", "mean"))
 
 
 def loss_of(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from nasfas_jax import evaluation, limits, nets, tables
+from nasfas_jax import evaluation, limits, tables
 from nasfas_jax.data.loading import prepared, views
 from nasfas_jax.data.preparation.corruptions import CORRUPTIONS, levels
 from nasfas_jax.errors import InputError
@@ -175,7 +175,7 @@ def _point(
         # One shape for all batches: each is compiled once.
         room = [(0, batch_size - len(inputs)), *[(0, 0)] * (inputs.ndim - 1)]
         maps = model.maps(np.pad(inputs, room, mode="edge"))[: len(inputs)]
-        columns.append({**about, "score": np.asarray(nets.score(maps))})
+        columns.append({**about, "score": model.score(maps)})
     videos = evaluation.by_video(score_table(columns))
     assert model.threshold is not None  # required by `robustness`
     rates = evaluation.metrics.error_rates(

@@ -211,6 +211,7 @@ def train(
                     sources=sources,
                     view=view,
                     predict=method.predict,
+                    score=registry.scorer(description),
                     model=functools.partial(
                         _model, record, description, view=view, recipe=data.recipe
                     ),

@@ -56,7 +56,8 @@ def write(
       layout: a key of `LAYOUTS`.
       root: the dataset's folder; created if missing.
       subjects: number of people in each of the dataset's own splits (for siw_m: of
-        videos in each group of names); None: `Layout.few`, or all people if `empty`.
+        videos in each group of names), all where it has fewer; None: `Layout.few`, or all
+        people if `empty`.
       frames: as in `synthetic.VideoSpec`.
       face_size: as in `synthetic.VideoSpec`.
       distinct: number of clips rendered per person and attack type, which are repeated
@@ -93,7 +94,7 @@ def plan(
     """The files that `write` makes of these arguments, in their order.
 
     Raises:
-      InputError: an unknown layout, or more people than it has.
+      InputError: an unknown layout, or a number of people that is not positive.
     """
     if layout not in LAYOUTS:
         raise InputError(
@@ -101,9 +102,8 @@ def plan(
             f"{', '.join(LAYOUTS)}."
         )
     tree = LAYOUTS[layout]
-    most = max(len(people) for people in tree.people.values())
     if subjects is not None:
-        limits.require(subjects=(subjects, limits.Range(1, most, whole=True)))
+        limits.require(subjects=(subjects, limits.COUNT))
     return tree.plan(subjects or (None if empty else tree.few))
 
 
