@@ -191,7 +191,7 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(
     ) == ["casia_mfsd", "replay_attack"]
 
     # A search under another protocol is run once, for all targets.
-    tables.networks = ("searched",)
+    tables.sweep.variants = {"found": {"networks": ("searched",)}}
     tables.search.protocol = "replay_attack@grandtest"
     folds = tuple(f"cross_dataset@{x}" for x in ("casia_to_replay", "replay_to_casia"))
     tables.sweep.targets = folds
@@ -205,12 +205,12 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(
     def test(config, name, workdir, data_dir, genotype):
         tested.append((workdir.relative_to(tmp_path).parts[0], genotype))
 
-    rates = dict.fromkeys(workflow.METRICS, 0.5)
+    rates = dict.fromkeys((*workflow.METRICS, "within"), 0.5)
     monkeypatch.setattr(sweep.search, "run", search)
     monkeypatch.setattr(sweep, "_test", test)
     monkeypatch.setattr(sweep, "_rates", lambda *x: {x[-1]: rates})
     smoke.execute("sweep", tmp_path, tables)
-    folder = pathlib.Path(tables.search.protocol) / "seed0"
+    folder = pathlib.Path(tables.search.protocol) / "seed0" / "found"
     assert searched == [(tables.search.protocol, folder, "replay_attack")]
     shared = tmp_path / folder / "search" / "genotype.json"
     assert tested == [(fold, shared) for fold in folds]
