@@ -138,7 +138,8 @@ def eulernet_2(smoke: bool) -> ml_collections.ConfigDict:
     """EulerNet Table II."""
     config = fields.beside(__file__, "eulernet.py:" + ("smoke" if smoke else "table_1"))
     config = _table(config, "OULU-NPU (EulerNet Table II)", OULU)
-    standin = {"subjects": 0, "frames": 40, "face_size": 64, "distinct": 4}
+    people = 0 if smoke else 4
+    standin = {"subjects": people, "frames": 40, "face_size": 64, "distinct": 4}
     config.standin = ml_collections.ConfigDict(standin | {"empty": False})
     return config
 
