@@ -59,10 +59,7 @@ def proof() -> ml_collections.ConfigDict:
 
 def domains() -> ml_collections.ConfigDict:
     """Searches in other spaces or without episodes, and networks, each domain unseen."""
-    config = proof()
-    config.title = "Searches and networks on unseen domains (NAS-FAS Table 5)"
-    config.data.keep_frames = True  # for EulerNet
-    del config.sweep.reference
+    config = _frames("Searches and networks on unseen domains (NAS-FAS Table 5)")
     config.sweep.variants = _others(config, ("depthnet", "resnet50"))
     return config
 
@@ -83,8 +80,8 @@ def _attacks(
     title: str, targets: tuple[str, ...], people: int
 ) -> ml_collections.ConfigDict:
     """All rows, on stand-ins of so many people in each split."""
-    config = domains()
-    config.title, config.target_domain = title, ""
+    config = _frames(title)
+    config.target_domain = ""
     config.data.dataset = protocols.get(targets[0]).datasets[0]
     config.standin.update(subjects=people, frames=16, face_size=32, distinct=2)
     config.sweep.update(seeds=(0,), targets=targets, metrics=("auc",))
@@ -97,6 +94,15 @@ def _attacks(
         meta = {**rows[""]["search"], "by": "macro_type"}
         rows["NAS-FAS T-Meta"] = {"networks": ("searched",), "search": meta}
     config.sweep.variants = rows
+    return config
+
+
+def _frames(title: str) -> ml_collections.ConfigDict:
+    """The proof's settings, with the frames of clips, and without its rows."""
+    config = proof()
+    config.title = title
+    config.data.keep_frames = True  # for EulerNet
+    del config.sweep.reference
     return config
 
 

@@ -155,9 +155,21 @@ def test_a_wrong_variant_is_named(variant, said):
 )
 def test_ablations_fit_the_schema(name):
     for variant in (name, f"{name}_smoke"):
-        checks.check(
-            fields.load(f"{ROOT}/configs/ablations.py:{variant}"), command="sweep"
-        )
+        require_fitting(f"ablations.py:{variant}")
+
+
+@pytest.mark.parametrize("name", ["proof", "domains", "types", "media", "smoke"])
+def test_proofs_fit_the_schema(name):
+    require_fitting(f"proof.py:{name}")
+
+
+def require_fitting(file):
+    """A config of sweeps, whose searches and random architectures are of small spaces."""
+    swept = fields.load(f"{ROOT}/configs/{file}")
+    checks.check(swept, command="sweep")
+    for one in checks.variants(swept).values():
+        if any(net.startswith(("searched", "random_")) for net in one.networks):
+            assert one.search.space_options.channels <= 8
 
 
 def test_a_row_of_a_family_has_the_deviation_of_its_folds():
@@ -225,9 +237,7 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(
 )
 def test_tables_fit_the_schema(name):
     for variant in (name, f"{name}_smoke"):
-        checks.check(
-            fields.load(f"{ROOT}/configs/tables.py:{variant}"), command="sweep"
-        )
+        require_fitting(f"tables.py:{variant}")
 
 
 def test_rows_are_compared_with_random_ones(tmp_path, swept):
