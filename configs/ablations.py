@@ -11,7 +11,9 @@ r"""Ablations on the synthetic set: each variant is a sweep, one table.
     supervision  Auto-FAS Table 3: one probability or a pixel map, each searched
     efficiency   Auto-FAS Table 4: ResNet-18, the depth network, and a search
 
-They are sized for two CPU cores: 32 x 32 faces, narrow networks, searches of first order.
+They are sized for two CPU cores: faces of 32 pixels (trials: 40, so that their maps are
+larger than one pixel), narrow networks, searches of first order but those of Auto-FAS, and
+without a cost term.
 `--config.sweep.seeds='(0, 1, 2)'` repeats them; `--data_dir=FOLDER` shares prepared data.
 """
 
@@ -42,7 +44,7 @@ def get_config(variant: str = "inputs") -> ml_collections.ConfigDict:
 def _base(smoke: bool) -> ml_collections.ConfigDict:
     config = fields.beside(__file__, "synthetic.py:" + ("smoke" if smoke else "local"))
     config.selected_on = "nothing"
-    config.search.update(weight_order="first", arch_order="first")
+    config.search.update(weight_order="first", arch_order="first", cost_weight=0.0)
     if not smoke:
         config.search.input = config.train.view.input = "static_dynamic"
         config.train.update(macs=None, steps=600, save_every=200)
@@ -89,6 +91,8 @@ def trials(config: ml_collections.ConfigDict) -> None:
     _baseline(config)
     config.title = "Trials of the baseline space (NAS-FAS sec. 4.2)"
     config.search.trial = "SD-CD-DP"
+    if config.data.image_size == 32:  # halved five times: CE and DP would be the same
+        config.data.image_size = config.synthetic.face_size = 40
     config.sweep.variants = _trials("nas_baseline")
 
 
@@ -126,6 +130,8 @@ def improvement(config: ml_collections.ConfigDict) -> None:
 
 def supervision(config: ml_collections.ConfigDict) -> None:
     """Auto-FAS with one probability, or with a map of them."""
+    from nasfas_jax.workflows import searchers
+
     _baseline(config)
     config.title = "Supervision (Auto-FAS Table 3)"
     config.search.space = "auto_fas"
@@ -136,8 +142,8 @@ def supervision(config: ml_collections.ConfigDict) -> None:
         "partial": 4,
         "map_size": 8,
     }
-    auto = {"optimizer": "momentum", "learning_rate": 0.05, "decay": "cosine"}
-    config.search.update(**auto, input="static", alpha_learning_rate=6e-3)
+    config.search.update(searchers.AUTO_FAS)
+    config.search.input = "static"
     config.train.view.input = "static"
     heads = {"one probability": "scalar", "pixel map": "map"}
     config.sweep.variants = {
@@ -177,8 +183,7 @@ def _baseline(config: ml_collections.ConfigDict) -> None:
         "decay": "constant",
     }.items():
         config.search[name] = value
-    config.search.update(by="half", cost_weight=0.0)
-    config.search.update(alpha_learning_rate=0.02, alpha_weight_decay=1e-3)
+    config.search.by = "half"
     config.train.view.target = "binary"
 
 

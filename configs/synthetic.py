@@ -245,7 +245,7 @@ def baseline(config: ml_collections.ConfigDict) -> None:
     config.search.trial = "SD-CD-DP"
     config.search.method = "darts"
     config.search.input = "static_dynamic"
-    config.search.update(alpha_learning_rate=0.02, alpha_weight_decay=1e-3)
+    config.search.cost_weight = 0.0
     config.search.optimizer = "adam"
     config.search.decay = "constant"
     config.search.by = "half"
@@ -254,6 +254,8 @@ def baseline(config: ml_collections.ConfigDict) -> None:
 
 def auto_fas(config: ml_collections.ConfigDict) -> None:
     """Auto-FAS: its sizes and rates, with the steps of the main job."""
+    from nasfas_jax.workflows import searchers
+
     baseline(config)
     config.title = "Auto-FAS on the synthetic set"
     config.synthetic.face_size = 64
@@ -270,15 +272,8 @@ def auto_fas(config: ml_collections.ConfigDict) -> None:
             "branches": config_dict.placeholder(object),
         }
     )
-    config.search.update(
-        input="static",
-        optimizer="momentum",
-        learning_rate=0.05,
-        decay="cosine",
-        weight_decay=1e-4,
-        alpha_learning_rate=6e-3,
-        alpha_weight_decay=1e-3,
-    )
+    config.search.update(searchers.AUTO_FAS)
+    config.search.input = "static"
     config.train.view.input = "static"
 
 
