@@ -98,6 +98,30 @@ def test_a_wrong_genotype_file_is_named_with_its_field(tmp_path, data, message):
     assert str(error.value).startswith(str(path))
 
 
+LINKS = [
+    genotype.Link(*ends, "skip")
+    for ends in [(0, 2), (1, 2), (0, 3), (1, 3), (0, 4), (1, 4), (0, 5), (1, 5)]
+]
+
+
+@pytest.mark.parametrize(
+    ("space", "cells", "message"),
+    [
+        ("nas_fas", (("skip",) * 4,) * 2, r"cells: expected the cells \['low', "),
+        ("nas_fas", (("skip",) * 4,) * 2 + (("skip",) * 3,), '"high" must list 4'),
+        ("nas_fas", (("skip",) * 4,) * 2 + (("skp",) * 4,), r"lacks.* mean skip"),
+        ("auto_fas", (tuple(LINKS), tuple(LINKS[:-1])), "has 1 edge into node 5"),
+        ("auto_fas", (tuple(LINKS), ("skip",) * 8), '"reduction" must list edges'),
+        ("auto_fas", (tuple(LINKS[2:]), tuple(LINKS)), "has 0 edges into node 2"),
+    ],
+)
+def test_a_wrong_architecture_is_refused_when_it_is_made(space, cells, message):
+    with pytest.raises(InputError, match=message):
+        genotype.Genotype(spaces.get(space), cells)
+    with pytest.raises(InputError, match=r"fusion: expected None .* got 'stem'"):
+        genotype.Genotype(fas.FASSpace(), (("skip",) * 4,) * 3, "stem")
+
+
 def test_an_unreadable_genotype_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no genotype file .*absent.json.*search"):
         genotype.load(tmp_path / "absent.json")

@@ -1,5 +1,6 @@
 """Several searches and their agreement; improvement over random architectures."""
 
+import dataclasses
 import math
 import types
 from typing import Any
@@ -95,6 +96,14 @@ def test_searched_and_random_architectures_are_trained_alike(monkeypatch):
     assert result.relative == {"auto_fas": pytest.approx(-100 * (0.12 - 0.15) / 0.15)}
     row = ["auto_fas", "12.0 (10.0 to 14.0)", "15.0 (10.0 to 20.0)", "+20.0"]
     assert result.table()[1] == row and "auto_fas" in result.picture().alt
+    # With branches, the fusion point is drawn, too.
+    branched = spaces.get("auto_fas", channels=4, branches=("static", "dynamic"))
+    one = Found(branched.sample(7), {}, [], "learned", 0.0)  # pyright: ignore
+    rates = iter([0.1, 0.2])
+    improvement.improvement_over_random(data, [one], samples=1, seed=3)
+    drawn = branched.sample(3)
+    assert trained[-1][0] == dataclasses.replace(drawn, space=one.genotype.space)
+    assert drawn.fusion in branched.fusions
     with pytest.raises(InputError, match="a list of results of nf"):
         improvement.improvement_over_random(data, [])
 

@@ -12,6 +12,7 @@ import nasfas_jax as nf
 from nasfas_jax import nets
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.loading.views import View
+from nasfas_jax.errors import InputError
 from nasfas_jax.methods import supervised
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.search import genotype, trials
@@ -74,6 +75,14 @@ def test_trials_are_searched_derived_and_trained(data, short, name):
         used = {k: batch[k] for k in ("image", "target")}
         _, trained = train(weights, used)
         assert np.isfinite(trained["loss"])
+
+
+def test_a_trial_keeps_the_options_it_stands_for():
+    with pytest.raises(
+        InputError, match=r"operation_space: expected 'cd', .*'vanilla'"
+    ):
+        trials.get("SD-CD-DP", operation_space="vanilla")
+    assert trials.get("SD-CD-DP", operation_space="cd").space.operation_space == "cd"
 
 
 def test_auto_fas_from_search_to_a_loaded_model(data, short, tmp_path):

@@ -163,11 +163,13 @@ def space(search: Any) -> SearchSpace:
     if not (trial := search.get("trial")):
         return spaces.get(search.space, **search.space_options)
     limits.require(**{"config.search.trial": (trial, limits.OneOf(trials.TRIALS))})
-    _, name, _ = trials.TRIALS[trial]
+    _, name, fixed = trials.TRIALS[trial]
     if name != search.space:
+        variant = "local" if name == "nas_fas" else "baseline"
         raise InputError(
             f"{trial!r} is a trial of {name!r}, got the space {search.space!r} and its"
-            " options; use a config of that space, as --config=synthetic:baseline.",
+            f" options; use a config of that space, as --config=synthetic:{variant}.",
             field="config.search.trial",
         )
-    return trials.get(trial, **search.space_options).space
+    own = {k: v for k, v in search.space_options.items() if k not in fixed}
+    return trials.get(trial, **own).space

@@ -99,16 +99,19 @@ def run(
             data = settings.open_data(one, records(one))
             domains(data, settings.target(one))  # a wrong one shows before the work
     results: Results = {row.title: {} for row in rows}
+    found_in: dict[pathlib.Path, pathlib.Path] = {}  # genotype files of the searches
     for target, seed in itertools.product(targets, seeds):
         for fold, row in itertools.product(folds[target], rows):
             one = _config(row.config, fold, seed)
             where = at(workdir, fold, seed) / row.variant
-            genotype = None
             if row.network == "searched":
                 shared = row.config.search.get("protocol") or fold
-                genotype = _search(
-                    one, at(workdir, shared, seed) / row.variant, records
-                )
+                place = at(workdir, shared, seed) / row.variant
+                if place not in found_in:
+                    found_in[place] = _search(one, place, records)
+                genotype = found_in[place]
+            else:
+                genotype = None
             _test(one, row.network, where, records(one), genotype)
             for column, found in _rates(one, row.network, where, target).items():
                 results[row.title].setdefault(column, []).append(found)
@@ -262,13 +265,15 @@ def _config(config: Any, target: str, seed: int) -> Any:
 def _search(
     config: Any, workdir: pathlib.Path, records: Callable[[Any], pathlib.Path]
 ) -> pathlib.Path:
-    """The genotype file of a search, which is run where it was not."""
-    found = settings.genotype_file(workdir, None)
-    if not found.exists():
-        one = config.copy_and_resolve_references()
-        one.protocol = config.search.get("protocol") or config.get("protocol", "")
-        search.run(one, workdir=workdir, data_dir=records(one))
-    return found
+    """The genotype file of a search, which is run where it was not.
+
+    Raises:
+      InputError: it was run with other settings.
+    """
+    one = config.copy_and_resolve_references()
+    one.protocol = config.search.get("protocol") or config.get("protocol", "")
+    search.run(one, workdir=workdir, data_dir=records(one))
+    return settings.genotype_file(workdir, None)
 
 
 def _test(

@@ -126,14 +126,14 @@ def fit(
             if not first:
                 seconds += time.monotonic() - began
             if due:
-                _require_finite(metrics, name, logged, done)
+                _require_finite(metrics, name, (logged, done), checkpoints)
                 log.write(done, {**metrics, "seconds": seconds, **extra_metrics(state)})
                 logged = done
                 progress(done, f"loss {metrics['loss']:.4f}")
             first = False
             stop = noted[-1] if noted else 0
             if saves or stop:
-                _require_finite_state(state, name, logged, done)
+                _require_finite_state(state, name, (logged, done), checkpoints)
                 checkpoints.save(done, state, batches.get_state())
             if stop:
                 raise Stopped(
@@ -173,25 +173,36 @@ def _noted_signals() -> Iterator[list[int]]:
         signal.set_wakeup_fd(descriptor)
 
 
-def _require_finite_state(state: Any, name: str, first: int, last: int) -> None:
+def _require_finite_state(
+    state: Any, name: str, steps: tuple[int, int], checkpoints: Checkpoints
+) -> None:
     """Requires finite numbers in a state that is to be saved.
 
     The loss of a step is that of the parameters before it, and is not read in every step.
+    ``steps`` are the last one with a finite loss, and this one.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
         inexact = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
         if inexact and not np.isfinite(leaf).all():
             raise Diverged(
-                f"{name}: {jax.tree_util.keystr(path)} is not finite after step {last} (the"
-                f" loss was finite at step {first}). A lower learning rate is the usual"
-                " cure; the last checkpoint holds the state before."
+                f"{name}: {jax.tree_util.keystr(path)} is not finite after step {steps[1]}"
+                f" (the loss was finite at step {steps[0]}). {_remedy(checkpoints)}"
             )
 
 
-def _require_finite(metrics: dict, name: str, first: int, last: int) -> None:
+def _require_finite(
+    metrics: dict, name: str, steps: tuple[int, int], checkpoints: Checkpoints
+) -> None:
     if not math.isfinite(metrics["loss"]):
         raise Diverged(
-            f"{name}: the loss is {metrics['loss']} at step {last} (it was finite at "
-            f"step {first}). A lower learning rate is the usual cure; the last "
-            "checkpoint holds the state before."
+            f"{name}: the loss is {metrics['loss']} at step {steps[1]} (it was finite at"
+            f" step {steps[0]}). {_remedy(checkpoints)}"
         )
+
+
+def _remedy(checkpoints: Checkpoints) -> str:
+    kept = checkpoints.steps
+    found = "no checkpoint was saved before"
+    if kept:
+        found = f"the checkpoint of step {kept[0]} is kept in {checkpoints.folder}"
+    return f"A lower learning rate is the usual cure; {found}."

@@ -51,11 +51,33 @@ class Genotype:
       cells: for each cell of ``space.cells``, the names of its edges' operations, or its
         edges where the space chooses them.
       fusion: name of the stage after which the branches are fused; None without branches.
+
+    Raises:
+      InputError: another number of cells or edges than the space has, an operation or edge
+        that it lacks, or no fusion point of its branches.
     """
 
     space: SearchSpace
     cells: tuple[Any, ...]
     fusion: str | None = None
+
+    def __post_init__(self):
+        space = self.space
+        if len(self.cells) != len(space.cells):
+            raise InputError(
+                f"expected the cells {list(space.cells)}, got {self.cells!r:.200}.",
+                field="cells",
+            )
+        for name, cell in zip(space.cells, self.cells, strict=True):
+            _require_cell(space, name, cell)
+        points = getattr(space, "fusions", ())
+        if self.fusion not in (points or (None,)):
+            expected = f"one of {list(points)}" if points else "None without branches"
+            raise InputError(
+                f"expected {expected} for the search space {space.title}, got"
+                f" {self.fusion!r}.",
+                field="fusion",
+            )
 
     def as_dict(self) -> dict:
         """Content of the file."""
@@ -184,39 +206,20 @@ def parse(data: object) -> Genotype:
             f'the field "version" is {version}, expected {_version(space)} for the search '
             f"space {space.name!r}. Search again, or use the release that wrote the file."
         )
-    fusion, points = data.get("fusion"), getattr(space, "fusions", ())
-    if fusion not in (points or (None,)):
-        expected = f"one of {list(points)}" if points else "absent without branches"
-        raise InputError(
-            f'the field "fusion" is {fusion!r}, expected {expected}, for the search space'
-            f" {space.title}."
-        )
-    return Genotype(space, _cells(space, data.get("cells")), fusion)
-
-
-def _cells(space: SearchSpace, cells: object) -> tuple[Cell, ...]:
+    cells = data.get("cells")
     if not isinstance(cells, dict) or set(cells) != set(space.cells):
         raise InputError(
             f'the field "cells" must hold {list(space.cells)}, got {cells!r:.200}.'
         )
-    read = _edges if _version(space) == VERSION_OF_EDGES else _operations
-    return tuple(read(space, name, cells[name]) for name in space.cells)
+    edges = _version(space) == VERSION_OF_EDGES
+    read = [_links(n, cells[n]) if edges else cells[n] for n in space.cells]
+    # A cell that is no list is named as one of a wrong kind.
+    tuples = (tuple(cell) if isinstance(cell, list) else cell for cell in read)
+    return Genotype(space, tuple(tuples), data.get("fusion"))
 
 
-def _operations(space: SearchSpace, name: str, cell: object) -> tuple[str, ...]:
-    """The operations of a cell of a fixed graph."""
-    edges = space.cells[name]
-    if not isinstance(cell, list) or len(cell) != edges:
-        raise InputError(
-            f'the cell "{name}" must list {edges} operations, one per edge, '
-            f"got {cell!r:.200}."
-        )
-    _require_choices(space, name, cell)
-    return tuple(cell)
-
-
-def _edges(space: SearchSpace, name: str, cell: object) -> tuple[Link, ...]:
-    """The edges of a cell whose graph is a part of the architecture."""
+def _links(name: str, cell: object) -> list[Link]:
+    """The edges of a cell in a file."""
     fields = {"from", "to", "operation"}
     if not isinstance(cell, list) or not all(
         isinstance(edge, dict) and set(edge) == fields for edge in cell
@@ -225,10 +228,23 @@ def _edges(space: SearchSpace, name: str, cell: object) -> tuple[Link, ...]:
             f'the cell "{name}" must list edges, each with "from", "to" and "operation", '
             f"got {cell!r:.200}."
         )
-    links = tuple(Link(e["from"], e["to"], e["operation"]) for e in cell)
-    _require_choices(space, name, [link.operation for link in links])
-    space.require_edges(name, links)
-    return links
+    return [Link(e["from"], e["to"], e["operation"]) for e in cell]
+
+
+def _require_cell(space: SearchSpace, name: str, cell: Any) -> None:
+    """Requires edges and operations that the space has."""
+    links = _version(space) == VERSION_OF_EDGES
+    edges = space.cells[name]
+    kind = Link if links else str
+    fits = isinstance(cell, tuple) and all(isinstance(edge, kind) for edge in cell)
+    if not fits or (not links and len(cell) != edges):
+        expected = (
+            "edges, each a Link" if links else f"{edges} operations, one per edge"
+        )
+        raise InputError(f'the cell "{name}" must list {expected}, got {cell!r:.200}.')
+    _require_choices(space, name, [e.operation for e in cell] if links else [*cell])
+    if links:
+        space.require_edges(name, cell)
 
 
 def _require_choices(space: SearchSpace, name: str, operations: list) -> None:

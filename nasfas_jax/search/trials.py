@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasfas_jax import limits
+from nasfas_jax.errors import InputError
 from nasfas_jax.search import spaces
 
 
@@ -66,7 +67,8 @@ def get(name: str, **options: Any) -> Trial:
       **options: further options of the search space, as ``channels``.
 
     Raises:
-      InputError: no such trial, with near names, or no such option.
+      InputError: no such trial, with near names, no such option, or another value of one
+        that the trial fixes.
 
     >>> trial = get("S-CD-CDP-Att", channels=16)
     >>> trial.space.title, trial.view["input"]
@@ -74,5 +76,12 @@ def get(name: str, **options: Any) -> Trial:
     """
     limits.require(name=(name, limits.OneOf(TRIALS)))
     source, space, own = TRIALS[name]
+    for option, value in own.items():
+        if options.get(option, value) != value:
+            raise InputError(
+                f"expected {value!r}, which the trial {name} stands for, or nothing, got"
+                f" {options[option]!r}.",
+                field=option,
+            )
     chosen = spaces.get(space, **{**options, **own})
     return Trial(chosen, {"input": INPUTS[source], "target": chosen.target})

@@ -182,9 +182,8 @@ def _compared(figure: published.Figure, repeats: int) -> Cost:
     seconds = _seconds(several, side, repeats)
     found = Cost(figure.network, figure, side, counted, macs, seconds=seconds)
     if figure.network in spaces.SPACES:
-        return dataclasses.replace(
-            found, parameters_by=RANDOM_WORDS, flops_by=RANDOM_WORDS
-        )
+        words = f"no match ({RANDOM_WORDS})"
+        return dataclasses.replace(found, parameters_by=words, flops_by=words)
     (net,) = several
     flops = {"MACs": macs, "2 x MACs": 2 * macs}
     if isinstance(net, Classifier):

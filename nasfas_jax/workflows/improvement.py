@@ -125,7 +125,7 @@ def improvement_over_random(
     sampled = []
     for number in range(seed, seed + samples):
         # A found architecture has the channels of retraining already.
-        random = Genotype(space, space.sample(number).cells)
+        random = dataclasses.replace(space.sample(number), space=space)
         sampled.append(hter(f"random{number}", random))
     return Improvements({space.title: (searched, sampled)}, "HTER")
 

@@ -129,6 +129,13 @@ class DagSpace(cell_space.CellSpace):
             edge_weights=(self.edge_weights, limits.FLAG),
             map_size=(self.map_size, limits.COUNT),
         )
+        names = limits.Several(limits.OneOf(operations.LEGEND))
+        limits.require(operations=(self.operations, names))
+        if not self.choices:
+            raise InputError(
+                f"expected one beside 'none', got {self.operations}.",
+                field="operations",
+            )
         for i, (kind, channels) in enumerate(self.layout):
             if channels % self.partial:
                 raise InputError(
@@ -287,8 +294,8 @@ class DagSpace(cell_space.CellSpace):
             count = sum(end == node for _, end in pairs)
             if count != structure.KEPT:
                 raise InputError(
-                    f'the cell "{name}" has {count} edges into node {node}; expected '
-                    f"{structure.KEPT}."
+                    f'the cell "{name}" has {count} edge{"s" * (count != 1)} into node'
+                    f" {node}; expected {structure.KEPT}."
                 )
 
     def sample(self, seed: int) -> Genotype:

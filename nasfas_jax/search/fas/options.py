@@ -79,8 +79,8 @@ class FASOptions:
         if self.channels % self.partial:
             raise InputError(
                 f"expected a multiple of partial, {self.partial}, since one in "
-                f"{self.partial} channels goes through the candidates, got "
-                f"{self.channels}.",
+                f"{self.partial} channels goes through the candidates of an edge, got"
+                f" {self.channels} on the first edge of the cell {CELLS[0]!r}.",
                 field="channels",
             )
         object.__setattr__(self, "branches", branches.parse(self.branches))
