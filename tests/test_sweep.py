@@ -190,7 +190,7 @@ def test_protocols_of_two_datasets_are_tested_on_stand_ins(
     tmp_path, capsys, monkeypatch
 ):
     tables = fields.load(str(ROOT / "configs/tables.py:nas_fas_3_smoke"))
-    tables.networks = ("depthnet",)
+    tables.sweep.variants = {"depthnet": {"networks": ("depthnet",)}}
     tables.sweep.targets = ("cross_dataset@casia_to_replay",)
     smoke.execute("sweep", tmp_path, tables)
     said = capsys.readouterr().out
