@@ -239,8 +239,12 @@ def test_darts_is_compared_with_its_peer(monkeypatch):
 
 def test_steps_of_larger_spaces_are_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
-    assert len(of_search.GrownSpace(threes=1, kept=3).layout) == 3
-    assert of_search.GrownSpace(kept=3).operations == ("none", "skip", "sep_conv_3")
+    assert len(of_search.GrownSpace(cell_groups=1, candidate_count=3).layout) == 3
+    assert of_search.GrownSpace(candidate_count=3).operations == (
+        "none",
+        "skip",
+        "sep_conv_3",
+    )
     row = of_search.Row("tiny", "exact", 1.0, 4.0, 10, 40, 7.0, 0.5)
     grown = [
         of_search.Grown(along, value, value / 10, 2.0 * value, 100)

@@ -14,6 +14,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.ops import convolution
 from nasfas_jax.report import cells
 from nasfas_jax.search import genotype, spaces
+from nasfas_jax.search.baseline.space import BaselineSpace
 from nasfas_jax.search.dag import kernels, mixture, network, structure, supernet
 from nasfas_jax.search.genotype import Link
 
@@ -24,6 +25,8 @@ SPACES = [
     ("nas_baseline", {"operation_space": "cd", "theta": 0.3, "lam": 0.6, **TINY}),
     ("auto_fas", TINY_AUTO),
 ]
+#: With the operations that the other spaces lack.
+FORWARD = [*SPACES, ("nas_baseline", {"operation_space": "pc_darts", **TINY})]
 
 
 def draw(*shape, seed=0):
@@ -37,11 +40,11 @@ def alphas_of(space, seed=1):
 
 @pytest.mark.parametrize(
     ("chosen", "stride", "side", "partial"),
-    [(0, 2, 7, 1), (1, 1, 6, 2), (1, 2, 8, 2), (2, 2, 7, 4)],
+    [(0, 2, 7, 1), (1, 1, 6, 2), (1, 2, 8, 2), (2, 2, 7, 4), (3, 1, 7, 2)],
 )
 def test_a_mixed_cell_is_its_edges_one_by_one(x64, chosen, stride, side, partial):
     """Every operation, at both strides, even and odd sides, with and without bypass."""
-    name, options = SPACES[chosen]
+    name, options = FORWARD[chosen]
     space = spaces.get(name, **options, partial=partial, edge_weights=side != 7)
     kind = "reduction" if stride == 2 else "normal"
     net, own = supernet.MixedCells(space, stride), alphas_of(space)[kind]
@@ -270,7 +273,7 @@ def _stored(**edge):
         (_stored(operation="sep_conv_7"), r"lacks; .* Did you mean sep_conv_5"),
         (_stored(operation="none"), r"\['none'\].* is no part of an architecture"),
         (_stored(**{"from": 7}), "edge from 7 to 2"),
-        (_stored(to=5), "1 edges into node 2"),
+        (_stored(to=5), "1 edge into node 2"),
         (_stored(more=1), 'each with "from", "to" and "operation"'),
         (
             _stored() | {"version": 1},
@@ -300,6 +303,21 @@ def test_wrong_genotypes_name_the_edge(stored, message):
 def test_wrong_options_are_refused(name, options, message):
     with pytest.raises(InputError, match=message):
         spaces.get(name, **options)
+
+
+def test_a_space_of_unknown_or_no_operations_is_refused():
+    class Own(BaselineSpace):
+        names = ("none", "skip", "sep_conv_7")
+
+        @property
+        def operations(self):
+            return self.names
+
+    with pytest.raises(InputError, match=r"operations: .*sep_conv_7.* mean sep_conv_"):
+        Own()
+    Own.names = ("none",)
+    with pytest.raises(InputError, match="operations: expected one beside 'none'"):
+        Own()
 
 
 @pytest.mark.parametrize(("name", "options"), SPACES)

@@ -1,4 +1,4 @@
-"""Every trial of NAS-FAS and Auto-FAS: searched, derived, trained, evaluated, drawn."""
+"""Every trial of NAS-FAS and Auto-FAS: searched, derived, trained, drawn; some evaluated."""
 
 from typing import Any
 

@@ -215,23 +215,23 @@ class GrownSpace(BaselineSpace):
     """The baseline space with other numbers of cells and candidates.
 
     Attributes:
-      threes: how many times two normal cells and a reduction cell.
-      kept: number of candidates, 'none' included.
+      cell_groups: how many times two normal cells and a reduction cell.
+      candidate_count: number of candidates, 'none' included.
     """
 
     name: ClassVar[str] = "grown"
-    threes: int = 3
-    kept: int = 7
+    cell_groups: int = 3
+    candidate_count: int = 7
 
     @property
     def layout(self) -> tuple[tuple[str, int], ...]:
         """Kind and channels of each cell."""
-        return super().layout[: 3 * self.threes]
+        return super().layout[: 3 * self.cell_groups]
 
     @property
     def operations(self) -> tuple[str, ...]:
         """Names of the candidates."""
-        return OPERATIONS[self.operation_space][: self.kept]
+        return OPERATIONS[self.operation_space][: self.candidate_count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,8 +275,8 @@ def growth(
     for along, values in GROWTH.items():
         for value in values:
             options: dict[str, Any] = {
-                "cells": {"threes": value // len(structure.LAYOUT[:3])},
-                "candidates": {"kept": value},
+                "cells": {"cell_groups": value // len(structure.LAYOUT[:3])},
+                "candidates": {"candidate_count": value},
                 "channels": {"channels": value},
             }[along]
             case = Case(along, GrownSpace(**options), size, batch, order)
