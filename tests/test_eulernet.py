@@ -100,6 +100,8 @@ def test_a_description_is_json_and_builds_the_same_network():
     assert nets.macs(full, (1, 4, 64, 64, 3)) > 0
     with pytest.raises(InputError, match="fcam: expected True or False, got 'no'"):
         nets.build("eulernet", fcam="no")
+    with pytest.raises(InputError, match=r"units: expected 5 numbers, .*, got 3\."):
+        nets.build("eulernet", units=(1, 1, 1))
     with pytest.raises(
         InputError, match=r"attention: expected an option of eulernet, .*fcam"
     ):
@@ -121,6 +123,26 @@ def test_unstable_free_filters_are_named():
     params = {**variables["params"]}
     params["FCAM_2"] = {**params["FCAM_2"], "a": jnp.array([-2.5, 1.0])}
     assert eulernet.unstable_filters(params) == {"FCAM_2": pytest.approx(2)}
+
+
+def test_a_stream_through_an_unstable_filter_is_refused():
+    """Pole radius 2: the state overflows float32 after about 128 frames."""
+    x = jnp.asarray(clips(1, 1, 16, 16, 3))
+    net, variables = made(x, filters="free")
+    layer = {**variables["params"]["FCAM_0"], "a": jnp.array([-2.5, 1.0])}
+    given = {**variables, "params": {**variables["params"], "FCAM_0": layer}}
+    frame = jax.jit(lambda x, state: eulernet.stream(net, given, x, state))
+    state = None
+    for _ in range(140):
+        before = state
+        maps, state = frame(x, state)  # traced: not checked
+        if not np.isfinite(maps).all():
+            break
+    with pytest.raises(InputError, match=r"Unstable filters.*'FCAM_0': 2\.0.*'stable'"):
+        nets.require_finite(maps, given["params"])
+    with pytest.raises(InputError, match=r"Unstable filters.*'FCAM_0': 2\.0.*'stable'"):
+        nets.stream(net, given, x, before)
+    nets.require_finite(frame(x, None)[0], given["params"])
 
 
 def test_images_are_refused():
