@@ -129,8 +129,8 @@ class EulerNet(nn.Module):
         object.__setattr__(self, "units", tuple(self.units))
         if len(self.units) != 5:
             raise InputError(
-                f"expected 5 numbers, at the four resolutions and after the pyramid, got"
-                f" {len(self.units)}.",
+                "expected 5 numbers, at the four resolutions and after the pyramid,"
+                f" got {len(self.units)}.",
                 field="units",
             )
         counts = {f"units[{i}]": (n, limits.COUNT) for i, n in enumerate(self.units)}

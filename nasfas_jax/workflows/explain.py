@@ -6,7 +6,7 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,17 @@ CLIPS = 4
 #: Amplification of motions, and limits of their frequency band in hertz. The papers give
 #: neither.
 FACTOR, BAND = 10.0, (0.5, 3.0)
-BANDS = limits.Several(limits.POSITIVE)
+
+
+class _Bands(limits.Kind):
+    """Pairs of positive numbers."""
+
+    def __contains__(self, value: Any) -> bool:
+        several = isinstance(value, self.kind) and len(value) == 2
+        return several and all(end in limits.POSITIVE for end in value)
+
+
+BANDS = _Bands(list | tuple, "(low, high) in hertz, two numbers above 0")
 #: Seconds of video, from the start, of which the motion is magnified.
 SECONDS = 4.0
 #: Side of the magnified face in pixels.
@@ -208,20 +218,17 @@ def motion(
     rate = NOMINAL
     if prediction.times is not None:
         rate = 1 / float(np.diff(prediction.times).mean())
-    if len(band) != 2 or not 0 < band[0] < band[1] < rate / 2:
-        raise InputError(
-            "expected 0 < low < high < half of the frame rate,"
-            f" {rate / 2:.1f} hertz, got {band}.",
-            field="band",
-        )
     low, high = band
+    try:
+        b, a = ops.bandpass(low, high, rate)
+    except ValueError as error:
+        raise InputError(str(error), field="band") from None
     assert prediction.crops is not None  # of a file
     where = np.rint(np.median(prediction.crops, 0)).astype(int)
     images = itertools.islice(video.read_frames(path), math.ceil(SECONDS * rate))
     frames = np.stack([faces.crop(image, where, SIDE) for image in images])
     if len(frames) < 2:
         raise InputError(f"{path}: expected two frames or more for motion, got one.")
-    b, a = ops.bandpass(low, high, rate)
     moved = jax.jit(ops.magnify)(jnp.asarray(frames[None], jnp.float32), b, a, factor)
     magnified = np.asarray(jnp.clip(jnp.rint(moved[0]), 0, 255)).astype(np.uint8)
-    return Motion(frames, magnified, rate, factor, band)
+    return Motion(frames, magnified, rate, factor, (low, high))
