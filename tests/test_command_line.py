@@ -77,7 +77,11 @@ finally:
             ["variant: expected one of 'local', 'smoke'", "Did you mean smoke?"],
         ),
         ("predict --help", 0, ["video or picture;", "the only one trained in"]),
-        ("explain --help", 0, ["explain [INPUT] [--FLAG=VALUE", "--band", "the only one"]),
+        (
+            "explain --help",
+            0,
+            ["explain [INPUT] [--FLAG=VALUE", "--band", "the only one"],
+        ),
         ("--workdir=x train", 2, ["which command? Expected nasfas COMMAND"]),
         ("", 2, ["which command?", "data list, data info"]),
     ],
@@ -101,7 +105,11 @@ def test_a_word_after_a_command_is_its_input(words):
     values = flags.FlagValues()
     assert parsing.parse(argv, values) == ["nasfas", "explain"]
     assert parsing.given("explain", values) == {"input": clip, "toward": "spoof"}
-    for more in ([*argv, "b.mp4"], [*argv[:2], "b.mp4", *argv[2:]], [*argv, "--input=b"]):
+    for more in (
+        [*argv, "b.mp4"],
+        [*argv[:2], "b.mp4", *argv[2:]],
+        [*argv, "--input=b"],
+    ):
         with pytest.raises(InputError, match="expected one input and flags after expl"):
             parsing.parse(more, flags.FlagValues())
 
