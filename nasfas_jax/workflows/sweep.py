@@ -245,7 +245,9 @@ def table(
     counts = {len(by_target[t]) for by_target in tests.values() for t in targets}
     means = len(targets) > 1 and len(counts) == 1
     names = [*(target or "test split" for target in targets), *["mean"] * means]
-    rows = [["method", *(f"{name}: {titles}, %" for name in names), "EER on development, %"]]
+    rows = [
+        ["method", *(f"{name}: {titles}, %" for name in names), "EER on development, %"]
+    ]
     for name, by_target in tests.items():
         across, within = (
             [np.array([[one[m] for m in of] for one in by_target[t]]) for t in targets]
