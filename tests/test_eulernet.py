@@ -116,6 +116,29 @@ def test_a_description_is_json_and_builds_the_same_network():
         nets.describe("eulernet", theta=0.5)
 
 
+@pytest.mark.parametrize("options", [{}, {"fcam": False}, {"pyramid": False}])
+def test_the_depths_are_the_last_layers_of_figure_8(options):
+    """At a map of S/8, that of the paper, the third level and the fusion have one side."""
+    x = jnp.zeros((1, 2, 32, 32, 3))
+    net = nets.build("eulernet", width=1 / 16, units=(1, 2, 1, 1, 2), map_size=4)
+    net = net.clone(**options)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
+    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def predict(params, batch_stats, images):
+        return net.apply({**variables, "params": params}, images, train=False)
+
+    found = nets.feature_shapes(predict, variables["params"], {}, x)
+    assert list(net.depths.values()) == ["pool 1", "pool 2", "pool 3", "fusion"]
+    assert [found[name][-2] for name in net.depths] == [16, 8, 4, 4]
+    stem, *levels = nets.last_layers(found)
+    one, two, three, fusion = net.depths
+    # Without a pyramid, the third level and the fusion are one run of 4 x 4 pixels.
+    pyramid = [one, two, three, "ConvBlock_5", "ConvBlock_6", fusion]
+    assert levels == (pyramid if net.pyramid else [one, two, fusion])
+    assert found[stem][-2] == 32
+
+
 def test_unstable_free_filters_are_named():
     x = jnp.asarray(clips(1, 2, 16, 16, 3))
     _, variables = made(x, filters="free")

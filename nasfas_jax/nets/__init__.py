@@ -21,7 +21,7 @@ from nasfas_jax.nets.eulernet import (
     stream,
     unstable_filters,
 )
-from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam
+from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam, last_layers
 from nasfas_jax.nets.scores import SCORES, Scorer, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 from nasfas_jax.theta import Learned, learned_values
@@ -45,6 +45,7 @@ __all__ = [
     "feature_shapes",
     "from_description",
     "grad_cam",
+    "last_layers",
     "layer_channels",
     "learned_values",
     "macs",

@@ -149,6 +149,15 @@ class EulerNet(nn.Module):
         )
         super().__post_init__()
 
+    @property
+    def depths(self) -> dict[str, str]:
+        """Names of the four layers of figure 8, with its headings."""
+        last = np.cumsum(self.units) - 1  # of each resolution and after the pyramid
+        kind, before = ("FCAM", 0) if self.fcam else ("ConvBlock", 2 * self.pyramid)
+        numbers = [*last[1:4], last[4] + before]
+        headings = ("pool 1", "pool 2", "pool 3", "fusion")
+        return {f"{kind}_{n}": one for n, one in zip(numbers, headings, strict=True)}
+
     @nn.compact
     def __call__(self, x: Array, *, train: bool, merged: bool = True) -> Array:
         """Predicts the location map of clips.
