@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nasfas_jax import bilevel, losses, nets, ops
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
-    from nasfas_jax.workflows.compare_maps import compare_maps
+    from nasfas_jax.workflows.compare_maps import compare_layers, compare_maps
     from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
     from nasfas_jax.workflows.evaluate import evaluate
@@ -50,6 +50,7 @@ _MODULES = {
     "nets": "",
     "ops": "",
     "spaces": "search.spaces",
+    "compare_layers": "workflows.compare_maps",
     "compare_maps": "workflows.compare_maps",
     "cost": "workflows.costs",
     "open_data": "workflows.data",
@@ -76,6 +77,7 @@ __all__ = [
     "Setup",
     "ablate",
     "bilevel",
+    "compare_layers",
     "compare_maps",
     "cost",
     "evaluate",

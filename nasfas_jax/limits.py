@@ -5,7 +5,7 @@ import math
 import numbers
 import os
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nasfas_jax.errors import InputError, did_you_mean
@@ -56,10 +56,15 @@ class Range:
 
 
 class OneOf:
-    """One of several names."""
+    """One of several names.
 
-    def __init__(self, names: Iterable[str]):
-        self.names = tuple(names)
+    Attributes:
+      names: the names.
+      renamed: present names by former ones, for messages.
+    """
+
+    def __init__(self, names: Iterable[str], renamed: Mapping[str, str] | None = None):
+        self.names, self.renamed = tuple(names), dict(renamed or {})
 
     def __contains__(self, value: Any) -> bool:
         return isinstance(value, str) and value in self.names
@@ -185,7 +190,13 @@ def mismatch(value: Any, allowed: Allowed) -> str:
 
 
 def near(value: Any, allowed: Allowed) -> str:
-    """A question with the names that are similar to a value, or to those of a list."""
+    """A question with the names that are similar to a value, or to those of a list.
+
+    >>> near("mask", OneOf(["location"], renamed={"mask": "location"}))
+    " It is now called 'location'."
+    """
+    if isinstance(allowed, OneOf) and str(value) in allowed.renamed:
+        return f" It is now called {allowed.renamed[str(value)]!r}."
     names = getattr(allowed, "names", ())
     values = value if isinstance(value, tuple | list) else [value]
     return "".join(did_you_mean(str(one), names) for one in values if one not in names)

@@ -17,6 +17,7 @@ from absl import flags
 
 from nasfas_jax import commands
 from nasfas_jax.commands import parsing, prepare, usage
+from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = {"cv2", "jax", "numpy", "orbax", "tensorboardX", "tensorflow_datasets", "torch"}
@@ -75,7 +76,12 @@ finally:
             2,
             ["variant: expected one of 'local', 'smoke'", "Did you mean smoke?"],
         ),
-        ("predict --help", 0, ["video or picture\n", "the only one trained in"]),
+        ("predict --help", 0, ["video or picture;", "the only one trained in"]),
+        (
+            "explain --help",
+            0,
+            ["explain [INPUT] [--FLAG=VALUE", "--band", "the only one"],
+        ),
         ("--workdir=x train", 2, ["which command? Expected nasfas COMMAND"]),
         ("", 2, ["which command?", "data list, data info"]),
     ],
@@ -87,6 +93,25 @@ def test_help_and_near_names_need_no_jax(words, code, says):
         assert text in (done.stdout if code == 0 else done.stderr)
     assert "Traceback" not in done.stderr
     assert done.stderr.endswith("set()\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["explain CLIP --toward=spoof", "explain --toward=spoof CLIP"],
+)
+def test_a_word_after_a_command_is_its_input(words):
+    clip = "my clip.mp4"
+    argv = ["nasfas", *(clip if word == "CLIP" else word for word in words.split())]
+    values = flags.FlagValues()
+    assert parsing.parse(argv, values) == ["nasfas", "explain"]
+    assert parsing.given("explain", values) == {"input": clip, "toward": "spoof"}
+    for more in (
+        [*argv, "b.mp4"],
+        [*argv[:2], "b.mp4", *argv[2:]],
+        [*argv, "--input=b"],
+    ):
+        with pytest.raises(InputError, match="expected one input and flags after expl"):
+            parsing.parse(more, flags.FlagValues())
 
 
 def test_a_reader_that_stops_early_is_no_error():

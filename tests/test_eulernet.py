@@ -100,6 +100,8 @@ def test_a_description_is_json_and_builds_the_same_network():
     assert nets.macs(full, (1, 4, 64, 64, 3)) > 0
     with pytest.raises(InputError, match="fcam: expected True or False, got 'no'"):
         nets.build("eulernet", fcam="no")
+    with pytest.raises(InputError, match=r"units: expected 5 numbers, .*, got 3\."):
+        nets.build("eulernet", units=(1, 1, 1))
     with pytest.raises(
         InputError, match=r"attention: expected an option of eulernet, .*fcam"
     ):
@@ -114,6 +116,29 @@ def test_a_description_is_json_and_builds_the_same_network():
         nets.describe("eulernet", theta=0.5)
 
 
+@pytest.mark.parametrize("options", [{}, {"fcam": False}, {"pyramid": False}])
+def test_the_depths_are_the_last_layers_of_figure_8(options):
+    """At a map of S/8, that of the paper, the third level and the fusion have one side."""
+    x = jnp.zeros((1, 2, 32, 32, 3))
+    net = nets.build("eulernet", width=1 / 16, units=(1, 2, 1, 1, 2), map_size=4)
+    net = net.clone(**options)
+    shapes = jax.eval_shape(lambda x: net.init(jax.random.key(0), x, train=False), x)
+    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def predict(params, batch_stats, images):
+        return net.apply({**variables, "params": params}, images, train=False)
+
+    found = nets.feature_shapes(predict, variables["params"], {}, x)
+    assert list(net.depths.values()) == ["pool 1", "pool 2", "pool 3", "fusion"]
+    assert [found[name][-2] for name in net.depths] == [16, 8, 4, 4]
+    stem, *levels = nets.last_layers(found)
+    one, two, three, fusion = net.depths
+    # Without a pyramid, the third level and the fusion are one run of 4 x 4 pixels.
+    pyramid = [one, two, three, "ConvBlock_5", "ConvBlock_6", fusion]
+    assert levels == (pyramid if net.pyramid else [one, two, fusion])
+    assert found[stem][-2] == 32
+
+
 def test_unstable_free_filters_are_named():
     x = jnp.asarray(clips(1, 2, 16, 16, 3))
     _, variables = made(x, filters="free")
@@ -121,6 +146,26 @@ def test_unstable_free_filters_are_named():
     params = {**variables["params"]}
     params["FCAM_2"] = {**params["FCAM_2"], "a": jnp.array([-2.5, 1.0])}
     assert eulernet.unstable_filters(params) == {"FCAM_2": pytest.approx(2)}
+
+
+def test_a_stream_through_an_unstable_filter_is_refused():
+    """Pole radius 2: the state overflows float32 after about 128 frames."""
+    x = jnp.asarray(clips(1, 1, 16, 16, 3))
+    net, variables = made(x, filters="free")
+    layer = {**variables["params"]["FCAM_0"], "a": jnp.array([-2.5, 1.0])}
+    given = {**variables, "params": {**variables["params"], "FCAM_0": layer}}
+    frame = jax.jit(lambda x, state: eulernet.stream(net, given, x, state))
+    state = None
+    for _ in range(140):
+        before = state
+        maps, state = frame(x, state)  # traced: not checked
+        if not np.isfinite(maps).all():
+            break
+    with pytest.raises(InputError, match=r"Unstable filters.*'FCAM_0': 2\.0.*'stable'"):
+        nets.require_finite(maps, given["params"])
+    with pytest.raises(InputError, match=r"Unstable filters.*'FCAM_0': 2\.0.*'stable'"):
+        nets.stream(net, given, x, before)
+    nets.require_finite(frame(x, None)[0], given["params"])
 
 
 def test_images_are_refused():

@@ -84,11 +84,17 @@ def test_maps_of_hard_videos_are_drawn_by_a_command(workdir, config, tmp_path, c
     smoke.execute("maps", workdir, config, attack_types="print", output=tmp_path)
     assert f"wrote {tmp_path / 'maps.png'}: eulernet" in capsys.readouterr().out
     drawn = cv2.imread(str(tmp_path / "maps.png"))
+    layers = cv2.imread(str(tmp_path / "layers.png"))  # with four layers between
+    assert layers.shape[1] > 1.5 * drawn.shape[1]
     smoke.execute("maps", workdir, config)
     every = cv2.imread(str(workdir / "maps" / "maps.png"))  # of more attack types
     assert every.shape[1] == drawn.shape[1] and every.shape[0] > drawn.shape[0]
     with pytest.raises(InputError, match=r"--attack_types: .*Did you mean print"):
         smoke.execute("maps", workdir, config, attack_types="prints")
+    with pytest.raises(
+        InputError, match="--rows: expected a config with the section sw"
+    ):
+        smoke.execute("maps", workdir, config, rows="baseline")
     with pytest.raises(InputError, match="eulernet was not evaluated in"):
         smoke.execute("maps", tmp_path, config, data_dir=workdir / "data")
 
@@ -214,6 +220,8 @@ def unstable(workdir):
 def test_unstable_filters_are_reported(unstable, workdir, config, monkeypatch, capsys):
     card = model_card.render(unstable)
     assert "The filter FCAM_0 is unstable (pole radius 2.000)" in card
+    assert "maps the frames of a clip to a map whose mean is the score" in card
+    assert "| train.optimizer | `ranger` |" in card
     monkeypatch.setattr(workflow, "train", lambda *_, **__: unstable)
     smoke.execute("train", workdir, config)
     assert (

@@ -302,6 +302,8 @@ def test_the_card_has_front_matter_and_the_results_with_their_protocol(model, re
     assert "Threshold 0.3 by the rule `eer`, chosen on 8 videos" in body
     assert "| dom_m | 8 |" in body and "40 steps on 12 clips of 2 subjects" in body
     assert "| learning_rate | `0.001` |" in body
+    assert "| train.optimizer | `adam` |" in body
+    assert "it maps a face image to a map whose mean is the score" in body
 
 
 def test_the_card_marks_numbers_of_a_selection_on_test_data(model, result):

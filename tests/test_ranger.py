@@ -95,3 +95,17 @@ def test_a_uniform_gradient_moves_no_centralized_layer():
 def test_a_number_out_of_range_is_refused():
     with pytest.raises(InputError, match="sync_period: expected an integer of 1"):
         ranger.ranger(1e-3, sync_period=0)
+    with pytest.raises(InputError, match=r"threshold: expected a number of 4 or more"):
+        ranger.ranger(1e-3, threshold=1.0)
+
+
+def test_steps_are_finite_at_the_smallest_threshold():
+    """The lengths at steps 4 and 5 are 3.997 and 4.996: the fifth is the first adaptive."""
+    optimizer = ranger.ranger(1.0, threshold=4.0)
+    params = {"bias": jnp.ones(2)}
+    state, sizes = optimizer.init(params), []
+    for _ in range(5):
+        updates, state = optimizer.update({"bias": jnp.ones(2)}, state, params)
+        sizes.append(float(-updates["bias"][0]))
+    np.testing.assert_allclose(sizes[:4], 1, rtol=1e-5)
+    assert 0.01 < sizes[4] < 0.1

@@ -1,5 +1,7 @@
 """Corruptions against their definitions, and the rates of a model under them."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -129,6 +131,18 @@ def test_calibration_keeps_the_verdicts(evaluated):
     assert "temperature" in repr(found) and "<img" in found._repr_html_()
 
 
+def _shapes(model):
+    """Shapes of the features of a network on still images."""
+    net = nf.nets.from_description(model.network)
+
+    def predict(params, batch_stats, images):
+        given = {"params": params, "batch_stats": batch_stats}
+        return net.apply(given, images, train=False)
+
+    images = np.zeros((1, *model.image_shape), np.float32)
+    return nf.nets.feature_shapes(predict, model.params, model.batch_stats, images)
+
+
 def test_maps_are_compared_on_the_hardest_videos(data, evaluated):
     net = nf.nets.build("depthnet", width=1 / 32, map_size=8)
     model = nf.train(data[0], net, target="dom_m", steps=1, batch_size=4)
@@ -136,6 +150,28 @@ def test_maps_are_compared_on_the_hardest_videos(data, evaluated):
     both = [evaluated, other]
     picture = nf.compare_maps(both, data[0], attack_types=["replay"], examples=1)
     assert "cdn, depthnet" in picture.alt and picture.data.startswith(b"\x89PNG")
+    one = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+    view = dataclasses.replace(other.model.view, target="location")
+    moved = dataclasses.replace(model, view=view)
+    third = dataclasses.replace(other, model=moved)
+    picture = nf.compare_maps(
+        {"depth": evaluated, "place": third},
+        data[0],
+        attack_types=["replay"],
+        examples=1,
+    )
+    assert "depth, place" in picture.alt
+    two = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+    assert one.shape[0] == two.shape[0]
+    assert one.shape[1] < two.shape[1]  # a column of targets more
+    picture = nf.compare_layers(both, data[0], attack_types=["replay"], toward="spoof")
+    most = nf.nets.last_layers(_shapes(evaluated.model))
+    assert len(most) > len(
+        nf.nets.last_layers(_shapes(model))
+    )  # with its pooling
+    assert picture.alt.endswith(", ".join(most))
+    drawn = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
+    assert drawn.shape[1] > one.shape[1] * (len(most) + 2) / 5
     test = [compare_maps._with_maps(one) for one in both]
     assert set(test[0].clip.tolist()) == set(evaluated.maps)
     margin = sum(

@@ -21,7 +21,7 @@ def test_table_means_and_deviations():
     two = {"hter": 0.3, "auc": 0.7, "acer": 0.4, "within": 0.15}
     head, row = workflow.table({"net": {"a": [one, two], "b": [two, two]}}, ["a", "b"])
     heads = [f"{name}: HTER / AUC, %" for name in ("a", "b", "mean")]
-    assert head == ["method", *heads, "within: EER, %"]
+    assert head == ["method", *heads, "EER on development, %"]
     spread = np.std([10, 30], ddof=1)
     half = np.std([20, 30], ddof=1)  # of the seeds' means over targets
     assert row == [
@@ -32,7 +32,7 @@ def test_table_means_and_deviations():
         f"12.5 ± {half / 2:.1f}",
     ]
     head, row = workflow.table({"net": {"": [one]}}, [""], ["acer", "auc"])
-    assert head == ["method", "test split: ACER / AUC, %", "within: EER, %"]
+    assert head == ["method", "test split: ACER / AUC, %", "EER on development, %"]
     assert row == ["net", "20.0 / 90.0", "5.0"]
 
 
@@ -177,7 +177,7 @@ def test_a_row_of_a_family_has_the_deviation_of_its_folds():
     head, row = workflow.table(
         {"net": {"p@1": [one], "p@3": [one, two]}}, ["p@1", "p@3"], ["acer"]
     )
-    assert head == ["method", "p@1: ACER, %", "p@3: ACER, %", "within: EER, %"]
+    assert head == ["method", "p@1: ACER, %", "p@3: ACER, %", "EER on development, %"]
     assert row == [
         "net",
         "10.0",

@@ -58,9 +58,13 @@ FLAGS = {
     "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
     "format": Flag("onnx or stablehlo", "onnx"),
-    "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
+    "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each depth"),
     "toward": Flag("class of the activation maps, live or spoof", "live"),
+    "clips": Flag("number of clips with activation maps, evenly spaced", "4"),
+    "factor": Flag("amplification of the motion", "10"),
+    "band": Flag("magnified frequencies LOW,HIGH in hertz", "0.5,3"),
     "corruptions": Flag("corruptions, as blur,jpeg", "all"),
+    "rows": Flag("rows of a sweep's table instead, as baseline,c4,c3"),
     "attack_types": Flag("attack types, as print,paper_mask", "all that were tested"),
     "rule": Flag("threshold rule: eer, min_hter, bpcer20 or far=X", "eer"),
     "oracle": Flag("oracle columns too: test, cdcn, ssdg, ... (docs/evaluation.md)"),
@@ -97,6 +101,10 @@ _PREPARE = (
     *("config", "workdir", "data_dir", "dataset", "manual_dir"),
     *("landmark_model", "face_model", "beam"),
 )
+_OF_FILE = {
+    "network": Flag("one network", "the only one trained in WORKDIR"),
+    "input": Flag("video or picture; --input= may be left out", path=True),
+}
 
 COMMANDS = {
     "synthesize": Command(
@@ -176,20 +184,17 @@ COMMANDS = {
     "predict": Command(
         "scores one video or picture over time and draws the result",
         ("model", "workdir", "network", "input", "output", "face_model"),
-        example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
-        own={
-            "network": Flag("one network", "the only one trained in WORKDIR"),
-            "input": Flag("video or picture", path=True),
-        },
+        example="video.mp4 --workdir=runs/smoke --network=depthnet",
+        own=_OF_FILE,
     ),
     "explain": Command(
         "draws where a network looks, and the magnified motion of a video",
         (
             *("model", "workdir", "network", "input", "output", "face_model"),
-            "layers",
-            "toward",
+            *("layers", "toward", "clips", "factor", "band"),
         ),
-        example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
+        example="video.mp4 --workdir=runs/smoke --network=depthnet",
+        own=_OF_FILE,
     ),
     "export": Command(
         "writes a model as an ONNX or StableHLO program (needs the extra 'export')",
@@ -201,11 +206,11 @@ COMMANDS = {
         },
     ),
     "maps": Command(
-        "draws the target and predicted maps of the hardest videos (NAS-FAS figure 14)",
-        (*_RUN, "network", "attack_types", "output"),
+        "draws maps and layers of several networks on the hardest videos",
+        (*_RUN, "network", "rows", "attack_types", "output"),
         ("data", "train"),
         f"{_SMOKE} --attack_types=print",
-        own={"output": Flag("folder for maps.png", "WORKDIR/maps", path=True)},
+        own={"output": Flag("folder for the pictures", "WORKDIR/maps", path=True)},
     ),
     "report": Command(
         "writes one HTML page with all results of the run",

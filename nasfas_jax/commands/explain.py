@@ -1,10 +1,13 @@
 """``nasfas explain``: class activation maps and magnified motion of a file."""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from nasfas_jax.commands import predict, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import renaming
+from nasfas_jax.workflows import explain as workflow
 
 
 def run(
@@ -17,6 +20,9 @@ def run(
     face_model: Path | None = None,
     layers: str | None = None,
     toward: str = "live",
+    clips: str | int = workflow.CLIPS,
+    factor: str | float = workflow.FACTOR,
+    band: str | Sequence[float] = workflow.BAND,
 ) -> None:
     """Draws class activation maps and magnified motion of ``input`` into ``output``.
 
@@ -29,12 +35,21 @@ def run(
     """
     path = predict.input_file(input)
     scorer = predict.model_of(model, workdir, network)
-    with renaming({"layers": "--layers", "toward": "--toward"}):
+    flags = ("layers", "toward", "clips", "factor", "band")
+    numbers: dict[str, Any] = {
+        "clips": int(clips) if str(clips).isdigit() else clips,
+        "factor": _number(factor),
+        "band": [_number(end) for end in band.split(",")]
+        if isinstance(band, str)
+        else band,
+    }
+    with renaming({name: f"--{name}" for name in flags}):
         explanation = scorer.explain(
             path,
             detector=settings.detector(face_model),
             layers=layers.split(",") if layers else None,
             toward=toward,
+            **numbers,
         )
     given = output or ("explain" if model else pathlib.Path(workdir) / "explain")
     folder = settings.make_folder(given, "--output")
@@ -49,3 +64,11 @@ def run(
     for name, maps in explanation.cams.items():
         print(f"  {name}: {' x '.join(map(str, maps.shape[1:]))}")
     print(f"wrote {', '.join(written)} in {folder}")
+
+
+def _number(text: str | float) -> str | float:
+    """A number; the text itself if it is none, which the workflow refuses."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

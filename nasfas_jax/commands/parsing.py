@@ -16,15 +16,26 @@ from nasfas_jax.errors import InputError, did_you_mean
 
 
 def words(argv: Sequence[str]) -> str:
-    """The words between the program and the first flag, which name the command."""
-    return " ".join(itertools.takewhile(lambda word: word[:1] != "-", argv[1:]))
+    """The words between the program and the first flag, which name the command.
+
+    Without a word that follows the name of a command with --input: it is the input.
+    """
+    *first, last = ["", *itertools.takewhile(lambda word: word[:1] != "-", argv[1:])]
+    name = " ".join(first[1:])
+    return name if takes_input(name) else f"{name} {last}".strip()
+
+
+def takes_input(command: str) -> bool:
+    """Whether a command has the flag --input, whose value may be a word without it."""
+    found = commands.COMMANDS.get(command)
+    return found is not None and "input" in found.flags
 
 
 def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     """Defines the flags of the command and parses their values.
 
     Args:
-      argv: program, command, flags.
+      argv: program, command, flags, and the input as a word where the command has one.
       values: where the flags are defined and keep their values.
 
     Returns:
@@ -38,6 +49,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     require_command(command)
     of_command = commands.COMMANDS[command].flags
     argv = [argv[0], *(_path(word) for word in argv[1 + len(command.split()) :])]
+    values.set_gnu_getopt()  # flags may follow the input
     try:
         if "config" in of_command:
             fields.require(argv, str(commands.CONFIG))
@@ -68,8 +80,10 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             f"{text.rstrip('.')}. `nasfas {command} --help` lists the flags; --config must"
             " name a config file, and --config.a.b a field that it has."
         ) from None
+    if takes_input(command) and len(left) == 2 and values["input"].value is None:
+        values["input"].value = left.pop()
     if left[1:]:
-        raise _no_flag(command, left[1])
+        raise _no_flag(command, left[-1])
     return [argv[0], command]
 
 
@@ -108,7 +122,7 @@ def require_command(command: str) -> None:
     first, *others = command.split()
     family = [name for name in names if name.startswith(f"{first} ")]
     if first in names and not did_you_mean(command, family):
-        raise _no_flag(first, others[0])
+        raise _no_flag(first, others[-1])
     near = did_you_mean(command, names) or did_you_mean(first, names)
     raise InputError(
         f"there is no command {command!r}.{near} `nasfas --help` lists the commands; "
@@ -117,10 +131,13 @@ def require_command(command: str) -> None:
 
 
 def _no_flag(command: str, word: str) -> InputError:
-    network = f" --network={word} names one network."
+    allowed, hint = "flags", ""
+    if takes_input(command):
+        allowed = "one input and flags"
+    elif "network" in commands.COMMANDS[command].flags:
+        hint = f" --network={word} names one network."
     return InputError(
-        f"expected flags after {command}, as --name=value, got {word!r}."
-        f"{network * ('network' in commands.COMMANDS[command].flags)}"
+        f"expected {allowed} after {command}, as --name=value, got {word!r}.{hint}"
         f" `nasfas {command} --help` lists them."
     )
 

@@ -426,7 +426,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "color": Field(
             "color space of the image", _library("data.loading.views:COLORS")
         ),
-        "target": Field("map to be predicted", _library("data.loading.views:TARGETS")),
+        "target": Field("map to be predicted", _library("data.loading.views:TARGET")),
         "pixels": Field(
             "range of the image: 'signed' (if absent) [-1, 1], 'unit' [0, 1]",
             _library("data.loading.views:PIXELS"),

@@ -188,6 +188,52 @@ class Row(NamedTuple):
         return self.variant if self.variant and alone else _joined(*self[1:])
 
 
+class Place(NamedTuple):
+    """Where a network was tested.
+
+    Attributes:
+      config: its config.
+      network: its name.
+      workdir: its workdir.
+      records: folder of its records.
+    """
+
+    config: Any
+    network: str
+    workdir: pathlib.Path
+    records: pathlib.Path
+
+
+def places(
+    config: Any, titles: Sequence[str], workdir: Path, data_dir: Path | None
+) -> dict[str, Place]:
+    """Rows of a sweep, by their titles, at its first target and seed.
+
+    Args:
+      config: as in `run`.
+      titles: first cells of rows of its table.
+      workdir: as in `run`.
+      data_dir: as in `run`.
+
+    Raises:
+      InputError: a config without a sweep, or a row that it does not have.
+    """
+    if "sweep" not in config:
+        raise InputError("expected a config with the section sweep.", field="rows")
+    rows = {row.title: row for row in _rows(config, None)}
+    limits.require(rows=(titles, limits.Several(limits.OneOf(rows))))
+    target, seed = _folds(config.sweep.targets[0])[0], config.sweep.seeds[0]
+    folder = settings.data_folder(workdir, data_dir)
+    several = not (folder / recipe.FILE).exists()
+    found = {}
+    for title in titles:
+        row = rows[title]
+        one = _config(row.config, target, seed)
+        where = at(pathlib.Path(workdir), target, seed) / row.variant
+        found[title] = Place(one, row.network, where, _records(one, folder, several))
+    return found
+
+
 def _joined(variant: str, network: str) -> str:
     return f"{variant} {network}".strip()
 

@@ -35,7 +35,8 @@ def _overview() -> Iterator[str]:
 
 def _describe(name: str) -> Iterator[str]:
     command = commands.COMMANDS[name]
-    yield f"usage: nasfas {name} [--FLAG=VALUE ...]"
+    word = "[INPUT] " * parsing.takes_input(name)
+    yield f"usage: nasfas {name} {word}[--FLAG=VALUE ...]"
     yield ""
     yield f"{command.about[0].upper()}{command.about[1:]}."
     yield ""

@@ -35,7 +35,8 @@ def ranger(
       b1: decay of the first moment, from 0 to below 1.
       b2: decay of the second moment, from 0 to below 1.
       eps: constant added to the root of the second moment, positive.
-      threshold: length of the approximated moving average from which steps are adaptive.
+      threshold: length of the approximated moving average above which steps are adaptive,
+        4 or more: the variance of the adaptive rate is finite only above 4.
       sync_period: number of steps between synchronizations of the slow parameters.
       slow_step: step of the slow parameters towards the fast ones, 0 to 1.
 
@@ -49,6 +50,7 @@ def ranger(
         b1=(b1, BELOW_ONE),
         b2=(b2, BELOW_ONE),
         eps=(eps, limits.POSITIVE),
+        threshold=(threshold, limits.Range(4)),
         sync_period=(sync_period, COUNT),
         slow_step=(slow_step, limits.Range(0, 1)),
     )

@@ -14,8 +14,14 @@ from nasfas_jax.nets.build import (
 )
 from nasfas_jax.nets.cost import macs, macs_of, parameters
 from nasfas_jax.nets.depthnet import CDN, VARIANTS, DepthNet
-from nasfas_jax.nets.eulernet import FCAM, EulerNet, stream, unstable_filters
-from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam
+from nasfas_jax.nets.eulernet import (
+    FCAM,
+    EulerNet,
+    require_finite,
+    stream,
+    unstable_filters,
+)
+from nasfas_jax.nets.grad_cam import feature_shapes, grad_cam, last_layers
 from nasfas_jax.nets.scores import SCORES, Scorer, score
 from nasfas_jax.nets.searched import CDCNpp, SearchedNet
 from nasfas_jax.theta import Learned, learned_values
@@ -39,11 +45,13 @@ __all__ = [
     "feature_shapes",
     "from_description",
     "grad_cam",
+    "last_layers",
     "layer_channels",
     "learned_values",
     "macs",
     "macs_of",
     "parameters",
+    "require_finite",
     "score",
     "stream",
     "unstable_filters",

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from nasfas_jax import limits, losses, ops
 from nasfas_jax.errors import InputError
@@ -126,6 +127,12 @@ class EulerNet(nn.Module):
 
     def __post_init__(self):
         object.__setattr__(self, "units", tuple(self.units))
+        if len(self.units) != 5:
+            raise InputError(
+                "expected 5 numbers, at the four resolutions and after the pyramid,"
+                f" got {len(self.units)}.",
+                field="units",
+            )
         counts = {f"units[{i}]": (n, limits.COUNT) for i, n in enumerate(self.units)}
         limits.require(
             fcam=(self.fcam, limits.FLAG),
@@ -138,10 +145,18 @@ class EulerNet(nn.Module):
             head=(self.head, limits.COUNT),
             width=(self.width, WIDTHS),
             map_size=(self.map_size, limits.COUNT),
-            **{"number of units": (len(self.units), limits.Range(5, 5, whole=True))},
             **counts,
         )
         super().__post_init__()
+
+    @property
+    def depths(self) -> dict[str, str]:
+        """Names of the four layers of figure 8, with its headings."""
+        last = np.cumsum(self.units) - 1  # of each resolution and after the pyramid
+        kind, before = ("FCAM", 0) if self.fcam else ("ConvBlock", 2 * self.pyramid)
+        numbers = [*last[1:4], last[4] + before]
+        headings = ("pool 1", "pool 2", "pool 3", "fusion")
+        return {f"{kind}_{n}": one for n, one in zip(numbers, headings, strict=True)}
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool, merged: bool = True) -> Array:
@@ -212,6 +227,9 @@ def stream(
 
     Blocks of any length give the maps that the whole sequence gives in one call.
 
+    Under `jax.jit` maps are traced and not checked: apply `require_finite` to what the
+    compiled function returns.
+
     Args:
       net: the network.
       variables: ``params`` and ``batch_stats``.
@@ -220,16 +238,43 @@ def stream(
 
     Returns:
       (maps [N, T, map_size, map_size], state after these frames).
+
+    Raises:
+      InputError: maps that are not finite, with the unstable filters.
     """
     given = {**variables, **({} if state is None else {STATES: state})}
     maps, new = net.apply(given, frames, train=False, merged=False, mutable=[STATES])
+    if not isinstance(maps, Tracer):
+        require_finite(maps, variables["params"])
     return maps, new.get(STATES)
+
+
+def require_finite(maps: Array | np.ndarray, params: Mapping[str, Any]) -> None:
+    """Requires finite maps of a network.
+
+    Args:
+      maps: predicted maps.
+      params: parameters of the network, in which unstable filters are looked for.
+
+    Raises:
+      InputError: NaN or infinity, with the `unstable_filters`.
+    """
+    if np.isfinite(maps).all():
+        return
+    unstable = unstable_filters(params)
+    filters = f" Unstable filters, with pole radii: {unstable}." if unstable else ""
+    stable = f", with filters={'stable'!r}" if unstable else ""
+    raise InputError(
+        "maps: expected finite values, got NaN or infinity from the network."
+        f"{filters} Check the images, or train again at a lower learning rate{stable}."
+    )
 
 
 def unstable_filters(params: Mapping[str, Any]) -> dict[str, float]:
     """Pole radii of the free filters that are unstable, by layer; see `ops.pole_radius`.
 
-    An unstable filter grows without bound on long streams, harmlessly on a few frames.
+    The output of an unstable filter grows without bound on long streams. Over a few frames
+    the growth is negligible.
     """
     radii = {
         name: float(ops.pole_radius(jnp.asarray(np.asarray(layer["a"]))))

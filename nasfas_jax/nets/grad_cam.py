@@ -1,6 +1,7 @@
 """Class activation maps of any layer of any network (Grad-CAM, ICCV 2017)."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -39,8 +40,7 @@ def grad_cam(
       batch_stats: its running averages.
       images: [N, ..., S, S, C].
       score: function from maps to scores.
-      layers: names of layers, see `feature_shapes`; None for the last layer of several
-        channels at each resolution.
+      layers: names of layers, see `feature_shapes`; None for `last_layers`.
       toward: 'live' or 'spoof'.
 
     Returns:
@@ -53,9 +53,7 @@ def grad_cam(
     limits.require(toward=(toward, limits.OneOf(TOWARD)))
     shapes = feature_shapes(predict, params, batch_stats, images)
     if layers is None:
-        wide = {k: shape for k, shape in shapes.items() if min(shape[-3:]) > 1}
-        last = {shape[-3:-1]: name for name, shape in wide.items()}
-        layers = [name for name in shapes if name in last.values()]
+        layers = last_layers(shapes)
     limits.require(layers=(layers, limits.Several(limits.OneOf(shapes))))
     dtype = jax.tree.leaves(params)[0].dtype
     zeros = {name: jnp.zeros(shapes[name], dtype) for name in layers}
@@ -69,6 +67,21 @@ def grad_cam(
     differentiate = jax.jit(jax.grad(total, has_aux=True))
     d_score, features = differentiate(zeros, params, batch_stats, images)
     return {k: _weighted(features[k], d_score[k], len(images)) for k in layers}
+
+
+def last_layers(shapes: Mapping[str, Sequence[int]]) -> list[str]:
+    """Names of the last layer at each depth of a network.
+
+    A depth is a run of consecutive layers of one resolution: a network that returns to a
+    resolution, as a pyramid does, has several depths of it. Layers within blocks, and those
+    of one channel or one pixel, are left out.
+
+    Args:
+      shapes: `feature_shapes` of the network.
+    """
+    wide = [k for k, shape in shapes.items() if "/" not in k and min(shape[-3:]) > 1]
+    runs = itertools.groupby(wide, key=lambda name: tuple(shapes[name][-3:-1]))
+    return [list(run)[-1] for _, run in runs]
 
 
 def feature_shapes(

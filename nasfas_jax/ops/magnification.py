@@ -34,8 +34,8 @@ def bandpass(low: float, high: float, rate: float) -> tuple[Array, Array]:
     """
     if not 0 < low < high < rate / 2:
         raise ValueError(
-            "low, high: expected 0 < low < high < rate / 2, in hertz, got"
-            f" {low:g}, {high:g} at {rate:g} frames per second."
+            "expected (low, high) in hertz with 0 < low < high < half of the frame rate,"
+            f" {rate / 2:g}, got ({low:g}, {high:g})."
         )
     ends = math.tan(math.pi * low / rate), math.tan(math.pi * high / rate)
     width, center = ends[1] - ends[0], ends[0] * ends[1]

@@ -1,5 +1,6 @@
 """Figures of class activation maps, magnified motion, and maps of several models."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,12 +25,14 @@ class Row(NamedTuple):
       face: current frame [S, S, 3], uint8.
       cams: Grad-CAM maps [h, w] by layer.
       map: predicted map [h, w], values from 0 to 1.
+      target: target map [h, w]; None where there is none.
     """
 
     caption: str
     face: np.ndarray
     cams: Mapping[str, np.ndarray]
     map: np.ndarray
+    target: np.ndarray | None = None
 
 
 class Compared(NamedTuple):
@@ -38,7 +41,7 @@ class Compared(NamedTuple):
     Attributes:
       caption: text on the left.
       face: current frame [S, S, 3], uint8.
-      target: target map [h, w], values from 0 to 1.
+      targets: target maps [h, w] by heading, values from 0 to 1.
       maps: predicted maps [h, w] by model.
       accepted: whether the verdict is live, by model.
       live: whether the clip is live.
@@ -46,7 +49,7 @@ class Compared(NamedTuple):
 
     caption: str
     face: np.ndarray
-    target: np.ndarray
+    targets: Mapping[str, np.ndarray]
     maps: Mapping[str, np.ndarray]
     accepted: Mapping[str, bool]
     live: bool
@@ -54,18 +57,34 @@ class Compared(NamedTuple):
 
 @matplotlib.rc_context(STYLE)
 def layers(rows: Sequence[Row], format: Format = "png") -> Picture:
-    """Face, Grad-CAM map of each layer and predicted map, one row for each clip.
+    """Face, target if any, Grad-CAM map of each layer and predicted map, in rows.
 
     A Grad-CAM map is drawn over the face in gray, in colors from zero to its largest
-    value, which is printed below it.
+    value, which is printed below it, with the layer where the rows have different ones.
+
+    Args:
+      rows: clips, or one clip by several models, all with targets or none.
+      format: 'png' or 'svg'.
     """
-    names = list(rows[0].cams)
-    titles = ["face", *names, "predicted map"]
-    figure, grid = _grid(len(rows), len(titles), title=0.32, gap=0.16)
+    names = max((list(row.cams) for row in rows), key=len)
+    shared = all(list(row.cams) == names for row in rows)
+    first = ["face"] if rows[0].target is None else ["face", "target"]
+    heads = names if shared else [""] * len(names)
+    titles = [*first, *heads, "predicted map"]
+    gap = 0.16 if shared else 0.28
+    figure, grid = _grid(len(rows), len(titles), title=0.32, gap=gap)
     for panels, row in zip(grid, rows, strict=True):
         panels[0].imshow(row.face, interpolation="antialiased")
-        for axes, name in zip(panels[1:-1], names, strict=True):
-            overlay(axes, row.face, row.cams[name])
+        if row.target is not None:
+            _map(panels[1], row.target)
+        cams = itertools.zip_longest(panels[len(first) : -1], row.cams.items())
+        for axes, cam in cams:
+            if cam is None:  # fewer layers than in other rows
+                axes.set_visible(False)
+                continue
+            overlay(axes, row.face, cam[1])
+            if not shared:
+                axes.set_xlabel(f"{cam[0][:24]}\n{axes.get_xlabel()}")
         _map(panels[-1], row.map)
         _caption(panels[0], row.caption)
     _titles(grid[0], [title[:24] for title in titles])
@@ -132,17 +151,19 @@ def motion(
 
 @matplotlib.rc_context(STYLE)
 def compared(rows: Sequence[Compared], format: Format = "png") -> Picture:
-    """Face, target map, and the map of each model, one row for each clip (figure 14).
+    """Face, target maps, and the map of each model, one row for each clip (figure 14).
 
     The verdict is printed below each map, in the color of live or spoof, with a cross
     where it is wrong.
     """
-    names = list(rows[0].maps)
-    figure, grid = _grid(len(rows), 2 + len(names), title=0.32, gap=0.2)
+    targets, names = list(rows[0].targets), list(rows[0].maps)
+    titles = ["face", *targets, *names]
+    figure, grid = _grid(len(rows), len(titles), title=0.32, gap=0.2)
     for panels, row in zip(grid, rows, strict=True):
         panels[0].imshow(row.face, interpolation="antialiased")
-        _map(panels[1], row.target)
-        for axes, name in zip(panels[2:], names, strict=True):
+        for axes, name in zip(panels[1:], targets, strict=False):
+            _map(axes, row.targets[name])
+        for axes, name in zip(panels[-len(names) :], names, strict=True):
             _map(axes, row.maps[name])
             accepted = row.accepted[name]
             wrong = "" if accepted == row.live else "  ×"
@@ -151,7 +172,7 @@ def compared(rows: Sequence[Compared], format: Format = "png") -> Picture:
                 color=LIVE if accepted else SPOOF, weight="bold",
             )  # fmt: skip
         _caption(panels[0], row.caption)
-    _titles(grid[0], ["face", "target", *names])
+    _titles(grid[0], titles)
     return finish(figure, format, f"Faces with the maps of {', '.join(names)}")
 
 

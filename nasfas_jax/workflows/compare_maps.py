@@ -1,9 +1,12 @@
-"""Maps of several models on the same hard clips, as NAS-FAS figure 14."""
+"""Maps and layers of several models on the same hard clips.
+
+NAS-FAS figure 14, EulerNet figures 8 and 9.
+"""
 
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import explanations
 from nasfas_jax.report.picture import Picture
+from nasfas_jax.workflows import explain
 from nasfas_jax.workflows.evaluate import Evaluated
 
 
@@ -19,81 +23,185 @@ class _Evaluated(limits.Kind):
     """Lists of evaluations; none equals another, and comparing them compares arrays."""
 
     def __contains__(self, value: Any) -> bool:
-        several = isinstance(value, list | tuple) and value
-        return bool(several) and all(isinstance(one, self.kind) for one in value)
+        several = isinstance(value, list | tuple | dict) and value
+        found = value.values() if isinstance(value, dict) else value
+        return bool(several) and all(isinstance(one, self.kind) for one in found)
 
 
-EVALUATED = _Evaluated(Evaluated, "a list of one or more results of nf.evaluate")
+EVALUATED = _Evaluated(
+    Evaluated, "one or more results of nf.evaluate, in a list or by name"
+)
+#: Evaluations, or evaluations by the names under which they are shown.
+Several = Sequence[Evaluated] | Mapping[str, Evaluated]
+
+
+class _Hard(NamedTuple):
+    """The hardest clips, and what models are given and answer.
+
+    Attributes:
+      named: evaluations by name.
+      captions: attack type and video of each clip.
+      clips: names of the clips.
+      live: whether each is live.
+      faces: current frame of each.
+      batches: input and target of each, by the model's name.
+      accepted: whether the verdict on each is live, by the model's name.
+    """
+
+    named: dict[str, Evaluated]
+    captions: list[str]
+    clips: list[str]
+    live: list[bool]
+    faces: list[np.ndarray]
+    batches: dict[str, pipeline.Batch]
+    accepted: dict[str, list[bool]]
 
 
 def compare_maps(
-    evaluated: Sequence[Evaluated],
+    evaluated: Several,
     data: prepared.Prepared,
     *,
     attack_types: Sequence[str] | None = None,
     examples: int = 2,
 ) -> Picture:
-    """Face, target map and the map of each model, for the hardest videos.
+    """Face, target maps and the map of each model, for the hardest videos.
 
     Hardest are the videos whose scores are, as the mean over the models, farthest on the
     wrong side of the models' thresholds; a video is shown by its hardest clip. Only clips
     of the test split have maps (`Evaluated.maps`).
 
     Args:
-      evaluated: evaluations of models with equal target maps, on the same videos.
+      evaluated: evaluations of models on the same videos, in a list or by the names to be
+        shown. Models of several targets have a column for each target.
       data: the data that they were evaluated on.
       attack_types: attack types to be shown beside live; all if None.
       examples: number of live videos, and of videos of each attack type.
 
     Raises:
-      InputError: no evaluation, evaluations of other clips or targets, or an attack type
-        that was not tested.
+      InputError: no evaluation, evaluations of other clips, or an attack type that was not
+        tested.
     """
+    found = _hard(evaluated, data, attack_types, examples)
+    targets = {
+        one.model.view.target: found.batches[name]["target"]
+        for name, one in found.named.items()
+    }
+    several = len(targets) > 1
+    return explanations.compared(
+        [
+            explanations.Compared(
+                found.captions[i],
+                found.faces[i],
+                {
+                    f"{k} target" if several else "target": v[i]
+                    for k, v in targets.items()
+                },
+                {name: one.maps[clip] for name, one in found.named.items()},
+                {name: accepted[i] for name, accepted in found.accepted.items()},
+                found.live[i],
+            )
+            for i, clip in enumerate(found.clips)
+        ]
+    )
+
+
+def compare_layers(
+    evaluated: Several,
+    data: prepared.Prepared,
+    *,
+    attack_types: Sequence[str] | None = None,
+    examples: int = 1,
+    toward: str = "live",
+) -> Picture:
+    """Grad-CAM maps at each depth by several models, for the hardest videos.
+
+    A row for each model and clip: face, target, Grad-CAM map of the last layer at each
+    depth (`nets.last_layers`; of EulerNet those of figure 8) and predicted map.
+
+    Args:
+      evaluated: as in `compare_maps`.
+      data: as in `compare_maps`.
+      attack_types: as in `compare_maps`.
+      examples: as in `compare_maps`.
+      toward: class of the Grad-CAM maps, 'live' or 'spoof'.
+
+    Raises:
+      InputError: as `compare_maps`, a model of hand-crafted features, or another class.
+    """
+    found = _hard(evaluated, data, attack_types, examples)
+    cams = {}
+    for name, one in found.named.items():
+        explain.require_layers(one.model)
+        heads = explain.headings(one.model)
+        images = found.batches[name]["image"]
+        maps = explain.activation_maps(
+            one.model, images, layers=list(heads) or None, toward=toward
+        )
+        cams[name] = {heads.get(layer, layer): m for layer, m in maps.items()}
+    return explanations.layers(
+        [
+            explanations.Row(
+                _answer(found, name, i),
+                found.faces[i],
+                {head: maps[i] for head, maps in cams[name].items()},
+                one.maps[clip],
+                found.batches[name]["target"][i],
+            )
+            for i, clip in enumerate(found.clips)
+            for name, one in found.named.items()
+        ]
+    )
+
+
+def _answer(found: _Hard, name: str, i: int) -> str:
+    """Caption of a model's row: name, true class, score and verdict."""
+    one, accepted = found.named[name], found.accepted[name][i]
+    score = float(one.model.score(one.maps[found.clips[i]][None])[0])
+    wrong = "" if accepted == found.live[i] else " ×"
+    kind = found.captions[i].partition("\n")[0]
+    return (
+        f"{name}\n{kind}\nscore {score:.3f}\n{'live' if accepted else 'spoof'}{wrong}"
+    )
+
+
+def _hard(
+    evaluated: Several,
+    data: prepared.Prepared,
+    attack_types: Sequence[str] | None,
+    examples: int,
+) -> _Hard:
+    """The hardest clips; arguments and errors as in `compare_maps`."""
     limits.require(
         evaluated=(evaluated, EVALUATED),
         data=(data, prepared.DATA),
         examples=(examples, limits.COUNT),
     )
-    tables = [_with_maps(one) for one in evaluated]
-    _require_alike(evaluated, tables)
-    table = tables[0]
+    named = _named(evaluated)
+    tables = {name: _with_maps(one) for name, one in named.items()}
+    _require_alike(named, tables)
+    table = next(iter(tables.values()))
     tested = sorted(set(table.attack_type[table.label == 0].tolist()))
     kinds = tested if attack_types is None else attack_types
     limits.require(attack_types=(kinds, limits.Several(limits.OneOf(tested))))
-    thresholds = [one.result.threshold for one in evaluated]
-    margins = np.stack(
-        [
-            one.score - threshold
-            for one, threshold in zip(tables, thresholds, strict=True)
-        ]
-    )
-    # Positive on the right side.
-    right = np.where(table.label == 1, margins, -margins).mean(0)
-    chosen = [
+    margins = {
+        name: tables[name].score - one.result.threshold for name, one in named.items()
+    }
+    mean = np.mean(list(margins.values()), 0)
+    right = np.where(table.label == 1, mean, -mean)  # positive on the right side
+    rows = [
         row
         for kind in ("live", *kinds)
         for row in _hardest(table, right, kind, examples)
     ]
-    names = _names(evaluated)
-    faces, targets = _loaded(evaluated[0], data, table.clip[chosen])
-    return explanations.compared(
-        [
-            explanations.Compared(
-                _caption(table.attack_type[row], table.video[row]),
-                faces[i],
-                targets[i],
-                {
-                    name: one.maps[table.clip[row]]
-                    for name, one in zip(names, evaluated, strict=True)
-                },
-                {
-                    name: bool(margin[row] >= 0)
-                    for name, margin in zip(names, margins, strict=True)
-                },
-                bool(table.label[row]),
-            )
-            for i, row in enumerate(chosen)
-        ]
+    faces, batches = _loaded(named, data, table.clip[rows])
+    return _Hard(
+        named,
+        [_caption(table.attack_type[row], table.video[row]) for row in rows],
+        table.clip[rows].tolist(),
+        [bool(table.label[row]) for row in rows],
+        faces,
+        batches,
+        {name: [bool(m[row] >= 0) for row in rows] for name, m in margins.items()},
     )
 
 
@@ -105,21 +213,15 @@ def _with_maps(evaluated: Evaluated) -> evaluation.ScoreTable:
 
 
 def _require_alike(
-    evaluated: Sequence[Evaluated], tables: Sequence[evaluation.ScoreTable]
+    named: Mapping[str, Evaluated], tables: Mapping[str, evaluation.ScoreTable]
 ) -> None:
-    first, clips = evaluated[0], tables[0].clip
-    for one, table in zip(evaluated, tables, strict=True):
-        if not np.array_equal(table.clip, clips):
+    first = next(iter(named))
+    for name, table in tables.items():
+        if not np.array_equal(table.clip, tables[first].clip):
             raise InputError(
-                f"expected evaluations of the same clips, got {one.model.name}"
-                f" on {', '.join(one.tested.domains)} and {first.model.name} on"
-                f" {', '.join(first.tested.domains)}.",
-                field="evaluated",
-            )
-        if one.model.view.target != first.model.view.target:
-            raise InputError(
-                "expected models of one target map, got"
-                f" {one.model.view.target!r} and {first.model.view.target!r}.",
+                f"expected evaluations of the same clips, got {name}"
+                f" on {', '.join(named[name].tested.domains)} and {first} on"
+                f" {', '.join(named[first].tested.domains)}.",
                 field="evaluated",
             )
 
@@ -142,30 +244,41 @@ def _caption(attack_type: str, video: str) -> str:
     return "\n".join([attack_type, *lines])
 
 
-def _names(evaluated: Sequence[Evaluated]) -> list[str]:
-    """Names of the models, with a number where several have the same."""
-    names: list[str] = []
+def _named(evaluated: Several) -> dict[str, Evaluated]:
+    """Evaluations by name, with a number where several models have the same."""
+    if isinstance(evaluated, Mapping):
+        return dict(evaluated)
+    named: dict[str, Evaluated] = {}
     for one in evaluated:
-        count = sum(name.partition(" ")[0] == one.model.name for name in names)
-        names.append(one.model.name if not count else f"{one.model.name} {count + 1}")
-    return names
+        count = sum(other.model.name == one.model.name for other in named.values())
+        named[f"{one.model.name} {count + 1}" if count else one.model.name] = one
+    return named
 
 
 def _loaded(
-    evaluated: Evaluated, data: prepared.Prepared, clips: np.ndarray
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Current frame and target map of each clip."""
-    view = evaluated.model.view
-    faces, targets = {}, {}
-    for name in evaluated.tested.splits:
-        split = data.splits[name]
+    named: Mapping[str, Evaluated], data: prepared.Prepared, clips: np.ndarray
+) -> tuple[list[np.ndarray], dict[str, pipeline.Batch]]:
+    """Current frame of each clip, and the batch of the clips as each model's view shows."""
+    views = {name: one.model.view for name, one in named.items()}
+    columns = {
+        "static",
+        *(column for view in views.values() for column in view.columns),
+    }
+    records: dict[str, dict[str, np.ndarray]] = {}
+    for split_name in next(iter(named.values())).tested.splits:
+        split = data.splits[split_name]
         rows = np.flatnonzero(np.isin(split.table["clip"], clips))
         if not len(rows):
             continue
-        columns = ("static", *view.columns)
-        records = {**split.load(rows, columns), "label": split.table["label"][rows]}
-        maps = pipeline.to_batch(records, view)["target"]
+        loaded = {
+            **split.load(rows, sorted(columns)),
+            "label": split.table["label"][rows],
+        }
         for i, row in enumerate(rows):
-            clip = split.table["clip"][row]
-            faces[clip], targets[clip] = records["static"][i], maps[i]
-    return [faces[clip] for clip in clips], [targets[clip] for clip in clips]
+            records[split.table["clip"][row]] = {k: v[i] for k, v in loaded.items()}
+    stacked = {
+        key: np.stack([records[clip][key] for clip in clips])
+        for key in (*columns, "label")
+    }
+    batches = {name: pipeline.to_batch(stacked, view) for name, view in views.items()}
+    return list(stacked["static"]), batches

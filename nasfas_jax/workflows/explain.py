@@ -5,8 +5,8 @@ import itertools
 import math
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,17 @@ CLIPS = 4
 #: Amplification of motions, and limits of their frequency band in hertz. The papers give
 #: neither.
 FACTOR, BAND = 10.0, (0.5, 3.0)
-BANDS = limits.Several(limits.POSITIVE)
+
+
+class _Bands(limits.Kind):
+    """Pairs of positive numbers."""
+
+    def __contains__(self, value: Any) -> bool:
+        several = isinstance(value, self.kind) and len(value) == 2
+        return several and all(end in limits.POSITIVE for end in value)
+
+
+BANDS = _Bands(list | tuple, "(low, high) in hertz, two numbers above 0")
 #: Seconds of video, from the start, of which the motion is magnified.
 SECONDS = 4.0
 #: Side of the magnified face in pixels.
@@ -85,22 +95,26 @@ class Explanation:
       cams: Grad-CAM maps [n, h, w] of the n clips by layer, in the order of computation.
       toward: class of the maps, 'live' or 'spoof'.
       motion: magnified motion; None for pictures and arrays.
+      headings: headings of layers that have one, see `EulerNet.depths`.
     """
 
     prediction: Prediction
     cams: dict[str, np.ndarray]
     toward: str
     motion: Motion | None = None
+    headings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def picture(self) -> Picture:
         """Face, Grad-CAM of each layer and predicted map, one row for each clip."""
         found = self.prediction
+        heads = {name: name for name in self.cams}
+        heads |= {name: f"{name}: {head}" for name, head in self.headings.items()}
         rows = [
             explanations.Row(
                 f"frame {found.frames[i]}\nscore {found.scores[i]:.3g}"
                 f"\n{found.verdicts[i] or ''}",
                 found.images["static"][i],
-                {name: maps[i] for name, maps in self.cams.items()},
+                {heads[name]: maps[i] for name, maps in self.cams.items()},
                 found.maps[i],
             )
             for i in range(len(found.frames))
@@ -140,8 +154,8 @@ def explain(
       model: a trained network.
       source: path of a video or picture, or an array of clips; see `Model.predict`.
       detector: as in `Model.predict`.
-      layers: names of layers, see `nets.feature_shapes`; None for the last layer at each
-        resolution.
+      layers: names of layers, see `nets.feature_shapes`; None for `nets.last_layers`, the
+        last one at each depth.
       toward: class of the maps, 'live' or 'spoof'.
       clips: number of evenly spaced clips taken from a file.
       factor: amplification of the motions.
@@ -151,36 +165,69 @@ def explain(
       InputError: as `Model.predict` and `nets.grad_cam`; a model of hand-crafted features;
         or a band that is not between 0 and half of the frame rate.
     """
+    require_layers(model)
+    limits.require(factor=(factor, limits.POSITIVE), band=(band, BANDS))
+    prediction = model.predict(source, detector=detector, clips=clips)
+    inputs = views.network_input(prediction.images, model.view)
+    cams = activation_maps(model, inputs, layers=layers, toward=toward)
+    moved = None
+    if not isinstance(source, np.ndarray) and not video.is_picture(
+        pathlib.Path(source)
+    ):
+        moved = motion(pathlib.Path(source), prediction, factor=factor, band=band)
+    return Explanation(prediction, cams, toward, moved, headings(model))
+
+
+def require_layers(model: "Model") -> None:
+    """Requires a model with layers.
+
+    Raises:
+      InputError: a model of hand-crafted features.
+    """
     if "features" in model.network:
         raise InputError(
             f"expected a network, got {model.name}, whose hand-crafted features have no"
             " layers.",
             field="model",
         )
-    limits.require(factor=(factor, limits.POSITIVE), band=(band, BANDS))
-    prediction = model.predict(source, detector=detector, clips=clips)
+
+
+def headings(model: "Model") -> dict[str, str]:
+    """Headings of the layers of a network that has some: those of EulerNet's figure 8."""
+    if model.network.get("network") not in nets.MODULES:
+        return {}
+    return getattr(nets.from_description(model.network), "depths", {})
+
+
+def activation_maps(
+    model: "Model",
+    images: np.ndarray,
+    *,
+    layers: Sequence[str] | None = None,
+    toward: str = "live",
+) -> dict[str, np.ndarray]:
+    """Grad-CAM maps [N, h, w] by layer, for inputs as `Model.maps` takes.
+
+    Args:
+      model: a trained network.
+      images: its inputs [N, ..., S, S, C].
+      layers: as in `explain`.
+      toward: as in `explain`.
+
+    Raises:
+      InputError: as `nets.grad_cam`.
+    """
     method = registry.make_method(model.network, optax.identity())
-    inputs = views.network_input(prediction.images, model.view)
     cams = nets.grad_cam(
         method.predict,
         model.params,
         model.batch_stats,
-        inputs,
+        images,
         score=registry.scorer(model.network),
         layers=layers,
         toward=toward,
     )
-    moved = None
-    if not isinstance(source, np.ndarray) and not video.is_picture(
-        pathlib.Path(source)
-    ):
-        moved = motion(pathlib.Path(source), prediction, factor=factor, band=band)
-    return Explanation(
-        prediction,
-        {name: np.asarray(maps) for name, maps in cams.items()},
-        toward,
-        moved,
-    )
+    return {name: np.asarray(maps) for name, maps in cams.items()}
 
 
 def motion(
@@ -208,20 +255,17 @@ def motion(
     rate = NOMINAL
     if prediction.times is not None:
         rate = 1 / float(np.diff(prediction.times).mean())
-    if len(band) != 2 or not 0 < band[0] < band[1] < rate / 2:
-        raise InputError(
-            "expected 0 < low < high < half of the frame rate,"
-            f" {rate / 2:.1f} hertz, got {band}.",
-            field="band",
-        )
     low, high = band
+    try:
+        b, a = ops.bandpass(low, high, rate)
+    except ValueError as error:
+        raise InputError(str(error), field="band") from None
     assert prediction.crops is not None  # of a file
     where = np.rint(np.median(prediction.crops, 0)).astype(int)
     images = itertools.islice(video.read_frames(path), math.ceil(SECONDS * rate))
     frames = np.stack([faces.crop(image, where, SIDE) for image in images])
     if len(frames) < 2:
         raise InputError(f"{path}: expected two frames or more for motion, got one.")
-    b, a = ops.bandpass(low, high, rate)
     moved = jax.jit(ops.magnify)(jnp.asarray(frames[None], jnp.float32), b, a, factor)
     magnified = np.asarray(jnp.clip(jnp.rint(moved[0]), 0, 255)).astype(np.uint8)
-    return Motion(frames, magnified, rate, factor, band)
+    return Motion(frames, magnified, rate, factor, (low, high))

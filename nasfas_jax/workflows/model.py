@@ -161,16 +161,7 @@ class Model:
             )
         network = _predictor(model_files.canonical(self.network))
         maps = np.asarray(network(self.params, self.batch_stats, images))
-        if not np.isfinite(maps).all():
-            unstable = nets.unstable_filters(self.params)
-            filters = (
-                f" Unstable filters, with pole radii: {unstable}." if unstable else ""
-            )
-            raise InputError(
-                "maps: expected finite values, got NaN or infinity from the network."
-                f"{filters} Check the images, or train again at a lower learning rate"
-                f"{', with filters=' + repr('stable') if unstable else ''}."
-            )
+        nets.require_finite(maps, self.params)
         return maps
 
     def score(self, maps: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasfas_jax import evaluation, nets
 from nasfas_jax.errors import some
+from nasfas_jax.workflows import registry
 
 if TYPE_CHECKING:
     from nasfas_jax.workflows.model import Model
@@ -89,10 +90,13 @@ def _front_matter(model: Model) -> Iterator[str]:
 def _overview(model: Model) -> Iterator[str]:
     yield f"# {model.name}"
     yield ""
+    seen = "the frames of a clip" if model.view.input == "frames" else "a face image"
+    rule = {"mean": "mean", "mean_square": "mean square"}
+    mean = rule[model.network.get("score", "mean")]
     yield (
-        "A face anti-spoofing network: it maps a face image to a map whose mean is the"
-        " score. A higher score means live, a lower one a presentation attack (print,"
-        " replay, mask)."
+        f"A face anti-spoofing model: it maps {seen} to a map whose {mean} is the score."
+        " A higher score means live, a lower one a presentation attack (print, replay,"
+        " mask)."
     )
     yield ""
     yield f"- Network: `{json.dumps(model.network)}`"
@@ -127,7 +131,11 @@ def _training(model: Model) -> Iterator[str]:
             f" `{model.searched.dataset}`."
         )
     yield ""
-    rows = [[name, f"`{value}`"] for name, value in model.settings.items()]
+    settings = dict(model.settings)
+    if "features" not in model.network:
+        default = registry.default_optimizer(model.network)
+        settings.setdefault("train.optimizer", default)
+    rows = [[name, f"`{value}`"] for name, value in settings.items()]
     yield from _table(rows, ("Setting", "Value"))
     yield ""
     versions = ", ".join(f"{name} {value}" for name, value in model.versions.items())

@@ -230,7 +230,7 @@ def rates(result: evaluation.Result) -> dict[str, float]:
 def table(
     tests: Tests, targets: Sequence[str], metrics: Sequence[str] = DEFAULT_METRICS
 ) -> list[list[str]]:
-    """Header and rows: rates in % of each target and of their mean; EER within.
+    """Header and rows: rates in % of each target and of their mean; EER on development.
 
     The last column is the EER on development data of the source domains, over all targets.
     Each is the mean and, over more than one seed or fold, the sample deviation (ddof 1).
@@ -245,7 +245,9 @@ def table(
     counts = {len(by_target[t]) for by_target in tests.values() for t in targets}
     means = len(targets) > 1 and len(counts) == 1
     names = [*(target or "test split" for target in targets), *["mean"] * means]
-    rows = [["method", *(f"{name}: {titles}, %" for name in names), "within: EER, %"]]
+    rows = [
+        ["method", *(f"{name}: {titles}, %" for name in names), "EER on development, %"]
+    ]
     for name, by_target in tests.items():
         across, within = (
             [np.array([[one[m] for m in of] for one in by_target[t]]) for t in targets]

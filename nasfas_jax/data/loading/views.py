@@ -15,6 +15,7 @@ from nasfas_jax.errors import InputError
 #: Maps to be predicted, and the arrays of a record that they are made of; spoofs have
 #: zeros.
 TARGETS = {"depth": "depth", "location": "face", "binary": "face"}
+TARGET = limits.OneOf(TARGETS, renamed={"mask": "location"})
 #: Names of the inputs, and of the arrays of a record that hold them; several are
 #: concatenated on channels.
 INPUTS = {
@@ -120,7 +121,7 @@ class View:
 
     def __post_init__(self):
         limits.require(
-            target=(self.target, limits.OneOf(TARGETS)),
+            target=(self.target, TARGET),
             input=(self.input, INPUT),
             color=(self.color, limits.OneOf(COLORS)),
             map_size=(self.map_size, MAP_SIZES),
