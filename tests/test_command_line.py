@@ -75,7 +75,11 @@ finally:
             2,
             ["variant: expected one of 'local', 'smoke'", "Did you mean smoke?"],
         ),
-        ("predict --help", 0, ["video or picture\n", "the only one trained in"]),
+        (
+            "predict --help",
+            0,
+            ["video, picture, folder of them", "the only one trained in"],
+        ),
         ("--workdir=x train", 2, ["which command? Expected nasfas COMMAND"]),
         ("", 2, ["which command?", "data list, data info"]),
     ],

@@ -56,6 +56,12 @@ FLAGS = {
         "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
     ),
     "input": Flag("what is read", path=True),
+    "camera": Flag("number of a camera, as 0; several joined by commas"),
+    "every": Flag("frames from one search for faces to the next", "5"),
+    "stride": Flag("every how many frames faces are scored", "1"),
+    "smooth": Flag("scores of a face whose mean decides", "8"),
+    "abstain": Flag("distance from the threshold of the verdict unsure", "0: none"),
+    "seconds": Flag("seconds after which a camera or stream is left", "no limit"),
     "output": Flag("folder for what is written", path=True),
     "format": Flag("onnx or stablehlo", "onnx"),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
@@ -174,12 +180,19 @@ COMMANDS = {
         own={"input": Flag("score files A.csv,B1.csv+B2.csv; + merges", path=True)},
     ),
     "predict": Command(
-        "scores one video or picture over time and draws the result",
-        ("model", "workdir", "network", "input", "output", "face_model"),
+        "scores the faces in videos, pictures, cameras and streams, and draws them",
+        (
+            *("model", "workdir", "network", "input", "camera", "output"),
+            *("face_model", "every", "stride", "smooth", "abstain", "seconds"),
+        ),
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
         own={
             "network": Flag("one network", "the only one trained in WORKDIR"),
-            "input": Flag("video or picture", path=True),
+            "input": Flag(
+                "video, picture, folder of them, address as rtsp://HOST/PATH, or - for"
+                " JPEG pictures on standard input; several joined by commas",
+                path=True,
+            ),
         },
     ),
     "explain": Command(

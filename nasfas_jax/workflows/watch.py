@@ -58,8 +58,8 @@ class SeenFace:
       map: predicted map [h, w]; None without a score.
       images: images of the window that the network reads, and 'static', the current face
         crop: uint8 [S, S, 3], or [K, S, S, 3] for 'frames'; empty without a score.
-      still: whether nothing moves in the window; False for networks that read the current
-        frame alone.
+      still: whether nothing moves in the window; True for a picture, and else False for
+        networks that read the current frame alone.
     """
 
     track: int
@@ -156,13 +156,18 @@ class Watcher:
         self._images: deque[np.ndarray] = deque(maxlen=self._kept)
         self._tracks: list[_Track] = []
         self._frame = self._born = 0
+        model.maps(np.zeros((1, *model.image_shape), np.float32))  # compiled once
 
     def watch(self, source: Any) -> Iterator[Seen]:
         """Yields the frames of a source with their faces; see `Model.watch`."""
         path = streams.as_path(source)
         if path is not None and not path.is_dir() and video.is_picture(path):
             image, _ = next(iter(streams.frames(source)))
-            yield self.picture(image)
+            try:
+                seen = self.picture(image)
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+            yield seen
             return
         for image, second in streams.frames(source):
             yield self.step(image, second)
@@ -202,8 +207,8 @@ class Watcher:
         """
         if self.model.view.input == "dynamic":
             raise InputError(
-                "nothing moves in a still picture, and the network sees only the dynamic"
-                " image (input 'dynamic' of its view), which is black. Nothing was"
+                "nothing moves in it (a still picture), and the network sees only the"
+                " dynamic image (input 'dynamic' of its view), which is black. Nothing was"
                 " predicted; give a video in which the face moves."
             )
         _require_image(image)
@@ -214,7 +219,8 @@ class Watcher:
         for track in self._tracks:
             track.faces.extend([track.faces[-1]] * (self.model.recipe.span - 1))
         found = [self._seen(track, True) for track in self._tracks]
-        seen = Seen(self._frame, None, image, tuple(f for f in found if f))
+        still = (dataclasses.replace(face, still=True) for face in found if face)
+        seen = Seen(self._frame, None, image, tuple(still))
         self._images.clear()
         self._tracks.clear()
         self._frame += 1

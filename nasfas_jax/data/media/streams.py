@@ -48,9 +48,27 @@ def is_camera(source: Any) -> bool:
     return number or (isinstance(source, str) and source.startswith(ADDRESSES))
 
 
+def is_live(source: Any) -> bool:
+    """Whether frames come when they are taken: a camera, an address, standard input."""
+    return is_camera(source) or (isinstance(source, str) and source == STANDARD_INPUT)
+
+
+def name_of(source: Any) -> str:
+    """Name of a source for messages and files: an address without password and query."""
+    if is_camera(source):
+        if isinstance(source, int):
+            return f"camera {source}"
+        scheme, _, rest = source.partition("://")
+        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+    if is_live(source):
+        return "standard input"
+    path = as_path(source)
+    return "frames" if path is None else path.name
+
+
 def as_path(source: Any) -> pathlib.Path | None:
     """The path of a source that is a file or folder; None for others."""
-    if is_camera(source) or (isinstance(source, str) and source == STANDARD_INPUT):
+    if is_live(source):
         return None
     return pathlib.Path(source) if isinstance(source, str | os.PathLike) else None
 
@@ -72,8 +90,8 @@ def frames(source: Source) -> Iterator[Timed]:
     """
     if is_camera(source):
         assert isinstance(source, int | str)
-        return _retried(lambda: _open(source), _words(source))
-    if isinstance(source, str) and source == STANDARD_INPUT:
+        return _retried(lambda: _open(source), name_of(source))
+    if is_live(source):
         stdin: Any = sys.stdin.buffer
         return (Timed(image, None) for image in read_jpegs(stdin))
     path = as_path(source)
@@ -99,10 +117,6 @@ def _from_path(path: pathlib.Path) -> Iterator[Timed]:
             yield Timed(image, second)
     except video.VideoError as error:
         raise InputError(f"{path}: {error}.") from None
-
-
-def _words(source: int | str) -> str:
-    return f"camera {source}" if isinstance(source, int) else source
 
 
 def _open(source: int | str) -> cv2.VideoCapture:
