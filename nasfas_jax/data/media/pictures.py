@@ -22,6 +22,8 @@ TIFF: dict[bytes, Literal["little", "big"]] = {
 #: The next JPEG marker: no stuffed or filling byte, no restart marker.
 MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 END_OF_IMAGE = b"\xd9"
+#: Frame headers of JPEG: all of C0 to CF but the tables DHT, JPG and DAC.
+FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 ORIENTATION = 274  # TIFF tag
 
@@ -79,6 +81,23 @@ def _turned(image: np.ndarray | None, orientation: int) -> np.ndarray | None:
     if image is None or orientation not in UPRIGHT:
         return image
     return UPRIGHT[orientation](image)
+
+
+def size_of(content: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG or PNG announces; None for other formats."""
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], "big")
+
+    if content.startswith(PNG):
+        return number(16, 4), number(20, 4)
+    position = 2
+    while content.startswith(JPEG) and (match := MARKER.search(content, position)):
+        position = match.end()
+        if match[1][0] in FRAME:
+            return number(position + 5, 2), number(position + 3, 2)
+        position += number(position, 2)
+    return None
 
 
 def end_of_jpeg(content: bytes) -> int | None:

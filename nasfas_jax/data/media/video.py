@@ -52,6 +52,9 @@ TURNS = {
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 
+# Largest picture that is decoded; one of 3 bytes a pixel takes 800 MB.
+MOST_PIXELS = 2**28
+
 # A file that is cut off or damaged is used if this share of its frames is left.
 WHOLE = 0.9
 
@@ -312,10 +315,16 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
     """A picture, upright, as BGR [H, W, 3] uint8.
 
     Raises:
-      VideoError: missing, empty, truncated, or not decodable; the text is the reason.
+      VideoError: missing, empty, too large, truncated, or not decodable; the text is the
+        reason.
     """
     _require_content(path)
     content = path.read_bytes()
+    width, height = pictures.size_of(content) or (0, 0)
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"too large: {width} x {height} pixels, more than {MOST_PIXELS:,} in all"
+        )
     if pictures.is_truncated(content):
         raise VideoError("truncated: the picture has no end")
     try:
