@@ -363,7 +363,7 @@ def test_a_camera_that_vanishes_is_opened_again_and_given_up_at_last(cameras, mo
         while True:
             seen.append(next(stream))
     attempts = [str(one.message).partition("; ")[2][:14] for one in told]
-    assert attempts == [f"attempt {n} of 2" for n in (1, 1, 2)]
+    assert attempts == [f"attempt {n} of 2" for n in (1, 2, 1, 2)]
     assert [s.frame for s in seen] == list(range(5))
     assert all(s.second is not None for s in seen)
 
