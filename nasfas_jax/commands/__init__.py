@@ -270,6 +270,12 @@ COMMANDS = {
         ("output",),
         example="--output=bench",
     ),
+    "bench predict": Command(
+        "times networks in three runtimes (needs the extra 'export'), and a video",
+        ("output", "input", "face_model"),
+        example="--output=bench --input=video.mp4",
+        own={"input": Flag("video that is watched", "none", path=True)},
+    ),
     "bench eulernet": Command(
         "times EulerNet against PyTorch, and both ways of computing its filter",
         ("output",),
