@@ -201,7 +201,7 @@ def test_memory_does_not_grow(model):
 
 
 def test_another_frame_size_starts_anew(model):
-    watcher = Watcher(model("static"), detector=Given(lambda _: [BOX]), every=1)
+    watcher = Watcher(model("static"), detector=Given(lambda _: [BOX]), every=9)
     first = watcher.step(frame(0)).faces[0]
     second = watcher.step(frame(1, (64, 80))).faces[0]
     assert (first.track, second.track) == (1, 2) and second.score is not None
@@ -417,7 +417,7 @@ def test_a_file_in_a_folder_that_cannot_be_read_is_reported(tmp_path, command, c
     out = command(input=videos, abstain="0.5", every="2", smooth="4")
     said = capsys.readouterr().out
     assert "a.mp4: the file is empty (0 bytes)" in said
-    assert "1 of 2 files left out" in said and "verdict: unsure" in said
+    assert "1 of 2 sources left out" in said and "verdict: unsure" in said
     assert "b/good.mp4: 9 frames, 0 without a face, 1 face\n" in said
     assert "frames/s, latency" in said and "ms a frame: detection" in said
     lines = (out / "b_good_mp4.jsonl").read_text().splitlines()

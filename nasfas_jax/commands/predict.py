@@ -3,7 +3,7 @@
 import functools
 import pathlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -44,12 +44,12 @@ def run(
 ) -> None:
     """Scores the faces of all sources with a model; `recording` has what it writes.
 
-    Files are read one after the other; one in a folder that cannot be read is reported,
-    and the rest goes on. Cameras and streams are read at the same time, until they end, a
-    signal (Ctrl-C) or ``seconds``.
+    Files are read one after the other. One of several sources that cannot be read is
+    reported, and the rest goes on. Cameras and streams are read at the same time, until
+    they end, a signal (Ctrl-C) or ``seconds``.
 
     Raises:
-      InputError: no source, no model, a wrong number, or the only source cannot be read.
+      InputError: no source, no model, a wrong number, or no source that can be read.
     """
     sources = _sources(input, camera)
     numbers = {"every": every, "stride": stride, "smooth": smooth, "abstain": abstain}
@@ -63,17 +63,20 @@ def run(
     )
     watcher()  # wrong options are refused before anything is read
     job = _Job(watcher, recording.make_folder(given), float(options["abstain"]))
+    attempt = job.run if len(sources) == 1 else job.attempt
     live = [one for one in sources if streams.is_live(one.source)]
-    _run_files([one for one in sources if one not in live], job, alone=not live)
+    found = [attempt(one) for one in sources if one not in live]
     if live:
         with runtime.noted_signals() as noted, ThreadPoolExecutor(len(live)) as threads:
 
             def ended(passed: float) -> bool:
                 return bool(noted) or (limit is not None and passed >= limit)
 
-            calls = [threads.submit(job.run, one, ended) for one in live]
-            for call in calls:
-                call.result()
+            found += threads.map(lambda one: attempt(one, ended), live)
+    if failed := found.count(False):
+        print(f"{failed} of {len(found)} sources left out")
+    if failed == len(found):
+        raise InputError("No source could be read; the reasons are above.")
 
 
 class _Job(NamedTuple):
@@ -89,30 +92,24 @@ class _Job(NamedTuple):
     folder: Callable[[], pathlib.Path]
     abstain: float
 
-    def run(self, one: Named, ended: Callable[[float], bool] = lambda _: False) -> None:
-        """Watches one source, writes and prints."""
+    def run(self, one: Named, ended: Callable[[float], bool] = lambda _: False) -> bool:
+        """Watches one source, writes and prints; True."""
         watcher = self.watcher()
         summary, written = recording.record(*one, watcher, self.folder, ended)
         lines = _lines(summary, watcher, self.abstain)
         lines.append(f"wrote {', '.join(written)} in {self.folder()}")
         print("\n".join(lines), flush=True)
+        return True
 
-
-def _run_files(sources: Sequence[Named], job: _Job, alone: bool) -> None:
-    """Watches files in a row; one that fails among several is reported."""
-    failed = 0
-    for one in sources:
+    def attempt(
+        self, one: Named, ended: Callable[[float], bool] = lambda _: False
+    ) -> bool:
+        """As `run`; a source that cannot be read is reported, and the result False."""
         try:
-            job.run(one)
+            return self.run(one, ended)
         except InputError as error:
-            if alone and len(sources) == 1:
-                raise
-            failed += 1
             print(f"left out: {error}", flush=True)
-    if failed:
-        print(f"{failed} of {len(sources)} files left out")
-    if failed == len(sources) > 0 and alone:
-        raise InputError("None of the files could be read; the reasons are above.")
+            return False
 
 
 def _number(value: str | float) -> Any:

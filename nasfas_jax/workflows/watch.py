@@ -187,8 +187,9 @@ class Watcher:
         if self._images and self._images[-1].shape != image.shape:
             self._images.clear()
             self._tracks.clear()
+        due = self._is_due()
         self._images.append(image)
-        if self._is_due():
+        if due:
             self._detect(image)
         else:
             for track in self._tracks:
@@ -228,7 +229,7 @@ class Watcher:
 
     def _is_due(self) -> bool:
         lost = any(track.unseen for track in self._tracks)
-        return lost or self._frame % self._every == 0
+        return not self._images or lost or self._frame % self._every == 0
 
     def _detect(self, image: np.ndarray) -> None:
         """Gives the faces of a frame to the tracks; new ones start, lost ones end."""
