@@ -76,7 +76,11 @@ finally:
             2,
             ["variant: expected one of 'local', 'smoke'", "Did you mean smoke?"],
         ),
-        ("predict --help", 0, ["video or picture;", "the only one trained in"]),
+        (
+            "predict --help",
+            0,
+            ["video, picture, folder of them", "the only one trained in"],
+        ),
         (
             "explain --help",
             0,

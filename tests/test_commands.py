@@ -145,7 +145,7 @@ def test_report_is_one_file_with_all_parts(road):
 def test_predict_writes_scores_video_and_maps(road):
     stem = road / "predict" / "dom_m_003_replay_mp4"
     lines = stem.with_suffix(".csv").read_text().splitlines()
-    rows = list(csv.DictReader(lines[1:]))
+    rows = [row for row in csv.DictReader(lines[1:]) if row["score"]]
     assert len(rows) >= 2 and all(row["verdict"] in ("live", "spoof") for row in rows)
     assert stem.with_suffix(".mp4").stat().st_size > 1000
     assert (road / "predict" / "dom_m_003_replay_mp4_maps.png").exists()

@@ -56,6 +56,12 @@ FLAGS = {
         "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
     ),
     "input": Flag("what is read", path=True),
+    "camera": Flag("number of a camera, as 0; several joined by commas"),
+    "every": Flag("frames from one search for faces to the next", "5"),
+    "stride": Flag("every how many frames faces are scored", "1"),
+    "smooth": Flag("scores of a face whose mean decides", "8"),
+    "abstain": Flag("distance from the threshold of the verdict unsure", "0: none"),
+    "seconds": Flag("seconds after which a camera or stream is left", "no limit"),
     "output": Flag("folder for what is written", path=True),
     "format": Flag("onnx or stablehlo", "onnx"),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each depth"),
@@ -101,11 +107,6 @@ _PREPARE = (
     *("config", "workdir", "data_dir", "dataset", "manual_dir"),
     *("landmark_model", "face_model", "beam"),
 )
-_OF_FILE = {
-    "network": Flag("one network", "the only one trained in WORKDIR"),
-    "input": Flag("video or picture; --input= may be left out", path=True),
-}
-
 COMMANDS = {
     "synthesize": Command(
         "writes a small synthetic dataset in the layout of --layout",
@@ -182,10 +183,20 @@ COMMANDS = {
         own={"input": Flag("score files A.csv,B1.csv+B2.csv; + merges", path=True)},
     ),
     "predict": Command(
-        "scores one video or picture over time and draws the result",
-        ("model", "workdir", "network", "input", "output", "face_model"),
+        "scores the faces in videos, pictures, cameras and streams, and draws them",
+        (
+            *("model", "workdir", "network", "input", "camera", "output"),
+            *("face_model", "every", "stride", "smooth", "abstain", "seconds"),
+        ),
         example="video.mp4 --workdir=runs/smoke --network=depthnet",
-        own=_OF_FILE,
+        own={
+            "network": Flag("one network", "the only one trained in WORKDIR"),
+            "input": Flag(
+                "video, picture, folder of them, address as rtsp://HOST/PATH, or - for"
+                " JPEG pictures on standard input; several joined by commas",
+                path=True,
+            ),
+        },
     ),
     "explain": Command(
         "draws where a network looks, and the magnified motion of a video",
@@ -194,7 +205,10 @@ COMMANDS = {
             *("layers", "toward", "clips", "factor", "band"),
         ),
         example="video.mp4 --workdir=runs/smoke --network=depthnet",
-        own=_OF_FILE,
+        own={
+            "network": Flag("one network", "the only one trained in WORKDIR"),
+            "input": Flag("video or picture; --input= may be left out", path=True),
+        },
     ),
     "export": Command(
         "writes a model as an ONNX or StableHLO program (needs the extra 'export')",
@@ -261,6 +275,12 @@ COMMANDS = {
         "times steps of DARTS against PyTorch, with memory and compile time",
         ("output",),
         example="--output=bench",
+    ),
+    "bench predict": Command(
+        "times networks in three runtimes (needs the extra 'export'), and a video",
+        ("output", "input", "face_model"),
+        example="--output=bench --input=video.mp4",
+        own={"input": Flag("video that is watched", "none", path=True)},
     ),
     "bench eulernet": Command(
         "times EulerNet against PyTorch, and both ways of computing its filter",

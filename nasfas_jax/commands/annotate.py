@@ -1,4 +1,4 @@
-"""Annotated copies of videos and pictures: face square, score and predicted map.
+"""Annotated copies of videos and pictures: face squares, scores and predicted maps.
 
 A copy of a video has a constant frame rate.  Where the time stamps of the original are
 not evenly spaced, frames are repeated or dropped so that each appears at its own time,
@@ -6,17 +6,16 @@ to half a frame of the copy.
 """
 
 import math
-import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from nasfas_jax.data.media import writing
-
 # BGR: undecided, live, spoof; the report's blue and orange.
 GRAY, LIVE, SPOOF = (200, 200, 200), (178, 114, 0), (0, 159, 230)
+#: Colors of the verdicts.
+COLORS = {"live": LIVE, "spoof": SPOOF}
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 #: Frames per second of a copy whose original has no time stamps.
 NOMINAL = 25.0
@@ -24,40 +23,46 @@ NOMINAL = 25.0
 FASTEST = 60.0
 #: Pictures with a shorter side below this many pixels are enlarged; text needs room.
 SMALLEST = 240
+#: Number of maps along the lower border.
+MAPS = 4
 
 
 class Mark(NamedTuple):
-    """Annotation of one frame of a video or picture.
+    """Annotation of one face in a frame.
 
     Attributes:
       where: the face square (x, y, side) in pixels of the frame.
-      map: the predicted map [h, w], 0 to 1.
+      map: the predicted map [h, w], 0 to 1; None without one.
       text: the score, and the verdict if there is one.
       color: BGR color of the square and of the text's background.
     """
 
     where: np.ndarray
-    map: np.ndarray
+    map: np.ndarray | None
     text: str
     color: tuple[int, int, int]
 
 
-def draw(image: np.ndarray, mark: Mark) -> np.ndarray:
+def draw(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
     """An annotated copy of a BGR image, enlarged by a whole factor if it is small."""
     factor = math.ceil(SMALLEST / min(image.shape[:2]))
     drawn = cv2.resize(
         image, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
     )
-    x, y, side = (int(value) * factor for value in mark.where)
     scale = max(0.5, min(drawn.shape[:2]) / 600)
     line = round(2 * scale) + 1
-    for color, width in ((_ink(mark), line + 2), (mark.color, line)):
-        cv2.rectangle(drawn, (x, y), (x + side, y + side), color, width)
     inset = min(drawn.shape[:2]) // 4
-    gray = (np.clip(mark.map, 0, 1) * 255).astype(np.uint8)
-    small = cv2.resize(gray, (inset, inset), interpolation=cv2.INTER_NEAREST)
-    drawn[-inset:, :inset] = cv2.applyColorMap(small, cv2.COLORMAP_CIVIDIS)
-    _write(drawn, mark, (x, y), scale)
+    maps = [mark.map for mark in marks if mark.map is not None]
+    for i, found in enumerate(maps[: min(MAPS, drawn.shape[1] // inset)]):
+        gray = (np.clip(found, 0, 1) * 255).astype(np.uint8)
+        small = cv2.resize(gray, (inset, inset), interpolation=cv2.INTER_NEAREST)
+        place = drawn[-inset:, i * inset : (i + 1) * inset]
+        place[:] = cv2.applyColorMap(small, cv2.COLORMAP_CIVIDIS)
+    for mark in marks:
+        x, y, side = (int(value) * factor for value in mark.where)
+        for color, width in ((_ink(mark), line + 2), (mark.color, line)):
+            cv2.rectangle(drawn, (x, y), (x + side, y + side), color, width)
+        _write(drawn, mark, (x, y), scale)
     return drawn
 
 
@@ -81,34 +86,36 @@ def _ink(mark: Mark) -> tuple[int, int, int]:
     return WHITE if mark.color == LIVE else BLACK
 
 
-def write_video(
-    path: pathlib.Path,
-    images: Iterable[np.ndarray],
-    times: np.ndarray | None,
-    mark_of: Callable[[int], Mark],
-) -> None:
-    """Writes an annotated copy (mp4v) of a video.
+def paced(
+    frames: Iterable[tuple[np.ndarray, float | None]], rate: float
+) -> Iterator[np.ndarray]:
+    """Yields pictures at a constant rate, repeated or dropped by their times.
+
+    A picture is shown from its own time to that of the next one. Without times, and at
+    the end, each is shown once.
 
     Args:
-      path: file to be written.
-      images: all frames, BGR, in order; one of another size than the first is resized.
-      times: time stamp of each frame in seconds, None if there are none.
-      mark_of: from a frame's index to what is drawn on it.
+      frames: pictures with their times in seconds, not decreasing.
+      rate: pictures per second.
 
-    Raises:
-      InputError: the file cannot be written, or the disk is full.
+    >>> times = [0.0, 0.1, 0.12, 0.3]
+    >>> list(paced(((np.array(i), t) for i, t in enumerate(times)), 10))
+    [array(0), array(2), array(2), array(3)]
     """
-    rate, repeats = NOMINAL, None
-    if times is not None:
-        rate, repeats = schedule(times)
-    drawn = (
-        copy
-        for index, image in enumerate(images)
-        for count in [1 if repeats is None else int(repeats[index])]
-        if count
-        for copy in [draw(image, mark_of(index))] * count
-    )
-    writing.write_video(path, drawn, rate)
+    start, count = None, 0
+    held: np.ndarray | None = None
+    for image, second in frames:
+        if held is not None:
+            until = count + 1
+            if second is not None and start is not None:
+                until = round((second - start) * rate)
+            for _ in range(until - count):
+                yield held
+            count = max(count, until)
+        start = second if start is None else start
+        held = image
+    if held is not None:
+        yield held
 
 
 def schedule(times: np.ndarray) -> tuple[float, np.ndarray]:

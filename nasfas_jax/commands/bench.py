@@ -18,17 +18,20 @@ from nasfas_jax.benchmarks import (
     data,
     eulernet,
     metagrad,
+    predict,
     search_step,
     timing,
 )
 from nasfas_jax.benchmarks import search as of_search
 from nasfas_jax.commands import search, settings
 from nasfas_jax.commands.settings import Path
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.files import write_json
 from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.workflows import registry
 
 REPEATS = 7  # timed runs of each side
+EVERY = (1, 5)  # frames from one detection to the next
 
 
 def run(config: Any, *, output: Path = "bench") -> None:
@@ -131,6 +134,37 @@ def run_eulernet(*, output: Path = "bench") -> None:
     found = _result(entries) | {"filters": [dataclasses.asdict(row) for row in filters]}
     write_json(folder / "eulernet.json", found)
     print(f"wrote {folder / 'eulernet.json'}")
+
+
+def run_predict(
+    *,
+    output: Path = "bench",
+    input: Path | None = None,
+    face_model: Path | None = None,
+) -> None:
+    """Times networks in JAX, ONNX Runtime and PyTorch, a folded CDN, and a video.
+
+    Writes ``predict.json`` to ``output``. Without ``input``, no video is watched.
+    """
+    timing.require_torch()
+    folder = settings.make_folder(output, "--output")
+    speeds = []
+    if input is not None:
+        detector = settings.detector(face_model) or faces.Haar()
+        for every in EVERY:
+            speeds.append(predict.speed(input, detector, every=every))
+            rich.print(speeds[-1], f"{speeds[-1].rate:.1f} frames/s")
+    folded = predict.folding(REPEATS)
+    rich.print(folded, f"ratio {folded.ratio:.2f}")
+    rows = []
+    for row in predict.latencies(REPEATS):
+        rich.print(row)
+        rows.append(row)
+    found = _result([dataclasses.asdict(row) for row in rows])
+    found["folding"] = dataclasses.asdict(folded) | {"ratio": folded.ratio}
+    found["speed"] = [dataclasses.asdict(one) | {"rate": one.rate} for one in speeds]
+    write_json(folder / "predict.json", found)
+    print(f"wrote {folder / 'predict.json'}")
 
 
 def _data_costs(config: Any) -> data.Costs:

@@ -4,10 +4,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from nasfas_jax.commands import predict, settings
+from nasfas_jax.commands import predict, recording, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import renaming
 from nasfas_jax.workflows import explain as workflow
+from nasfas_jax.workflows.model import Model
+from nasfas_jax.workflows.predict import Prediction
 
 
 def run(
@@ -53,14 +55,14 @@ def run(
         )
     given = output or ("explain" if model else pathlib.Path(workdir) / "explain")
     folder = settings.make_folder(given, "--output")
-    stem = predict.stem_of(folder, path)
+    stem = recording.stem_of(folder, path.name)
     explanation.picture().save(f"{stem}_layers.png")
     written = [f"{stem.name}_layers.png"]
     if explanation.motion is not None:
         explanation.motion.picture().save(f"{stem}_motion.png")
         explanation.motion.save(f"{stem}_motion.mp4")
         written += [f"{stem.name}_motion.png", f"{stem.name}_motion.mp4"]
-    predict.print_result(path, scorer, explanation.prediction)
+    _print_result(path, scorer, explanation.prediction)
     for name, maps in explanation.cams.items():
         print(f"  {name}: {' x '.join(map(str, maps.shape[1:]))}")
     print(f"wrote {', '.join(written)} in {folder}")
@@ -72,3 +74,11 @@ def _number(text: str | float) -> str | float:
         return float(text)
     except ValueError:
         return text
+
+
+def _print_result(path: pathlib.Path, scorer: Model, prediction: Prediction) -> None:
+    """Prints score, verdict and, where nothing moves in the clips, a caveat."""
+    count = len(prediction.scores)
+    print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
+    print(predict.verdict_text(prediction.verdict, scorer))
+    print(predict.caveat(int(prediction.still.sum()), count, scorer), end="")

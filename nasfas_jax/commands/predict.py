@@ -1,20 +1,30 @@
-"""``nasfas predict``: scores over time of one video or picture, with pictures."""
+"""``nasfas predict``: scores over time of the faces in files, cameras and streams."""
 
-import bisect
-import csv
-import io
+import functools
 import pathlib
+import statistics
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
-import cv2
-
-from nasfas_jax import files, names
-from nasfas_jax.commands import annotate, settings
+from nasfas_jax import limits, names, runtime
+from nasfas_jax.commands import recording, settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.data.media import video
+from nasfas_jax.data.media import streams, video
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import train as training
+from nasfas_jax.workflows import watch
 from nasfas_jax.workflows.model import Model
-from nasfas_jax.workflows.predict import Prediction
+
+#: Largest number of faces of a source that are printed.
+PRINTED = 8
+
+
+class Named(NamedTuple):
+    """A source and its name in the output."""
+
+    source: streams.Source
+    name: str
 
 
 def run(
@@ -23,27 +33,142 @@ def run(
     workdir: Path = settings.WORKDIR,
     network: str | None = None,
     input: Path | None = None,
+    camera: str | int | None = None,
     output: Path | None = None,
     face_model: Path | None = None,
+    every: str | int = watch.EVERY,
+    stride: str | int = 1,
+    smooth: str | int = watch.SMOOTH,
+    abstain: str | float = 0.0,
+    seconds: str | float | None = None,
 ) -> None:
-    """Scores ``input`` with a model; writes into ``output``.
+    """Scores the faces of all sources with a model; `recording` has what it writes.
 
-    ``<name>.csv`` has a line for each clip, ``<name>.mp4`` (for a picture: ``.png``) is
-    a copy with face, score and predicted map drawn in (`annotate`), and
-    ``<name>_maps.png`` shows a few clips in a row.
+    Files are read one after the other. One of several sources that cannot be read is
+    reported, and the rest goes on. Cameras and streams are read at the same time, until
+    they end, a signal (Ctrl-C) or ``seconds``.
+
+    Raises:
+      InputError: no source, no model, a wrong number, or no source that can be read.
     """
-    path = input_file(input)
+    sources = _sources(input, camera)
+    numbers = {"every": every, "stride": stride, "smooth": smooth, "abstain": abstain}
+    limit = None if seconds is None else _number(seconds)
+    limits.require(seconds=(limit, limits.OrNone(limits.POSITIVE)))
     scorer = model_of(model, workdir, network)
-    detector = settings.detector(face_model)
-    prediction = scorer.predict(path, detector=detector)
+    options = {name: _number(value) for name, value in numbers.items()}
     given = output or ("predict" if model else pathlib.Path(workdir) / "predict")
-    folder = settings.make_folder(given, "--output")
-    stem = stem_of(folder, path)
-    _write_scores(stem.with_suffix(".csv"), prediction)
-    drawn = _draw_all(stem, path, prediction)
-    prediction.picture().save(f"{stem}_maps.png")
-    print_result(path, scorer, prediction)
-    print(f"wrote {stem}.csv, {drawn.name} and {stem.name}_maps.png in {folder}")
+    watcher = functools.partial(
+        watch.Watcher, scorer, detector=settings.detector(face_model), **options
+    )
+    watcher()  # wrong options are refused before anything is read
+    job = _Job(watcher, recording.make_folder(given), float(options["abstain"]))
+    attempt = job.run if len(sources) == 1 else job.attempt
+    live = [one for one in sources if streams.is_live(one.source)]
+    found = [attempt(one) for one in sources if one not in live]
+    if live:
+        with runtime.noted_signals() as noted, ThreadPoolExecutor(len(live)) as threads:
+
+            def ended(passed: float) -> bool:
+                return bool(noted) or (limit is not None and passed >= limit)
+
+            found += threads.map(lambda one: attempt(one, ended), live)
+    if failed := found.count(False):
+        print(f"{failed} of {len(found)} sources left out")
+    if failed == len(found):
+        raise InputError("No source could be read; the reasons are above.")
+
+
+class _Job(NamedTuple):
+    """Watches sources, each with a watcher of its own.
+
+    Attributes:
+      watcher: makes one.
+      folder: makes and returns the output folder.
+      abstain: distance from the threshold of the verdict 'unsure'.
+    """
+
+    watcher: Callable[[], watch.Watcher]
+    folder: Callable[[], pathlib.Path]
+    abstain: float
+
+    def run(self, one: Named, ended: Callable[[float], bool] = lambda _: False) -> bool:
+        """Watches one source, writes and prints; True."""
+        watcher = self.watcher()
+        summary, written = recording.record(*one, watcher, self.folder, ended)
+        lines = _lines(summary, watcher, self.abstain)
+        lines.append(f"wrote {', '.join(written)} in {self.folder()}")
+        print("\n".join(lines), flush=True)
+        return True
+
+    def attempt(
+        self, one: Named, ended: Callable[[float], bool] = lambda _: False
+    ) -> bool:
+        """As `run`; a source that cannot be read is reported, and the result False."""
+        try:
+            return self.run(one, ended)
+        except InputError as error:
+            print(f"left out: {error}", flush=True)
+            return False
+
+
+def _number(value: str | float) -> Any:
+    """The number in a text, or else the text."""
+    for kind in (int, float):
+        try:
+            return kind(value) if isinstance(value, str) else value
+        except ValueError:
+            continue
+    return value
+
+
+def _sources(input: Path | None, camera: str | int | None) -> list[Named]:
+    """All sources of ``--input`` and ``--camera``, with different names.
+
+    Raises:
+      InputError: none, no such file, or an empty folder.
+    """
+    found: list[Named] = []
+    for word in [] if camera is None else str(camera).split(","):
+        number = _number(word)
+        limits.require(camera=(number, limits.COUNT_OR_NONE))
+        found.append(Named(number, streams.name_of(number)))
+    whole = input is not None and pathlib.Path(input).exists()  # a name with commas
+    for word in [] if input is None else [input] if whole else str(input).split(","):
+        if streams.is_live(word):
+            found.append(Named(str(word), streams.name_of(word)))
+        elif pathlib.Path(word).is_dir():
+            found += _in_folder(pathlib.Path(word))
+        else:
+            path = input_file(word)
+            found.append(Named(path, path.name))
+    if not found:
+        raise InputError(
+            "--input is missing: the video, picture, folder or address to predict on; or"
+            " --camera=0."
+        )
+    counts: dict[str, int] = {}
+    unique = []
+    for source, name in found:
+        count = counts[name] = counts.get(name, 0) + 1
+        unique.append(Named(source, f"{name} {count}" if count > 1 else name))
+    return unique
+
+
+def _in_folder(folder: pathlib.Path) -> list[Named]:
+    suffixes = video.PICTURES | video.VIDEOS | video.HDF5
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.suffix.lower() in suffixes
+        and not names.is_ignored(path.name)
+    ]
+    if not paths:
+        raise InputError(
+            f"{folder} holds no video and no picture; --input expects some there."
+        )
+    return [Named(path, path.relative_to(folder).as_posix()) for path in paths]
 
 
 def input_file(given: Path | None) -> pathlib.Path:
@@ -81,90 +206,84 @@ def model_of(model: Path | None, workdir: Path, network: str | None) -> Model:
     return training.trained_model(folder / network)
 
 
-def print_result(path: pathlib.Path, scorer: Model, prediction: Prediction) -> None:
-    """Prints score, verdict and, where nothing moves in the clips, a caveat."""
-    count = len(prediction.scores)
-    print(f"{path.name}: mean score {prediction.score:.4f} over {count} clips")
-    print(_verdict(prediction))
-    if prediction.still.any() and scorer.view.input != "static":
-        print(_caveat(prediction, scorer.view.input))
+def _lines(
+    summary: recording.Summary, watcher: watch.Watcher, abstain: float
+) -> list[str]:
+    """What is printed about a source."""
+    model, name = watcher.model, summary.name
+    frames, faces = summary.frames, len(summary.tracks)
+    lines = [
+        f"{name}: {frames} frame{'s' * (frames != 1)}, {summary.empty} without a face,"
+        f" {faces} face{'s' * (faces != 1)}"
+    ]
+    if summary.problem:
+        lines.append(f"it ended early: {summary.problem}")
+    by_length = sorted(summary.tracks.items(), key=lambda item: -item[1].scores)
+    for number, track in by_length[:PRINTED]:
+        if track.scores:
+            mean = track.total / track.scores
+            lines.append(
+                f"face {number}: mean score {mean:.4f} over {track.scores} clips;"
+                f" {verdict_text(watch.verdict(mean, model, abstain), model)}"
+            )
+    if len(by_length) > PRINTED:
+        lines.append(f"{len(by_length) - PRINTED} more faces, shorter in view")
+    if not summary.scores:
+        lines.append(_unscored(summary, watcher))
+    if caution := caveat(summary.still, summary.scores, model):
+        lines.append(caution.rstrip())
+    return [*lines, _speed(summary, watcher)]
 
 
-def _caveat(prediction: Prediction, input: str) -> str:
-    still = prediction.still
-    black = "" if input == "frames" else ", so their dynamic image is black"
-    return (
-        f"caveat: nothing moves in {still.sum()} of {len(still)} clips (a still picture,"
-        f" or frozen frames){black}. A network that was trained"
-        " on moving clips has not seen such inputs, and their scores may mean nothing;"
-        " manifest.csv of its data counts the stills that it was trained on."
+def _unscored(summary: recording.Summary, watcher: watch.Watcher) -> str:
+    if summary.tracks:
+        return (
+            f"no score: the network needs a window of {watcher.model.recipe.span} frames"
+            " with a face"
+        )
+    better = watcher.detector.name.startswith("haar")
+    more = "; YuNet (--face_model) finds more faces than Haar" if better else ""
+    return f"no face found by {watcher.detector.name}: nothing was predicted{more}"
+
+
+def _speed(summary: recording.Summary, watcher: watch.Watcher) -> str:
+    """Frames a second, latency, and its shares."""
+    frames = summary.frames
+    rate = f"{(frames - 1) / summary.seconds:.1f} frames/s, " if frames > 1 else ""
+    shares = ", ".join(
+        f"{name} {1e3 * spent / frames:.1f}" for name, spent in watcher.seconds.items()
     )
+    latency = 1e3 * statistics.median(summary.latencies)
+    return f"{rate}latency {latency:.1f} ms (median); ms a frame: {shares}"
 
 
-def stem_of(folder: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
-    """Common beginning of the output paths, short enough for the longest ending."""
-    longest = names.LONGEST - len("_layers.png")
-    return folder / names.fit(path.name.replace(".", "_"), longest)
-
-
-def _verdict(prediction: Prediction) -> str:
-    if prediction.threshold is None:
+def verdict_text(verdict: str | None, model: Model) -> str:
+    """A verdict with its threshold, or why there is none."""
+    if model.threshold is None:
         return (
             "no verdict: this network was not evaluated here, so there is no threshold "
             "from development data (nasfas evaluate makes one)"
         )
     return (
-        f"verdict: {prediction.verdict} (threshold {prediction.threshold:.4f} from"
+        f"verdict: {verdict} (threshold {model.threshold.value:.4f} from"
         " development data)"
     )
 
 
-def _write_scores(path: pathlib.Path, prediction: Prediction) -> None:
-    """A line for each clip; `second` is empty where the file has no time stamps."""
-    text = io.StringIO()
-    text.write("# a higher score means live; still: 1 if nothing moves in the clip\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "second", "score", "verdict", "still"])
-    seconds = prediction.seconds
-    for clip, frame in enumerate(prediction.frames):
-        second = "" if seconds is None else f"{seconds[clip]:.3f}"
-        score, word = prediction.scores[clip], prediction.verdicts[clip]
-        still = int(prediction.still[clip])
-        writer.writerow([frame, second, f"{score:.6f}", word or "", still])
-    files.write_text(path, text.getvalue())
+def caveat(still: int, count: int, model: Model) -> str:
+    """A line about clips in which nothing moves; '' without any, or where none is needed.
 
-
-def _draw_all(
-    stem: pathlib.Path, path: pathlib.Path, prediction: Prediction
-) -> pathlib.Path:
-    """The input with every frame drawn on; between clips the last one is shown."""
-
-    def mark_of(index: int) -> annotate.Mark:
-        clip = bisect.bisect_right(prediction.frames, index) - 1
-        return _mark(prediction, max(0, clip))
-
-    if video.is_picture(path):
-        out = stem.with_suffix(".png")
-        drawn = annotate.draw(video.read_picture(path), mark_of(0))
-        with files.whole(out) as part:
-            if not cv2.imwrite(str(part), drawn):
-                raise InputError(
-                    f"{out} cannot be written, or the disk is full; choose another "
-                    "--output."
-                )
-        return out
-    out = stem.with_suffix(".mp4")
-    annotate.write_video(out, video.read_frames(path), prediction.times, mark_of)
-    return out
-
-
-def _mark(prediction: Prediction, clip: int) -> annotate.Mark:
-    assert prediction.crops is not None  # of a file
-    word = prediction.verdicts[clip] or ""
-    colors = {"": annotate.GRAY, "live": annotate.LIVE, "spoof": annotate.SPOOF}
-    return annotate.Mark(
-        prediction.crops[clip],
-        prediction.maps[clip],
-        f"{prediction.scores[clip]:.3f} {word}".rstrip(),
-        colors[word],
+    Args:
+      still: number of clips in which nothing moves.
+      count: number of clips.
+      model: the model.
+    """
+    if not still or model.view.input == "static":
+        return ""
+    black = "" if model.view.input == "frames" else ", so their dynamic image is black"
+    return (
+        f"caveat: nothing moves in {still} of {count} clips (a still picture,"
+        f" or frozen frames){black}. A network that was trained"
+        " on moving clips has not seen such inputs, and their scores may mean nothing;"
+        " manifest.csv of its data counts the stills that it was trained on.\n"
     )

@@ -10,7 +10,7 @@ from nasfas_jax.runtime.devices import (
     make_mesh,
     replicated,
 )
-from nasfas_jax.runtime.loop import fit
+from nasfas_jax.runtime.loop import fit, noted_signals
 from nasfas_jax.runtime.metrics import MetricsLog, read_metrics
 from nasfas_jax.runtime.progress import Progress
 
@@ -28,6 +28,7 @@ __all__ = [
     "episode_axes",
     "fit",
     "make_mesh",
+    "noted_signals",
     "read_metrics",
     "replicated",
 ]

@@ -117,7 +117,7 @@ def fit(
             state, metrics = compiled(state, batch)
             done += 1
             if first:  # compiled: from here on there is a state to save
-                noted = stack.enter_context(_noted_signals())
+                noted = stack.enter_context(noted_signals())
             last = done == steps or ends(state)
             saves = done % save_every == 0 or last
             due = first or done % log_every == 0 or last
@@ -151,7 +151,7 @@ def compile_step(step: Callable[[Any, Any], tuple[Any, dict]]) -> Callable[..., 
 
 
 @contextlib.contextmanager
-def _noted_signals() -> Iterator[list[int]]:
+def noted_signals() -> Iterator[list[int]]:
     """Records SIGTERM and SIGINT in a list, in place of the installed handlers.
 
     Signals reach the main thread only: elsewhere the list stays empty.

@@ -22,6 +22,8 @@ TIFF: dict[bytes, Literal["little", "big"]] = {
 #: The next JPEG marker: no stuffed or filling byte, no restart marker.
 MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 END_OF_IMAGE = b"\xd9"
+#: Frame headers of JPEG: all of C0 to CF but the tables DHT, JPG and DAC.
+FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 ORIENTATION = 274  # TIFF tag
 
@@ -43,7 +45,7 @@ def is_truncated(content: bytes) -> bool:
     False for other formats, which OpenCV refuses to decode when they are cut off.
     """
     if content.startswith(JPEG):
-        return _lacks_end_of_image(content)
+        return end_of_jpeg(content) is None
     return content.startswith(PNG) and _lacks_iend(content)
 
 
@@ -81,15 +83,35 @@ def _turned(image: np.ndarray | None, orientation: int) -> np.ndarray | None:
     return UPRIGHT[orientation](image)
 
 
-def _lacks_end_of_image(content: bytes) -> bool:
-    """Walk over the segments; those with a length may hold a thumbnail's markers."""
+def size_of(content: bytes) -> tuple[int, int] | None:
+    """Width and height that a JPEG or PNG announces; None for other formats."""
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], "big")
+
+    if content.startswith(PNG):
+        return number(16, 4), number(20, 4)
+    position = 2
+    while content.startswith(JPEG) and (match := MARKER.search(content, position)):
+        position = match.end()
+        if match[1][0] in FRAME:
+            return number(position + 5, 2), number(position + 3, 2)
+        position += number(position, 2)
+    return None
+
+
+def end_of_jpeg(content: bytes) -> int | None:
+    """Position after the end-of-image marker of a JPEG; None without one.
+
+    Walks over the segments: those with a length may hold a thumbnail's markers.
+    """
     position = 2
     while match := MARKER.search(content, position):
-        if match[1] == END_OF_IMAGE:
-            return False
         position = match.end()
+        if match[1] == END_OF_IMAGE:
+            return position
         position += int.from_bytes(content[position : position + 2], "big")
-    return True
+    return None
 
 
 def _lacks_iend(content: bytes) -> bool:

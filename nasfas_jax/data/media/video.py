@@ -52,6 +52,9 @@ TURNS = {
     270: cv2.ROTATE_90_COUNTERCLOCKWISE,
 }
 
+# Largest picture that is decoded; one of 3 bytes a pixel takes 800 MB.
+MOST_PIXELS = 2**28
+
 # A file that is cut off or damaged is used if this share of its frames is left.
 WHOLE = 0.9
 
@@ -210,13 +213,24 @@ def read_frames(path: pathlib.Path) -> Iterator[np.ndarray]:
     Raises:
       VideoError: as `read_clips`.
     """
+    for image, _ in read_timed(path):
+        yield image
+
+
+def read_timed(path: pathlib.Path) -> Iterator[tuple[np.ndarray, float | None]]:
+    """Yields frames as `read_frames`, each with its time stamp in seconds.
+
+    The time is None where the file has none (pictures, folders, recordings). One pass: a
+    time stamp that is missing is not interpolated, as in `time_stamps`, but None.
+    """
     if is_picture(path) and not path.is_dir():
-        yield read_picture(path)
+        yield read_picture(path), None
         return
     capture, total = _opened(path)
     try:
-        for _, image in _stream(path, capture, range(total), 0):
-            yield image
+        for index, image in _stream(path, capture, range(total), 0):
+            second = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if capture else None
+            yield image, second if second or not index else None
     except _Fewer as early:
         _require_most(early.frames, total)
 
@@ -301,10 +315,16 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
     """A picture, upright, as BGR [H, W, 3] uint8.
 
     Raises:
-      VideoError: missing, empty, truncated, or not decodable; the text is the reason.
+      VideoError: missing, empty, too large, truncated, or not decodable; the text is the
+        reason.
     """
     _require_content(path)
     content = path.read_bytes()
+    width, height = pictures.size_of(content) or (0, 0)
+    if width * height > MOST_PIXELS:
+        raise VideoError(
+            f"too large: {width} x {height} pixels, more than {MOST_PIXELS:,} in all"
+        )
     if pictures.is_truncated(content):
         raise VideoError("truncated: the picture has no end")
     try:
