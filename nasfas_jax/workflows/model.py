@@ -36,6 +36,7 @@ from nasfas_jax.workflows import (
     model_files,
     predict,
     registry,
+    watch,
 )
 
 
@@ -54,9 +55,6 @@ def installed_versions() -> dict[str, str]:
 
 SOURCES = limits.Kind(
     str | os.PathLike | np.ndarray, "a path, or a NumPy array of clips of face crops"
-)
-DETECTORS = limits.OrNone(
-    limits.Kind(faces.Haar | Callable, "a face detector, as faces.YuNet(FILE)")
 )
 
 
@@ -208,7 +206,7 @@ class Model:
         """
         limits.require(
             source=(source, SOURCES),
-            detector=(detector, DETECTORS),
+            detector=(detector, faces.DETECTORS),
             clips=(clips, limits.COUNT),
         )
         threshold = None if self.threshold is None else self.threshold.value
@@ -250,6 +248,9 @@ class Model:
 
     #: Class activation maps and magnified motion, `explain.explain` of this model.
     explain = explain.explain
+
+    #: Faces of a video, camera or stream, `watch.watch` of this model.
+    watch = watch.watch
 
     #: The model as a program for another runtime, `export.export` of this model.
     export = export.export

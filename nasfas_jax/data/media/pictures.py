@@ -43,7 +43,7 @@ def is_truncated(content: bytes) -> bool:
     False for other formats, which OpenCV refuses to decode when they are cut off.
     """
     if content.startswith(JPEG):
-        return _lacks_end_of_image(content)
+        return end_of_jpeg(content) is None
     return content.startswith(PNG) and _lacks_iend(content)
 
 
@@ -81,15 +81,18 @@ def _turned(image: np.ndarray | None, orientation: int) -> np.ndarray | None:
     return UPRIGHT[orientation](image)
 
 
-def _lacks_end_of_image(content: bytes) -> bool:
-    """Walk over the segments; those with a length may hold a thumbnail's markers."""
+def end_of_jpeg(content: bytes) -> int | None:
+    """Position after the end-of-image marker of a JPEG; None without one.
+
+    Walks over the segments: those with a length may hold a thumbnail's markers.
+    """
     position = 2
     while match := MARKER.search(content, position):
-        if match[1] == END_OF_IMAGE:
-            return False
         position = match.end()
+        if match[1] == END_OF_IMAGE:
+            return position
         position += int.from_bytes(content[position : position + 2], "big")
-    return True
+    return None
 
 
 def _lacks_iend(content: bytes) -> bool:

@@ -210,13 +210,24 @@ def read_frames(path: pathlib.Path) -> Iterator[np.ndarray]:
     Raises:
       VideoError: as `read_clips`.
     """
+    for image, _ in read_timed(path):
+        yield image
+
+
+def read_timed(path: pathlib.Path) -> Iterator[tuple[np.ndarray, float | None]]:
+    """Yields frames as `read_frames`, each with its time stamp in seconds.
+
+    The time is None where the file has none (pictures, folders, recordings). One pass: a
+    time stamp that is missing is not interpolated, as in `time_stamps`, but None.
+    """
     if is_picture(path) and not path.is_dir():
-        yield read_picture(path)
+        yield read_picture(path), None
         return
     capture, total = _opened(path)
     try:
-        for _, image in _stream(path, capture, range(total), 0):
-            yield image
+        for index, image in _stream(path, capture, range(total), 0):
+            second = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if capture else None
+            yield image, second if second or not index else None
     except _Fewer as early:
         _require_most(early.frames, total)
 

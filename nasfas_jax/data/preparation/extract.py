@@ -212,25 +212,40 @@ def _samples(
         face = _find(images, frames, detector, annotation)
         if face is None or not faces.is_usable(face.box, images[-1].shape):
             continue
-        roll = _roll(face, recipe, annotation, detector)
+        by = "the annotation" if annotation else f"the detector {detector.name}"
+        roll = roll_of(face, recipe, by)
         where = faces.square(face.box, recipe.margin)
-        size = recipe.image_size
-        if all(image is images[0] for image in images):  # a picture
-            crops = [faces.crop(images[0], where, size, roll)] * len(images)
-        else:
-            crops = [faces.crop(image, where, size, roll) for image in images]
+        crops = crop_clip(images, where, recipe.image_size, roll)
         found += 1
-        yield Sample(end, np.stack(crops), face, where, roll), images[-1]
+        yield Sample(end, crops, face, where, roll), images[-1]
     if not found:
         by = "annotation" if annotation else f"detector {detector.name}"
         raise video.VideoError(f"no face found in {tried} clips (by {by})")
 
 
-def _roll(face, recipe, annotation, detector) -> float:
+def crop_clip(
+    images: Sequence[np.ndarray], where: np.ndarray, size: int, roll: float
+) -> np.ndarray:
+    """RGB crops [K, size, size, 3] of one square in K BGR images; see `faces.crop`."""
+    if all(image is images[0] for image in images):  # a picture
+        return np.stack([faces.crop(images[0], where, size, roll)] * len(images))
+    return np.stack([faces.crop(image, where, size, roll) for image in images])
+
+
+def roll_of(face: faces.Face, recipe: Recipe, by: str) -> float:
+    """Rotation of the crop of a face, 0 unless the recipe aligns the eyes.
+
+    Args:
+      face: the face.
+      recipe: settings of the records.
+      by: source of the face, for the message.
+
+    Raises:
+      video.VideoError: the eyes are needed and unknown.
+    """
     if not recipe.align:
         return 0.0
     if face.eyes is None:
-        by = "the annotation" if annotation else f"the detector {detector.name}"
         raise video.VideoError(f"it cannot be aligned: {by} gives no eyes")
     return faces.roll_of(face.eyes)
 

@@ -6,12 +6,13 @@ A face box (x, y, w, h) in pixels is tight: hair line to chin, ear to ear.
 import hashlib
 import pathlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
 
+from nasfas_jax import limits
 from nasfas_jax.errors import InputError
 
 # Longest side of the pictures given to detectors: faces to be cropped are large.
@@ -44,89 +45,144 @@ class Detector(Protocol):
         ...
 
 
+#: Values of an argument ``detector`` with a default.
+DETECTORS = limits.OrNone(
+    limits.Kind(Callable, "a face detector, as faces.YuNet(FILE)")
+)
+
+
 class Haar:
-    """The frontal face cascade included in OpenCV."""
+    """The frontal face cascade included in OpenCV.
+
+    Args:
+      longest_side: pixels of the longest side of the searched copy; other values than the
+        default are faster, find other faces and have another ``name``.
+    """
 
     name = "haar"
 
-    def __init__(self):
+    def __init__(self, longest_side: int = LONGEST_SIDE):
+        limits.require(longest_side=(longest_side, limits.Range(64, whole=True)))
+        self.name = _named(Haar.name, longest_side)
+        self._longest = longest_side
         self._local = threading.local()  # cascades are not thread-safe
 
     def __reduce__(self):
-        return Haar, ()
+        return Haar, (self._longest,)
 
     def __call__(self, image: np.ndarray) -> Face | None:
         """The most certain detection."""
+        return next(iter(self.all(image)), None)
+
+    def all(self, image: np.ndarray) -> list[Face]:
+        """All detections, the most certain first."""
         cascade = getattr(self._local, "cascade", None)
         if cascade is None:
             folder = pathlib.Path(cv2.__file__).parent / "data"
             file = folder / "haarcascade_frontalface_default.xml"
             cascade = self._local.cascade = cv2.CascadeClassifier(str(file))
-        small, scale = _shrink(image)
+        small, scale = _shrink(image, self._longest)
         gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         boxes, _, weights = cascade.detectMultiScale3(
             gray, 1.1, 5, minSize=(24, 24), outputRejectLevels=True
         )
         if len(boxes) == 0:
-            return None
-        x, y, w, h = np.asarray(boxes[int(np.argmax(weights))]) / scale
+            return []
+        order = np.argsort(-np.ravel(weights), kind="stable")
         left, top, wide, high = HAAR_TO_TIGHT
-        return Face(np.array([x + left * w, y + top * h, wide * w, high * h]))
+        return [
+            Face(np.array([x + left * w, y + top * h, wide * w, high * h]))
+            for x, y, w, h in np.asarray(boxes)[order] / scale
+        ]
 
 
 class YuNet:
-    """The YuNet network from an onnx file provided by the user; also finds eyes."""
+    """The YuNet network from an onnx file provided by the user; also finds eyes.
 
-    def __init__(self, path: str | pathlib.Path):
-        path = pathlib.Path(path)
-        if not path.is_file():
+    Args:
+      file: path of the file, or its content.
+      longest_side: as in `Haar`.
+    """
+
+    def __init__(
+        self, file: str | pathlib.Path | bytes, longest_side: int = LONGEST_SIDE
+    ):
+        limits.require(longest_side=(longest_side, limits.Range(64, whole=True)))
+        if not isinstance(file, bytes) and not pathlib.Path(file).is_file():
             raise InputError(
-                f"The face detector {path} does not exist. Expected the onnx file of"
+                f"The face detector {file} does not exist. Expected the onnx file of"
                 " YuNet (face_detection_yunet_*.onnx); leave the option out to use the"
                 " Haar detector that comes with OpenCV."
             )
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        self.name = f"yunet:{digest}"
-        self._path = path
+        known = isinstance(file, bytes)
+        #: Content of the onnx file.
+        self.content = file if known else pathlib.Path(file).read_bytes()
+        digest = hashlib.sha256(self.content).hexdigest()[:8]
+        self.name = _named(f"yunet:{digest}", longest_side)
+        self._longest = longest_side
         self._local = threading.local()
         try:
             self(np.zeros((320, 320, 3), np.uint8))
         except cv2.error as error:
             raise InputError(
-                f"The face detector {path} cannot be run by OpenCV"
+                f"The face detector{'' if known else f' {file}'} cannot be run by OpenCV"
                 f" ({str(error).strip()}). Expected the onnx file of YuNet"
                 " (face_detection_yunet_*.onnx)."
             ) from error
 
     def __reduce__(self):
-        return YuNet, (self._path,)
+        return YuNet, (self.content, self._longest)
 
     def _network(self):
         if not hasattr(self._local, "network"):
+            content = np.frombuffer(self.content, np.uint8)
             self._local.network = cv2.FaceDetectorYN.create(
-                str(self._path), "", (320, 320), 0.6, 0.3
+                "onnx", content, np.zeros(0, np.uint8), (320, 320), 0.6, 0.3
             )
         return self._local.network
 
     def __call__(self, image: np.ndarray) -> Face | None:
         """The detection with the highest score."""
-        small, scale = _shrink(image)
+        return next(iter(self.all(image)), None)
+
+    def all(self, image: np.ndarray) -> list[Face]:
+        """All detections, that with the highest score first."""
+        small, scale = _shrink(image, self._longest)
         network = self._network()
         network.setInputSize(small.shape[1::-1])
         faces = network.detect(small)[1]
         if faces is None:
-            return None
+            return []
         # A row: x, y, w, h, five points (the image's left eye first), a score.
-        best = faces[np.argmax(faces[:, 14])].astype(np.float64) / scale
-        return Face(best[:4], best[4:8].reshape(2, 2))
+        order = np.argsort(-faces[:, 14], kind="stable")
+        rows = faces[order].astype(np.float64) / scale
+        return [Face(row[:4], row[4:8].reshape(2, 2)) for row in rows]
+
+
+def all_faces(detector: Detector, image: np.ndarray) -> list[Face]:
+    """All faces of an image; the one face of a detector without a method ``all``."""
+    if find := getattr(detector, "all", None):
+        return find(image)
+    face = detector(image)
+    return [] if face is None else [face]
 
 
 def find_face(frames: Sequence[np.ndarray], detector: Detector) -> Face | None:
     """Median of the faces found in the first, middle and last frame of a clip."""
-    picks = sorted({0, len(frames) // 2, len(frames) - 1})
+    picks = representative(len(frames))
     if all(frames[i] is frames[0] for i in picks):  # a picture
         picks = [0]
-    faces = [face for i in picks if (face := detector(frames[i])) is not None]
+    return median_face([detector(frames[i]) for i in picks])
+
+
+def representative(count: int) -> list[int]:
+    """Indices of the first, middle and last frame of a clip."""
+    return sorted({0, count // 2, count - 1})
+
+
+def median_face(found: Sequence[Face | None]) -> Face | None:
+    """Median of the faces that were found; None for none."""
+    faces = [face for face in found if face is not None]
     if not faces:
         return None
     eyes = [face.eyes for face in faces if face.eyes is not None]
@@ -239,8 +295,12 @@ def _turned(image: np.ndarray, where: np.ndarray, roll: float) -> np.ndarray:
     )
 
 
-def _shrink(image: np.ndarray) -> tuple[np.ndarray, float]:
-    scale = min(1.0, LONGEST_SIDE / max(image.shape[:2]))
+def _named(name: str, longest_side: int) -> str:
+    return name if longest_side == LONGEST_SIDE else f"{name}@{longest_side}"
+
+
+def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
+    scale = min(1.0, longest / max(image.shape[:2]))
     if scale == 1.0:
         return image, scale
     return cv2.resize(

@@ -1,0 +1,186 @@
+"""Frames with times from files, cameras, addresses, the standard input and iterables."""
+
+import os
+import pathlib
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+
+from nasfas_jax.data.media import pictures, video
+from nasfas_jax.errors import InputError
+
+#: Beginnings of the addresses that FFmpeg opens.
+ADDRESSES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://")
+#: Pauses in seconds before a camera or stream that vanished is opened again; after the
+#: last one it is given up. A frame that arrives starts the row anew.
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+#: Milliseconds without an answer after which an address counts as vanished.
+TIMEOUT = 10_000
+#: Bytes of the largest picture on the standard input.
+LARGEST = 64 * 2**20
+STANDARD_INPUT = "-"
+
+Source = int | str | os.PathLike | Iterable[np.ndarray]
+
+
+class Timed(NamedTuple):
+    """A frame and its time.
+
+    Attributes:
+      image: BGR uint8 [H, W, 3].
+      second: seconds from the start of the video, or since the camera was opened; None
+        where there is no time.
+    """
+
+    image: np.ndarray
+    second: float | None
+
+
+def is_camera(source: Any) -> bool:
+    """Whether the source is a camera or an address, which has no end of its own."""
+    number = isinstance(source, int) and not isinstance(source, bool)
+    return number or (isinstance(source, str) and source.startswith(ADDRESSES))
+
+
+def as_path(source: Any) -> pathlib.Path | None:
+    """The path of a source that is a file or folder; None for others."""
+    if source == STANDARD_INPUT or is_camera(source):
+        return None
+    return pathlib.Path(source) if isinstance(source, str | os.PathLike) else None
+
+
+def frames(source: Source) -> Iterator[Timed]:
+    """Yields the frames of a source, one at a time.
+
+    Cameras and addresses are retried after `PAUSES` when they vanish, each time with a
+    warning. An address that announces its number of frames (a file on a server) ends with
+    them.
+
+    Args:
+      source: path of a video, picture or folder of frames; number of a camera; address;
+        '-' for JPEG pictures one after the other on the standard input; or an iterable of
+        BGR frames.
+
+    Raises:
+      InputError: a source that cannot be read, or a camera that stays away.
+    """
+    if isinstance(source, np.ndarray) and source.ndim == 3:
+        source = [source]
+    if is_camera(source):
+        assert isinstance(source, int | str)
+        return _retried(lambda: _open(source), _words(source))
+    if source == STANDARD_INPUT:
+        return (Timed(image, None) for image in read_jpegs(sys.stdin.buffer))
+    path = as_path(source)
+    if path is not None:
+        return _from_path(path)
+    if not isinstance(source, Iterable):
+        raise InputError(
+            "expected a path, the number of a camera, an address, '-', or BGR frames, got"
+            f" {source!r}.",
+            field="source",
+        )
+    return (Timed(image, None) for image in source)
+
+
+def _from_path(path: pathlib.Path) -> Iterator[Timed]:
+    if not path.exists():
+        raise InputError(
+            f"There is no {path}; expected a video, a picture, a folder of frames, the"
+            " number of a camera, or an address as rtsp://HOST/PATH."
+        )
+    try:
+        for image, second in video.read_timed(path):
+            yield Timed(image, second)
+    except video.VideoError as error:
+        raise InputError(f"{path}: {error}.") from None
+
+
+def _words(source: int | str) -> str:
+    return f"camera {source}" if isinstance(source, int) else source
+
+
+def _open(source: int | str) -> cv2.VideoCapture:
+    if isinstance(source, int):
+        return cv2.VideoCapture(source)
+    timeouts = [
+        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT),
+        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT),
+    ]
+    return cv2.VideoCapture(source, cv2.CAP_FFMPEG, timeouts)
+
+
+def _retried(open: Callable[[], Any], name: str) -> Iterator[Timed]:
+    """Frames of a capture that is opened again whenever it vanishes."""
+    start, failed, count = time.monotonic(), 0, 0
+    while True:
+        capture = open()
+        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        try:
+            while capture.isOpened():
+                good, image = capture.read()
+                if not good:
+                    break
+                failed, count = 0, count + 1
+                yield Timed(image, time.monotonic() - start)
+        finally:
+            capture.release()
+        if 0 < promised <= count / video.WHOLE:
+            return
+        if failed == len(PAUSES):
+            raise InputError(
+                f"{name} gave no frame in {failed + 1} attempts over"
+                f" {sum(PAUSES):g} s (after {count} frames); check that it is there and"
+                " that no other program uses it."
+            )
+        warnings.warn(
+            f"{name} gave no frame after {count} frames at"
+            f" {time.monotonic() - start:.1f} s; attempt {failed + 1} of {len(PAUSES)} to"
+            f" open it again follows in {PAUSES[failed]:g} s.",
+            stacklevel=2,
+        )
+        time.sleep(PAUSES[failed])
+        failed += 1
+
+
+def read_jpegs(file: BinaryIO) -> Iterator[np.ndarray]:
+    """Yields JPEG pictures that follow one another in a binary stream, as BGR images.
+
+    Raises:
+      InputError: other content, a picture that cannot be decoded or is larger than
+        `LARGEST`, or a last one that is cut off.
+    """
+    held, count = b"", 0
+    while True:
+        if (end := pictures.end_of_jpeg(held)) is None:
+            more = file.read1(2**16) if hasattr(file, "read1") else file.read(2**16)
+            held += more
+            if held and not pictures.JPEG.startswith(held[:3]):
+                raise _no_jpeg(count, f"it begins with {held[:8]!r}")
+            if not more and held:
+                raise _no_jpeg(count, f"it is cut off after {len(held)} bytes")
+            if len(held) > LARGEST:
+                raise _no_jpeg(count, f"it has more than {LARGEST} bytes")
+            if not more:
+                return
+            continue
+        coded, held = held[:end], held[end:]
+        image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise _no_jpeg(count, "it cannot be decoded")
+        yield image
+        count += 1
+
+
+def _no_jpeg(count: int, found: str) -> InputError:
+    return InputError(
+        "expected JPEG pictures one after the other on the standard input, got another"
+        f" content as picture {count + 1}: {found}. A video is sent as pictures by `ffmpeg"
+        " -i VIDEO -f mjpeg -q:v 2 -`.",
+        field="source",
+    )
