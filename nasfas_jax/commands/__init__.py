@@ -55,6 +55,8 @@ FLAGS = {
     "model": Flag(
         "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
     ),
+    "host": Flag("address that the server listens at", "127.0.0.1, this machine alone"),
+    "port": Flag("its port", "8000"),
     "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
     "format": Flag("onnx or stablehlo", "onnx"),
@@ -199,6 +201,12 @@ COMMANDS = {
             "network": Flag("one network", "the only one trained in WORKDIR"),
             "input": Flag("videos and pictures to compare on, joined by commas"),
         },
+    ),
+    "serve": Command(
+        "serves a model over HTTP, with a page (needs the extra 'serve')",
+        ("model", "workdir", "network", "host", "port", "face_model"),
+        example="--workdir=runs/smoke --network=depthnet",
+        own={"network": Flag("one network", "the only one trained in WORKDIR")},
     ),
     "maps": Command(
         "draws the target and predicted maps of the hardest videos (NAS-FAS figure 14)",
