@@ -1,8 +1,8 @@
 """The trained model as one artifact: a folder that needs no config to be used.
 
 The folder holds ``model.json`` (everything but the arrays, and the SHA-256 checksums of
-all files), ``weights.safetensors`` and ``README.md``, a model card. Loading executes
-nothing that a file holds.
+all files), ``weights.safetensors`` and ``README.md``, a model card, and the file of the face
+detector if it is YuNet. Loading executes nothing that a file holds.
 """
 
 import dataclasses
@@ -106,6 +106,8 @@ class Model:
       versions: versions of the packages that trained it.
       searched: training data of the search that found the architecture; None without
         a search.
+      face_model: content of YuNet's file, if it found the faces of the training data;
+        saved with the model.
     """
 
     network: dict[str, Any]
@@ -120,6 +122,7 @@ class Model:
     results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=installed_versions)
     searched: Provenance | None = None
+    face_model: bytes | None = None
 
     def __post_init__(self):
         fitted = "features" in self.network
@@ -196,8 +199,8 @@ class Model:
           source: path of a video, of a picture or of a folder with the frames of a video
             as pictures, in the order of the numbers in their names; or clips as in
             `preprocess`.
-          detector: finds the faces in a file. Haar if None, provided that the training
-            data were prepared with it.
+          detector: finds the faces in a file. If None, the detector that found those of
+            the training data: Haar, or YuNet with the file in the model.
           clips: number of clips of a file, evenly spaced.
 
         Raises:
@@ -231,20 +234,20 @@ class Model:
         )
 
     def default_detector(self) -> faces.Detector:
-        """The face detector of the training data, if it needs no file.
+        """The face detector of the training data: Haar, or YuNet with the model's file.
 
         Raises:
-          InputError: it is another one than Haar.
+          InputError: it is another one, or its file is not in the model.
         """
-        haar = faces.Haar()
-        if self.recipe.detector != haar.name:
+        found = faces.of_name(self.recipe.detector, self.face_model)
+        if found is None:
             raise InputError(
                 "expected faces.YuNet(FILE) or another one, since the model's training data"
                 f" were prepared with {self.recipe.detector!r}, which needs its file, got"
                 " none.",
                 field="detector",
             )
-        return haar
+        return found
 
     #: Class activation maps and magnified motion, `explain.explain` of this model.
     explain = explain.explain
@@ -290,7 +293,8 @@ class Model:
             for name, value in values.items()
         }
         card = model_card.render(self)
-        model_files.write(pathlib.Path(folder), fields, weights, card)
+        face_model = {} if self.face_model is None else {faces.FILE: self.face_model}
+        model_files.write(pathlib.Path(folder), fields, weights, card, face_model)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Model":
@@ -303,7 +307,7 @@ class Model:
         """
         limits.require(folder=(folder, limits.PATH))
         folder = pathlib.Path(folder)
-        content, weights = model_files.read(folder, FIELDS)
+        content, weights, others = model_files.read(folder, FIELDS, (faces.FILE,))
         model, expected = _without_weights(folder, content)
         if problem := model_files.misfit(expected, weights):
             raise InputError(
@@ -315,7 +319,7 @@ class Model:
         trees = jax.tree_util.tree_map_with_path(
             lambda path, _: array(weights[model_files.leaf_name(path)]), expected
         )
-        return dataclasses.replace(model, **trees)
+        return dataclasses.replace(model, **trees, face_model=others.get(faces.FILE))
 
     def _expected(self) -> dict[str, Any]:
         """Shapes and types of ``params`` and ``batch_stats`` by the description."""
@@ -366,7 +370,7 @@ def _optional(kind: type, content: dict | None) -> Any:
 FIELDS = tuple(
     field.name
     for field in dataclasses.fields(Model)
-    if field.name not in ("params", "batch_stats")
+    if field.name not in ("params", "batch_stats", "face_model")
 )
 
 

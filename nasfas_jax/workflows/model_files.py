@@ -22,7 +22,11 @@ DESCRIPTION, WEIGHTS, CARD = "model.json", "weights.safetensors", "README.md"
 
 
 def write(
-    folder: pathlib.Path, fields: Mapping[str, Any], weights: Mapping, card: str
+    folder: pathlib.Path,
+    fields: Mapping[str, Any],
+    weights: Mapping,
+    card: str,
+    others: Mapping[str, bytes],
 ) -> None:
     """Writes the files of a model; all are complete before one replaces an older one.
 
@@ -31,28 +35,34 @@ def write(
       fields: JSON values for ``model.json``.
       weights: arrays by their names.
       card: text of the model card.
+      others: contents of other files, by their names.
 
     Raises:
       InputError: values that JSON does not have, a folder with files of these names that
         are not a model's, or one that cannot be written.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
-    contents = {WEIGHTS: safetensors.numpy.save(arrays), CARD: card.encode()}
+    contents = {WEIGHTS: safetensors.numpy.save(arrays), CARD: card.encode(), **others}
     contents[DESCRIPTION] = _description(fields, contents).encode()
     with files.writing(folder):
         _require_own(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             # Entered first, renamed last.
-            for name in (DESCRIPTION, WEIGHTS, CARD):
+            for name in (DESCRIPTION, WEIGHTS, CARD, *others):
                 part = stack.enter_context(files.whole(folder / name))
                 part.write_bytes(contents[name])
 
 
 def read(
-    folder: pathlib.Path, fields: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The named fields of ``model.json``, and the arrays by their names.
+    folder: pathlib.Path, fields: Sequence[str], others: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, bytes]]:
+    """The named fields of ``model.json``, the arrays, and other files, by their names.
+
+    Args:
+      folder: the folder.
+      fields: names of the fields.
+      others: names of files that a model may have.
 
     Raises:
       InputError: no such folder, no model, one of a newer format, other fields, or a
@@ -60,9 +70,13 @@ def read(
     """
     with files.writing(folder):
         content = _read_description(folder, fields)
-        data = _read_files(folder, content.pop("files"))
+        digests = content.pop("files")
+        digests = digests if isinstance(digests, dict) else {}
+        there = [name for name in others if name in digests]
+        data = _read_files(folder, digests, (WEIGHTS, CARD, *there))
     try:
-        return content, safetensors.numpy.load(data[WEIGHTS])
+        arrays = safetensors.numpy.load(data[WEIGHTS])
+        return content, arrays, {name: data[name] for name in there}
     except safetensors.SafetensorError as error:
         raise InputError(
             f"{folder / WEIGHTS} is no safetensors file ({error})."
@@ -172,11 +186,12 @@ def _read_description(folder: pathlib.Path, fields: Sequence[str]) -> dict[str, 
     return content
 
 
-def _read_files(folder: pathlib.Path, digests: Any) -> dict[str, bytes]:
-    """The other files' contents, which have these checksums."""
-    digests = digests if isinstance(digests, dict) else {}
+def _read_files(
+    folder: pathlib.Path, digests: Mapping[str, str], names: Sequence[str]
+) -> dict[str, bytes]:
+    """The contents of named files, which have these checksums."""
     contents = {}
-    for name in (WEIGHTS, CARD):
+    for name in names:
         path = folder / name
         problem = "is missing"
         if path.is_file():

@@ -18,6 +18,7 @@ from nasfas_jax import files, limits, nets, runtime
 from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
@@ -197,11 +198,13 @@ def train(
         ):
             return model
         files.write_json(path / NETWORK, description)
+        if (file := data.face_model) is not None:
+            (path / faces.FILE).write_bytes(file)
         if fitted:
             network, params = hand_crafted.fit(
                 description["features"], data, domains=sources, folder=path
             )
-            model = _model(record, network, params, {}, view, data.recipe, 0)
+            model = _model(record, network, params, {}, view, data.recipe, 0, file)
         else:
             watch = None
             if development_every:
@@ -213,7 +216,12 @@ def train(
                     predict=method.predict,
                     score=registry.scorer(description),
                     model=functools.partial(
-                        _model, record, description, view=view, recipe=data.recipe
+                        _model,
+                        record,
+                        description,
+                        view=view,
+                        recipe=data.recipe,
+                        face_model=file,
                     ),
                     folder=path / BEST,
                 )
@@ -229,9 +237,8 @@ def train(
                 save_every=save_every,
                 watch=watch,
             )
-            model = _model(
-                record, description, params, batch_stats, view, data.recipe, steps
-            )
+            found = params, batch_stats
+            model = _model(record, description, *found, view, data.recipe, steps, file)
             if select == "development":
                 model = Model.load(path / BEST)
         model.save(path / MODEL)
@@ -269,7 +276,9 @@ def trained_model(folder: pathlib.Path) -> Model:
     image = example_image(recipe, view)
     step, state = _restore(folder, method, image)
     params, batch_stats = jax.device_get((state.params, state.batch_stats))
-    return _model(record, description, params, batch_stats, view, recipe, step)
+    kept = folder / faces.FILE
+    file = kept.read_bytes() if kept.is_file() else None
+    return _model(record, description, params, batch_stats, view, recipe, step, file)
 
 
 def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
@@ -458,6 +467,7 @@ def _model(
     view: pipeline.View,
     recipe: Recipe,
     steps: int,
+    face_model: bytes | None,
 ) -> Model:
     return Model(
         network=dict(network),
@@ -469,6 +479,7 @@ def _model(
         settings=record.settings,
         steps=steps,
         searched=record.genotype,
+        face_model=face_model,
     )
 
 

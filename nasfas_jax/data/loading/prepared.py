@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from nasfas_jax import limits, synthetic, tables
 from nasfas_jax.data import datasets
 from nasfas_jax.data.datasets.sources import SPLITS
-from nasfas_jax.data.preparation import builder, recipe
+from nasfas_jax.data.preparation import builder, faces, recipe
 from nasfas_jax.data.preparation.prepare import CLIPS
 from nasfas_jax.data.protocols import Lists
 from nasfas_jax.errors import InputError
@@ -100,6 +100,14 @@ class Prepared:
         """All domains, sorted."""
         columns = [split.table["domain"] for split in self.splits.values()]
         return sorted({str(name) for column in columns for name in column})
+
+    @property
+    def face_model(self) -> bytes | None:
+        """Content of YuNet's file, if it found the faces and was kept; else None."""
+        paths = [self.data_dir / faces.FILE, *self.data_dir.glob(f"*/{faces.FILE}")]
+        contents = (path.read_bytes() for path in paths if path.is_file())
+        detector = self.recipe.detector
+        return next((c for c in contents if faces.of_name(detector, c)), None)
 
     def table(self) -> list[list[str]]:
         """Numbers of clips, videos and subjects of each split; the header row first."""

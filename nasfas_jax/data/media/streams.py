@@ -1,12 +1,13 @@
 """Frames with times from files, cameras, addresses, the standard input and iterables."""
 
+import io
 import os
 import pathlib
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def is_camera(source: Any) -> bool:
 
 def as_path(source: Any) -> pathlib.Path | None:
     """The path of a source that is a file or folder; None for others."""
-    if source == STANDARD_INPUT or is_camera(source):
+    if is_camera(source) or (isinstance(source, str) and source == STANDARD_INPUT):
         return None
     return pathlib.Path(source) if isinstance(source, str | os.PathLike) else None
 
@@ -69,17 +70,16 @@ def frames(source: Source) -> Iterator[Timed]:
     Raises:
       InputError: a source that cannot be read, or a camera that stays away.
     """
-    if isinstance(source, np.ndarray) and source.ndim == 3:
-        source = [source]
     if is_camera(source):
         assert isinstance(source, int | str)
         return _retried(lambda: _open(source), _words(source))
-    if source == STANDARD_INPUT:
-        return (Timed(image, None) for image in read_jpegs(sys.stdin.buffer))
+    if isinstance(source, str) and source == STANDARD_INPUT:
+        stdin: Any = sys.stdin.buffer
+        return (Timed(image, None) for image in read_jpegs(stdin))
     path = as_path(source)
     if path is not None:
         return _from_path(path)
-    if not isinstance(source, Iterable):
+    if isinstance(source, str | os.PathLike | int) or not isinstance(source, Iterable):
         raise InputError(
             "expected a path, the number of a camera, an address, '-', or BGR frames, got"
             f" {source!r}.",
@@ -148,7 +148,7 @@ def _retried(open: Callable[[], Any], name: str) -> Iterator[Timed]:
         failed += 1
 
 
-def read_jpegs(file: BinaryIO) -> Iterator[np.ndarray]:
+def read_jpegs(file: io.BufferedReader | io.BytesIO) -> Iterator[np.ndarray]:
     """Yields JPEG pictures that follow one another in a binary stream, as BGR images.
 
     Raises:
@@ -158,7 +158,7 @@ def read_jpegs(file: BinaryIO) -> Iterator[np.ndarray]:
     held, count = b"", 0
     while True:
         if (end := pictures.end_of_jpeg(held)) is None:
-            more = file.read1(2**16) if hasattr(file, "read1") else file.read(2**16)
+            more = file.read1(2**16)
             held += more
             if held and not pictures.JPEG.startswith(held[:3]):
                 raise _no_jpeg(count, f"it begins with {held[:8]!r}")

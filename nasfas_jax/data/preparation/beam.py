@@ -73,4 +73,4 @@ def run(
                 | "Extract" >> beam.Map(prepare.extract_one, tools, folder)
             )
         rows = prepare.extract_all(found, tools, data_dir)
-        return prepare.finish(dataset, found, rows, data_dir, tools.recipe, config)
+        return prepare.finish(dataset, found, rows, data_dir, tools, config)

@@ -20,6 +20,7 @@ LONGEST_SIDE = 480
 # From the square of the Haar cascade, which extends beyond the ears and ends above the
 # chin, to a tight box; measured against YuNet's boxes on real videos.
 HAAR_TO_TIGHT = (0.125, 0.0, 0.75, 1.05)
+FILE = "face_detector.onnx"  # name of YuNet's file in prepared data and in models
 SMALLEST_FACE = 16  # smallest usable side of a face box, in pixels
 
 
@@ -43,12 +44,6 @@ class Detector(Protocol):
     def __call__(self, image: np.ndarray) -> Face | None:
         """The face, or None."""
         ...
-
-
-#: Values of an argument ``detector`` with a default.
-DETECTORS = limits.OrNone(
-    limits.Kind(Callable, "a face detector, as faces.YuNet(FILE)")
-)
 
 
 class Haar:
@@ -157,6 +152,28 @@ class YuNet:
         order = np.argsort(-faces[:, 14], kind="stable")
         rows = faces[order].astype(np.float64) / scale
         return [Face(row[:4], row[4:8].reshape(2, 2)) for row in rows]
+
+
+#: Values of an argument ``detector`` with a default.
+DETECTORS = limits.OrNone(
+    limits.Kind(Haar | Callable, "a face detector, as faces.YuNet(FILE)")
+)
+
+
+def of_name(name: str, content: bytes | None) -> Detector | None:
+    """The detector with a name of a recipe; None for another one, or without its file.
+
+    Args:
+      name: `Detector.name`.
+      content: content of YuNet's file; None if there is none.
+    """
+    kind, _, side = name.partition("@")
+    longest = int(side) if side.isdecimal() else LONGEST_SIDE
+    if kind == Haar.name:
+        found = Haar(longest)
+    else:
+        found = None if content is None else YuNet(content, longest)
+    return found if found is not None and found.name == name else None
 
 
 def all_faces(detector: Detector, image: np.ndarray) -> list[Face]:

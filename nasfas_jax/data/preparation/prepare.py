@@ -8,6 +8,7 @@ A prepared folder holds::
     manifest.csv                     a row for each source file
     splits.csv                       the split of each person (`splits`)
     clips.csv                        a row for each record, in the order of the records
+    face_detector.onnx               YuNet's file, if it found the faces
     recipe.json                      written last, marks the folder as complete
 
 Files get their names only when they are completely written. If the sources have changed,
@@ -178,7 +179,7 @@ def prepare_videos(
     with claim(data_dir, dataset, tools.recipe):
         found = keep_splits(found, data_dir)
         rows = extract_all(found, tools, data_dir, workers, progress)
-        return finish(dataset, found, rows, data_dir, tools.recipe, config)
+        return finish(dataset, found, rows, data_dir, tools, config)
 
 
 def keep_splits(
@@ -197,7 +198,7 @@ def finish(
     found: Sequence[sources.VideoSource],
     rows: list[dict],
     data_dir: pathlib.Path,
-    settings: recipe.Recipe,
+    tools: Tools,
     config: tfds.download.DownloadConfig | None = None,
 ) -> Summary:
     """Writes the manifest, the splits and the records of extracted files.
@@ -207,9 +208,10 @@ def finish(
       found: source files, with the splits of `keep_splits`.
       rows: rows of the manifest, one for each file.
       data_dir: the prepared folder.
-      settings: recipe of the extracted files.
+      tools: recipe of the extracted files, and the detector, whose file is kept.
       config: configuration of TFDS (`builder.pack`).
     """
+    settings = tools.recipe
     folder = extracted_folder(data_dir, settings)
     usable = [
         (source, _extracted_path(source, folder))
@@ -226,6 +228,9 @@ def finish(
     packed = packed and before.get("source_version") == version
     if not packed:
         complete.unlink(missing_ok=True)
+    if content_of_model := getattr(tools.detector, "content", None):
+        with files.whole(data_dir / faces.FILE) as part:
+            part.write_bytes(content_of_model)
     splits.write(found, *_split_tables(data_dir))
     files.write_text(data_dir / MANIFEST, files.csv_text(COLUMNS, rows))
     _require_usable(rows, data_dir / MANIFEST)
