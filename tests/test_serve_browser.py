@@ -4,7 +4,7 @@ import browsers
 import cv2
 import pytest
 import servers
-from models import THRESHOLD, make_model
+from models import THRESHOLD, make_model, natural
 
 from nasfas_jax import serve
 from nasfas_jax.data.loading import views
@@ -15,7 +15,8 @@ READY = "document.getElementById('word').textContent"
 
 @pytest.fixture(scope="module")
 def model():
-    return make_model(view=views.View(input="static", map_size=4), threshold=THRESHOLD)
+    view = views.View(input="static", map_size=4)
+    return natural(make_model(view=view, threshold=THRESHOLD))
 
 
 def test_the_page_shows_scores_of_files_and_of_the_camera(model, tmp_path):

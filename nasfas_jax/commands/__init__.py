@@ -59,7 +59,7 @@ FLAGS = {
     "port": Flag("its port", "8000"),
     "input": Flag("what is read", path=True),
     "output": Flag("folder for what is written", path=True),
-    "format": Flag("onnx or stablehlo", "onnx"),
+    "format": Flag("onnx, stablehlo or web", "onnx"),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each resolution"),
     "toward": Flag("class of the activation maps, live or spoof", "live"),
     "corruptions": Flag("corruptions, as blur,jpeg", "all"),
@@ -194,7 +194,7 @@ COMMANDS = {
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
     ),
     "export": Command(
-        "writes a model as an ONNX or StableHLO program (needs the extra 'export')",
+        "writes a model as an ONNX or StableHLO program, or a page (extra 'export')",
         ("model", "workdir", "network", "format", "input", "output", "face_model"),
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
         own={

@@ -12,7 +12,7 @@ const WORDS = {
 /** Color of a verdict; a score without threshold has that of the accent. */
 const colorOf = (verdict) => color(verdict || "accent");
 
-/** Draws a picture and the boxes {box, verdict, score} on it; returns the context. */
+/** Draws a picture and the boxes {box, verdict, score, oval} on it; returns the context. */
 export function drawPicture(source, width, height, faces) {
   const canvas = find("picture");
   canvas.hidden = false;
@@ -26,11 +26,16 @@ export function drawPicture(source, width, height, faces) {
   const unit = Math.max(width, height) / 640;
   context.lineWidth = 3 * unit;
   context.font = `600 ${17 * unit}px system-ui, sans-serif`;
-  for (const { box, verdict, score } of faces) {
+  for (const { box, verdict, score, oval } of faces) {
     if (!box) continue;
     context.strokeStyle = context.fillStyle = colorOf(verdict);
     context.beginPath();
-    context.roundRect(...box, 8 * unit);
+    if (oval) {
+      const [x, y, w, h] = box;
+      context.ellipse(x + w / 2, y + h / 2, w / 2, h / 2, 0, 0, 7);
+    } else {
+      context.roundRect(...box, 8 * unit);
+    }
     context.stroke();
     if (score == null) continue;
     const text = `${WORDS[verdict] ?? ""} ${score.toFixed(3)}`.trim();
