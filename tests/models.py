@@ -41,3 +41,24 @@ def make_model(network=CDN, view=None, recipe=RECIPE, **fields):
     settings = {"seed": 0, "learning_rate": 1e-3, "decay": "cosine"}
     given = {"settings": settings, "steps": 40, "learned": LEARNED, **fields}
     return Model(network, params, stats, recipe, view, **given)
+
+
+def natural(model):
+    """The model with random weights of usual sizes, with which no output is saturated."""
+    random = np.random.default_rng(0)
+
+    def one(path, x):
+        name = jax.tree_util.keystr(path)
+        if "var" in name or "scale" in name:
+            values = random.uniform(0.8, 1.2, x.shape)
+        elif "classifier" in name or x.ndim < 2:
+            values = random.normal(size=x.shape) * 0.3
+        else:
+            values = random.normal(size=x.shape) * (2 / np.prod(x.shape[:-1])) ** 0.5
+        return jnp.asarray(values, x.dtype)
+
+    weights = {
+        name: jax.tree_util.tree_map_with_path(one, getattr(model, name))
+        for name in ("params", "batch_stats")
+    }
+    return dataclasses.replace(model, **weights)

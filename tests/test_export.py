@@ -1,6 +1,5 @@
 """Exported programs beside the models that they were made of."""
 
-import dataclasses
 import json
 
 import cv2
@@ -11,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 from jax import lax
-from models import RECIPE, THRESHOLD, make_model
+from models import RECIPE, THRESHOLD, make_model, natural
 
 import nasfas_jax as nf
 from nasfas_jax import commands, ops
@@ -47,23 +46,6 @@ def clips_of(recipe: Recipe, count: int = 3) -> np.ndarray:
     return np.clip(first + moved, 0, 255).astype(np.uint8)
 
 
-def natural(tree):
-    """Random weights of usual sizes, with which no output is saturated."""
-    random = np.random.default_rng(0)
-
-    def one(path, x):
-        name = jax.tree_util.keystr(path)
-        if "var" in name or "scale" in name:
-            values = random.uniform(0.8, 1.2, x.shape)
-        elif "classifier" in name or x.ndim < 2:
-            values = random.normal(size=x.shape) * 0.3
-        else:
-            values = random.normal(size=x.shape) * (2 / np.prod(x.shape[:-1])) ** 0.5
-        return jnp.asarray(values, x.dtype)
-
-    return jax.tree_util.tree_map_with_path(one, tree)
-
-
 def run(exported: onnx_program.Exported, inputs: np.ndarray) -> list[np.ndarray]:
     """The outputs of an ONNX model in ONNX Runtime."""
     session = onnxruntime.InferenceSession(exported.model.SerializeToString())
@@ -93,8 +75,7 @@ def test_a_program_equals_its_model(name, tmp_path):
     if name == "rfmeta":
         view = views.View(input=source, color="rgb_hsv", pixels="unit", map_size=4)
     model = make_model(description, view, recipe, threshold=THRESHOLD)
-    weights = {k: natural(getattr(model, k)) for k in ("params", "batch_stats")}
-    model = dataclasses.replace(model, **weights)
+    model = natural(model)
     exported = model.export(tmp_path / f"{name}.onnx")
     clips = clips_of(recipe)
     wanted = np.concatenate([model.maps(x[None]) for x in model.preprocess(clips)])

@@ -55,6 +55,8 @@ FLAGS = {
     "model": Flag(
         "folder of a model", "WORKDIR/train/NETWORK/model, of --network", path=True
     ),
+    "host": Flag("address that the server listens at", "127.0.0.1, this machine alone"),
+    "port": Flag("its port", "8000"),
     "input": Flag("what is read", path=True),
     "camera": Flag("number of a camera, as 0; several joined by commas"),
     "every": Flag("frames from one search for faces to the next", "5"),
@@ -63,7 +65,7 @@ FLAGS = {
     "abstain": Flag("distance from the threshold of the verdict unsure", "0: none"),
     "seconds": Flag("seconds after which a camera or stream is left", "no limit"),
     "output": Flag("folder for what is written", path=True),
-    "format": Flag("onnx or stablehlo", "onnx"),
+    "format": Flag("onnx, stablehlo or web", "onnx"),
     "layers": Flag("layers, as ConvBlock_2,ConvBlock_5", "the last at each depth"),
     "toward": Flag("class of the activation maps, live or spoof", "live"),
     "clips": Flag("number of clips with activation maps, evenly spaced", "4"),
@@ -211,13 +213,19 @@ COMMANDS = {
         },
     ),
     "export": Command(
-        "writes a model as an ONNX or StableHLO program (needs the extra 'export')",
+        "writes a model as an ONNX or StableHLO program, or a page (extra 'export')",
         ("model", "workdir", "network", "format", "input", "output", "face_model"),
         example="--workdir=runs/smoke --network=depthnet --input=video.mp4",
         own={
             "network": Flag("one network", "the only one trained in WORKDIR"),
             "input": Flag("videos and pictures to compare on, joined by commas"),
         },
+    ),
+    "serve": Command(
+        "serves a model over HTTP, with a page (needs the extra 'serve')",
+        ("model", "workdir", "network", "host", "port", "face_model"),
+        example="--workdir=runs/smoke --network=depthnet",
+        own={"network": Flag("one network", "the only one trained in WORKDIR")},
     ),
     "maps": Command(
         "draws maps and layers of several networks on the hardest videos",

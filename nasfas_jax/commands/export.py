@@ -22,6 +22,8 @@ def run(
 ) -> None:
     """Writes ``<network>.<format>``, and ``parity.json`` if there is an ``input``.
 
+    'web' is a folder with a page and its ``model.onnx``.
+
     ``input`` is a list of videos and pictures, joined by commas, on which the program is
     compared with the model.
     """
@@ -30,14 +32,18 @@ def run(
     source = predict.model_of(model, workdir, network)
     default = "export" if model else pathlib.Path(workdir) / "export"
     folder = settings.make_folder(output or default, "--output")
-    exported = source.export(folder / f"{source.name}.{format}", format=format)
+    detector = settings.detector(face_model)
+    if format == "web":
+        exported = source.export(folder, format=format, detector=detector)
+        print(f"serve it: python3 -m http.server --bind 127.0.0.1 -d {folder}")
+    else:
+        exported = source.export(folder / f"{source.name}.{format}", format=format)
     print(f"wrote {exported.file}, {exported.file.stat().st_size:,} bytes")
     if not given:
         print(
             "not compared with the model: --input=VIDEO,VIDEO names clips for a comparison"
         )
         return
-    detector = settings.detector(face_model)
     found = parity.parity(source, exported, given, detector=detector)
     tables.show(f"{source.name} as {format} beside the model", found.table())
     content = dataclasses.asdict(dataclasses.replace(found, exported=None))

@@ -158,6 +158,33 @@ def _convolution(graph: Graph, step: Step) -> None:
     graph.define(step.outputs[0], name, first=True)
 
 
+def _window(graph: Graph, step: Step) -> None:
+    """Largest value, or sum, of windows of pixels."""
+    (x,) = step.operands
+    params = step.params
+    sides, strides, padding = (
+        params[name] for name in ("window_dimensions", "window_strides", "padding")
+    )
+    plain = {*params["base_dilation"], *params["window_dilation"]} == {1}
+    pixels = len(sides) == 4 and (sides[0], sides[3]) == (strides[0], strides[3])
+    if not plain or not pixels or (sides[0], sides[3]) != (1, 1):
+        raise _unknown(step)
+    (top, bottom), (left, right) = padding[1:3]
+    largest = step.name == "reduce_window_max"
+    name = graph.node(
+        "MaxPool" if largest else "AveragePool",
+        graph.read(x, first=True),
+        kernel_shape=sides[1:3],
+        strides=strides[1:3],
+        pads=(top, left, bottom, right),
+        **({} if largest else {"count_include_pad": 1}),
+    )
+    if not largest:
+        area = graph.constant(sides[1] * sides[2], np.float32)
+        name = graph.node("Mul", name, area)
+    graph.define(step.outputs[0], name, first=True)
+
+
 def _pad(graph: Graph, step: Step) -> None:
     x, fill = step.operands
     config = step.params["padding_config"]
@@ -361,6 +388,8 @@ RULES: dict[str, Rule] = {
     "pad": _pad,
     "reduce_and": _truth,
     "reduce_or": _truth,
+    "reduce_window_max": _window,
+    "reduce_window_sum": _window,
     "reshape": _reshape,
     "rsqrt": _rsqrt,
     "select_n": _select,

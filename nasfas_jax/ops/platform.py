@@ -14,7 +14,8 @@ def portable() -> Iterator[None]:
     """Context in which operators are traced in their portable form.
 
     On CPU they otherwise have forms that are faster there: other convolutions, and
-    primitives of their own (`ops.convolution`). Values differ by rounding.
+    primitives of their own (`ops.convolution`); windows are slices (`ops.pooling`). Values
+    differ by rounding.
     """
     token = _portable.set(True)
     try:
@@ -26,3 +27,8 @@ def portable() -> Iterator[None]:
 def for_cpu() -> bool:
     """Whether operators are traced for this machine's CPU."""
     return jax.default_backend() == "cpu" and not _portable.get()
+
+
+def is_portable() -> bool:
+    """Whether operators are traced for other runtimes, which need no derivatives."""
+    return _portable.get()

@@ -2,16 +2,20 @@
 
 Both are written as shifted strided slices, rows first and then columns, which can be
 differentiated to any order in both modes. On CPU, XLA's window reductions and the scatters in
-their derivatives are several times slower.
+their derivatives are several times slower. Exported programs (`platform.portable`) have
+window reductions, for which other runtimes have one fast step.
 """
 
 import functools
 import operator
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
+
+from nasfas_jax.ops import platform
 
 
 def _shifts(x: Array, axis: int, window: int, stride: int, fill: float) -> list[Array]:
@@ -22,6 +26,21 @@ def _shifts(x: Array, axis: int, window: int, stride: int, fill: float) -> list[
     padded = lax.pad(x, jnp.asarray(fill, x.dtype), pad)
     stop = padded.shape[axis] - window + 1
     return [lax.slice_in_dim(padded, i, i + stop, stride, axis) for i in range(window)]
+
+
+def _reduced(
+    x: Array, start: float, operation: Callable[..., Array], window: int, stride: int
+) -> Array:
+    """Reduction of each window by one step, which has no derivatives of every order."""
+    half = window // 2
+    return lax.reduce_window(
+        x,
+        np.asarray(start, x.dtype),
+        operation,
+        (1, window, window, 1),
+        (1, stride, stride, 1),
+        ((0, 0), (half, half), (half, half), (0, 0)),
+    )
 
 
 def _check(window: int) -> None:
@@ -60,9 +79,12 @@ def cdp(x: Array, lam: ArrayLike = 0.7, *, window: int = 3, stride: int = 2) -> 
             f"lam: expected a scalar or [{x.shape[-1]}], one value per channel of x, got"
             f" the shape {lam.shape}."
         )
-    rows = _shifts(x, 1, window, stride, 0.0)
-    taps = [tap for row in rows for tap in _shifts(row, 2, window, stride, 0.0)]
-    total = functools.reduce(operator.add, taps)
+    if platform.is_portable():
+        total = _reduced(x, 0.0, lax.add, window, stride)
+    else:
+        rows = _shifts(x, 1, window, stride, 0.0)
+        taps = [tap for row in rows for tap in _shifts(row, 2, window, stride, 0.0)]
+        total = functools.reduce(operator.add, taps)
     center = x[:, ::stride, ::stride]
     return total / window**2 - lam.reshape(1, 1, 1, -1) * center
 
@@ -111,6 +133,8 @@ def max_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
       ValueError: an even window.
     """
     _check(window)
+    if platform.is_portable():
+        return _reduced(x, -np.inf, lax.max, window, stride)
     for axis in (1, 2):
         shifts = _shifts(x, axis, window, stride, -jnp.inf)
         x = functools.reduce(_larger, shifts)

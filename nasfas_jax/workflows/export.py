@@ -15,15 +15,20 @@ import numpy as np
 import optax
 
 from nasfas_jax import files, limits, tables
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import platform
-from nasfas_jax.workflows import in_graph, registry
+from nasfas_jax.workflows import in_graph, registry, web_page
 
 if TYPE_CHECKING:
     from nasfas_jax.workflows.model import Model
 
 #: Formats, and the packages that write and read them, all of the extra ``export``.
-FORMATS = {"onnx": ("onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
+FORMATS = {
+    "onnx": ("onnx", "onnxruntime"),
+    "stablehlo": ("flatbuffers",),
+    "web": ("onnx", "onnxruntime"),
+}
 
 #: Function from face crops, uint8 [n, K, S, S, 3], to scores [n] and maps [n, h, w].
 Runner = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -63,7 +68,11 @@ class Exported:
 
 
 def export(
-    model: "Model", file: str | os.PathLike, *, format: str = "onnx"
+    model: "Model",
+    file: str | os.PathLike,
+    *,
+    format: str = "onnx",
+    detector: faces.Detector | None = None,
 ) -> Exported:
     """Exports a model as a program that runs without nasfas_jax.
 
@@ -74,13 +83,17 @@ def export(
     Args:
       model: a trained network.
       file: the file that is written; for 'stablehlo', the properties are written beside
-        it, as ``<file>.json``.
-      format: 'onnx' (operator set 18), or 'stablehlo' (by `jax.export`, for CPU, CUDA and
-        TPU in one file).
+        it, as ``<file>.json``; for 'web', the folder.
+      format: 'onnx' (operator set 18), 'stablehlo' (by `jax.export`, for CPU, CUDA and
+        TPU in one file), or 'web' (a page that runs the ONNX program in the browser;
+        ONNX Runtime is fetched from npm's registry).
+      detector: of 'web' only: `faces.YuNet`, which finds the face. If None, the model's
+        own one; if that is not YuNet, the page shows an oval in which to hold the face.
 
     Raises:
-      InputError: an unknown format, hand-crafted features, a missing package, or a file
-        that cannot be written.
+      InputError: an unknown format, hand-crafted features, a missing package, a file
+        that cannot be written or fetched; for 'web', another detector, or a model of
+        aligned faces.
     """
     limits.require(file=(file, limits.PATH), format=(format, limits.OneOf(FORMATS)))
     if "features" in model.network:
@@ -91,11 +104,37 @@ def export(
         )
     _require_packages(format)
     file = pathlib.Path(file)
+    if format == "web":
+        return _export_web(model, file, detector)
     properties = _properties(model)
     write = _write_onnx if format == "onnx" else _write_stablehlo
     with platform.portable():
         write(file, _function(model), properties)
     return open_exported(file, format=format)
+
+
+def _export_web(
+    model: "Model", folder: pathlib.Path, detector: faces.Detector | None
+) -> Exported:
+    if model.recipe.align:
+        raise InputError(
+            "expected a model of upright squares, got one of faces that are aligned by"
+            " their eyes (recipe.align), which the page does not turn.",
+            field="model",
+        )
+    if detector is not None and not isinstance(detector, faces.YuNet):
+        raise InputError(
+            f"expected faces.YuNet(FILE) or None, got {detector!r}.", field="detector"
+        )
+    if detector is None and model.recipe.detector.startswith("yunet"):
+        own = model.default_detector()
+        detector = own if isinstance(own, faces.YuNet) else None
+    runtime = web_page.runtime_files()
+    folder.mkdir(parents=True, exist_ok=True)
+    program = export(model, folder / web_page.PROGRAM)
+    settings = program.properties | {"span": model.recipe.span}
+    web_page.write(folder, settings, runtime, detector)
+    return dataclasses.replace(program, format="web")
 
 
 def _write_onnx(
@@ -149,7 +188,7 @@ def open_exported(file: str | os.PathLike, *, format: str | None = None) -> Expo
     if not file.is_file():
         raise InputError(f"There is no exported program {file}.")
     _require_packages(format)
-    if format == "onnx":
+    if format != "stablehlo":
         return Exported(file, format, *_open_onnx(file))
     from nasfas_jax.export import stablehlo
 
