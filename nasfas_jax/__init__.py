@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nasfas_jax.workflows.instruments import search_health, supernet_ranking
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.parity import parity
+    from nasfas_jax.workflows.plan import plan_search, plan_training
     from nasfas_jax.workflows.responses import feature_responses
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
@@ -63,6 +64,8 @@ _MODULES = {
     "evaluate": "workflows.evaluate",
     "open_exported": "workflows.export",
     "parity": "workflows.parity",
+    "plan_search": "workflows.plan",
+    "plan_training": "workflows.plan",
     "ablate": "workflows.ablate",
     "robustness": "workflows.robustness",
     "Setup": "workflows.sweep",
@@ -88,6 +91,8 @@ __all__ = [
     "open_exported",
     "ops",
     "parity",
+    "plan_search",
+    "plan_training",
     "robustness",
     "search_architecture",
     "search_health",

@@ -67,6 +67,20 @@ FLAGS = {
     "seed": Flag("seed of the bootstrap intervals", "0"),
     "seeds": Flag("number of searches, whose agreement is reported", "1"),
     "count": Flag("number of architectures", "20"),
+    "command": Flag("planned command, search or train", "train"),
+    "topology": Flag(
+        "TPU topology to compile for, as v5e:4x4 (needs the extra 'tpu', and no TPU)",
+        "this machine's devices",
+    ),
+    "platform": Flag("cuda or rocm: lowers for it without compiling; no memory"),
+    "memory_gb": Flag(
+        "GiB of a device that the largest batch is to fit", "the chip's, if known"
+    ),
+    "modes": Flag(
+        "meta-gradient modes whose largest batch is searched for; '' for none",
+        "the configured one",
+    ),
+    "groups": Flag("groups of an episode: source domains, or macro types", "3"),
     "repeats": Flag(
         "timed predictions of one image, whose median is the latency", "0: none"
     ),
@@ -234,6 +248,15 @@ COMMANDS = {
                 "networks or search spaces, as cdn,auto_fas", "all networks"
             )
         },
+    ),
+    "plan": Command(
+        "prints memory, operations and traffic of a step before anything is run",
+        (
+            *("config", "command", "network", "genotype", "topology", "platform"),
+            *("memory_gb", "modes", "groups"),
+        ),
+        ("data", "train"),
+        "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",
     ),
     "metagrad": Command(
         "measures the cost and accuracy of each meta-gradient mode",

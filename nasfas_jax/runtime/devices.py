@@ -75,17 +75,26 @@ def place(batch: Any, axes: Any, mesh: Mesh) -> Any:
       axes: PartitionSpecs of the mesh's axes, a tree prefix of the batch.
       mesh: from `make_mesh`.
     """
+    return jax.tree.map(
+        lambda x, sharding: jax.device_put(np.asarray(x), sharding),
+        batch,
+        shardings(batch, axes, mesh),
+    )
 
-    def put(axes: PartitionSpec, part: Any) -> Any:
-        return jax.tree.map(lambda x: _put(np.asarray(x), axes, mesh), part)
 
-    return jax.tree.map(put, axes, batch)
+def shardings(batch: Any, axes: Any, mesh: Mesh) -> Any:
+    """The sharding that `place` gives each array of a batch; arguments as `place`."""
+
+    def of(axes: PartitionSpec, part: Any) -> Any:
+        return jax.tree.map(lambda x: _sharding(np.shape(x), axes, mesh), part)
+
+    return jax.tree.map(of, axes, batch)
 
 
-def _put(array: np.ndarray, axes: PartitionSpec, mesh: Mesh) -> jax.Array:
-    lengths = zip(axes, array.shape, strict=False)
+def _sharding(shape: tuple[int, ...], axes: PartitionSpec, mesh: Mesh) -> NamedSharding:
+    lengths = zip(axes, shape, strict=False)
     fitting = [a if a and n % mesh.shape[a] == 0 else None for a, n in lengths]
-    return jax.device_put(array, NamedSharding(mesh, PartitionSpec(*fitting)))
+    return NamedSharding(mesh, PartitionSpec(*fitting))
 
 
 def describe_machine() -> dict[str, str]:
