@@ -3,7 +3,7 @@
 from typing import Any
 
 from nasfas_jax import limits
-from nasfas_jax.commands import search, settings, tables
+from nasfas_jax.commands import checks, search, settings, tables
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.errors import renaming
 from nasfas_jax.workflows import plan as workflow
@@ -31,6 +31,7 @@ def run(
       InputError: an unknown command, or as `workflows.plan.plan_step`.
     """
     limits.require(command=(command, limits.OneOf(PLANNED)))
+    checks.check(config, command=command, network=network)
     options = {
         "topology": topology,
         "platform": platform,

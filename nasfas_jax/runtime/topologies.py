@@ -29,6 +29,8 @@ _NO_HOST = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_MIN_LOG_LEVEL": "3",
+    # Its lock is for processes that compute on the TPU.
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 
@@ -115,8 +117,8 @@ def devices(name: str) -> list[Any]:
             return list(topologies.get_topology_desc(name, "tpu", **options).devices)
     except jax.errors.JaxRuntimeError as error:
         raise InputError(
-            f"the installed libtpu does not know {name!r} ({error!s:.200}). Install the"
-            " one that jax[tpu] asks for.",
+            f"the installed libtpu cannot make {name!r} ({error!s:.200}). Use the libtpu"
+            " that jax[tpu] asks for.",
             field="topology",
         ) from None
 

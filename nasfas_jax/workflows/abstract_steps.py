@@ -63,10 +63,10 @@ class Step:
             below = self.batch_size - rest
             near = " and ".join(str(n) for n in (below, below + split) if n)
             raise InputError(
-                f"expected a multiple of {split}, since {mesh.size} devices make"
-                f" {mesh.shape['episode']} slices for {self.episodes} episodes, and a"
-                f" batch is split over the {split} of a slice, got {self.batch_size}."
-                f" The nearest are {near}.{self._fitting(mesh.size)}",
+                f"expected a multiple of {split} clips{' of each group' * (self.groups > 0)},"
+                f" which are split over the data axis of the mesh (episode"
+                f" {mesh.shape['episode']}, data {split}), got {self.batch_size}. The"
+                f" nearest are {near}.{self._fitting(mesh.size)}",
                 field="batch_size",
             )
         return mesh

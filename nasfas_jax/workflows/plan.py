@@ -5,6 +5,7 @@ shapes alone: no data are read, nothing is computed, and no TPU is needed to com
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -124,22 +125,22 @@ class Plan:
             rows.append(["meta-gradient mode", self.step.mode])
         if self.memory is not None:
             kinds = dataclasses.asdict(self.memory) | {"total": self.memory.total}
-            rows += [[f"memory: {k}", f"{n / 1e6:,.1f} MB"] for k, n in kinds.items()]
-        rows.append(["operations, traced", f"{self.flops / 1e9:,.2f} GFLOP"])
-        rows.append(["operations, by XLA", f"{self.xla_flops / 1e9:,.2f} GFLOP"])
+            rows += [[f"memory: {k}", quantity(n, "B")] for k, n in kinds.items()]
+        rows.append(["operations, traced", quantity(self.flops, "FLOP")])
+        rows.append(["operations, by XLA", quantity(self.xla_flops, "FLOP")])
         if self.bytes_accessed is not None:
-            rows.append(["bytes accessed", f"{self.bytes_accessed / 1e6:,.1f} MB"])
+            rows.append(["bytes accessed", quantity(self.bytes_accessed, "B")])
         for (kind, axes), (count, size) in sorted(self.traffic().items()):
-            rows.append([f"{kind} over {axes}", f"{count}, {size / 1e6:,.3f} MB"])
+            rows.append([f"{kind} over {axes}", f"{count}, {quantity(size, 'B')}"])
         return [*rows, *self._estimates()]
 
     def _estimates(self) -> list[list[str]]:
         rows = [
-            [f"estimated least time: {resource}", f"{1e3 * seconds:.3f} ms"]
+            [f"estimated least time: {resource}", quantity(seconds, "s")]
             for resource, seconds in self.seconds.items()
         ]
         for fit in self.fits:
-            found = f"{fit.batch_size} clips, {fit.bytes / 1e6:,.1f} MB"
+            found = f"{fit.batch_size} clips, {quantity(fit.bytes, 'B')}"
             if not fit.batch_size:
                 found = f"does not fit with {self.step.batch_size} clips"
             limit = f"{self.limit / 2**30:.4g} GiB"
@@ -152,6 +153,18 @@ class Plan:
 
     def _repr_html_(self) -> str:
         return tables.as_html(self.table())
+
+
+def quantity(number: float, unit: str) -> str:
+    """A number with three digits and the decimal prefix of its unit.
+
+    >>> quantity(35_400_000, "B"), quantity(1.5e-5, "s"), quantity(0, "B")
+    ('35.4 MB', '15 us', '0 B')
+    """
+    exponent = math.floor(math.log10(number) / 3) if number > 0 else 0
+    exponent = min(max(exponent, -3), 5)
+    prefix = {-3: "n", -2: "u", -1: "m", 0: ""}.get(exponent) or " kMGTP"[exponent]
+    return f"{number / 1000.0**exponent:.4g} {prefix.strip()}{unit}"
 
 
 def plan_search(
