@@ -26,9 +26,15 @@ if TYPE_CHECKING:
     from nasfas_jax import bilevel, losses, nets, ops
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
+    from nasfas_jax.workflows.checkpoint import (
+        export_checkpoint,
+        list_checkpoints,
+        read_checkpoint,
+    )
     from nasfas_jax.workflows.compare_maps import compare_maps
     from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
+    from nasfas_jax.workflows.doctor import doctor
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.export import open_exported
     from nasfas_jax.workflows.improvement import improvement_over_random
@@ -61,6 +67,10 @@ _MODULES = {
     "feature_responses": "workflows.responses",
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
+    "doctor": "workflows.doctor",
+    "export_checkpoint": "workflows.checkpoint",
+    "list_checkpoints": "workflows.checkpoint",
+    "read_checkpoint": "workflows.checkpoint",
     "evaluate": "workflows.evaluate",
     "open_exported": "workflows.export",
     "parity": "workflows.parity",
@@ -81,9 +91,12 @@ __all__ = [
     "bilevel",
     "compare_maps",
     "cost",
+    "doctor",
     "evaluate",
+    "export_checkpoint",
     "feature_responses",
     "improvement_over_random",
+    "list_checkpoints",
     "load",
     "losses",
     "nets",
@@ -93,6 +106,7 @@ __all__ = [
     "parity",
     "plan_search",
     "plan_training",
+    "read_checkpoint",
     "robustness",
     "search_architecture",
     "search_health",

@@ -67,6 +67,8 @@ FLAGS = {
     "seed": Flag("seed of the bootstrap intervals", "0"),
     "seeds": Flag("number of searches, whose agreement is reported", "1"),
     "count": Flag("number of architectures", "20"),
+    "step": Flag("steps of the checkpoint", "the last whole one"),
+    "run": Flag("folder of one run in WORKDIR, as train/cdn or search", "the only one"),
     "command": Flag("planned command, search or train", "train"),
     "topology": Flag(
         "TPU topology to compile for, as v5e:4x4 (needs the extra 'tpu', and no TPU)",
@@ -257,6 +259,35 @@ COMMANDS = {
         ),
         ("data", "train"),
         "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",
+    ),
+    "doctor": Command(
+        "checks versions, devices, disk, data and cache, and says what to change",
+        ("workdir", "data_dir"),
+        example="--workdir=runs/local",
+    ),
+    "checkpoint list": Command(
+        "lists the checkpoints of the runs in a folder, whole or damaged",
+        ("workdir",),
+        example="--workdir=runs/smoke",
+    ),
+    "checkpoint show": Command(
+        "prints type, shape and norm of every array of a checkpoint",
+        ("workdir", "run", "step"),
+        example="--workdir=runs/smoke --run=search",
+    ),
+    "checkpoint verify": Command(
+        "compares checkpoints with their checksums; exit status 1 if any differs",
+        ("workdir",),
+        example="--workdir=runs/smoke",
+    ),
+    "checkpoint export": Command(
+        "writes the weights of a checkpoint, as safetensors or as a model",
+        ("workdir", "run", "step", "format", "output"),
+        example="--workdir=runs/smoke --run=train/depthnet --output=export",
+        own={
+            "format": Flag("safetensors or model", "safetensors"),
+            "output": Flag("folder for what is written", "export", path=True),
+        },
     ),
     "metagrad": Command(
         "measures the cost and accuracy of each meta-gradient mode",

@@ -1,5 +1,6 @@
 """Devices: the mesh for batches, and the cache of compiled programs."""
 
+import contextlib
 import math
 import os
 import pathlib
@@ -7,22 +8,39 @@ import platform
 from typing import Any
 
 import jax
+import jaxlib
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nasfas_jax import limits
 
+#: Beginning of the names of empty files in the cache, one per version that used it.
+CACHE_MARK = "jaxlib-"
+
+
+def cache_folder() -> pathlib.Path:
+    """``$JAX_COMPILATION_CACHE_DIR``, or ``~/.cache/nasfas_jax/compiled``."""
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    own = pathlib.Path.home() / ".cache" / "nasfas_jax" / "compiled"
+    return pathlib.Path(given) if given else own
+
+
+def cache_version() -> str:
+    """The version whose programs the cache gives this process."""
+    return jaxlib.__version__
+
 
 def cache_compiles() -> None:
     """Keeps compiled programs on disk: the second start of a program compiles nothing.
 
-    The folder is ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/nasfas_jax/compiled``.
+    The folder is `cache_folder`; a version reads no programs of another.
     """
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
-        pathlib.Path.home() / ".cache" / "nasfas_jax" / "compiled"
-    )
-    jax.config.update("jax_compilation_cache_dir", folder)
+    folder = cache_folder()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    with contextlib.suppress(OSError):  # JAX, too, runs on without a cache
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{CACHE_MARK}{cache_version()}").touch()
 
 
 def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
