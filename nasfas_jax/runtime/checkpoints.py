@@ -135,7 +135,7 @@ class Checkpoints:
 
         Fields of states and optimizers are the keys of dicts.
         """
-        path = (self.folder / str(step) / "state").absolute()
+        path = self._manager.directory / str(step) / "state"
         reader = ocp.StandardCheckpointHandler()
         here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         like = jax.tree.map(

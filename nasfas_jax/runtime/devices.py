@@ -1,6 +1,7 @@
 """Devices: the mesh for batches, and the cache of compiled programs."""
 
 import contextlib
+import importlib.metadata
 import math
 import os
 import pathlib
@@ -8,7 +9,6 @@ import platform
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -27,7 +27,7 @@ def cache_folder() -> pathlib.Path:
 
 def cache_version() -> str:
     """The version whose programs the cache gives this process."""
-    return jaxlib.__version__
+    return importlib.metadata.version("jaxlib")
 
 
 def cache_compiles() -> None:
