@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+
 from nasfas_jax import limits
 from nasfas_jax.commands import checks, search, settings, tables
 from nasfas_jax.commands.settings import Path
@@ -32,6 +34,8 @@ def run(
     """
     limits.require(command=(command, limits.OneOf(PLANNED)))
     checks.check(config, command=command, network=network)
+    if topology or platform:  # a TPU of this machine may be in use, and is not needed
+        jax.config.update("jax_platforms", "cpu")
     options = {
         "topology": topology,
         "platform": platform,
