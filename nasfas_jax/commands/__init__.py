@@ -82,7 +82,9 @@ FLAGS = {
         "meta-gradient modes whose largest batch is searched for; '' for none",
         "the configured one",
     ),
-    "groups": Flag("groups of an episode: source domains, or macro types", "3"),
+    "groups": Flag(
+        "groups of an episode: source domains, or macro types", "3, or 2 halves"
+    ),
     "repeats": Flag(
         "timed predictions of one image, whose median is the latency", "0: none"
     ),

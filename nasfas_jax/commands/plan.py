@@ -12,7 +12,6 @@ from nasfas_jax.workflows import plan as workflow
 
 #: Steps that are planned, by the command that runs them.
 PLANNED = ("search", "train")
-_GROUPS = 3  # source domains of O&C&I to M
 
 
 def run(
@@ -25,7 +24,7 @@ def run(
     platform: str = "",
     memory_gb: str | float | None = None,
     modes: str | None = None,
-    groups: str | int = _GROUPS,
+    groups: str | int | None = None,
 ) -> None:
     """Prints the plan of the config's search, or of each network's training.
 
@@ -41,7 +40,7 @@ def run(
         "platform": platform,
         "memory": None if memory_gb is None else _number(memory_gb) * 2**30,
         "modes": None if modes is None else [m for m in modes.split(",") if m],
-        "groups": int(groups) if str(groups).isdigit() else groups,
+        "groups": _groups(config, command) if groups is None else _whole(groups),
     }
     with renaming({"topology": "--topology", "memory": "--memory_gb"}):
         if command == "search":
@@ -51,6 +50,15 @@ def run(
         for name in settings.networks(config, network):
             with renaming(settings.names(config, "train")):
                 _show(_of_training(config, name, genotype, options))
+
+
+def _groups(config: Any, command: str) -> int:
+    """Two halves, or three source domains, as those of O&C&I to M."""
+    return 2 if command == "search" and config.search.by == "half" else 3
+
+
+def _whole(text: str | int) -> Any:
+    return int(text) if str(text).isdigit() else text
 
 
 def _of_training(

@@ -1,4 +1,4 @@
-"""What a compiled program holds in memory, computes, and sends between devices."""
+"""Memory of a compiled program, and its operations between devices."""
 
 import dataclasses
 import math
