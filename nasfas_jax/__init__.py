@@ -26,15 +26,22 @@ if TYPE_CHECKING:
     from nasfas_jax import bilevel, losses, nets, ops
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
+    from nasfas_jax.workflows.checkpoint import (
+        export_checkpoint,
+        list_checkpoints,
+        read_checkpoint,
+    )
     from nasfas_jax.workflows.compare_maps import compare_layers, compare_maps
     from nasfas_jax.workflows.costs import cost
     from nasfas_jax.workflows.data import open_data
+    from nasfas_jax.workflows.doctor import doctor
     from nasfas_jax.workflows.evaluate import evaluate
     from nasfas_jax.workflows.export import open_exported
     from nasfas_jax.workflows.improvement import improvement_over_random
     from nasfas_jax.workflows.instruments import search_health, supernet_ranking
     from nasfas_jax.workflows.model import Model
     from nasfas_jax.workflows.parity import parity
+    from nasfas_jax.workflows.plan import plan_search, plan_training
     from nasfas_jax.workflows.responses import feature_responses
     from nasfas_jax.workflows.robustness import robustness
     from nasfas_jax.workflows.search import search_architecture
@@ -61,9 +68,15 @@ _MODULES = {
     "feature_responses": "workflows.responses",
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
+    "doctor": "workflows.doctor",
+    "export_checkpoint": "workflows.checkpoint",
+    "list_checkpoints": "workflows.checkpoint",
+    "read_checkpoint": "workflows.checkpoint",
     "evaluate": "workflows.evaluate",
     "open_exported": "workflows.export",
     "parity": "workflows.parity",
+    "plan_search": "workflows.plan",
+    "plan_training": "workflows.plan",
     "ablate": "workflows.ablate",
     "robustness": "workflows.robustness",
     "Setup": "workflows.sweep",
@@ -80,9 +93,12 @@ __all__ = [
     "compare_layers",
     "compare_maps",
     "cost",
+    "doctor",
     "evaluate",
+    "export_checkpoint",
     "feature_responses",
     "improvement_over_random",
+    "list_checkpoints",
     "load",
     "losses",
     "nets",
@@ -90,6 +106,9 @@ __all__ = [
     "open_exported",
     "ops",
     "parity",
+    "plan_search",
+    "plan_training",
+    "read_checkpoint",
     "robustness",
     "search_architecture",
     "search_health",

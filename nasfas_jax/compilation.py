@@ -1,10 +1,12 @@
-"""Compilation of programs that are executed once."""
+"""Compilation of programs that are executed once, and the compilation cache."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 from jax.core import Tracer
+from jax.experimental.compilation_cache import compilation_cache
 
 
 def run_once(function: Callable[..., Any], *args: Any) -> Any:
@@ -29,3 +31,25 @@ def run_once(function: Callable[..., Any], *args: Any) -> Any:
     cpu = jax.default_backend() == "cpu"
     options: Any = {"xla_backend_optimization_level": 0} if cpu else None
     return jax.jit(function, compiler_options=options)(*args)
+
+
+@contextlib.contextmanager
+def cache_in(folder: str) -> Iterator[None]:
+    """The compilation cache in a folder; none for '': reading a program is not compiling."""
+    new = {
+        "jax_enable_compilation_cache": bool(folder),
+        "jax_compilation_cache_dir": folder or None,
+    }
+    # JAX reads the settings once in a process, and again after a reset.
+    before = {name: getattr(jax.config, name) for name in new}
+    _configure(new)
+    try:
+        yield
+    finally:
+        _configure(before)
+
+
+def _configure(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()

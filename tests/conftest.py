@@ -13,6 +13,9 @@ os.environ.setdefault(
     " --xla_cpu_collective_call_terminate_timeout_seconds=600",
 )
 
+# Tests run on CPU devices; libtpu, with which they compile for TPUs, looks for none.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 import chex
 import jax
 import pytest

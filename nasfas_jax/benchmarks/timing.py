@@ -1,6 +1,5 @@
 """Compile times, alternated timings, agreement of results, and the machine."""
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -13,8 +12,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 
+from nasfas_jax.compilation import cache_in
 from nasfas_jax.errors import InputError
 
 
@@ -59,32 +58,10 @@ def compiled(function: Callable, *arguments: Any, cache: str = "") -> Compiled:
       *arguments: its arguments.
       cache: folder of the compilation cache; '' for none.
     """
-    with _cache_in(cache):
+    with cache_in(cache):
         start = time.perf_counter()
         program = jax.jit(function).lower(*arguments).compile()
         return Compiled(program, time.perf_counter() - start)
-
-
-@contextlib.contextmanager
-def _cache_in(folder: str):
-    """The compilation cache in a folder; none for '': reading a program is not compiling."""
-    new = {
-        "jax_enable_compilation_cache": bool(folder),
-        "jax_compilation_cache_dir": folder or None,
-    }
-    # JAX reads the settings once in a process, and again after a reset.
-    before = {name: getattr(jax.config, name) for name in new}
-    _configure(new)
-    try:
-        yield
-    finally:
-        _configure(before)
-
-
-def _configure(settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:

@@ -79,6 +79,24 @@ FLAGS = {
     "seed": Flag("seed of the bootstrap intervals", "0"),
     "seeds": Flag("number of searches, whose agreement is reported", "1"),
     "count": Flag("number of architectures", "20"),
+    "step": Flag("steps of the checkpoint", "the last whole one"),
+    "run": Flag("folder of one run in WORKDIR, as train/cdn or search", "the only one"),
+    "command": Flag("planned command, search or train", "train"),
+    "topology": Flag(
+        "TPU topology to compile for, as v5e:4x4 (needs the extra 'tpu', and no TPU)",
+        "this machine's devices",
+    ),
+    "platform": Flag("cuda or rocm: lowers for it without compiling; no memory"),
+    "memory_gb": Flag(
+        "GiB of a device that the largest batch is to fit", "the chip's, if known"
+    ),
+    "modes": Flag(
+        "meta-gradient modes whose largest batch is searched for; '' for none",
+        "the configured one",
+    ),
+    "groups": Flag(
+        "groups of an episode: source domains, or macro types", "3, or 2 halves"
+    ),
     "repeats": Flag(
         "timed predictions of one image, whose median is the latency", "0: none"
     ),
@@ -260,6 +278,44 @@ COMMANDS = {
             "network": Flag(
                 "networks or search spaces, as cdn,auto_fas", "all networks"
             )
+        },
+    ),
+    "plan": Command(
+        "prints memory, operations and traffic of a step before anything is run",
+        (
+            *("config", "command", "network", "genotype", "topology", "platform"),
+            *("memory_gb", "modes", "groups"),
+        ),
+        ("data", "train"),
+        "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",
+    ),
+    "doctor": Command(
+        "checks versions, devices, disk, data and cache, and says what to change",
+        ("workdir", "data_dir"),
+        example="--workdir=runs/local",
+    ),
+    "checkpoint list": Command(
+        "lists the checkpoints of the runs in a folder, whole or damaged",
+        ("workdir",),
+        example="--workdir=runs/smoke",
+    ),
+    "checkpoint show": Command(
+        "prints type, shape and norm of every array of a checkpoint",
+        ("workdir", "run", "step"),
+        example="--workdir=runs/smoke --run=search",
+    ),
+    "checkpoint verify": Command(
+        "compares checkpoints with their checksums; exit status 1 if any differs",
+        ("workdir",),
+        example="--workdir=runs/smoke",
+    ),
+    "checkpoint export": Command(
+        "writes the weights of a checkpoint, as safetensors or as a model",
+        ("workdir", "run", "step", "format", "output"),
+        example="--workdir=runs/smoke --run=train/depthnet --output=export",
+        own={
+            "format": Flag("safetensors or model", "safetensors"),
+            "output": Flag("folder for what is written", "export", path=True),
         },
     ),
     "metagrad": Command(

@@ -12,6 +12,7 @@ from nasfas_jax.errors import renaming
 from nasfas_jax.search import trials
 from nasfas_jax.workflows import instruments, searchers, searches, trade_off
 from nasfas_jax.workflows import search as workflow
+from nasfas_jax.workflows.plan import Plan, plan_search
 
 #: Fields of config.search that are not settings of the method.
 LOOP = (
@@ -137,6 +138,22 @@ def make_method(search: Any) -> Any:
     """The search method of ``config.search``."""
     chosen = searchers.settings_of(method_of(search), **_settings(search))
     return chosen.make_method(settings.space(search), steps=search.steps)
+
+
+def plan(config: Any, **options: Any) -> Plan:
+    """The plan of the configured search; options as those of `plan_search`."""
+    search = config.search
+    return plan_search(
+        settings.space(search),
+        settings.recipe(config),
+        method=method_of(search),
+        view=view(search),
+        batch_size=search.batch_size,
+        episodes=search.get("episodes", 1),
+        steps=search.steps,
+        **options,
+        **_settings(search),
+    )
 
 
 def print_notes(data: prepared.Prepared) -> None:

@@ -48,10 +48,11 @@ def macs(module: nn.Module, input_shape: tuple[int, ...], **call: Any) -> int:
 
 def macs_of(function: Callable[..., Any], *args: Any) -> int:
     """Multiply-adds of a call, counted as in `macs`; args may be shapes."""
-    return _count(jax.make_jaxpr(function)(*args).jaxpr)
+    return macs_in(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def _count(jaxpr: Jaxpr) -> int:
+def macs_in(jaxpr: Jaxpr) -> int:
+    """Multiply-adds of a traced program, counted as in `macs`, with all turns of scans."""
     total = 0
     for equation in jaxpr.eqns:
         if "resize" in str(equation.source_info.name_stack):
@@ -60,7 +61,7 @@ def _count(jaxpr: Jaxpr) -> int:
             total += _products(equation)
             continue
         repeats = equation.params["length"] if equation.primitive.name == "scan" else 1
-        inner = sum(_count(program) for program in _programs(equation))
+        inner = sum(macs_in(program) for program in _programs(equation))
         total += repeats * inner + _equation(equation)
     return total
 

@@ -130,6 +130,25 @@ class Checkpoints:
             ) from None
         return Restored(step, restored["state"], restored["iterator"])
 
+    def arrays(self, step: int) -> Any:
+        """The state of a checkpoint as NumPy arrays, from whatever mesh it was saved.
+
+        Fields of states and optimizers are the keys of dicts.
+        """
+        path = self._manager.directory / str(step) / "state"
+        reader = ocp.StandardCheckpointHandler()
+        here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        like = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here),
+            reader.metadata(path).tree,
+        )
+        return jax.device_get(reader.restore(path, args=ocp.args.StandardRestore(like)))
+
+    def size(self, step: int) -> int:
+        """Bytes of the files of a checkpoint."""
+        paths = (self.folder / str(step)).rglob("*")
+        return sum(path.stat().st_size for path in paths if path.is_file())
+
     def drop_after(self, step: int) -> None:
         """Deletes the checkpoints after ``step``, which a resumed run writes again."""
         for later in self.steps:
@@ -154,7 +173,7 @@ class Checkpoints:
         """
         damaged = []
         for step in self.steps:
-            reason = self._damage(step)
+            reason = self.damage(step)
             if reason is None:
                 break
             damaged.append(f"step {step}: {reason}")
@@ -179,8 +198,8 @@ class Checkpoints:
             )
         return step
 
-    def _damage(self, step: int) -> str | None:
-        """The difference from the checksums of a checkpoint; None without one."""
+    def damage(self, step: int) -> str | None:
+        """The difference of a checkpoint from its checksums; None for a whole one."""
         path = self._checksum_file(step)
         if not path.exists():
             return "no checksums, so writing it was interrupted"

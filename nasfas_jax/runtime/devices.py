@@ -1,5 +1,7 @@
 """Devices: the mesh for batches, and the cache of compiled programs."""
 
+import contextlib
+import importlib.metadata
 import math
 import os
 import pathlib
@@ -12,17 +14,33 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nasfas_jax import limits
 
+#: Beginning of the names of empty files in the cache, one per version that used it.
+CACHE_MARK = "jaxlib-"
+
+
+def cache_folder() -> pathlib.Path:
+    """``$JAX_COMPILATION_CACHE_DIR``, or ``~/.cache/nasfas_jax/compiled``."""
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    own = pathlib.Path.home() / ".cache" / "nasfas_jax" / "compiled"
+    return pathlib.Path(given) if given else own
+
+
+def cache_version() -> str:
+    """The version whose programs the cache gives this process."""
+    return importlib.metadata.version("jaxlib")
+
 
 def cache_compiles() -> None:
     """Keeps compiled programs on disk: the second start of a program compiles nothing.
 
-    The folder is ``$JAX_COMPILATION_CACHE_DIR`` or ``~/.cache/nasfas_jax/compiled``.
+    The folder is `cache_folder`; a version reads no programs of another.
     """
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(
-        pathlib.Path.home() / ".cache" / "nasfas_jax" / "compiled"
-    )
-    jax.config.update("jax_compilation_cache_dir", folder)
+    folder = cache_folder()
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+    with contextlib.suppress(OSError):  # JAX, too, runs on without a cache
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{CACHE_MARK}{cache_version()}").touch()
 
 
 def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
@@ -75,17 +93,26 @@ def place(batch: Any, axes: Any, mesh: Mesh) -> Any:
       axes: PartitionSpecs of the mesh's axes, a tree prefix of the batch.
       mesh: from `make_mesh`.
     """
+    return jax.tree.map(
+        lambda x, sharding: jax.device_put(np.asarray(x), sharding),
+        batch,
+        shardings(batch, axes, mesh),
+    )
 
-    def put(axes: PartitionSpec, part: Any) -> Any:
-        return jax.tree.map(lambda x: _put(np.asarray(x), axes, mesh), part)
 
-    return jax.tree.map(put, axes, batch)
+def shardings(batch: Any, axes: Any, mesh: Mesh) -> Any:
+    """The sharding that `place` gives each array of a batch; arguments as `place`."""
+
+    def of(axes: PartitionSpec, part: Any) -> Any:
+        return jax.tree.map(lambda x: _sharding(np.shape(x), axes, mesh), part)
+
+    return jax.tree.map(of, axes, batch)
 
 
-def _put(array: np.ndarray, axes: PartitionSpec, mesh: Mesh) -> jax.Array:
-    lengths = zip(axes, array.shape, strict=False)
+def _sharding(shape: tuple[int, ...], axes: PartitionSpec, mesh: Mesh) -> NamedSharding:
+    lengths = zip(axes, shape, strict=False)
     fitting = [a if a and n % mesh.shape[a] == 0 else None for a, n in lengths]
-    return jax.device_put(array, NamedSharding(mesh, PartitionSpec(*fitting)))
+    return NamedSharding(mesh, PartitionSpec(*fitting))
 
 
 def describe_machine() -> dict[str, str]:

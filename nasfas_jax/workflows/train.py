@@ -141,7 +141,7 @@ def train(
             what="The search that found the architecture",
         )
     description = describe(net, len(sources), theta, lam)
-    view = _view(description, view)
+    view = view_of(description, view)
     registry.require_input(description, view)
     view.require_prepared(data.recipe)
     optimizer = optimizer or registry.default_optimizer(description)
@@ -340,7 +340,9 @@ def describe(
         return net
 
 
-def _view(description: Mapping[str, Any], view: pipeline.View | None) -> pipeline.View:
+def view_of(
+    description: Mapping[str, Any], view: pipeline.View | None
+) -> pipeline.View:
     """The view with the map size of a network, by default with its input and target."""
     if "network" not in description:
         frames = registry.takes_frames(registry.name_of(description))
