@@ -55,7 +55,7 @@ finally:
         (
             "train --input=x",
             2,
-            ["--input is a flag of scores, predict, explain, export. Its own flags"],
+            ["--input is a flag of scores, predict, explain, export, bench predict. Its"],
         ),
         (
             "predict --config=x",
