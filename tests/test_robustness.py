@@ -166,9 +166,7 @@ def test_maps_are_compared_on_the_hardest_videos(data, evaluated):
     assert one.shape[1] < two.shape[1]  # a column of targets more
     picture = nf.compare_layers(both, data[0], attack_types=["replay"], toward="spoof")
     most = nf.nets.last_layers(_shapes(evaluated.model))
-    assert len(most) > len(
-        nf.nets.last_layers(_shapes(model))
-    )  # with its pooling
+    assert len(most) > len(nf.nets.last_layers(_shapes(model)))  # with its pooling
     assert picture.alt.endswith(", ".join(most))
     drawn = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
     assert drawn.shape[1] > one.shape[1] * (len(most) + 2) / 5
