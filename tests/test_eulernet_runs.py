@@ -114,6 +114,9 @@ def test_a_file_is_explained_by_a_command(workdir, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == expected
     with pytest.raises(InputError, match=r"--layers: .* one of .*'FCAM_0'.*'FCAM_9'"):
         smoke.execute("explain", workdir, input=image, output=tmp_path, layers="FCAM_9")
+    for flag, value in (("clips", "two"), ("factor", "-1"), ("band", "0.5,x")):
+        with pytest.raises(InputError, match=f"^--{flag}: expected"):
+            smoke.execute("explain", workdir, input=image, **{flag: value})
 
 
 def test_an_unfinished_training_gives_its_last_checkpoint(workdir, tmp_path):

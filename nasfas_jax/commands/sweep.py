@@ -189,7 +189,7 @@ class Row(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a network was tested.
+    """Config and folders of a tested network.
 
     Attributes:
       config: its config.
