@@ -55,7 +55,9 @@ finally:
         (
             "train --input=x",
             2,
-            ["--input is a flag of scores, predict, explain, export, bench predict. Its"],
+            [
+                "--input is a flag of scores, predict, explain, export, bench predict. Its"
+            ],
         ),
         (
             "predict --config=x",

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from nasfas_jax import files, names
-from nasfas_jax.commands import predict
+from nasfas_jax.commands import recording
 
 
 def test_one_person_in_two_spellings_is_one_name():
@@ -38,7 +38,7 @@ def test_files_of_any_legal_name_are_written_whole(tmp_path, length, letter):
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "語" * 83 + ".a.png", "a.mp4"])
 def test_outputs_of_predict_have_legal_names(tmp_path, name):
-    stem = predict.stem_of(tmp_path, tmp_path / name)
+    stem = recording.stem_of(tmp_path, name)
     for path in (stem.with_suffix(".csv"), stem.with_suffix(".mp4")):
         files.write_text(path, "content")
     files.write_text(f"{stem}_maps.png", "content")
