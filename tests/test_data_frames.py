@@ -186,7 +186,7 @@ def test_prepared_clips_and_predict_give_the_same_scores(folder, collection):
     data = pipeline.open_dataset(folder)
     path = collection / "train/live/ann.avi"
     of_file = predict.predict_file(
-        path, maps_of, EULER, VIEW, Fixed(), score=nets.score, clips=3
+        path, maps_of, EULER, VIEW, Fixed(), score=nets.score
     )
     assert of_file.frames.tolist() == [9, 20, 31] and of_file.scores.min() > 0
     recorded = {}
@@ -200,7 +200,7 @@ def test_prepared_clips_and_predict_give_the_same_scores(folder, collection):
                 recorded[int(rows["frame"][0])] = maps_of(batch["image"])[0]
     np.testing.assert_array_equal(of_file.frames, sorted(recorded))
     np.testing.assert_array_equal(of_file.maps, [recorded[f] for f in of_file.frames])
-    samples = list(extract.sample_video(path, EULER, Fixed(), 3))
+    samples = list(extract.sample_video(path, EULER, Fixed(), predict.CLIPS))
     crops = np.stack([sample.frames for sample in samples])
     of_crops = predict.predict_clips(crops, maps_of, EULER, VIEW, score=nets.score)
     np.testing.assert_array_equal(of_crops.maps, of_file.maps)

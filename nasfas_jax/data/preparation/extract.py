@@ -66,14 +66,18 @@ def sample_video(
 
     Args:
       path: video or picture.
-      recipe: settings of the clips; its sampling rules are not used.
+      recipe: settings of the clips, which do not overlap where its ``eval_sampling`` is
+        'non_overlapping'.
       detector: face detector; clips without a face are skipped.
       clips: number of clips; fewer in a short video.
 
     Raises:
       video.VideoError: no usable frames, or no face in any clip.
     """
-    ends = functools.partial(_ends, "even", clips, recipe)
+    apart = recipe.eval_sampling == "non_overlapping"
+    ends = functools.partial(
+        _ends, "non_overlapping" if apart else "even", clips, recipe
+    )
     read = video.read_clips(path, ends, recipe.frames, interval=recipe.interval)
     for sample, _ in _samples(read, recipe, detector, None):
         yield sample
