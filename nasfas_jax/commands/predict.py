@@ -104,7 +104,7 @@ class _Job(NamedTuple):
     def attempt(
         self, one: Named, ended: Callable[[float], bool] = lambda _: False
     ) -> bool:
-        """As `run`; a source that cannot be read is reported, and the result False."""
+        """Runs `run`; reports a source that cannot be read and returns False."""
         try:
             return self.run(one, ended)
         except InputError as error:
@@ -209,7 +209,7 @@ def model_of(model: Path | None, workdir: Path, network: str | None) -> Model:
 def _lines(
     summary: recording.Summary, watcher: watch.Watcher, abstain: float
 ) -> list[str]:
-    """What is printed about a source."""
+    """Printed lines about a source."""
     model, name = watcher.model, summary.name
     frames, faces = summary.frames, len(summary.tracks)
     lines = [

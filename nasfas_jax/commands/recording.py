@@ -1,4 +1,4 @@
-"""What ``nasfas predict`` writes and prints of the faces seen in one source.
+"""Files that ``nasfas predict`` writes about one source, and its counts.
 
 ``<name>.csv`` has a line for each face in each frame, ``<name>.jsonl`` a line for each
 frame, also one without a face, ``<name>.mp4`` (of a picture: ``.png``) is a copy with faces,
