@@ -70,7 +70,7 @@ def make_app(
 
 
 class _Server:
-    """What the routes of one application share."""
+    """State shared by the routes of one application."""
 
     def __init__(self, model: Model, detector: faces.Detector, bounds: Bounds):
         self.model, self.detector, self.bounds = model, detector, bounds
