@@ -94,6 +94,7 @@ from nasfas_jax.bilevel._implicit import (
     implicit_hypergradient,
     neumann,
 )
+from nasfas_jax.bilevel._inner import InnerUpdate, inner_update
 from nasfas_jax.bilevel._modes import (
     EXACT,
     MODES,
@@ -106,14 +107,12 @@ from nasfas_jax.bilevel._modes import (
     second_derivative_product,
     unrolled,
 )
+from nasfas_jax.bilevel._steps import POLICIES
 from nasfas_jax.bilevel._stored import scan_sum, sum_of_losses, with_derivative
 from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
 from nasfas_jax.bilevel._update import (
-    POLICIES,
-    InnerUpdate,
     UpdateCotangents,
     apply_update,
-    inner_update,
     pull_back_update,
 )
 

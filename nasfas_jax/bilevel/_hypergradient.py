@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasfas_jax.bilevel import _checks, _modes, _trees
+from nasfas_jax.bilevel import _checks, _modes, _recursion, _trees
+from nasfas_jax.bilevel._inner import InnerUpdate
+from nasfas_jax.bilevel._recursion import Plan
+from nasfas_jax.bilevel._steps import Segments, Steps
 from nasfas_jax.bilevel._stored import with_derivative
-from nasfas_jax.bilevel._update import Optimizer, Steps, pull_back_update
+from nasfas_jax.bilevel._update import Optimizer
 
 PyTree = Any
-#: Largest estimated error of a finite difference, as a share of the outer derivative.
-ERROR_SHARE = 0.1
 
 
 class Hypergradient(NamedTuple):
@@ -25,15 +26,19 @@ class Hypergradient(NamedTuple):
 
     Attributes:
       value: value of the objective, a scalar.
-      params: its derivative by ``phi``, the parameters before the inner steps.
+      params: its derivative by ``phi``, the parameters before the inner steps (with
+        ``last``: by the parameters before the last ones).
       hyper: its derivative by ``h``.
       state: auxiliary state after the passes; None without.
+      inner: ``phi_k``, the auxiliary state with it, and the losses of the steps; None
+        without ``return_inner``.
     """
 
     value: jax.Array
     params: PyTree
     hyper: PyTree
     state: PyTree = None
+    inner: InnerUpdate | None = None
 
     @property
     def grads(self) -> tuple[PyTree, PyTree]:
@@ -55,6 +60,11 @@ def hypergradient(
     mask: PyTree = True,
     state: PyTree = None,
     policy: str = "batch",
+    segments: Segments = None,
+    offload: bool = False,
+    last: int | None = None,
+    step_loss: Callable | None = None,
+    return_inner: bool = False,
 ) -> Hypergradient:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
@@ -125,7 +135,11 @@ def hypergradient(
         params, hyper, inner_batch, outer_batch, state
     )
     mode = _modes.get(mode)
-    inner = Steps.of(inner_gradient, inner_batch, optimizer, mask, steps, state, policy)
+    inner = Steps.of(
+        *(inner_gradient, inner_batch, optimizer, mask, steps, state, policy),
+        step_loss,
+    )
+    plan = Plan.of(segments, inner.count, last, offload)
     with_state = () if state is None else (state,)
     mode.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
     chosen, rest = _trees.split(mask, params)
@@ -145,12 +159,22 @@ def hypergradient(
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
         return value, state_k if policy == "inner" else new_state
 
-    differentiate = _unrolled if mode == _modes.unrolled() else _recursion
-    value, new_state, d_chosen, (d_rest, d_hyper) = differentiate(
-        outer, inner, chosen, (rest, hyper), state, mode
+    differentiate = _recursion.recursion
+    if mode == _modes.unrolled():
+        _checks.stores_by_itself(offload)
+        differentiate = _recursion.unrolled
+    result = differentiate(outer, inner, chosen, (rest, hyper), state, plan, mode)
+    d_chosen, (d_rest, d_hyper) = result.grads
+    phi_k = InnerUpdate(
+        _trees.join(mask, result.after.params, rest), result.after.aux, result.losses
     )
-    d_params = _trees.join(mask, d_chosen, d_rest)
-    return Hypergradient(value, d_params, d_hyper, new_state)
+    return Hypergradient(
+        result.value,
+        _trees.join(mask, d_chosen, d_rest),
+        d_hyper,
+        result.aux,
+        phi_k if return_inner else None,
+    )
 
 
 def loss_after_update(
@@ -215,110 +239,3 @@ def loss_after_update(
         mask=mask,
     )
     return with_derivative(result.value, result.grads, (params, hyper))
-
-
-def _unrolled(outer, inner: Steps, params, hyper, state, mode):
-    """Plain reverse mode through all steps."""
-    del mode
-
-    def objective(params, hyper):
-        (phi_k, _, state_k), _ = inner.run(params, hyper, state)
-        return outer(phi_k, hyper, state_k)
-
-    (value, new_state), grads = jax.value_and_grad(objective, (0, 1), has_aux=True)(
-        params, hyper
-    )
-    return value, new_state, *grads
-
-
-def _recursion(outer, inner: Steps, params, hyper, state, mode):
-    """Recursion over the steps, one second-derivative product at a time."""
-    constant = mode == _modes.first_order()
-    (phi_k, opt_state_k, state_k), saved = inner.run(
-        params, hyper, state, save=True, constant=constant
-    )
-    (value, new_state), (d_phi, d_hyper) = jax.value_and_grad(
-        outer, (0, 1), has_aux=True
-    )(phi_k, hyper, state_k)
-    scale = _trees.norm(d_phi)
-
-    def backward(carry, step):
-        d_phi, d_opt_state, d_hyper = carry
-        (phi, opt_state, grads, *state_then), one = step
-        (state_now,) = state_then or (state,)
-        d_phi, d_opt_state, d_hyper_step = _pull_back_step(
-            lambda phi, h, batch: inner.gradient(phi, h, batch, state_now)[0],
-            phi,
-            opt_state,
-            grads,
-            hyper,
-            inner.at(one),
-            inner.optimizer,
-            d_phi,
-            d_opt_state,
-            mode=mode,
-            scale=scale,
-        )
-        return (d_phi, d_opt_state, _trees.add(d_hyper, d_hyper_step)), None
-
-    d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state_k))
-    (d_phi, d_opt_state, d_hyper), _ = jax.lax.scan(
-        backward,
-        (d_phi, d_opt_state, d_hyper),
-        (saved, inner.slices),
-        length=inner.steps,  # nothing is saved if the mask selects no parameters
-        reverse=True,
-        unroll=inner.unroll,
-    )
-    # The first optimizer state may depend on the parameters or on hyper.
-    _, pull_back = jax.vjp(
-        lambda phi, h: _trees.floats(inner.init(phi, h)), params, hyper
-    )
-    first = pull_back(d_opt_state)
-    return value, new_state, *_trees.add((d_phi, d_hyper), first)
-
-
-def _pull_back_step(
-    inner_gradient: _modes.GradientFunction,
-    params: PyTree,
-    opt_state: PyTree,
-    grads: PyTree,
-    hyper: PyTree,
-    batch: PyTree,
-    optimizer: Optimizer,
-    d_params: PyTree,
-    d_opt_state: list[jax.Array],
-    *,
-    mode: _modes.Mode,
-    scale: jax.Array,
-) -> tuple[PyTree, list[jax.Array], PyTree]:
-    """Transposed derivative of one inner step ``phi' = U(phi, s, g(phi, h), h)``.
-
-    Args:
-      inner_gradient: gradient function whose first part is ``g``.
-      params: ``phi`` before the step.
-      opt_state: ``s`` before the step.
-      grads: ``g(phi, h)``, saved.
-      hyper: ``h``.
-      batch: passed to ``inner_gradient``.
-      optimizer: ``U``.
-      d_params: cotangent of ``phi'``.
-      d_opt_state: cotangents of the float leaves of the new optimizer state.
-      mode: mode function.
-      scale: norm with which the error of a `finite_difference` is compared: above a
-        tenth of it the result is NaN.
-
-    Returns:
-      The cotangents of ``phi``, of the float leaves of ``s``, and of ``h``.
-    """
-    direct = pull_back_update(
-        optimizer, params, opt_state, grads, d_params, d_opt_state, hyper=hyper
-    )
-    products = _modes.second_derivative_product(
-        inner_gradient, params, hyper, batch, direct.grads, mode=mode
-    )
-    if isinstance(mode, _modes.FiniteDifference):
-        trusted = mode.error(grads, direct.grads) <= ERROR_SHARE * scale
-        products = jax.tree.map(lambda p: jnp.where(trusted, p, jnp.nan), products)
-    d_phi, d_hyper = _trees.add((direct.params, direct.hyper), products)
-    return d_phi, direct.opt_state, d_hyper

@@ -30,11 +30,14 @@ class Mode:
       product: ``(gradient, params, hyper, batch, v) -> products``.
       refuse_custom_vjp: whether `jax.custom_vjp` functions under the loss are an error,
         since the mode assumes symmetric second derivatives.
+      computes_gradient: whether the product computes the gradient at ``params`` too, so
+        that a recursion need not store it.
     """
 
     name: str
     product: Product
     refuse_custom_vjp: bool = False
+    computes_gradient: bool = True
 
     def check(self, gradient: Callable, *arguments: PyTree) -> None:
         """Checks the loss of ``gradient`` for functions that the mode refuses.
@@ -188,7 +191,7 @@ def finite_difference(epsilon: float = 0.01, *, assume_symmetric: bool = False) 
 
     product = _CentralDifference(epsilon)
     return FiniteDifference(
-        "finite_difference", product, not assume_symmetric, epsilon=epsilon
+        "finite_difference", product, not assume_symmetric, False, epsilon
     )
 
 
@@ -237,7 +240,7 @@ def _vjp_of_gradient(gradient, params, hyper, batch, v):
 
 def first_order() -> Mode:
     """No second derivatives: inner gradients are constant, and products are zero."""
-    return Mode("first_order", _zero)
+    return Mode("first_order", _zero, computes_gradient=False)
 
 
 def _zero(gradient, params, hyper, batch, v):

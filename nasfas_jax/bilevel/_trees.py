@@ -115,3 +115,13 @@ def on_one_mesh(*trees: PyTree) -> tuple[PyTree, ...]:
         return leaf
 
     return jax.tree.map(place, trees)
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """``tree`` in the memory of the host, inside of a compiled program."""
+    return jax.tree.map(lambda x: jax.device_put(x, jax.memory.Space.Host), tree)
+
+
+def to_device(tree: PyTree) -> PyTree:
+    """``tree`` in the memory of the device."""
+    return jax.tree.map(lambda x: jax.device_put(x, jax.memory.Space.Device), tree)
