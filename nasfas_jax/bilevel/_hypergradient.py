@@ -5,13 +5,13 @@ Notation: ``phi`` are parameters, ``h`` hyperparameters (alphas, theta, ...), an
 ``jax.grad(loss, (0, 1))`` of an ordinary loss, or another hypergradient: levels nest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nasfas_jax.bilevel import _checks, _modes, _recursion, _trees
+from nasfas_jax.bilevel import _checks, _modes, _recursion, _trees, _values
 from nasfas_jax.bilevel._inner import InnerUpdate
 from nasfas_jax.bilevel._recursion import Plan
 from nasfas_jax.bilevel._steps import Segments, Steps
@@ -65,6 +65,7 @@ def hypergradient(
     last: int | None = None,
     step_loss: Callable | None = None,
     return_inner: bool = False,
+    checks: Collection[str] = (),
 ) -> Hypergradient:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
@@ -74,11 +75,12 @@ def hypergradient(
     ``jax.grad`` of all steps instead.
 
     Memory, besides the batches: the activations of *one* inner gradient and its
-    derivative, plus the stored state before each of the ``k`` steps. In units of the
-    parameters that is ``k`` for plain or momentum SGD (the parameters) and ``4 k`` for Adam
-    (parameters, two moments, gradient): with few activations it is most of the memory.
-    'unrolled' stores the activations of all steps. (With a single step XLA may keep the
-    activations of the gradient for its derivative: more memory, less time.)
+    derivative, plus the stored state before each of the ``k`` steps, the parameters and
+    the optimizer state: ``k`` times the parameters for plain SGD, ``3 k`` times for Adam.
+    With few activations it is most of the memory. ``segments='sqrt'`` stores the states
+    of about ``2 sqrt(k)`` steps and runs each step twice. 'unrolled' stores the
+    activations of all steps. (With a single step XLA may keep the activations of the
+    gradient for its derivative: more memory, less time.) `cost` predicts all this.
 
     Call it under `jax.jit`: outside, the loops over the steps are compiled at every
     call (about half a second for a small loss), and JAX keeps each of these programs
@@ -106,6 +108,30 @@ def hypergradient(
         outer pass's new state is returned. 'carry': every pass uses the new state of the
         pass before, and the last is returned. 'inner': as 'carry', without the outer
         pass's. No derivative passes through state.
+      segments: number of segments of steps of which only the start is stored, until the
+        backward pass runs each of them again. 'sqrt': about the square root of the number
+        of steps. None: the state before every step is stored, and none runs again. The
+        result is the same; in the mode 'unrolled', the activations of one segment are
+        stored at a time.
+      offload: whether the stored states (with segments, their starts) are kept in host
+        memory. Not in the mode 'unrolled', and only on platforms whose devices have a
+        memory of the kind 'pinned_host'.
+      last: number of last steps that derivatives pass through (truncation). The steps
+        before run all the same and store nothing; ``params`` is then the derivative by
+        the parameters before the last steps, and ``hyper`` lacks the influence of ``h``
+        on the steps before. None: all steps.
+      step_loss: ``(phi_t, h, batch_t, t) -> scalar``, a term that is added to the
+        objective after every step ``t = 1 .. k``; ``batch_t`` is the inner batch of that
+        step. With ``state`` it takes the state after the step as fifth argument and
+        returns ``(value, new state)``, of which the new state is dropped.
+      return_inner: whether the result has ``phi_k`` and the losses of the steps.
+      checks: names of checks out of `CHECKS`. They cost nothing when left out.
+        'divergence': every inner step and the result are finite. 'symmetry': the
+        `symmetry_error` at ``phi`` is at the level of rounding. Both are
+        `jax.experimental.checkify` checks: call the compiled function as ``error, result
+        = jax.jit(checkify.checkify(function))(...)`` and then ``error.throw()``.
+        'precision': params, hyper and the optimizer state have 32 bits or more, while
+        tracing.
 
     Returns:
       A `Hypergradient`. Its value is NaN where ``phi_k`` is not finite, see
@@ -116,8 +142,8 @@ def hypergradient(
         changes tree, shape or dtype, an ``optimizer`` that is no transformation of
         gradients, a `jax.custom_vjp` function under the inner loss in the modes
         'forward_over_reverse' and 'finite_difference'.
-      ValueError: unknown ``mode`` or ``policy``, a mask or a number of steps that does
-        not fit.
+      ValueError: unknown ``mode``, ``policy`` or check, a mask or a number of steps,
+        segments or last steps that does not fit, ``offload`` where it is not possible.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
@@ -131,6 +157,7 @@ def hypergradient(
     Array([0.75], dtype=float32)
     """
     _checks.are_floats(params=params, hyper=hyper)
+    checks = _values.are_known(checks)
     params, hyper, inner_batch, outer_batch, state = _trees.on_one_mesh(
         params, hyper, inner_batch, outer_batch, state
     )
@@ -141,8 +168,11 @@ def hypergradient(
     )
     plan = Plan.of(segments, inner.count, last, offload)
     with_state = () if state is None else (state,)
-    mode.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
+    first = inner_gradient, params, hyper, inner.first_batch
+    mode.check(*first, *with_state)
     chosen, rest = _trees.split(mask, params)
+    start = chosen, (rest, hyper), state
+    _values.apply(checks, inner, start, first, with_state)
 
     def outer(chosen, rest_and_hyper, state_k):
         """``(value, kept state)``."""
@@ -163,7 +193,9 @@ def hypergradient(
     if mode == _modes.unrolled():
         _checks.stores_by_itself(offload)
         differentiate = _recursion.unrolled
-    result = differentiate(outer, inner, chosen, (rest, hyper), state, plan, mode)
+    result = differentiate(outer, inner, *start, plan, mode)
+    if "divergence" in checks:
+        _values.is_finite_result(result.value, result.grads)
     d_chosen, (d_rest, d_hyper) = result.grads
     phi_k = InnerUpdate(
         _trees.join(mask, result.after.params, rest), result.after.aux, result.losses
@@ -189,6 +221,8 @@ def loss_after_update(
     steps: int | None = 1,
     mode: _modes.AnyMode = "forward_over_reverse",
     mask: PyTree = True,
+    segments: Segments = None,
+    offload: bool = False,
 ) -> jax.Array:
     """``L_out(phi_k(phi, h), h, outer_batch)`` as a term of a larger objective.
 
@@ -208,6 +242,8 @@ def loss_after_update(
       steps: number of inner steps.
       mode: how second derivatives are computed.
       mask: parameters that the inner steps update.
+      segments: number of segments that run again.
+      offload: whether stored states are kept in host memory.
 
     Raises:
       TypeError: as `hypergradient`.
@@ -237,5 +273,7 @@ def loss_after_update(
         steps=steps,
         mode=mode,
         mask=mask,
+        segments=segments,
+        offload=offload,
     )
     return with_derivative(result.value, result.grads, (params, hyper))

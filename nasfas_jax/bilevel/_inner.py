@@ -101,9 +101,7 @@ def inner_update(
     """
     _checks.are_floats(params=params, hyper=hyper)
     params, hyper, batch, state = _trees.on_one_mesh(params, hyper, batch, state)
-    inner = Steps.of(
-        gradient, batch, optimizer, mask, steps, state, policy, step_loss
-    )
+    inner = Steps.of(gradient, batch, optimizer, mask, steps, state, policy, step_loss)
     plan = Plan.of(segments, inner.count)
     chosen, rest = _trees.split(mask, params)
     start = inner.start(chosen, (rest, hyper), state)

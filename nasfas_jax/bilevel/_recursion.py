@@ -96,7 +96,10 @@ class Beginning(NamedTuple):
         )
         state, losses = jax.lax.stop_gradient(
             inner.run(
-                inner.start(params, hyper, aux), hyper, first, save=loss_of(inner, hyper)
+                inner.start(params, hyper, aux),
+                hyper,
+                first,
+                save=loss_of(inner, hyper),
             )
         )
         return cls(state.params, lambda p, h: state._replace(params=p), others, losses)
@@ -127,7 +130,9 @@ def run(inner: Steps, state: State, hyper, slices: Slice, plan: Plan, *, remat=F
             return inner.run(state, hyper, slices, save=save, remat=remat)
 
         state, first = jax.lax.scan(segment, state, whole)
-    state, last = inner.run(state, hyper, slices, save=save, remat=remat)
+    last = None
+    if len(slices.t):
+        state, last = inner.run(state, hyper, slices, save=save, remat=remat)
     return state, joined(first, last)
 
 
@@ -139,7 +144,9 @@ def unrolled(
     begin = Beginning.of(inner, params, hyper, aux, plan.skipped)
 
     def objective(params, hyper):
-        after, losses = run(inner, begin.state(params, hyper), hyper, begin.slices, plan)
+        after, losses = run(
+            inner, begin.state(params, hyper), hyper, begin.slices, plan
+        )
         value, kept = outer(after.params, hyper, after.aux)
         losses = joined(begin.losses, losses)
         return value + _total(losses), (kept, after, losses)
@@ -183,18 +190,19 @@ def recursion(
     back = _Backward(inner, hyper, aux, mode, plan.offload)
     begin = Beginning.of(inner, params, hyper, aux, plan.skipped)
     state, slices = begin.state(begin.params, hyper), begin.slices
-    whole, starts = None, None
+    whole = starts = saved = first = last = None
     if plan.segments:
         whole, slices = plan.divide(slices)
         state, starts = jax.lax.scan(back.segment_forward, state, whole)
-    after, saved = back.forward(state, slices, offload=not plan.segments)
+    if len(slices.t):
+        state, saved = back.forward(state, slices, offload=not plan.segments)
     (value, kept), (d_phi, d_hyper) = jax.value_and_grad(outer, (0, 1), has_aux=True)(
-        after.params, hyper, after.aux
+        state.params, hyper, state.aux
     )
-    d_state = jax.tree.map(jnp.zeros_like, _trees.floats(after.opt_state))
+    d_state = jax.tree.map(jnp.zeros_like, _trees.floats(state.opt_state))
     cotangent = Cotangent(d_phi, d_state, d_hyper, _trees.norm(d_phi))
-    cotangent, last = back.steps(cotangent, saved, slices)
-    first = None
+    if len(slices.t):
+        cotangent, last = back.steps(cotangent, saved, slices)
     if plan.segments:
         cotangent, first = jax.lax.scan(
             back.segment, cotangent, (starts, whole), reverse=True
@@ -207,7 +215,7 @@ def recursion(
         (cotangent.params, cotangent.hyper), pull_back(cotangent.opt_state)
     )
     losses = joined(begin.losses, first, last)
-    return Result(value + _total(losses), kept, grads, after, losses)
+    return Result(value + _total(losses), kept, grads, state, losses)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,18 +295,19 @@ class _Backward:
             cotangent.opt_state,
             hyper=self.hyper,
         )
-        products = _modes.second_derivative_product(
+        product = (
             lambda phi, h, batch: self.inner.gradient(phi, h, batch, before.aux)[0],
             before.params,
             self.hyper,
             self.inner.at(one),
             direct.grads,
-            mode=self.mode,
         )
         if isinstance(self.mode, _modes.FiniteDifference):
-            trusted = self.mode.error(grads, direct.grads)
-            trusted = trusted <= ERROR_SHARE * cotangent.scale
+            products, error = self.mode.measured(*product)
+            trusted = error <= ERROR_SHARE * cotangent.scale
             products = jax.tree.map(lambda p: jnp.where(trusted, p, jnp.nan), products)
+        else:
+            products = _modes.second_derivative_product(*product, mode=self.mode)
         d_phi, d_hyper = _trees.add((direct.params, direct.hyper), products)
         d_hyper = _trees.add(cotangent.hyper, d_hyper)
         return cotangent._replace(

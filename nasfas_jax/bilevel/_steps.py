@@ -88,7 +88,15 @@ class Steps:
 
     @classmethod
     def of(
-        cls, gradient, batch, optimizer, mask, steps, state, policy, step_loss=None
+        cls,
+        gradient,
+        batch,
+        optimizer,
+        mask,
+        steps,
+        state,
+        policy,
+        step_loss=None,
     ) -> "Steps":
         """Steps with the arguments of the public functions."""
         if policy not in POLICIES:
@@ -108,6 +116,7 @@ class Steps:
             return (g_chosen, (g_rest, grads[1])), new_aux
 
         def split_loss(after: State, rest_and_hyper, one: Slice):
+            assert step_loss is not None
             rest, hyper = rest_and_hyper
             params = _trees.join(mask, after.params, rest)
             arguments = params, hyper, inner.at(one), one.t
@@ -175,7 +184,14 @@ class Steps:
         return State(*new, new_aux), grads
 
     def run(
-        self, state: State, hyper, slices: Slice, *, save=None, constant=False, remat=False
+        self,
+        state: State,
+        hyper,
+        slices: Slice,
+        *,
+        save=None,
+        constant=False,
+        remat=False,
     ) -> tuple[State, Any]:
         """Runs the steps of ``slices``; returns ``(state after them, saved)``.
 

@@ -15,6 +15,11 @@ def add(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(jnp.add, a, b)
 
 
+def add_scaled(a: PyTree, factor: jax.Array | float, b: PyTree) -> PyTree:
+    """``a + factor b``, in the dtypes of ``a``."""
+    return jax.tree.map(lambda x, y: x + jnp.asarray(factor, x.dtype) * y, a, b)
+
+
 def dot(a: PyTree, b: PyTree) -> jax.Array:
     """Inner product of two trees, a scalar."""
     return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))

@@ -1,0 +1,186 @@
+"""The cost of a hypergradient, predicted from shapes: its programs compile and do not run."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from nasfas_jax.bilevel import _modes, _trees
+from nasfas_jax.bilevel._hypergradient import hypergradient
+from nasfas_jax.bilevel._recursion import Plan
+from nasfas_jax.bilevel._steps import Segments, Steps
+from nasfas_jax.bilevel._update import Optimizer
+
+PyTree = Any
+HEAD = ("mode", "segments", "steps", "temporary MB", "states", "GFLOP", "gradients")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """Predicted cost of one hypergradient.
+
+    Attributes:
+      mode: name of the mode.
+      segments: the argument of `hypergradient`.
+      steps: number of inner steps.
+      temporary_bytes: memory of the compiled program besides its arguments and results,
+        as XLA plans it.
+      host_bytes: the same in the memory of the host, which ``offload`` uses.
+      states: ``temporary_bytes`` in units of what a step starts from, the updated
+        parameters with the state of their optimizer.
+      flops: floating-point operations of the inner gradients, their products with second
+        derivatives and the outer derivative, those of the optimizer left out. What a
+        loop inside of a loss repeats is counted once.
+      gradients: ``flops`` in units of one inner gradient.
+    """
+
+    mode: str
+    segments: Segments
+    steps: int
+    temporary_bytes: int
+    host_bytes: int
+    states: float
+    flops: float
+    gradients: float
+
+
+@dataclasses.dataclass(frozen=True)
+class CostTable:
+    """Predicted costs, in text a table.
+
+    Attributes:
+      costs: one for each mode and segments.
+    """
+
+    costs: tuple[Cost, ...]
+
+    def __repr__(self) -> str:
+        rows: list[tuple[str, ...]] = [HEAD]
+        for c in self.costs:
+            numbers = (c.temporary_bytes / 1e6, c.states, c.flops / 1e9, c.gradients)
+            cells = (f"{number:.4g}" for number in numbers)
+            rows.append((c.mode, str(c.segments), str(c.steps), *cells))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+            )
+            for row in rows
+        )
+
+
+def cost(
+    outer_loss: Callable,
+    inner_gradient: Callable,
+    params: PyTree,
+    hyper: PyTree,
+    *,
+    inner_batch: PyTree,
+    outer_batch: PyTree,
+    optimizer: Optimizer,
+    steps: int | None = 1,
+    modes: Sequence[_modes.AnyMode] = tuple(_modes.MODES),
+    segments: Sequence[Segments] = (None, "sqrt"),
+    mask: PyTree = True,
+    last: int | None = None,
+    offload: bool = False,
+) -> CostTable:
+    """Memory and arithmetic of `hypergradient` in each mode, for given shapes.
+
+    Every program is compiled, which takes its time, and none runs.
+
+    Args:
+      outer_loss: as in `hypergradient`, as all arguments but ``modes`` and ``segments``.
+      inner_gradient: gradient function of the inner loss.
+      params: arrays, or their shapes: tree of `jax.ShapeDtypeStruct`; also those below.
+      hyper: ``h``.
+      inner_batch: passed to ``inner_gradient``.
+      outer_batch: passed to ``outer_loss``.
+      optimizer: optimizer of the inner steps.
+      steps: number of inner steps.
+      modes: modes to compare.
+      segments: each mode is compiled once with each of these.
+      mask: parameters that the inner steps update.
+      last: number of steps that derivatives pass through.
+      offload: whether stored states go to host memory.
+
+    Raises:
+      TypeError: as `hypergradient`.
+      ValueError: as `hypergradient`.
+
+    >>> import jax, optax
+    >>> loss = lambda w, h, x: jax.numpy.mean((jax.numpy.tanh(x @ w) - h) ** 2)
+    >>> w, x = (jax.ShapeDtypeStruct(s, "float32") for s in ((64, 64), (2, 64)))
+    >>> table = cost(
+    ...     loss, jax.grad(loss, (0, 1)), w, 1.0, inner_batch=x, outer_batch=x,
+    ...     optimizer=optax.sgd(0.1), steps=16, modes=["forward_over_reverse"],
+    ... )
+    >>> [round(one.states) for one in table.costs]  # parameters of 16 steps; 4 and 4
+    [17, 10]
+    """
+    arguments = params, hyper, inner_batch, outer_batch
+
+    def program(mode, pieces):
+        def run(params, hyper, inner_batch, outer_batch):
+            return hypergradient(
+                *(outer_loss, inner_gradient, params, hyper),
+                inner_batch=inner_batch,
+                outer_batch=outer_batch,
+                optimizer=optimizer,
+                steps=steps,
+                mode=mode,
+                mask=mask,
+                segments=pieces,
+                last=last,
+                offload=offload,
+            )
+
+        return jax.jit(run).lower(*arguments).compile()
+
+    def sizes(params, hyper, inner_batch):
+        """What a step starts from, and the batch of the first step."""
+        chosen, _ = _trees.split(mask, params)
+        inner = Steps.of(
+            inner_gradient, inner_batch, optimizer, True, steps, None, "batch"
+        )
+        return inner.start(chosen, ((), hyper), None), inner.first_batch, inner.slices
+
+    start, batch, slices = jax.eval_shape(sizes, params, hyper, inner_batch)
+    unit = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
+    count = slices.t.size
+    outer = _flops(jax.value_and_grad(outer_loss, (0, 1)), params, hyper, outer_batch)
+    gradient = _flops(inner_gradient, params, hyper, batch)
+    costs = []
+    for mode in map(_modes.get, modes):
+
+        def product(params, hyper, batch, v, mode=mode):
+            return mode(inner_gradient, params, hyper, batch, v)
+
+        one_product = _flops(product, params, hyper, batch, params)
+        for pieces in segments:
+            plan = Plan.of(pieces, count, last, offload)
+            memory: Any = program(mode, pieces).memory_analysis()
+            # Plain reverse mode runs forward as part of its products.
+            forward = plan.skipped if mode == _modes.unrolled() else count
+            forward += plan.segments * plan.length
+            flops = outer + forward * gradient + (count - plan.skipped) * one_product
+            costs.append(
+                Cost(
+                    mode.name,
+                    pieces,
+                    count,
+                    memory.temp_size_in_bytes,
+                    memory.host_temp_size_in_bytes,
+                    memory.temp_size_in_bytes / max(unit, 1),
+                    flops,
+                    flops / gradient if gradient else 0.0,
+                )
+            )
+    return CostTable(tuple(costs))
+
+
+def _flops(function: Callable, *arguments: PyTree) -> float:
+    """Floating-point operations of a function, as XLA counts them once optimized."""
+    analysis: Any = jax.jit(function).lower(*arguments).compile().cost_analysis()
+    return float((analysis or {}).get("flops", 0.0))
