@@ -92,6 +92,7 @@ from nasfas_jax.bilevel._hypergradient import (
 )
 from nasfas_jax.bilevel._implicit import (
     ImplicitHypergradient,
+    ReportingSolver,
     Solution,
     conjugate_gradient,
     implicit_hypergradient,
@@ -132,6 +133,7 @@ __all__ = [
     "ImplicitHypergradient",
     "InnerUpdate",
     "Mode",
+    "ReportingSolver",
     "Solution",
     "UpdateCotangents",
     "apply_update",

@@ -65,7 +65,7 @@ def with_chosen_step(gradient: Callable, params, hyper, batch, v):
         difference, mean = central(gradient, params, hyper, batch, v, epsilon)
         # The parameters round as well when they are shifted.
         shift = precision / (2 * epsilon) * _trees.norm(params)
-        rounded = rounding(mean[0], v, epsilon) + shift * _trees.norm(difference)
+        rounded = rounding(mean, v, epsilon) + shift * _trees.norm(difference)
         return difference, rounded
 
     steps = middle * jnp.asarray([RATIO, 1, 1 / RATIO], _trees.norm(v).dtype)

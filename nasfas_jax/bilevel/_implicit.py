@@ -1,5 +1,6 @@
 """Hypergradients at an inner optimum, independent of the steps that led to it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,8 +25,25 @@ class Solution(NamedTuple):
     iterations: jax.Array | int | None = None
 
 
-#: ``(x -> H x, v)`` to a `Solution`, or to ``x`` alone.
-Solver = Callable[[Product, PyTree], Any]
+@dataclasses.dataclass(frozen=True)
+class ReportingSolver:
+    """A solver of ``H x = v`` that reports its iterations.
+
+    Called as a function of ``x -> H x`` and ``v``, it returns ``x``.
+
+    Attributes:
+      solve: the same, returning a `Solution`.
+    """
+
+    solve: Callable[[Product, PyTree], Solution]
+
+    def __call__(self, product: Product, v: PyTree) -> PyTree:
+        """The solution alone."""
+        return self.solve(product, v).x
+
+
+#: ``(x -> H x, v)`` to ``x``.
+Solver = Callable[[Product, PyTree], PyTree]
 
 
 class ImplicitHypergradient(NamedTuple):
@@ -52,7 +70,7 @@ def conjugate_gradient(
     damping: float = 0.0,
     tolerance: float = 1e-6,
     preconditioner: Product | None = None,
-) -> Solver:
+) -> ReportingSolver:
     """Conjugate gradients for ``(H + damping I) x = v``, as in iMAML.
 
     Args:
@@ -100,10 +118,10 @@ def conjugate_gradient(
         )
         return Solution(*found)
 
-    return solve
+    return ReportingSolver(solve)
 
 
-def neumann(rate: float, iterations: int = 20) -> Solver:
+def neumann(rate: float, iterations: int = 20) -> ReportingSolver:
     """First ``iterations`` terms of the series ``x = rate sum_j (I - rate H)^j v``.
 
     It converges for ``rate`` below ``2 / max eigenvalue`` of ``H``, and equals the
@@ -122,7 +140,7 @@ def neumann(rate: float, iterations: int = 20) -> Solver:
         (total, _), _ = jax.lax.scan(term, (zeros, v), length=iterations)
         return Solution(jax.tree.map(lambda t: rate * t, total), iterations)
 
-    return solve
+    return ReportingSolver(solve)
 
 
 def implicit_hypergradient(
@@ -155,7 +173,7 @@ def implicit_hypergradient(
       inner_batch: passed to ``inner_gradient``.
       outer_batch: passed to ``outer_loss``.
       solver: `conjugate_gradient` (None), which needs a symmetric ``H``, `neumann`, or a
-        function of ``x -> H x`` and ``v`` that returns ``x`` or a `Solution`.
+        function of ``x -> H x`` and ``v`` that returns ``x``.
       mode: how products with ``H`` are computed, as in `hypergradient`.
 
     Raises:
@@ -199,8 +217,10 @@ def implicit_hypergradient(
         grads = inner_gradient(optimum, hyper, inner_batch)
     _checks.is_gradient(grads, optimum, hyper)
     value, (v, direct) = jax.value_and_grad(checked, (0, 1))(optimum, hyper)
-    solved = (solver or conjugate_gradient())(lambda x: products(x)[0], v)
-    x, iterations = solved if isinstance(solved, Solution) else Solution(solved)
+    solver = solver or conjugate_gradient()
+    if not isinstance(solver, ReportingSolver):
+        solver = ReportingSolver(lambda p, v, solve=solver: Solution(solve(p, v)))
+    x, iterations = solver.solve(lambda x: products(x)[0], v)
     _checks.is_like(x, v, "solver")
     h_x, mixed_x = products(x)
     subtract = jax.tree.map(jnp.subtract, (h_x, direct), (v, mixed_x))

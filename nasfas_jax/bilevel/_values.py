@@ -136,7 +136,7 @@ def check_finite(result: Result) -> Result:
             "learning rate, fewer inner steps, gradient clipping in the inner optimizer; "
             "or the batch itself contains NaN."
         )
-    for name in (field for field in values._fields if field != "state"):
+    for name in (f for f in values._fields if f not in ("state", "inner")):
         if not _trees.all_finite(getattr(values, name)):
             raise ValueError(
                 f"The value {values.value} is finite, but `{name}` of the hypergradient "
