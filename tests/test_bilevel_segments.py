@@ -15,7 +15,7 @@ from bilevel_problems import (
 )
 
 from nasfas_jax import bilevel
-from nasfas_jax.bilevel._steps import divide
+from nasfas_jax.bilevel._plan import divide
 
 ADAM = optax.adam(0.1, eps_root=1e-6)
 

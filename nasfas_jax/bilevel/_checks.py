@@ -251,57 +251,6 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
         )
 
 
-def is_plan(segments: Any, steps: int, last: Any, offload: bool) -> None:
-    """Checks what is stored of the inner steps, and where.
-
-    Raises:
-      TypeError: a number that is not whole.
-      ValueError: a number out of range, or a platform without a memory of the host.
-    """
-    number = None if segments is None or segments == "sqrt" else segments
-    if number is not None and (not isinstance(number, int) or number is True):
-        raise TypeError(
-            "`segments` must be a whole number, 'sqrt', or None for one that is not "
-            f"computed again; got {segments!r}."
-        )
-    if last is not None and (not isinstance(last, int) or isinstance(last, bool)):
-        raise TypeError(
-            "`last` must be a whole number that is known while tracing, or None for all "
-            f"steps; got {kind(last)}."
-        )
-    if last is not None and not 0 <= last <= steps:
-        raise ValueError(
-            f"`last` must be from 0 to the number of steps, {steps}; got {last}."
-        )
-    differentiated = steps if last is None else last
-    if number is not None and not 1 <= number <= max(differentiated, 1):
-        raise ValueError(
-            "`segments` must be from 1 to the number of steps that are differentiated, "
-            f"{differentiated}; got {segments}. 'sqrt' chooses one."
-        )
-    memories = {memory.kind for memory in jax.local_devices()[0].addressable_memories()}
-    if offload and "pinned_host" not in memories:
-        raise ValueError(
-            "`offload` stores states in the memory kind 'pinned_host', which the platform "
-            f"{jax.default_backend()!r} lacks; it has {sorted(memories)}. Use "
-            "`segments='sqrt'` without `offload`."
-        )
-
-
-def stores_by_itself(offload: bool) -> None:
-    """Checks that the mode 'unrolled', in which JAX stores activations, offloads none.
-
-    Raises:
-      ValueError: ``offload``.
-    """
-    if offload:
-        raise ValueError(
-            "In the mode 'unrolled' JAX itself stores the activations, and `offload` "
-            "applies to stored states: choose 'reverse_over_reverse', which is as exact, "
-            "or `segments` alone."
-        )
-
-
 def is_like(result: Any, given: Any, name: str) -> None:
     """Checks that a linear function keeps tree and shapes of its argument.
 

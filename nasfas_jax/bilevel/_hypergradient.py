@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasfas_jax.bilevel import _checks, _modes, _recursion, _trees, _values
+from nasfas_jax.bilevel import _checks, _modes, _plan, _recursion, _trees, _values
 from nasfas_jax.bilevel._inner import InnerUpdate
-from nasfas_jax.bilevel._recursion import Plan
-from nasfas_jax.bilevel._steps import Segments, Steps
+from nasfas_jax.bilevel._plan import Plan, Segments
+from nasfas_jax.bilevel._steps import Steps
 from nasfas_jax.bilevel._stored import with_derivative
 from nasfas_jax.bilevel._update import Optimizer
 
@@ -191,7 +191,7 @@ def hypergradient(
 
     differentiate = _recursion.recursion
     if mode == _modes.unrolled():
-        _checks.stores_by_itself(offload)
+        _plan.stores_by_itself(offload)
         differentiate = _recursion.unrolled
     result = differentiate(outer, inner, *start, plan, mode)
     if "divergence" in checks:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 
 from nasfas_jax.bilevel import _checks, _recursion, _trees
-from nasfas_jax.bilevel._recursion import Plan
-from nasfas_jax.bilevel._steps import Segments, Steps
+from nasfas_jax.bilevel._plan import Plan, Segments
+from nasfas_jax.bilevel._steps import Steps
 from nasfas_jax.bilevel._update import Optimizer
 
 PyTree = Any

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from nasfas_jax.bilevel import _checks, _modes, _trees
-from nasfas_jax.bilevel._steps import Segments, Slice, State, Steps, divide, split
+from nasfas_jax.bilevel import _modes, _trees
+from nasfas_jax.bilevel._plan import Plan
+from nasfas_jax.bilevel._steps import Slice, State, Steps
 from nasfas_jax.bilevel._update import pull_back_update
 
 PyTree = Any
@@ -16,39 +17,6 @@ PyTree = Any
 ERROR_SHARE = 0.1
 #: ``(phi_k, (rest, h), aux_k) -> (value, kept aux)``.
 Outer = Callable[[PyTree, PyTree, PyTree], tuple[jax.Array, PyTree]]
-
-
-class Plan(NamedTuple):
-    """What is stored on the way, and where.
-
-    Attributes:
-      segments: number of recomputed segments, see `divide`.
-      length: number of steps of each.
-      skipped: number of steps at the beginning that no derivative passes through.
-      offload: whether what is stored goes to host memory.
-    """
-
-    segments: int
-    length: int
-    skipped: int
-    offload: bool
-
-    @classmethod
-    def of(
-        cls,
-        segments: Segments,
-        steps: int,
-        last: int | None = None,
-        offload: bool = False,
-    ) -> "Plan":
-        """Plan with the arguments of the public functions."""
-        _checks.is_plan(segments, steps, last, offload)
-        last = steps if last is None else last
-        return cls(*divide(segments, last), steps - last, offload)
-
-    def divide(self, slices: Slice) -> tuple[Slice, Slice]:
-        """Slices of the segments, and of the steps after them."""
-        return split(slices, self.segments, self.length)
 
 
 class Result(NamedTuple):

@@ -1,7 +1,6 @@
 """The loop of inner steps, with what each step stores for a backward pass."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,10 +11,6 @@ from nasfas_jax.bilevel import _checks, _trees
 from nasfas_jax.bilevel._update import apply_update, build
 
 PyTree = Any
-#: Number of segments that the steps are divided into; 'sqrt': about the square root of
-#: the number of steps.
-Segments = int | str | None
-
 #: How auxiliary state, such as BatchNorm's running averages, is updated.
 POLICIES = ("batch", "carry", "inner")
 
@@ -44,25 +39,6 @@ class Slice(NamedTuple):
 
     t: jax.Array
     batch: PyTree
-
-
-def divide(segments: Segments, steps: int) -> tuple[int, int]:
-    """Number of recomputed segments, and their length; the other steps come last.
-
-    The steps that no whole segment holds are stored one by one, as all are without
-    segments, ``(0, steps)``.
-    """
-    if segments == "sqrt":
-        lengths = [m for m in range(1, math.isqrt(steps) + 1) if steps % m == 0]
-        length = lengths[-1] if steps else 1
-        if length + steps / length > 2 * steps**0.5 + 1.5:  # no divisor near the root
-            length = math.ceil(steps**0.5)
-    else:
-        assert not isinstance(segments, str)
-        length = math.ceil(steps / (segments or 1))
-    if length == steps:
-        return 0, steps
-    return steps // length, length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,13 +196,3 @@ class Steps:
     def with_aux(self, state: State, aux: PyTree) -> State:
         """The inverse of `without_aux`."""
         return state._replace(aux=aux) if self.policy == "batch" else state
-
-
-def split(slices: Slice, segments: int, length: int) -> tuple[Slice, Slice]:
-    """Slices of the segments, with two leading axes, and of the steps after them."""
-    end = segments * length
-
-    def shaped(leaf):
-        return leaf[:end].reshape(segments, length, *leaf.shape[1:])
-
-    return jax.tree.map(shaped, slices), jax.tree.map(lambda leaf: leaf[end:], slices)
