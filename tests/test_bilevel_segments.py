@@ -173,6 +173,35 @@ def test_memory_grows_with_the_root_of_the_steps():
     np.testing.assert_allclose(segmented.gradients - few.gradients, 16, rtol=1e-6)
 
 
+def test_costs_of_losses_with_state_and_mask():
+    """The arithmetic of the parameters that are updated."""
+    shape = jax.ShapeDtypeStruct((8, 8), "float32")
+
+    def loss(phi, h, x, seen):
+        return jnp.mean(jnp.tanh(jnp.tanh(x @ phi["a"]) @ phi["b"]) * h), seen + 1.0
+
+    table = bilevel.cost(
+        loss,
+        jax.grad(loss, (0, 1), has_aux=True),
+        {"a": shape, "b": shape},
+        1.0,
+        inner_batch=jax.ShapeDtypeStruct((3, 2, 8), "float32"),
+        outer_batch=jax.ShapeDtypeStruct((2, 8), "float32"),
+        optimizer=optax.sgd(0.1),
+        steps=None,
+        modes=["reverse_over_reverse", bilevel.first_order()],
+        segments=[2],
+        mask={"a": False, "b": True},
+        state=1.0,
+        policy="carry",
+    )
+    exact, first = table.costs
+    assert (exact.steps, exact.segments, first.mode) == (3, 2, "first_order")
+    assert exact.flops > first.flops > 5 * 2 * 2 * 8 * 8
+    lines = str(table).splitlines()
+    assert lines[0].split()[:3] == ["mode", "segments", "steps"] and len(lines) == 3
+
+
 def test_the_last_steps_alone(x64):
     """As the objective from the state before them, which is a constant."""
     phi, h, *batches = problem()

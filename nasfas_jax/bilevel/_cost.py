@@ -1,6 +1,7 @@
 """The cost of a hypergradient, predicted from shapes: its programs compile and do not run."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -85,6 +86,8 @@ def cost(
     mask: PyTree = True,
     last: int | None = None,
     offload: bool = False,
+    state: PyTree = None,
+    policy: str = "batch",
 ) -> CostTable:
     """Memory and arithmetic of `hypergradient` in each mode, for given shapes.
 
@@ -104,6 +107,8 @@ def cost(
       mask: parameters that the inner steps update.
       last: number of steps that derivatives pass through.
       offload: whether stored states go to host memory.
+      state: auxiliary state, if the losses have any.
+      policy: how ``state`` is updated.
 
     Raises:
       TypeError: as `hypergradient`.
@@ -120,65 +125,108 @@ def cost(
     >>> plain > 16, segmented < 12  # the states of 16 steps, or of 4 and 4
     (True, True)
     """
-    arguments = params, hyper, inner_batch, outer_batch
+    arguments = params, hyper, inner_batch, outer_batch, state
 
-    def program(mode, pieces):
-        def run(params, hyper, inner_batch, outer_batch):
-            return hypergradient(
-                *(outer_loss, inner_gradient, params, hyper),
-                inner_batch=inner_batch,
-                outer_batch=outer_batch,
-                optimizer=optimizer,
-                steps=steps,
-                mode=mode,
-                mask=mask,
-                segments=pieces,
-                last=last,
-                offload=offload,
-            )
-
-        return jax.jit(run).lower(*arguments).compile()
-
-    def sizes(params, hyper, inner_batch):
-        """What a step starts from, and the batch of the first step."""
-        chosen, _ = _trees.split(mask, params)
-        inner = Steps.of(
-            inner_gradient, inner_batch, optimizer, True, steps, None, "batch"
+    def run(params, hyper, inner_batch, outer_batch, state, *, mode, segments):
+        return hypergradient(
+            *(outer_loss, inner_gradient, params, hyper),
+            inner_batch=inner_batch,
+            outer_batch=outer_batch,
+            optimizer=optimizer,
+            steps=steps,
+            mode=mode,
+            mask=mask,
+            state=state,
+            policy=policy,
+            segments=segments,
+            last=last,
+            offload=offload,
         )
-        return inner.start(chosen, ((), hyper), None), inner.first_batch, inner.slices
 
-    start, batch, slices = jax.eval_shape(sizes, params, hyper, inner_batch)
-    unit = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start))
-    count = slices.t.size
-    outer = _flops(jax.value_and_grad(outer_loss, (0, 1)), params, hyper, outer_batch)
-    gradient = _flops(inner_gradient, params, hyper, batch)
+    def inner_steps(inner_batch, state):
+        settings = optimizer, mask, steps, state, policy
+        return Steps.of(inner_gradient, inner_batch, *settings)
+
+    pieces = _Pieces.of(outer_loss, inner_steps, mask, *arguments)
     costs = []
     for mode in map(_modes.get, modes):
-
-        def product(params, hyper, batch, v, mode=mode):
-            return mode(inner_gradient, params, hyper, batch, v)
-
-        one_product = _flops(product, params, hyper, batch, params)
-        for pieces in segments:
-            plan = Plan.of(pieces, count, last, offload)
-            memory: Any = program(mode, pieces).memory_analysis()
+        product = pieces.product(mode)
+        for number in segments:
+            plan = Plan.of(number, pieces.count, last, offload)
+            program = functools.partial(run, mode=mode, segments=number)
+            memory: Any = jax.jit(program).lower(*arguments).compile().memory_analysis()
             # Plain reverse mode runs forward as part of its products.
-            forward = plan.skipped if mode == _modes.unrolled() else count
+            forward = plan.skipped if mode == _modes.unrolled() else pieces.count
             forward += plan.segments * plan.length
-            flops = outer + forward * gradient + (count - plan.skipped) * one_product
+            flops = pieces.outer + forward * pieces.gradient
+            flops += (pieces.count - plan.skipped) * product
             costs.append(
                 Cost(
                     mode.name,
-                    pieces,
-                    count,
+                    number,
+                    pieces.count,
                     memory.temp_size_in_bytes,
                     memory.host_temp_size_in_bytes,
-                    memory.temp_size_in_bytes / max(unit, 1),
+                    memory.temp_size_in_bytes / max(pieces.state_bytes, 1),
                     flops,
-                    flops / gradient if gradient else 0.0,
+                    flops / max(pieces.gradient, 1.0),
                 )
             )
     return CostTable(tuple(costs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pieces:
+    """The parts of which a hypergradient consists.
+
+    Attributes:
+      count: number of inner steps.
+      state_bytes: size of what a step starts from.
+      gradient: operations of an inner gradient.
+      outer: operations of the outer derivative.
+      product: operations of a product with the second derivatives, in a mode.
+    """
+
+    count: int
+    state_bytes: int
+    gradient: float
+    outer: float
+    product: Callable[[_modes.Mode], float]
+
+    @classmethod
+    def of(
+        cls, outer_loss, inner_steps, mask, params, hyper, inner_batch, outer_batch, aux
+    ) -> "_Pieces":
+        """The parts, for arrays or shapes."""
+
+        def sizes(params, hyper, inner_batch, aux):
+            inner = inner_steps(inner_batch, aux)
+            chosen, rest = _trees.split(mask, params)
+            start = inner.start(chosen, (rest, hyper), None)
+            return start, (rest, hyper), inner.first_batch, inner.slices
+
+        def gradient(chosen, rest_and_hyper, batch, aux):
+            return inner_steps(inner_batch, aux).gradient(
+                chosen, rest_and_hyper, batch, aux
+            )[0]
+
+        def product(chosen, rest_and_hyper, batch, aux, v, *, mode):
+            def alone(chosen, rest_and_hyper, batch):
+                return gradient(chosen, rest_and_hyper, batch, aux)
+
+            return mode(alone, chosen, rest_and_hyper, batch, v)
+
+        start, *rest, slices = jax.eval_shape(sizes, params, hyper, inner_batch, aux)
+        at = start.params, *rest, aux
+        state = () if aux is None else (aux,)
+        outer = jax.value_and_grad(outer_loss, (0, 1), has_aux=bool(state))
+        return cls(
+            slices.t.size,
+            sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(start)),
+            _flops(gradient, *at),
+            _flops(outer, params, hyper, outer_batch, *state),
+            lambda mode: _flops(functools.partial(product, mode=mode), *at, at[0]),
+        )
 
 
 def _flops(function: Callable, *arguments: PyTree) -> float:
