@@ -77,6 +77,11 @@ def test_losses_of_every_step(x64):
         assert_close((result.inner.losses, result.inner.params), kept, 1e-12)
 
 
+def test_a_loss_of_a_step_is_a_scalar():
+    with pytest.raises(TypeError, match=r"step loss must return one float.*\[3\]"):
+        call(*problem(), steps=1, step_loss=lambda phi, h, batch, t: h)
+
+
 def test_losses_of_the_steps_with_state(x64):
     """The state after the step; the new state of such a loss is dropped."""
     phi, h, *batches = problem()
