@@ -1,4 +1,4 @@
-"""Which states of the inner steps are stored, and where."""
+"""Plan of the states that are stored of the inner steps."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ Segments = int | str | None
 
 
 class Plan(NamedTuple):
-    """What is stored on the way, and where.
+    """Numbers of steps whose states are stored, and their place.
 
     Attributes:
       segments: number of recomputed segments, see `divide`.
@@ -72,7 +72,7 @@ def divide(segments: Segments, steps: int) -> tuple[int, int]:
 
 
 def is_plan(segments: Any, steps: int, last: Any, offload: bool) -> None:
-    """Checks what is stored of the inner steps, and where.
+    """Checks the arguments of a `Plan`.
 
     Raises:
       TypeError: a number that is not whole.

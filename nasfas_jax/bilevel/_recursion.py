@@ -38,7 +38,7 @@ class Result(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """Where derivatives begin: the start, or the state after the skipped steps.
+    """Beginning of the derivatives: the start, or the state after the skipped steps.
 
     Attributes:
       params: parameters there.

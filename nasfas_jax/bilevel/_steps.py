@@ -16,7 +16,7 @@ POLICIES = ("batch", "carry", "inner")
 
 
 class State(NamedTuple):
-    """What an inner step starts from.
+    """State before or after an inner step.
 
     Attributes:
       params: the parameters that are updated.
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """What the loop scans over.
+    """Number and batch of a step, as the loop scans over them.
 
     Attributes:
       t: number of the step, from 1.
@@ -121,7 +121,7 @@ class Steps:
 
     @property
     def slices(self) -> Slice:
-        """What to scan over."""
+        """Slices of all steps."""
         stacked = None if self.steps is not None else self.batch
         return Slice(jnp.arange(1, self.count + 1), stacked)
 
