@@ -266,7 +266,12 @@ def test_a_tenth_of_the_outer_derivative_is_the_largest_error_trusted(
     """One step of SGD: the product is with the outer derivative times the rate."""
     phi, h, batch, _ = problem()
     mode = bilevel.finite_difference(0.5)
-    grads = inner_gradient(phi, h, batch)[0]
+    # The direction is that of ones, of norm 2; `measured` takes the mean gradient.
+    plus, minus = (
+        inner_gradient(jax.tree.map(lambda p, e=e: p + e, phi), h, batch)[0]
+        for e in (0.25, -0.25)
+    )
+    grads = jax.tree.map(lambda a, b: (a + b) / 2, plus, minus)
     rate = 0.1 * share / mode.error(grads, {"unit": jnp.ones(1)})
     result = bilevel.hypergradient(
         lambda phi, h, batch: 3 * (phi["w"].sum() + phi["b"]),

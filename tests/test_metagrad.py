@@ -359,9 +359,14 @@ def test_a_notebook_shows_pictures():
 
 def test_the_examples_of_the_documentation_run(capsys):
     text = (ROOT / "docs" / "meta_gradients.md").read_text()
-    episodes, panel, learned = (
+    cost, truncated, episodes, panel, learned = (
         part.partition("```")[0] for part in text.split("```python\n")[1:]
     )
+    exec(cost, {})
+    assert capsys.readouterr().out.count("unrolled") == 2
+    exec(truncated, {})
+    for line in capsys.readouterr().out.splitlines():
+        assert f"    {line}\n" in text
     names = {}
     exec(episodes, names)
     alone = jax.jit(

@@ -13,8 +13,10 @@ second derivative of the inner loss is multiplied with a vector:
     first_order           none                       one gradient         no
 
 Memory is in activations, and in ``s``, the stored state before one step: the parameters
-for SGD, four times as much for Adam (parameters, two moments, gradient). All modes but the
-last two have exact third derivatives as well, so levels nest.
+for SGD, three times as much for Adam (parameters and two moments). ``segments='sqrt'``
+stores ``2 sqrt(k)`` of them instead of ``k`` and runs each step twice; `cost` predicts
+memory and arithmetic of every mode from shapes. All modes but the last two have exact
+third derivatives as well, so levels nest.
 
 'forward_over_reverse', the default, and 'finite_difference' assume that second
 derivatives are symmetric, as those of a function are. A hand-written derivative under the
@@ -82,7 +84,7 @@ the default check and end both losses in ``jax.lax.pmean(..., 'data')``: all der
 are then those of the mean (with ``check_vma=False`` they are not).
 """
 
-from nasfas_jax.bilevel._checks import check_finite
+from nasfas_jax.bilevel._cost import Cost, CostTable, cost
 from nasfas_jax.bilevel._hypergradient import (
     Hypergradient,
     hypergradient,
@@ -90,10 +92,13 @@ from nasfas_jax.bilevel._hypergradient import (
 )
 from nasfas_jax.bilevel._implicit import (
     ImplicitHypergradient,
+    ReportingSolver,
+    Solution,
     conjugate_gradient,
     implicit_hypergradient,
     neumann,
 )
+from nasfas_jax.bilevel._inner import InnerUpdate, inner_update
 from nasfas_jax.bilevel._modes import (
     EXACT,
     MODES,
@@ -106,31 +111,36 @@ from nasfas_jax.bilevel._modes import (
     second_derivative_product,
     unrolled,
 )
+from nasfas_jax.bilevel._steps import POLICIES
 from nasfas_jax.bilevel._stored import scan_sum, sum_of_losses, with_derivative
 from nasfas_jax.bilevel._symmetry import check_symmetry, symmetry_error
 from nasfas_jax.bilevel._update import (
-    POLICIES,
-    InnerUpdate,
     UpdateCotangents,
     apply_update,
-    inner_update,
     pull_back_update,
 )
+from nasfas_jax.bilevel._values import CHECKS, check_finite
 
 __all__ = [
+    "CHECKS",
     "EXACT",
     "MODES",
     "POLICIES",
     "AnyMode",
+    "Cost",
+    "CostTable",
     "Hypergradient",
     "ImplicitHypergradient",
     "InnerUpdate",
     "Mode",
+    "ReportingSolver",
+    "Solution",
     "UpdateCotangents",
     "apply_update",
     "check_finite",
     "check_symmetry",
     "conjugate_gradient",
+    "cost",
     "finite_difference",
     "first_order",
     "forward_over_reverse",

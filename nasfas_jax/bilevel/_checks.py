@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,6 @@ from jax.extend import core
 
 from nasfas_jax.bilevel import _trees
 
-Result = TypeVar("Result")
 NOT_SCALAR = (
     "An inner loss must return one float and nothing else. Likely fix: end it in "
     "`.mean()` or `.sum()`. For a loss that also returns a state or extras, use "
@@ -142,7 +141,7 @@ def are_floats(**trees: Any) -> None:
             if not _trees.is_float(leaf):
                 raise TypeError(
                     f"Derivatives are taken by every leaf of `{name}`, so all must be "
-                    f"float arrays; {name}{jax.tree_util.keystr(path)} is {_kind(leaf)}. "
+                    f"float arrays; {name}{jax.tree_util.keystr(path)} is {kind(leaf)}. "
                     "Pass counters, indices and random keys with the batch, or convert "
                     "this one with `.astype(float)`."
                 )
@@ -165,7 +164,7 @@ def is_scalar(loss: Any, name: str) -> None:
         if not _trees.is_float(loss):
             fix = "return the loss itself, and as a float"
         raise TypeError(
-            f"The {name} loss must return one float and returned {_kind(loss)}. "
+            f"The {name} loss must return one float and returned {kind(loss)}. "
             f"Likely fix: {fix}."
         )
 
@@ -177,7 +176,7 @@ def is_pair(result: Any, name: str) -> None:
       TypeError: states what was returned instead.
     """
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"{NO_PAIR} The {name} loss returned {_kind(result)}.")
+        raise TypeError(f"{NO_PAIR} The {name} loss returned {kind(result)}.")
 
 
 def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
@@ -222,7 +221,7 @@ def is_optimizer(made: Any) -> None:
         raise TypeError(
             "`optimizer` must be an optax transformation, as `optax.sgd(0.1)` is, or a "
             "function that makes one of hyper, as `lambda h: optax.sgd(h['rate'])`; got "
-            f"{_kind(made)}."
+            f"{kind(made)}."
         )
 
 
@@ -237,7 +236,7 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
         if not isinstance(steps, int):
             raise TypeError(
                 "`steps` must be a whole number that is known while tracing, or None "
-                f"for one step per slice of the inner batch; got {_kind(steps)}."
+                f"for one step per slice of the inner batch; got {kind(steps)}."
             )
         if steps < 0:
             raise ValueError(f"`steps` must be 0 or more, got {steps}.")
@@ -249,6 +248,23 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
             "the first axis, which all its leaves must have in common; their shapes are "
             f"{jax.tree.map(jnp.shape, batch)}. Stack the batches with `jnp.stack`, or "
             "give `steps`."
+        )
+
+
+def is_like(result: Any, given: Any, name: str) -> None:
+    """Checks that a linear function keeps tree and shapes of its argument.
+
+    Raises:
+      TypeError: states both.
+    """
+    shapes = [jax.tree.map(jnp.shape, tree) for tree in (given, result)]
+    if (
+        jax.tree.structure(given) != jax.tree.structure(result)
+        or shapes[0] != shapes[1]
+    ):
+        raise TypeError(
+            f"The {name} must return a tree like its vector, with the shapes {shapes[0]}; "
+            f"it returned {shapes[1]}."
         )
 
 
@@ -291,50 +307,15 @@ def is_unchanged(before: Any, after: Any, name: str) -> None:
     has_same_tree(before, after, name)
     pairs = zip(jax.tree.leaves_with_path(before), jax.tree.leaves(after), strict=True)
     for (path, old), new in pairs:
-        if _kind(old) != _kind(new):
+        if kind(old) != kind(new):
             raise TypeError(
                 f"An update must keep shapes and dtypes; of the {name}, leaf "
-                f"{jax.tree_util.keystr(path) or 'itself'} was {_kind(old)} and became "
-                f"{_kind(new)}. {CHANGED_BY[name][1]}"
+                f"{jax.tree_util.keystr(path) or 'itself'} was {kind(old)} and became "
+                f"{kind(new)}. {CHANGED_BY[name][1]}"
             )
 
 
-def check_finite(result: Result) -> Result:
-    """Returns ``result`` if all of it is finite; for use outside of `jax.jit`.
-
-    The value of a `hypergradient` is NaN if the parameters became non-finite during the
-    inner steps, so checking values is enough to notice that, also in a compiled loop.
-    Only what changes parameters is seen: the inner gradients, not the value of the inner
-    loss (value and gradient can differ, e.g. at the log of a negative number).
-
-    Raises:
-      ValueError: the value or a derivative is infinite or NaN; the message has its name
-        and the likely cause.
-    """
-    values: Any = result
-    if not _trees.all_finite(values.value):
-        raise ValueError(
-            f"The value of the hypergradient is {values.value}: an inner loss, its "
-            "gradient or the outer loss became non-finite. Likely fixes: a lower inner "
-            "learning rate, fewer inner steps, gradient clipping in the inner optimizer; "
-            "or the batch itself contains NaN."
-        )
-    for name in (field for field in values._fields if field != "state"):
-        if not _trees.all_finite(getattr(values, name)):
-            raise ValueError(
-                f"The value {values.value} is finite, but `{name}` of the hypergradient "
-                "is not: a function in the inner steps has an infinite derivative. The "
-                "likely cause is a square root at zero: inside `optax.adam`, at a "
-                "parameter without inner gradient (give eps_root > 0; eps alone is added "
-                "outside of the root), or a norm in a loss. With the mode "
-                "'finite_difference' it is also NaN where the estimated error of the "
-                "difference exceeds a tenth of the outer derivative, as through Adam with "
-                "a very small eps_root: give a larger one, or choose an exact mode."
-            )
-    return result
-
-
-def _kind(leaf: Any) -> str:
+def kind(leaf: Any) -> str:
     """Dtype and shape of a leaf, e.g. ``float32[3,4]``."""
     if hasattr(leaf, "dtype"):
         return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"

@@ -5,19 +5,20 @@ Notation: ``phi`` are parameters, ``h`` hyperparameters (alphas, theta, ...), an
 ``jax.grad(loss, (0, 1))`` of an ordinary loss, or another hypergradient: levels nest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from nasfas_jax.bilevel import _checks, _modes, _trees
+from nasfas_jax.bilevel import _checks, _modes, _plan, _recursion, _trees, _values
+from nasfas_jax.bilevel._inner import InnerUpdate
+from nasfas_jax.bilevel._plan import Plan, Segments
+from nasfas_jax.bilevel._steps import Steps
 from nasfas_jax.bilevel._stored import with_derivative
-from nasfas_jax.bilevel._update import Optimizer, Steps, pull_back_update
+from nasfas_jax.bilevel._update import Optimizer
 
 PyTree = Any
-#: Largest estimated error of a finite difference, as a share of the outer derivative.
-ERROR_SHARE = 0.1
 
 
 class Hypergradient(NamedTuple):
@@ -25,15 +26,19 @@ class Hypergradient(NamedTuple):
 
     Attributes:
       value: value of the objective, a scalar.
-      params: its derivative by ``phi``, the parameters before the inner steps.
+      params: its derivative by ``phi``, the parameters before the inner steps (with
+        ``last``: by the parameters before the last ones).
       hyper: its derivative by ``h``.
       state: auxiliary state after the passes; None without.
+      inner: ``phi_k``, the auxiliary state with it, and the losses of the steps; None
+        without ``return_inner``.
     """
 
     value: jax.Array
     params: PyTree
     hyper: PyTree
     state: PyTree = None
+    inner: InnerUpdate | None = None
 
     @property
     def grads(self) -> tuple[PyTree, PyTree]:
@@ -55,6 +60,12 @@ def hypergradient(
     mask: PyTree = True,
     state: PyTree = None,
     policy: str = "batch",
+    segments: Segments = None,
+    offload: bool = False,
+    last: int | None = None,
+    step_loss: Callable | None = None,
+    return_inner: bool = False,
+    checks: Collection[str] = (),
 ) -> Hypergradient:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
@@ -64,11 +75,12 @@ def hypergradient(
     ``jax.grad`` of all steps instead.
 
     Memory, besides the batches: the activations of *one* inner gradient and its
-    derivative, plus the stored state before each of the ``k`` steps. In units of the
-    parameters that is ``k`` for plain or momentum SGD (the parameters) and ``4 k`` for Adam
-    (parameters, two moments, gradient): with few activations it is most of the memory.
-    'unrolled' stores the activations of all steps. (With a single step XLA may keep the
-    activations of the gradient for its derivative: more memory, less time.)
+    derivative, plus the stored state before each of the ``k`` steps, the parameters and
+    the optimizer state: ``k`` times the parameters for plain SGD, ``3 k`` times for Adam.
+    With few activations it is most of the memory. ``segments='sqrt'`` stores the states
+    of about ``2 sqrt(k)`` steps and runs each step twice. 'unrolled' stores the
+    activations of all steps. (With a single step XLA may keep the activations of the
+    gradient for its derivative: more memory, less time.) `cost` predicts all this.
 
     Call it under `jax.jit`: outside, the loops over the steps are compiled at every
     call (about half a second for a small loss), and JAX keeps each of these programs
@@ -96,6 +108,30 @@ def hypergradient(
         outer pass's new state is returned. 'carry': every pass uses the new state of the
         pass before, and the last is returned. 'inner': as 'carry', without the outer
         pass's. No derivative passes through state.
+      segments: number of segments of steps of which only the start is stored, until the
+        backward pass runs each of them again. 'sqrt': about the square root of the number
+        of steps. None: the state before every step is stored, and none runs again. The
+        result is the same; in the mode 'unrolled', the activations of one segment are
+        stored at a time.
+      offload: whether the stored states (with segments, their starts) are kept in host
+        memory. Not in the mode 'unrolled', and only on platforms whose devices have a
+        memory of the kind 'pinned_host'.
+      last: number of last steps that derivatives pass through (truncation). The steps
+        before run all the same and store nothing; ``params`` is then the derivative by
+        the parameters before the last steps, and ``hyper`` lacks the influence of ``h``
+        on the steps before. None: all steps.
+      step_loss: ``(phi_t, h, batch_t, t) -> scalar``, a term that is added to the
+        objective after every step ``t = 1 .. k``; ``batch_t`` is the inner batch of that
+        step. With ``state`` it takes the state after the step as fifth argument and
+        returns ``(value, new state)``, of which the new state is dropped.
+      return_inner: whether the result has ``phi_k`` and the losses of the steps.
+      checks: names of checks out of `CHECKS`. They cost nothing when left out.
+        'divergence': every inner step and the result are finite. 'symmetry': the
+        `symmetry_error` at ``phi`` is at the level of rounding. Both are
+        `jax.experimental.checkify` checks: call the compiled function as ``error, result
+        = jax.jit(checkify.checkify(function))(...)`` and then ``error.throw()``.
+        'precision': params, hyper and the optimizer state have 32 bits or more, while
+        tracing.
 
     Returns:
       A `Hypergradient`. Its value is NaN where ``phi_k`` is not finite, see
@@ -106,8 +142,8 @@ def hypergradient(
         changes tree, shape or dtype, an ``optimizer`` that is no transformation of
         gradients, a `jax.custom_vjp` function under the inner loss in the modes
         'forward_over_reverse' and 'finite_difference'.
-      ValueError: unknown ``mode`` or ``policy``, a mask or a number of steps that does
-        not fit.
+      ValueError: unknown ``mode``, ``policy`` or check, a mask or a number of steps,
+        segments or last steps that does not fit, ``offload`` where it is not possible.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
@@ -121,14 +157,22 @@ def hypergradient(
     Array([0.75], dtype=float32)
     """
     _checks.are_floats(params=params, hyper=hyper)
+    checks = _values.are_known(checks)
     params, hyper, inner_batch, outer_batch, state = _trees.on_one_mesh(
         params, hyper, inner_batch, outer_batch, state
     )
     mode = _modes.get(mode)
-    inner = Steps.of(inner_gradient, inner_batch, optimizer, mask, steps, state, policy)
+    inner = Steps.of(
+        *(inner_gradient, inner_batch, optimizer, mask, steps, state, policy),
+        step_loss,
+    )
+    plan = Plan.of(segments, inner.count, last, offload)
     with_state = () if state is None else (state,)
-    mode.check(inner_gradient, params, hyper, inner.first_batch, *with_state)
+    first = inner_gradient, params, hyper, inner.first_batch
+    mode.check(*first, *with_state)
     chosen, rest = _trees.split(mask, params)
+    start = chosen, (rest, hyper), state
+    _values.apply(checks, inner, start, first, with_state)
 
     def outer(chosen, rest_and_hyper, state_k):
         """``(value, kept state)``."""
@@ -145,12 +189,24 @@ def hypergradient(
         value = jnp.where(_trees.all_finite(chosen), value, jnp.nan)
         return value, state_k if policy == "inner" else new_state
 
-    differentiate = _unrolled if mode == _modes.unrolled() else _recursion
-    value, new_state, d_chosen, (d_rest, d_hyper) = differentiate(
-        outer, inner, chosen, (rest, hyper), state, mode
+    differentiate = _recursion.recursion
+    if mode == _modes.unrolled():
+        _plan.stores_by_itself(offload)
+        differentiate = _recursion.unrolled
+    result = differentiate(outer, inner, *start, plan, mode)
+    if "divergence" in checks:
+        _values.is_finite_result(result.value, result.grads)
+    d_chosen, (d_rest, d_hyper) = result.grads
+    phi_k = InnerUpdate(
+        _trees.join(mask, result.after.params, rest), result.after.aux, result.losses
     )
-    d_params = _trees.join(mask, d_chosen, d_rest)
-    return Hypergradient(value, d_params, d_hyper, new_state)
+    return Hypergradient(
+        result.value,
+        _trees.join(mask, d_chosen, d_rest),
+        d_hyper,
+        result.aux,
+        phi_k if return_inner else None,
+    )
 
 
 def loss_after_update(
@@ -165,6 +221,8 @@ def loss_after_update(
     steps: int | None = 1,
     mode: _modes.AnyMode = "forward_over_reverse",
     mask: PyTree = True,
+    segments: Segments = None,
+    offload: bool = False,
 ) -> jax.Array:
     """``L_out(phi_k(phi, h), h, outer_batch)`` as a term of a larger objective.
 
@@ -184,6 +242,8 @@ def loss_after_update(
       steps: number of inner steps.
       mode: how second derivatives are computed.
       mask: parameters that the inner steps update.
+      segments: number of segments that run again.
+      offload: whether stored states are kept in host memory.
 
     Raises:
       TypeError: as `hypergradient`.
@@ -213,112 +273,7 @@ def loss_after_update(
         steps=steps,
         mode=mode,
         mask=mask,
+        segments=segments,
+        offload=offload,
     )
     return with_derivative(result.value, result.grads, (params, hyper))
-
-
-def _unrolled(outer, inner: Steps, params, hyper, state, mode):
-    """Plain reverse mode through all steps."""
-    del mode
-
-    def objective(params, hyper):
-        (phi_k, _, state_k), _ = inner.run(params, hyper, state)
-        return outer(phi_k, hyper, state_k)
-
-    (value, new_state), grads = jax.value_and_grad(objective, (0, 1), has_aux=True)(
-        params, hyper
-    )
-    return value, new_state, *grads
-
-
-def _recursion(outer, inner: Steps, params, hyper, state, mode):
-    """Recursion over the steps, one second-derivative product at a time."""
-    constant = mode == _modes.first_order()
-    (phi_k, opt_state_k, state_k), saved = inner.run(
-        params, hyper, state, save=True, constant=constant
-    )
-    (value, new_state), (d_phi, d_hyper) = jax.value_and_grad(
-        outer, (0, 1), has_aux=True
-    )(phi_k, hyper, state_k)
-    scale = _trees.norm(d_phi)
-
-    def backward(carry, step):
-        d_phi, d_opt_state, d_hyper = carry
-        (phi, opt_state, grads, *state_then), one = step
-        (state_now,) = state_then or (state,)
-        d_phi, d_opt_state, d_hyper_step = _pull_back_step(
-            lambda phi, h, batch: inner.gradient(phi, h, batch, state_now)[0],
-            phi,
-            opt_state,
-            grads,
-            hyper,
-            inner.at(one),
-            inner.optimizer,
-            d_phi,
-            d_opt_state,
-            mode=mode,
-            scale=scale,
-        )
-        return (d_phi, d_opt_state, _trees.add(d_hyper, d_hyper_step)), None
-
-    d_opt_state = jax.tree.map(jnp.zeros_like, _trees.floats(opt_state_k))
-    (d_phi, d_opt_state, d_hyper), _ = jax.lax.scan(
-        backward,
-        (d_phi, d_opt_state, d_hyper),
-        (saved, inner.slices),
-        length=inner.steps,  # nothing is saved if the mask selects no parameters
-        reverse=True,
-        unroll=inner.unroll,
-    )
-    # The first optimizer state may depend on the parameters or on hyper.
-    _, pull_back = jax.vjp(
-        lambda phi, h: _trees.floats(inner.init(phi, h)), params, hyper
-    )
-    first = pull_back(d_opt_state)
-    return value, new_state, *_trees.add((d_phi, d_hyper), first)
-
-
-def _pull_back_step(
-    inner_gradient: _modes.GradientFunction,
-    params: PyTree,
-    opt_state: PyTree,
-    grads: PyTree,
-    hyper: PyTree,
-    batch: PyTree,
-    optimizer: Optimizer,
-    d_params: PyTree,
-    d_opt_state: list[jax.Array],
-    *,
-    mode: _modes.Mode,
-    scale: jax.Array,
-) -> tuple[PyTree, list[jax.Array], PyTree]:
-    """Transposed derivative of one inner step ``phi' = U(phi, s, g(phi, h), h)``.
-
-    Args:
-      inner_gradient: gradient function whose first part is ``g``.
-      params: ``phi`` before the step.
-      opt_state: ``s`` before the step.
-      grads: ``g(phi, h)``, saved.
-      hyper: ``h``.
-      batch: passed to ``inner_gradient``.
-      optimizer: ``U``.
-      d_params: cotangent of ``phi'``.
-      d_opt_state: cotangents of the float leaves of the new optimizer state.
-      mode: mode function.
-      scale: norm with which the error of a `finite_difference` is compared: above a
-        tenth of it the result is NaN.
-
-    Returns:
-      The cotangents of ``phi``, of the float leaves of ``s``, and of ``h``.
-    """
-    direct = pull_back_update(
-        optimizer, params, opt_state, grads, d_params, d_opt_state, hyper=hyper
-    )
-    products = _modes.second_derivative_product(
-        inner_gradient, params, hyper, batch, direct.grads, mode=mode
-    )
-    if isinstance(mode, _modes.FiniteDifference):
-        trusted = mode.error(grads, direct.grads) <= ERROR_SHARE * scale
-        products = jax.tree.map(lambda p: jnp.where(trusted, p, jnp.nan), products)
-    d_phi, d_hyper = _trees.add((direct.params, direct.hyper), products)
-    return d_phi, direct.opt_state, d_hyper

@@ -1,16 +1,49 @@
 """Hypergradients at an inner optimum, independent of the steps that led to it."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.sparse import linalg
 
 from nasfas_jax.bilevel import _checks, _modes, _trees
 
 PyTree = Any
-Solver = Callable[[Callable[[PyTree], PyTree], PyTree], PyTree]
+Product = Callable[[PyTree], PyTree]
+
+
+class Solution(NamedTuple):
+    """Result of a solver.
+
+    Attributes:
+      x: solution of ``H x = v``.
+      iterations: number of products with ``H`` that it took; None: not known.
+    """
+
+    x: PyTree
+    iterations: jax.Array | int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportingSolver:
+    """A solver of ``H x = v`` that reports its iterations.
+
+    Called as a function of ``x -> H x`` and ``v``, it returns ``x``.
+
+    Attributes:
+      solve: the same, returning a `Solution`.
+    """
+
+    solve: Callable[[Product, PyTree], Solution]
+
+    def __call__(self, product: Product, v: PyTree) -> PyTree:
+        """The solution alone."""
+        return self.solve(product, v).x
+
+
+#: ``(x -> H x, v)`` to ``x``.
+Solver = Callable[[Product, PyTree], PyTree]
 
 
 class ImplicitHypergradient(NamedTuple):
@@ -21,17 +54,23 @@ class ImplicitHypergradient(NamedTuple):
       hyper: its derivative by ``h``.
       residual: ``|H x - v| / |v|``, relative residual of the solver's linear system.
       gradient_norm: ``|dL_in/dphi|``, zero at an optimum.
+      iterations: number of iterations of the solver; None if it does not report them.
+        The largest number with a large ``residual``: not converged.
     """
 
     value: jax.Array
     hyper: PyTree
     residual: jax.Array
     gradient_norm: jax.Array
+    iterations: jax.Array | int | None = None
 
 
 def conjugate_gradient(
-    iterations: int = 20, damping: float = 0.0, tolerance: float = 1e-6
-) -> Solver:
+    iterations: int = 20,
+    damping: float = 0.0,
+    tolerance: float = 1e-6,
+    preconditioner: Product | None = None,
+) -> ReportingSolver:
     """Conjugate gradients for ``(H + damping I) x = v``, as in iMAML.
 
     Args:
@@ -39,18 +78,50 @@ def conjugate_gradient(
       damping: added to the diagonal of ``H``, which must be positive definite with it;
         it biases ``x``.
       tolerance: relative residual ``|H x - v| / |v|`` at which to stop.
+      preconditioner: multiplies a tree like ``v`` with an approximation of the inverse of
+        ``H + damping I``, symmetric and positive definite, for example
+        ``lambda v: jax.tree.map(jnp.divide, v, diagonal)``. The solution is the same;
+        the nearer the approximation, the fewer iterations. None: the identity.
     """
+    near_inverse = preconditioner or (lambda v: v)
+
+    def search(product, v):
+        """The solution and the number of iterations."""
+        target = tolerance**2 * _trees.dot(v, v)
+
+        def unfinished(carry):
+            _, r, _, _, count = carry
+            return (_trees.dot(r, r) > target) & (count < iterations)
+
+        def iterate(carry):
+            x, r, p, r_z, count = carry
+            h_p = product(p)
+            rate = r_z / _trees.dot(p, h_p)
+            x, r = _trees.add_scaled(x, rate, p), _trees.add_scaled(r, -rate, h_p)
+            z = near_inverse(r)
+            new_r_z = _trees.dot(r, z)
+            return x, r, _trees.add_scaled(z, new_r_z / r_z, p), new_r_z, count + 1
+
+        z = near_inverse(v)
+        _checks.is_like(z, v, "preconditioner")
+        zeros = jax.tree.map(jnp.zeros_like, v)
+        start = zeros, v, z, _trees.dot(v, z), 0
+        x, _, _, _, count = jax.lax.while_loop(unfinished, iterate, start)
+        return x, count
 
     def solve(product, v):
         def damped(x):
-            return jax.tree.map(lambda hx, a: hx + damping * a, product(x), x)
+            return _trees.add_scaled(product(x), damping, x)
 
-        return linalg.cg(damped, v, tol=tolerance, maxiter=iterations)[0]
+        found = jax.lax.custom_linear_solve(
+            damped, v, search, search, symmetric=True, has_aux=True
+        )
+        return Solution(*found)
 
-    return solve
+    return ReportingSolver(solve)
 
 
-def neumann(rate: float, iterations: int = 20) -> Solver:
+def neumann(rate: float, iterations: int = 20) -> ReportingSolver:
     """First ``iterations`` terms of the series ``x = rate sum_j (I - rate H)^j v``.
 
     It converges for ``rate`` below ``2 / max eigenvalue`` of ``H``, and equals the
@@ -67,9 +138,9 @@ def neumann(rate: float, iterations: int = 20) -> Solver:
 
         zeros = jax.tree.map(jnp.zeros_like, v)
         (total, _), _ = jax.lax.scan(term, (zeros, v), length=iterations)
-        return jax.tree.map(lambda t: rate * t, total)
+        return Solution(jax.tree.map(lambda t: rate * t, total), iterations)
 
-    return solve
+    return ReportingSolver(solve)
 
 
 def implicit_hypergradient(
@@ -102,7 +173,7 @@ def implicit_hypergradient(
       inner_batch: passed to ``inner_gradient``.
       outer_batch: passed to ``outer_loss``.
       solver: `conjugate_gradient` (None), which needs a symmetric ``H``, `neumann`, or a
-        function of ``x -> H x`` and ``v``.
+        function of ``x -> H x`` and ``v`` that returns ``x``.
       mode: how products with ``H`` are computed, as in `hypergradient`.
 
     Raises:
@@ -146,7 +217,11 @@ def implicit_hypergradient(
         grads = inner_gradient(optimum, hyper, inner_batch)
     _checks.is_gradient(grads, optimum, hyper)
     value, (v, direct) = jax.value_and_grad(checked, (0, 1))(optimum, hyper)
-    x = (solver or conjugate_gradient())(lambda x: products(x)[0], v)
+    solver = solver or conjugate_gradient()
+    if not isinstance(solver, ReportingSolver):
+        solver = ReportingSolver(lambda p, v, solve=solver: Solution(solve(p, v)))
+    x, iterations = solver.solve(lambda x: products(x)[0], v)
+    _checks.is_like(x, v, "solver")
     h_x, mixed_x = products(x)
     subtract = jax.tree.map(jnp.subtract, (h_x, direct), (v, mixed_x))
     return ImplicitHypergradient(
@@ -154,4 +229,5 @@ def implicit_hypergradient(
         subtract[1],
         _trees.norm(subtract[0]) / _trees.norm(v),
         _trees.norm(grads[0]),
+        iterations,
     )

@@ -15,6 +15,11 @@ def add(a: PyTree, b: PyTree) -> PyTree:
     return jax.tree.map(jnp.add, a, b)
 
 
+def add_scaled(a: PyTree, factor: jax.Array | float, b: PyTree) -> PyTree:
+    """``a + factor b``, in the dtypes of ``a``."""
+    return jax.tree.map(lambda x, y: x + jnp.asarray(factor, x.dtype) * y, a, b)
+
+
 def dot(a: PyTree, b: PyTree) -> jax.Array:
     """Inner product of two trees, a scalar."""
     return jnp.asarray(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, a, b))))
@@ -115,3 +120,13 @@ def on_one_mesh(*trees: PyTree) -> tuple[PyTree, ...]:
         return leaf
 
     return jax.tree.map(place, trees)
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """``tree`` in the memory of the host, inside of a compiled program."""
+    return jax.tree.map(lambda x: jax.device_put(x, jax.memory.Space.Host), tree)
+
+
+def to_device(tree: PyTree) -> PyTree:
+    """``tree`` in the memory of the device."""
+    return jax.tree.map(lambda x: jax.device_put(x, jax.memory.Space.Device), tree)
