@@ -29,13 +29,13 @@ CURVATURE = np.array([0.5, 2.0], np.float32)
 W, H = np.array([1.0, 2.0], np.float32), np.array([0.5, -1.0], np.float32)
 
 
-cache_in = timing._cache_in
+cache_in = timing.cache_in
 
 
 @pytest.fixture(autouse=True)
 def warm(monkeypatch):
     """Programs come from the session's cache; nobody reads their compile times."""
-    monkeypatch.setattr(timing, "_cache_in", contextlib.nullcontext)
+    monkeypatch.setattr(timing, "cache_in", contextlib.nullcontext)
 
 
 def inner(w, h, _):
@@ -165,7 +165,7 @@ def test_temporary_bytes_grow_with_what_is_kept():
 
 
 def test_compiling_is_cold_though_the_cache_was_in_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(timing, "_cache_in", cache_in)
+    monkeypatch.setattr(timing, "cache_in", cache_in)
     flags = {
         "jax_compilation_cache_dir": str(tmp_path),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
