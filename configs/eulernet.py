@@ -90,6 +90,7 @@ def base() -> ml_collections.ConfigDict:
             "pyramid": True,
             "filters": "stable",  # "free": the coefficients themselves, as in the paper
             "merge": "mean",  # map of a clip, from those of its frames
+            "score": "mean",  # of the map; "mean_square"
             "stem": 32,  # channels at full resolution; times train.width, as the next two
             "channels": 64,  # at the lower resolutions
             "head": 64,  # after the pyramid

@@ -159,7 +159,7 @@ def public_names(path: pathlib.Path) -> list[str]:
     """Names without underscore that a module defines, in their order."""
     names = []
     for node in tree(path).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             names.append(target_of(node))

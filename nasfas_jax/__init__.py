@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nasfas_jax.search import spaces
     from nasfas_jax.workflows.ablate import ablate
     from nasfas_jax.workflows.checkpoint import (
-        export_checkpoint,
         list_checkpoints,
         read_checkpoint,
     )
@@ -69,7 +68,6 @@ _MODULES = {
     "improvement_over_random": "workflows.improvement",
     "train": "workflows.train",
     "doctor": "workflows.doctor",
-    "export_checkpoint": "workflows.checkpoint",
     "list_checkpoints": "workflows.checkpoint",
     "read_checkpoint": "workflows.checkpoint",
     "evaluate": "workflows.evaluate",
@@ -95,7 +93,6 @@ __all__ = [
     "cost",
     "doctor",
     "evaluate",
-    "export_checkpoint",
     "feature_responses",
     "improvement_over_random",
     "list_checkpoints",

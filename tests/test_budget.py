@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from typing import ClassVar
 
 import flax.linen as nn
 import pytest
@@ -85,6 +86,8 @@ def test_a_space_without_partial_channels_has_widths():
     @dataclasses.dataclass(frozen=True)
     class Space:
         channels: int = 4
+        cells: ClassVar = {"cell": 0}
+        choices: ClassVar = ()
 
     found = genotype.widened(genotype.Genotype(Space(), ((),)), 2.0)
     assert found.space == Space(8)

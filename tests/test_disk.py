@@ -14,7 +14,7 @@ from absl import logging
 from orbax.checkpoint import CheckpointManager
 
 from nasfas_jax import files, runtime
-from nasfas_jax.commands import annotate
+from nasfas_jax.data.media import writing
 from nasfas_jax.errors import InputError
 
 FULL = os.strerror(errno.ENOSPC)
@@ -174,16 +174,15 @@ def test_a_full_disk_that_orbax_reports(tmp_path, monkeypatch, caplog):
     assert "a traceback" not in caplog.text
 
 
-def test_a_video_of_predict_that_the_disk_cannot_hold(tmp_path, monkeypatch):
-    mark = annotate.Mark(np.zeros(3), np.zeros((4, 4)), "0.5", annotate.GRAY)
+def test_a_video_that_the_disk_cannot_hold(tmp_path, monkeypatch):
     frames = [np.zeros((240, 240, 3), np.uint8)] * 3
     path = tmp_path / "out.mp4"
-    annotate.write_video(path, frames, None, lambda index: mark)
+    writing.write_video(path, frames, 25.0)
     assert path.exists()
     path.unlink()
 
     cut = types.SimpleNamespace(isOpened=lambda: False, release=lambda: None)
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: cut)  # its index is missing
     with pytest.raises(InputError, match=f"disk that holds {tmp_path} is full"):
-        annotate.write_video(path, frames, None, lambda index: mark)
+        writing.write_video(path, frames, 25.0)
     assert not list(tmp_path.iterdir())

@@ -308,7 +308,7 @@ def test_docstrings_are_no_questions():
     found = []
     for path in sorted((ROOT / "nasfas_jax").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+            kinds = ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
             text = ast.get_docstring(node) if isinstance(node, kinds) else None
             if text and text.startswith(openings):
                 found.append(f"{path.name}: {text.splitlines()[0]}")

@@ -22,11 +22,14 @@ from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import registry
 from nasfas_jax.workflows.ablate import Ablation
+from nasfas_jax.workflows.checkpoint import Content, Listing
 from nasfas_jax.workflows.costs import Costs
+from nasfas_jax.workflows.doctor import Findings
 from nasfas_jax.workflows.export import Exported
 from nasfas_jax.workflows.improvement import Improvements
 from nasfas_jax.workflows.instruments import Health, SupernetRanking
 from nasfas_jax.workflows.parity import Parity
+from nasfas_jax.workflows.plan import Plan
 from nasfas_jax.workflows.responses import Responses
 from nasfas_jax.workflows.robustness import Robustness
 from nasfas_jax.workflows.search import Found
@@ -375,7 +378,8 @@ def test_the_page_shows_the_quickstart_and_what_results_have(data, model):
     evaluated = nf.evaluate(model, data, target="dom_m")
     kinds = (type(data), Found, type(model), type(evaluated), Swept, Ablation)
     kinds += (Robustness, Picture, Searches, Improvements, Costs, Responses, Ranking)
-    kinds += (Health, SupernetRanking, Exported, Parity)
+    kinds += (Health, SupernetRanking, Exported, Parity, Plan, Findings)
+    kinds += (Listing, Content)
     by_name = {kind.__name__: kind for kind in kinds}
     rows = re.findall(r"^\| `nf\.(\w+)` \| `(\w+)` \| (.*) \|$", page, re.M)
     assert {function for function, _, _ in rows} == FUNCTIONS

@@ -5,12 +5,14 @@ import pathlib
 import shutil
 import warnings
 
+import numpy as np
 import pytest
 import smoke
 
 from nasfas_jax import files, runtime
 from nasfas_jax.commands import evaluate, predict, report, settings
 from nasfas_jax.data.loading.provenance import Provenance
+from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows import records
 from nasfas_jax.workflows.model import Model
@@ -139,7 +141,16 @@ def test_a_damaged_record_is_refused(original, trained, text):
     assert "record.json is damaged" in refusal("evaluate", run)
 
 
-def test_predict_takes_the_model_of_the_training(original, trained, tmp_path, capsys):
+def test_predict_takes_the_model_of_the_training(
+    original, trained, tmp_path, capsys, monkeypatch
+):
+    class Fixed:
+        name = "haar"
+
+        def __call__(self, image):
+            return faces.Face(np.array([20.0, 8, 24, 30]))
+
+    monkeypatch.setattr(predict.settings, "detector", lambda _: Fixed())
     video = next((original / "videos" / "dom_m").rglob("*.mp4"))
     predict.run(workdir=trained, input=video, output=tmp_path / "out")
     result = json.loads((trained / "evaluate/depthnet/result.json").read_text())

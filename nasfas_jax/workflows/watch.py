@@ -110,8 +110,8 @@ class Watcher:
       model: the model.
       detector: face detector; the model's own one if None. One without a method ``all``
         finds one face in a frame.
-      every: number of frames from one detection to the next; also, every frame is searched
-        as long as a face is lost.
+      every: number of frames from one detection to the next; every frame is searched as
+        long as there is no face, or one is lost.
       abstain: verdicts are 'unsure' up to this distance from the threshold; 0: never.
       smooth: number of scores of a face whose mean decides.
       stride: every how many frames faces are scored.
@@ -228,8 +228,8 @@ class Watcher:
         return seen
 
     def _is_due(self) -> bool:
-        lost = any(track.unseen for track in self._tracks)
-        return not self._images or lost or self._frame % self._every == 0
+        lost = not self._tracks or any(track.unseen for track in self._tracks)
+        return lost or self._frame % self._every == 0
 
     def _detect(self, image: np.ndarray) -> None:
         """Gives the faces of a frame to the tracks; new ones start, lost ones end."""
