@@ -1,5 +1,6 @@
-"""Every trial of NAS-FAS and Auto-FAS: searched, derived, trained, drawn; some evaluated."""
+"""Every trial of NAS-FAS and Auto-FAS: searched, derived, trained, evaluated, drawn."""
 
+import functools
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 import smoke
 
 import nasfas_jax as nf
-from nasfas_jax import nets
+from nasfas_jax import evaluation, nets
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.loading.views import View
 from nasfas_jax.errors import InputError
@@ -17,7 +18,8 @@ from nasfas_jax.methods import supervised
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.search import genotype, trials
 from nasfas_jax.search.dag import structure
-from nasfas_jax.workflows import searchers
+from nasfas_jax.workflows import evaluate, searchers
+from nasfas_jax.workflows.data import domains, tested
 
 CELLS = {"stem_channels": (2, 2, 2), "channels": 4}
 CHAINS = {"stem_channels": 2, "channels": 4, "head_channels": 2, "map_size": 4}
@@ -45,15 +47,17 @@ def drawn(init):
 
 
 @pytest.mark.parametrize("name", [n for n in trials.TRIALS if n.startswith("S-")])
-def test_trials_are_searched_derived_and_trained(data, short, name):
+def test_trials_are_searched_derived_trained_and_evaluated(data, short, name):
     """Static and static-dynamic input, by the same programs."""
     small = CELLS if trials.TRIALS[name][1] == "nas_baseline" else CHAINS
     space = trials.get(name, **small).space
     settings = searchers.settings_of("darts", arch_order="first")
     method = settings.make_method(space)
     step, state = jax.jit(method.step), drawn(method.init)
+    sources, _ = domains(data, "dom_m")
     net: Any = None
     train: Any = None
+    predict: Any = None
     weights: Any = None
     for trial_name in (name, name.replace("S-", "SD-", 1)):
         trial = trials.get(trial_name, **small)
@@ -71,10 +75,22 @@ def test_trials_are_searched_derived_and_trained(data, short, name):
             net = nets.SearchedNet(found)
             learner = supervised.Supervised(net, optax.adam(1e-3))
             train, weights = jax.jit(learner.step), drawn(learner.init)
+            predict = jax.jit(learner.predict)
         batch = next(pipeline.train_batches(data, batch_size=4, view=view))
         used = {k: batch[k] for k in ("image", "target")}
-        _, trained = train(weights, used)
+        state_of, trained = train(weights, used)
         assert np.isfinite(trained["loss"])
+        scored = evaluate.score(
+            functools.partial(predict, state_of.params, state_of.batch_stats),
+            data,
+            rule=nets.score,
+            sources=sources,
+            tested=tested(data, "dom_m"),
+            view=view,
+            batch_size=4,
+        )
+        result = evaluation.evaluate(scored.table, rule="eer")
+        assert 0 <= result.auc <= 1 and set(scored.maps) <= set(scored.table.clip)
 
 
 def test_a_trial_keeps_the_options_it_stands_for():
