@@ -227,7 +227,10 @@ COMMANDS = {
         example="video.mp4 --workdir=runs/smoke --network=depthnet",
         own={
             "network": Flag("one network", "the only one trained in WORKDIR"),
-            "input": Flag("video or picture; --input= may be left out", path=True),
+            "input": Flag(
+                "video, picture or folder of frames; --input= may be left out",
+                path=True,
+            ),
         },
     ),
     "export": Command(

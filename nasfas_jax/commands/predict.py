@@ -172,7 +172,7 @@ def _in_folder(folder: pathlib.Path) -> list[Named]:
 
 
 def input_file(given: Path | None) -> pathlib.Path:
-    """The video or picture of ``--input``.
+    """The video, picture or folder of frames of ``--input``.
 
     Raises:
       InputError: none, or no such file.
@@ -180,8 +180,10 @@ def input_file(given: Path | None) -> pathlib.Path:
     if given is None:
         raise InputError("--input is missing: the video or picture to predict on.")
     path = pathlib.Path(given)
-    if not path.is_file():
-        raise InputError(f"There is no file {path}; --input is a video or a picture.")
+    if not path.exists():
+        raise InputError(
+            f"There is no file {path}; --input is a video, a picture or a folder of frames."
+        )
     return path
 
 
