@@ -149,7 +149,7 @@ def latencies(
         peer = "graph"
         if name == "cdn" and width == 1:
             two = TorchCDN(map_size=net.map_size)
-            two.load(variables["params"])
+            two.load(variables["params"], variables["batch_stats"])
             images = two.images(pixels)
             calls[2] = lambda two=two, images=images: two.predict(images)
             peer = "two convolutions"

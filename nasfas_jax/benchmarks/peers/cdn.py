@@ -66,8 +66,15 @@ class TorchCDN(nn.Module):
             levels.append(self.resize(x))
         return self.head(torch.cat(levels, 1))[:, 0]
 
-    def load(self, params: dict[str, Any]) -> None:
-        """Loads the kernels of `nets.CDN`: blocks in order, HWIO to OIHW."""
+    def load(
+        self, params: dict[str, Any], batch_stats: dict[str, Any] | None = None
+    ) -> None:
+        """Loads the kernels of `nets.CDN`: blocks in order, HWIO to OIHW.
+
+        Args:
+          params: parameters of the network.
+          batch_stats: its running averages; None keeps the initial ones.
+        """
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
         for i, convolution in enumerate(convolutions):
             kernel = np.asarray(params[f"ConvBlock_{i}"]["kernel"]).transpose(
@@ -75,6 +82,14 @@ class TorchCDN(nn.Module):
             )
             with torch.no_grad():
                 convolution.weight.copy_(torch.from_numpy(kernel.copy()))
+        if batch_stats is None:
+            return
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        for i, norm in enumerate(norms):
+            (averages,) = batch_stats[f"ConvBlock_{i}"].values()
+            for name in ("mean", "var"):
+                value = torch.from_numpy(np.array(averages[name]))
+                getattr(norm, f"running_{name}").copy_(value)
 
     def images(self, pixels: np.ndarray) -> Tensor:
         """Converts [N, H, W, C] to the input of `forward`."""

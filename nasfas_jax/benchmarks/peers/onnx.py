@@ -1,6 +1,8 @@
 """Exported ONNX graphs run by PyTorch, node by node, as a peer of any network."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,15 @@ def _slice(a: Attributes, x: Tensor, *given: Tensor) -> Tensor:
     return x[tuple(index)]
 
 
+def _pooled(
+    pool: Callable[..., Tensor], fill: float, a: Attributes, x: Tensor
+) -> Tensor:
+    """A pooling of windows of pixels, with padding that may differ on opposite sides."""
+    top, left, bottom, right = a["pads"]
+    x = functional.pad(x, (left, right, top, bottom), value=fill)
+    return pool(x, tuple(a["kernel_shape"]), tuple(a["strides"]))
+
+
 def _sum(a: Attributes, x: Tensor, *axes: Tensor) -> Tensor:
     return x.sum(_axes(axes), keepdim=bool(a.get("keepdims", 1)))
 
@@ -60,6 +71,8 @@ def _unsqueeze(a: Attributes, x: Tensor, axes: Tensor) -> Tensor:
 #: Nodes of exported networks: functions of the attributes and the inputs.
 NODES: dict[str, Callable[..., Tensor]] = {
     "Add": lambda a, x, y: x + y,
+    # Padding counts (count_include_pad).
+    "AveragePool": partial(_pooled, functional.avg_pool2d, 0.0),
     "Concat": lambda a, *x: torch.cat(x, a["axis"]),
     "Conv": _conv,
     "Div": lambda a, x, y: x / y,
@@ -69,6 +82,7 @@ NODES: dict[str, Callable[..., Tensor]] = {
     ),
     "Identity": lambda a, x: x,
     "Max": lambda a, x, y: torch.maximum(x, y),
+    "MaxPool": partial(_pooled, functional.max_pool2d, -math.inf),
     "Mul": lambda a, x, y: x * y,
     "Pad": _pad,
     "ReduceMax": _max,
