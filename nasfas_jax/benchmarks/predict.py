@@ -245,7 +245,7 @@ def threads() -> int:
 
 
 def session(model: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that runs an ONNX model by ONNX Runtime."""
+    """Function that runs an ONNX model in ONNX Runtime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -14,7 +14,7 @@ RATIO = 8.0
 
 
 def shifted_gradients(gradient: Callable, params, hyper, batch, v, epsilon):
-    """``g(phi + e v)``, ``g(phi - e v)`` and ``e = epsilon / |v|``."""
+    """Gradients at ``phi + e v`` and ``phi - e v``, and the step ``e = epsilon / |v|``."""
     size = _trees.norm(v)
     # At v = 0 the quotient is 0 for any finite step.
     step = jax.lax.stop_gradient(

@@ -36,7 +36,7 @@ def apply_update(
 
 
 def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
-    """The optimizer; a function is called with ``hyper``."""
+    """Optimizer of the inner steps; calls a function with ``hyper`` for it."""
     _checks.is_made(optimizer)
     made = optimizer(hyper) if callable(optimizer) else optimizer
     _checks.is_optimizer(made)

@@ -7,6 +7,7 @@ from ml_collections import config_dict
 
 from nasfas_jax import commands, limits
 from nasfas_jax.commands import relations, schema
+from nasfas_jax.commands.field import Field
 from nasfas_jax.errors import InputError, did_you_mean
 
 #: Commands that render the synthetic set where it is the dataset.
@@ -129,6 +130,6 @@ def _wrong_fields(
             yield f"{path}.{key}: this section is missing."
 
 
-def _mismatch(field: schema.Field, value: Any) -> str:
+def _mismatch(field: Field, value: Any) -> str:
     near = limits.near(value, field.values)
     return f"expected {field.expected}, got {value!r}.{near}"

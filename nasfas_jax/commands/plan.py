@@ -53,7 +53,7 @@ def run(
 
 
 def _groups(config: Any, command: str) -> int:
-    """Two halves, or three source domains, as those of O&C&I to M."""
+    """Number of groups of an episode: two halves, or three source domains."""
     return 2 if command == "search" and config.search.by == "half" else 3
 
 

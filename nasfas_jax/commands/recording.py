@@ -37,7 +37,7 @@ SHOWN, TIMED = 8, 500
 
 
 class Thinned:
-    """Evenly spaced items of a row of unknown length, at most twice ``most`` at a time."""
+    """Evenly spaced items of a sequence of unknown length; holds at most 2 ``most``."""
 
     def __init__(self, most: int):
         self._most, self._stride, self._count = most, 1, 0

@@ -5,87 +5,18 @@ ranges that belong to the library are referred to by name and imported when a co
 checked.
 """
 
-import dataclasses
-import importlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from nasfas_jax import limits
-from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE, TEXT
+from nasfas_jax.commands.field import ByName, Field, library
+from nasfas_jax.limits import COUNT, COUNT_OR_NONE, FLAG, NOT_NEGATIVE, POSITIVE
 
-
-@dataclasses.dataclass(frozen=True)
-class Field:
-    """A field of a config.
-
-    Attributes:
-      about: description in one phrase, with the unit.
-      allowed: the values that it may have, or a function that imports them.
-      many: whether it is a list of one or more such values, all different.
-      length: number of values of a list that may repeat them; None if not such a list.
-      optional: whether a config may lack it.
-    """
-
-    about: str
-    allowed: limits.Allowed | Callable[[], limits.Allowed] = TEXT
-    many: bool = False
-    length: int | None = None
-    optional: bool = False
-
-    @property
-    def values(self) -> limits.Allowed:
-        """The values that it, or each value of its list, may have."""
-        return self.allowed() if callable(self.allowed) else self.allowed
-
-    @property
-    def expected(self) -> str:
-        """Its values in words."""
-        if self.length is not None:
-            return f"{self.length} values, each {self.values}"
-        return str(limits.Several(self.values) if self.many else self.values)
-
-    def accepts(self, value: Any) -> bool:
-        """Whether it may have this value."""
-        if self.length is None:
-            return value in (limits.Several(self.values) if self.many else self.values)
-        if not isinstance(value, tuple | list) or len(value) != self.length:
-            return False
-        return all(one in self.values for one in value)
-
-
-@dataclasses.dataclass(frozen=True)
-class _ByName(limits.Kind):
-    """Dictionaries of values of one type by texts."""
-
-    of: type = str
-
-    def __contains__(self, value: Any) -> bool:
-        texts = isinstance(value, Mapping) and all(isinstance(k, str) for k in value)
-        return texts and all(isinstance(v, self.of) for v in value.values())
-
-
-_ROWS = _ByName(Mapping, "rows by row, as {'searched': 'random'}")
-_VARIANTS = _ByName(
+_ROWS = ByName(Mapping, "rows by row, as {'searched': 'random'}")
+_VARIANTS = ByName(
     Mapping,
     "fields by name, as {'a': {'train': {'view': {'target': 'depth'}}}}",
     Mapping,
 )
-
-
-def _library(name: str) -> Callable[[], limits.Allowed]:
-    """Refers to limits or names of the library, as ``data.loading.views:COLORS``.
-
-    A name after a dot is a key: ``data.preparation.recipe:LIMITS.frames``.
-    """
-    module, _, path = name.partition(":")
-    attribute, _, key = path.partition(".")
-
-    def load() -> limits.Allowed:
-        found = getattr(importlib.import_module(f"nasfas_jax.{module}"), attribute)
-        found = found[key] if key else found
-        return found if isinstance(found, limits.Allowed) else limits.OneOf(found)
-
-    return load
 
 
 def _datasets() -> limits.OneOf:
@@ -98,14 +29,14 @@ def _datasets() -> limits.OneOf:
 MAP_SIZES = limits.Range(3, 32, whole=True)
 
 #: Networks and methods.
-NETWORKS = _library("workflows.registry:NETWORKS")
-_MODES = _library("bilevel:MODES")
-_ORDERS = _library("methods.meta_nas:ORDERS")
-_ARCH_ORDERS = _library("methods.meta_nas:ARCH_ORDERS")
-_BATCH_SIZES = _library("data.loading.pipeline:BATCH_SIZES")
-_FACE_SIZES = _library("synthetic.specs:FACE_SIZES")
-_IMAGE_SIZES = _library("data.preparation.recipe:LIMITS.image_size")
-_WEIGHTS = _library("theta:WEIGHTS")
+NETWORKS = library("workflows.registry:NETWORKS")
+_MODES = library("bilevel:MODES")
+_ORDERS = library("methods.meta_nas:ORDERS")
+_ARCH_ORDERS = library("methods.meta_nas:ARCH_ORDERS")
+_BATCH_SIZES = library("data.loading.pipeline:BATCH_SIZES")
+_FACE_SIZES = library("synthetic.specs:FACE_SIZES")
+_IMAGE_SIZES = library("data.preparation.recipe:LIMITS.image_size")
+_WEIGHTS = library("theta:WEIGHTS")
 _EPISODES = Field("meta-learning episodes per step; 1 if absent", COUNT, optional=True)
 
 #: Every field by its section; '' are the fields of the config itself.
@@ -118,7 +49,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "selected_on": Field(
             "split whose scores these settings were chosen by",
-            _library("evaluation.scores:SELECTED_ON"),
+            library("evaluation.scores:SELECTED_ON"),
         ),
         "target_domain": Field(
             "domain held out for testing; '' tests on the test split of all domains"
@@ -134,28 +65,28 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "image_size": Field("side of the face crop, pixels", _IMAGE_SIZES),
         "frames": Field(
             "K of rank pooling, frames per clip",
-            _library("data.preparation.recipe:LIMITS.frames"),
+            library("data.preparation.recipe:LIMITS.frames"),
         ),
         "clips_per_video": Field("clips per video", COUNT),
         "sampling": Field(
             "rule for the clips of training videos",
-            _library("data.preparation.sampling:RULES"),
+            library("data.preparation.sampling:RULES"),
         ),
         "eval_sampling": Field(
             "rule for the clips of development and test videos",
-            _library("data.preparation.sampling:RULES"),
+            library("data.preparation.sampling:RULES"),
         ),
         "margin": Field(
             "side of the crop over the longer side of the face",
-            _library("data.preparation.recipe:LIMITS.margin"),
+            library("data.preparation.recipe:LIMITS.margin"),
         ),
         "align": Field("whether crops are turned until the eyes are level", FLAG),
         "method": Field(
-            "rank pooling method", _library("data.preparation.recipe:METHODS")
+            "rank pooling method", library("data.preparation.recipe:METHODS")
         ),
         "peak": Field(
             "largest value of the dynamic image; 0 leaves it as eq. 7 gives it",
-            _library("data.preparation.recipe:LIMITS.peak"),
+            library("data.preparation.recipe:LIMITS.peak"),
         ),
         "interval": Field(
             "video frames from one frame of a clip to the next; 1 if absent",
@@ -192,34 +123,34 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "empty": Field("whether files have all official names and no content", FLAG),
     },
     "search": {
-        "space": Field("search space", _library("search.spaces:SPACES")),
+        "space": Field("search space", library("search.spaces:SPACES")),
         "trial": Field(
             "trial of NAS-FAS; if present it chooses space and input",
-            _library("search.trials:TRIALS"),
+            library("search.trials:TRIALS"),
             optional=True,
         ),
         "method": Field(
             "search method; 'meta_nas' if absent",
-            _library("workflows.searchers:METHODS"),
+            library("workflows.searchers:METHODS"),
             optional=True,
         ),
         "input": Field(
             "image that is searched on; 'static_dynamic' if absent",
-            _library("data.loading.views:INPUT"),
+            library("data.loading.views:INPUT"),
             optional=True,
         ),
         "optimizer": Field(
             "optimizer of the weights, eq. 10 or 13; 'adam' if absent",
-            _library("workflows.searchers:OPTIMIZERS"),
+            library("workflows.searchers:OPTIMIZERS"),
             optional=True,
         ),
         "decay": Field(
             "course of the weights' rate in 'darts'; 'constant' if absent",
-            _library("workflows.searchers:DECAYS"),
+            library("workflows.searchers:DECAYS"),
             optional=True,
         ),
         "by": Field(
-            "groups that episodes draw from", _library("data.loading.pipeline:BY")
+            "groups that episodes draw from", library("data.loading.pipeline:BY")
         ),
         "protocol": Field(
             "protocol that a sweep searches under; that of its training if absent",
@@ -237,7 +168,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "alpha_learning_rate": Field("rate of the alphas, eq. 14", POSITIVE),
         "alpha_momentum": Field(
             "decay of the first moment in the alphas' Adam; 0.5 if absent",
-            _library("methods.state:BELOW_ONE"),
+            library("methods.state:BELOW_ONE"),
             optional=True,
         ),
         "alpha_weight_decay": Field("L2 coefficient of the alphas", NOT_NEGATIVE),
@@ -261,12 +192,10 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "mode": Field("differentiation mode of inner updates", _MODES),
         "cost_weight": Field("weight of the cells' relative cost", NOT_NEGATIVE),
-        "cost": Field(
-            "cost of the cells", _library("search.cost:COSTS"), optional=True
-        ),
+        "cost": Field("cost of the cells", library("search.cost:COSTS"), optional=True),
         "skip_limit": Field(
             "share of edges with skip above which a search ends; None (if absent): never",
-            _library("workflows.collapse:SKIP_LIMIT"),
+            library("workflows.collapse:SKIP_LIMIT"),
             optional=True,
         ),
         "instruments": Field(
@@ -280,21 +209,21 @@ SCHEMA: dict[str, dict[str, Field]] = {
     "search.space_options": {
         "convolution": Field(
             "kind of convolution",
-            _library("search.fas.options:CONVOLUTIONS"),
+            library("search.fas.options:CONVOLUTIONS"),
             optional=True,
         ),
         "pool": Field(
-            "kind of pooling", _library("search.fas.options:POOLS"), optional=True
+            "kind of pooling", library("search.fas.options:POOLS"), optional=True
         ),
         "attention": Field("whether attention follows pooling", FLAG, optional=True),
         "operation_space": Field(
             "operations of nas_baseline",
-            _library("search.baseline.space:OPERATIONS"),
+            library("search.baseline.space:OPERATIONS"),
             optional=True,
         ),
         "head": Field(
             "output of spaces of cells: 'map', or 'scalar' for one probability",
-            _library("search.dag.space:HEADS"),
+            library("search.dag.space:HEADS"),
             optional=True,
         ),
         "edge_weights": Field(
@@ -302,7 +231,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "stem_channels": Field(
             "channels in the stem; a list of them for spaces of cells",
-            _library("search.dag.space:STEM_CHANNELS"),
+            library("search.dag.space:STEM_CHANNELS"),
             optional=True,
         ),
         "channels": Field("channels of the cells", COUNT, optional=True),
@@ -325,14 +254,14 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "branches": Field(
             "inputs, each with a branch, whose fusion point is searched; None for one input",
-            _library("data.loading.views:SEVERAL_BRANCHES"),
+            library("data.loading.views:SEVERAL_BRANCHES"),
             optional=True,
         ),
     },
     "train": {
         "width": Field(
             "multiplier of the channels; a searched network has its own",
-            _library("layers:WIDTHS"),
+            library("layers:WIDTHS"),
         ),
         "macs": Field(
             "multiply-adds of an input of every network, set by its width (methods of RFMeta"
@@ -342,13 +271,13 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "map_size": Field(
             "side of the target map, pixels; a searched network has its own",
-            _library("data.loading.views:MAP_SIZES"),
+            library("data.loading.views:MAP_SIZES"),
         ),
         "steps": Field("training steps", COUNT),
         "batch_size": Field("clips per batch or episode", _BATCH_SIZES),
         "convolution": Field(
             "convolution of DepthNet and the CDNs; 'cdc' if absent",
-            _library("nets.depthnet:CONVOLUTIONS"),
+            library("nets.depthnet:CONVOLUTIONS"),
             optional=True,
         ),
         "theta": Field(
@@ -364,19 +293,19 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "episodes": _EPISODES,
         "augment": Field(
-            "augmentation recipe", _library("data.loading.augment:RECIPES")
+            "augmentation recipe", library("data.loading.augment:RECIPES")
         ),
         "learning_rate": Field("highest learning rate", POSITIVE),
-        "decay": Field("course of the learning rate", _library("methods.state:DECAYS")),
+        "decay": Field("course of the learning rate", library("methods.state:DECAYS")),
         "weight_decay": Field("L2 coefficient of the weights", NOT_NEGATIVE),
         "loss": Field(
             "loss of the maps; if absent that of the network, 'depth' for the CDNs",
-            _library("losses:BY_NAME"),
+            library("losses:BY_NAME"),
             optional=True,
         ),
         "optimizer": Field(
             "optimizer; if absent 'ranger' for eulernet, 'adam' for others",
-            _library("workflows.registry:OPTIMIZERS"),
+            library("workflows.registry:OPTIMIZERS"),
             optional=True,
         ),
         "log_every": Field("steps between lines of metrics", COUNT),
@@ -389,7 +318,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "select": Field(
             "step whose model is taken; 'last' if absent",
-            _library("workflows.development:SELECTIONS"),
+            library("workflows.development:SELECTIONS"),
             optional=True,
         ),
     },
@@ -398,16 +327,16 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "pyramid": Field("whether levels are joined as residuals", FLAG, optional=True),
         "filters": Field(
             "parametrization of the filters",
-            _library("nets.eulernet:FILTERS"),
+            library("nets.eulernet:FILTERS"),
             optional=True,
         ),
         "merge": Field(
             "map of a clip, from those of its frames",
-            _library("nets.eulernet:MERGES"),
+            library("nets.eulernet:MERGES"),
             optional=True,
         ),
         "score": Field(
-            "rule of the score of a map", _library("nets:SCORES"), optional=True
+            "rule of the score of a map", library("nets:SCORES"), optional=True
         ),
         "stem": Field("channels at full resolution", COUNT, optional=True),
         "channels": Field("channels at lower resolutions", COUNT, optional=True),
@@ -421,15 +350,15 @@ SCHEMA: dict[str, dict[str, Field]] = {
     },
     "train.view": {
         "input": Field(
-            "image that networks are given", _library("data.loading.views:INPUT")
+            "image that networks are given", library("data.loading.views:INPUT")
         ),
         "color": Field(
-            "color space of the image", _library("data.loading.views:COLORS")
+            "color space of the image", library("data.loading.views:COLORS")
         ),
-        "target": Field("map to be predicted", _library("data.loading.views:TARGET")),
+        "target": Field("map to be predicted", library("data.loading.views:TARGET")),
         "pixels": Field(
             "range of the image: 'signed' (if absent) [-1, 1], 'unit' [0, 1]",
-            _library("data.loading.views:PIXELS"),
+            library("data.loading.views:PIXELS"),
             optional=True,
         ),
     },
@@ -438,15 +367,15 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "depth_weight": Field("weight of the depth loss", NOT_NEGATIVE),
         "loss_reduction": Field(
             "sum or mean over clips and pixels",
-            _library("methods.feature_nets:REDUCTIONS"),
+            library("methods.feature_nets:REDUCTIONS"),
         ),
         "learner_bn_momentum": Field(
             "weight of the new batch in the learner's running averages",
-            _library("nets.rfmeta:MOMENTA"),
+            library("nets.rfmeta:MOMENTA"),
         ),
         "averages": Field(
             "rule for RFMeta's running averages of BatchNorm",
-            _library("methods.rfmeta:AVERAGES"),
+            library("methods.rfmeta:AVERAGES"),
         ),
         "inner_steps": Field("inner updates of Reptile and MetaReg", COUNT),
         "task_learning_rate": Field("inner rate of Reptile and MetaReg", POSITIVE),
@@ -460,7 +389,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         ),
         "metrics": Field(
             "rates in the table",
-            _library("workflows.sweep:METRICS"),
+            library("workflows.sweep:METRICS"),
             many=True,
             optional=True,
         ),
