@@ -11,6 +11,8 @@ alone), and fifteen trainings of 20 M multiply-adds. Results: docs/levers.md. Va
              EulerNet, ResNet50 and DepthNet; about two hours
     types    NAS-FAS Table 7: each of thirteen attack types unseen, one seed
     media    NAS-FAS Table 6: each print and replay of three datasets unseen, one seed
+    spread   twenty random architectures with dom_m unseen, three seeds: what is the
+             architecture's, what is the seed's; half an hour on one core
     smoke    a search, two random networks and DepthNet in seconds; shows nothing
 """
 
@@ -143,6 +145,17 @@ def _others(
     }
 
 
+def spread() -> ml_collections.ConfigDict:
+    """A search and many random architectures on one target."""
+    config = proof()
+    config.title = "Spread of random architectures"
+    random = tuple(f"random_{seed}" for seed in range(20))
+    del config.sweep.variants
+    config.sweep.update(targets=("dom_m",), reference=random)
+    config.networks = ("searched", *random)
+    return config
+
+
 def smoke() -> ml_collections.ConfigDict:
     """A search, two random architectures and DepthNet in seconds."""
     config = fields.beside(__file__, "synthetic.py:smoke")
@@ -162,5 +175,6 @@ VARIANTS = {
     "domains": domains,
     "types": types,
     "media": media,
+    "spread": spread,
     "smoke": smoke,
 }
