@@ -1,6 +1,6 @@
 # Sourced by the other scripts: makes or reuses .venv and installs the pinned versions.
 # Usage: source launch/setup.sh LOCK_FILE...   (a second start installs nothing)
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 VENV=${NASFAS_VENV:-.venv}
 PYTHON=${PYTHON:-python3}
 "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {

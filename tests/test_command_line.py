@@ -1,5 +1,6 @@
 """Help, wrong commands and flags, exit codes and start-up of the ``nasfas`` program."""
 
+import dataclasses
 import importlib
 import inspect
 import os
@@ -15,7 +16,7 @@ import zipfile
 import pytest
 from absl import flags
 
-from nasfas_jax import commands
+from nasfas_jax import commands, launch
 from nasfas_jax.commands import parsing, prepare, usage
 from nasfas_jax.errors import InputError
 
@@ -194,6 +195,9 @@ def test_flags_are_the_parameters_of_the_command(name):
     if "of_prepare" in names:
         of_prepare = inspect.signature(prepare.run).parameters
         names = (names | set(of_prepare)) - {"of_prepare"}
+    if "of_job" in names:
+        of_job = {field.name for field in dataclasses.fields(launch.Job)}
+        names = (names | of_job) - {"of_job"}
     flags = set(commands.COMMANDS[name].flags)
     if "config" in flags:
         flags -= {"dataset", "protocol"}

@@ -24,11 +24,13 @@ class Flag(NamedTuple):
       about: description in one phrase.
       default: what holds where it is not given, in words; '' for nothing.
       path: whether its value is a path, or several.
+      switch: whether it is given without a value.
     """
 
     about: str
     default: str = ""
     path: bool = False
+    switch: bool = False
 
 
 #: Every flag of every command, for those that do not describe it otherwise.
@@ -97,6 +99,23 @@ FLAGS = {
     "groups": Flag(
         "groups of an episode: source domains, or macro types", "3, or 2 halves"
     ),
+    "backend": Flag("local, slurm, tpu_vm, gke or skypilot", "local"),
+    "dry_run": Flag("prints the file, and submits nothing", switch=True),
+    "name": Flag("name of the job", "nasfas"),
+    "nodes": Flag("machines, without a topology; of local, processes", "1"),
+    "gpus": Flag("GPUs of a node", "0"),
+    "gpu": Flag("their type as the backend names it, as A100-80GB"),
+    "cpus": Flag("processor cores of a node", "8"),
+    "per": Flag("what one process drives under SLURM: node or gpu", "node"),
+    "hours": Flag("time limit; of SLURM, from one requeue to the next", "24"),
+    "restarts": Flag("restarts after a preemption or a lost machine", "20"),
+    "parts": Flag("jobs among which a sweep is divided", "1"),
+    "package": Flag("requirement that pip installs on new machines", "nasfas_jax[...]"),
+    "setup": Flag("shell command that each process executes first"),
+    "image": Flag("container image of Kubernetes", "python:3.11"),
+    "zone": Flag("zone of Google Cloud, as us-west4-a"),
+    "spot": Flag("machines that may be preempted", switch=True),
+    "options": Flag("further options of the scheduler, as --partition=gpu"),
     "repeats": Flag(
         "timed predictions of one image, whose median is the latency", "0: none"
     ),
@@ -291,6 +310,22 @@ COMMANDS = {
         ),
         ("data", "train"),
         "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",
+    ),
+    "launch": Command(
+        "writes the script or manifest that runs a command on a cluster, and submits it",
+        (
+            *("config", "backend", "command", "workdir", "data_dir", "manual_dir"),
+            *("dry_run", "output", "name", "topology", "nodes", "gpus", "gpu", "cpus"),
+            *("per", "hours", "restarts", "parts", "package", "setup", "image"),
+            *("zone", "spot", "options"),
+        ),
+        (),
+        "--backend=slurm --command=search --gpus=8 --nodes=2 --dry_run",
+        own={
+            "topology": Flag("TPU slice, as v5e:4x4"),
+            "command": Flag("command with its flags, as 'train --network=cdn'", "demo"),
+            "output": Flag("file to write", "NAME.sh or NAME.yaml here", path=True),
+        },
     ),
     "doctor": Command(
         "checks versions, devices, disk, data and cache, and says what to change",

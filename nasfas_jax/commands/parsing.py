@@ -63,8 +63,9 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             )
         for name in of_command:
             if name != "config":
-                about = commands.flag(command, name).about
-                flags.DEFINE_string(name, None, about, flag_values=values)
+                flag = commands.flag(command, name)
+                define = flags.DEFINE_boolean if flag.switch else flags.DEFINE_string
+                define(name, None, flag.about, flag_values=values)
         left = values(argv)
     except flags.UnrecognizedFlagError as error:
         raise _unknown_flag(command, error.flagname) from None

@@ -1,0 +1,114 @@
+"""``nasfas launch``: the script or manifest that runs a command on a cluster or a pod."""
+
+import pathlib
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from nasfas_jax import commands, files, launch, limits
+from nasfas_jax.commands import checks, parsing, settings
+from nasfas_jax.commands.settings import Path
+from nasfas_jax.errors import InputError
+
+_NUMBERS = ("nodes", "gpus", "cpus", "hours", "restarts", "parts")
+
+
+def run(
+    config: Any,
+    *,
+    backend: str = "local",
+    command: str = "demo",
+    workdir: Path = settings.WORKDIR,
+    dry_run: bool = False,
+    output: Path | None = None,
+    data_dir: Path | None = None,
+    manual_dir: Path | None = None,
+    **of_job: Any,
+) -> None:
+    """Writes the file of a job and hands it to its backend.
+
+    Args:
+      config: config of the command.
+      backend: key of `launch.BACKENDS`.
+      command: command with its own flags, as "train --network=cdn".
+      workdir: folder of the run.
+      dry_run: prints the file instead.
+      output: the file; ``NAME.sh`` or ``NAME.yaml`` in the current folder if None.
+      data_dir: as the command's flag.
+      manual_dir: as the command's flag.
+      **of_job: fields of `launch.Job`, as texts.
+
+    Raises:
+      InputError: a wrong command, config or job, or a backend that is not installed.
+    """
+    given = {"workdir": workdir, "data_dir": data_dir, "manual_dir": manual_dir}
+    words = _words(command, given)
+    _check(config, words)
+    job = launch.Job(words, workdir=str(workdir), **_fields(of_job))
+    text = launch.render(job, backend)
+    if dry_run:
+        print(text, end="")
+        return
+    chosen = launch.BACKENDS[backend]
+    file = pathlib.Path(output or f"{job.name}{chosen.suffix}")
+    files.write_text(file, text)
+    print(f"wrote {file}; {shlex.join((*chosen.submit, str(file)))}")
+    launch.submit(file, backend)
+
+
+def _words(command: str, given: dict[str, Path | None]) -> tuple[str, ...]:
+    """The command with the folders that it takes, and its config.
+
+    The config and its changed fields are those of this process's command line.
+
+    Raises:
+      InputError: no such command.
+    """
+    words = shlex.split(command)
+    name = parsing.words(["nasfas", *words])
+    parsing.require_command(name)
+    own = commands.COMMANDS[name].flags
+    if "config" in own:
+        prefixes = ("config=", "config.")
+        words += [w for w in sys.argv if w.lstrip("-").startswith(prefixes)]
+    words += [
+        f"--{flag}={value}" for flag, value in given.items() if value and flag in own
+    ]
+    return tuple(words)
+
+
+def _check(config: Any, words: Sequence[str]) -> None:
+    """Checks a command as it is checked when it starts.
+
+    Raises:
+      InputError: a flag or config field that the command does not have, or a wrong value.
+    """
+    values = flags.FlagValues()
+    parsing.parse(["nasfas", *words], values)
+    name = parsing.words(["nasfas", *words])
+    network = parsing.given(name, values).get("network")
+    checks.check(config, command=name, network=network)
+
+
+def _fields(of_job: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a job from texts; those that are no numbers are refused by the job."""
+    fields = dict(of_job)
+    for name in set(_NUMBERS) & set(fields):
+        limits.require(**{name: (fields[name], limits.TEXT)})
+        try:
+            fields[name] = int(fields[name])
+        except ValueError:
+            fields[name] = _number(name, fields[name])
+    if "options" in fields:
+        fields["options"] = tuple(shlex.split(fields["options"]))
+    return fields
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"expected a number, got {text!r}.", field=name) from None
