@@ -17,7 +17,7 @@ _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 
 class Backend(NamedTuple):
-    """What runs a job.
+    """Program that starts a job.
 
     Attributes:
       suffix: suffix of its file.
