@@ -1,6 +1,7 @@
 """Exported programs beside the models that they were made of."""
 
 import json
+from collections import Counter
 
 import cv2
 import jax
@@ -159,6 +160,31 @@ def test_folding_changes_nothing_but_the_steps():
     wanted = np.asarray(network(jnp.asarray(x))[0])
     np.testing.assert_allclose(run(plain, x)[0], wanted, atol=1e-5)
     np.testing.assert_allclose(run(folded, x)[0], wanted, atol=1e-5)
+
+
+def test_steps_become_those_of_other_runtimes():
+    """ReLU, means, resizing, strides, and BatchNorm behind a concatenation."""
+    random = np.random.default_rng(0)
+    kernel = jnp.asarray(random.normal(size=(1, 1, 4, 6)), jnp.float32)
+    scale, shift = random.uniform(0.5, 2, (2, 1, 1, 1, 12)).astype(np.float32)
+
+    def network(x):
+        x = jax.nn.relu(x + 0.0)
+        halves = [ops.convolve(y, kernel) for y in (x[:, ::2, ::2], x[:, 1::2, 1::2])]
+        y = jnp.concatenate(halves, -1) * scale + shift
+        y = ops.average_pool(y, stride=1) + ops.cdp(y, 0.7, stride=1)
+        return (ops.resize(y, 7),)
+
+    with platform.portable():
+        exported = onnx_program.from_function(network, (10, 10, 4), ("y",))
+    x = random.normal(size=(2, 10, 10, 4)).astype(np.float32)
+    wanted = np.asarray(network(jnp.asarray(x))[0])
+    np.testing.assert_allclose(run(exported, x)[0], wanted, atol=1e-5)
+    found = Counter(node.op_type for node in exported.model.graph.node)
+    assert exported.folded == 2
+    expected = {"Transpose": 3, "Relu": 1, "Conv": 2, "Slice": 1, "Concat": 1, "Add": 1}
+    expected |= {"AveragePool": 2, "MatMul": 2, "Mul": 2, "Sub": 1, "Identity": 1}
+    assert found == expected
 
 
 @pytest.mark.parametrize(

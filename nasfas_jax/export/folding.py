@@ -1,12 +1,13 @@
-"""Exact simplifications of a program: folded affine steps, and maxima."""
+"""Scales and shifts of channels as parts of the convolutions that precede them."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from nasfas_jax.export.residual import Operand, Program, Step, Value, used
+from nasfas_jax.export.residual import Operand, Program, Step, Value
+from nasfas_jax.export.rewriting import CONVOLUTION
 
 
 class Folded(NamedTuple):
@@ -27,43 +28,81 @@ def fold(program: Program) -> Folded:
     """Folds scales and shifts of channels into the convolution that precedes them.
 
     BatchNorm in prediction, a difference, a product and a sum with constants of each
-    channel, disappears. Kernels are multiplied in float64 and rounded once.
+    channel, disappears, also behind a concatenation of convolutions. Kernels are
+    multiplied in float64 and rounded once.
     """
-    program = _maxima(program)
-    users = Counter(x for step in program.steps for x in step.operands if _open(x))
-    users.update(x for x in program.outputs if _open(x))
-    steps: list[Step] = []
-    producers: dict[Value, int] = {}
-    renamed: dict[Value, Value] = {}
-    scales: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    count = 0
-
-    def current(x: Operand) -> Operand:
-        return renamed.get(x, x) if isinstance(x, Value) else x
-
+    folding = _Folding(program)
     for step in program.steps:
-        step = step._replace(operands=tuple(map(current, step.operands)))
-        change = _affine(step)
-        if change is not None:
-            value, scale, shift = change
-            at = producers.get(value)
-            if at is not None and _foldable(steps[at]) and users[value] == 1:
-                before = scales.get(at, (np.ones(()), np.zeros(())))
-                scales[at] = (before[0] * scale, before[1] * scale + shift)
-                renamed[step.outputs[0]] = value
-                users[value] = users[step.outputs[0]]
-                count += 1
-                continue
-        producers.update(dict.fromkeys(step.outputs, len(steps)))
-        steps.append(step)
-    for at, (scale, shift) in scales.items():
-        steps[at] = _scaled(steps[at], scale, shift)
-    outputs = tuple(map(current, program.outputs))
-    convolutions = sum(step.name == CONVOLUTION for step in steps)
-    return Folded(Program(program.input, steps, outputs), convolutions, count)
+        folding.add(step)
+    return folding.result()
 
 
-CONVOLUTION = "conv_general_dilated"
+class _Folding:
+    """Program whose affine steps are folded one after the other."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.steps: list[Step] = []
+        self.count = 0
+        self.users = Counter(
+            x for step in program.steps for x in step.operands if _open(x)
+        )
+        self.users.update(x for x in program.outputs if _open(x))
+        self.producers: dict[Value, int] = {}
+        self.renamed: dict[Value, Value] = {}
+        self.scales: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def add(self, step: Step) -> None:
+        """Appends a step, or folds it."""
+        step = step._replace(operands=tuple(map(self.current, step.operands)))
+        if (change := _affine(step)) is not None:
+            value, *factors = change
+            if parts := self.parts(value):
+                self.scale(parts, *factors)
+                self.renamed[step.outputs[0]] = value
+                self.users[value] = self.users[step.outputs[0]]
+                self.count += 1
+                return
+        self.producers.update(dict.fromkeys(step.outputs, len(self.steps)))
+        self.steps.append(step)
+
+    def current(self, x: Operand) -> Operand:
+        """The value that stands for another one."""
+        return self.renamed.get(x, x) if isinstance(x, Value) else x
+
+    def parts(self, value: Operand) -> list[int]:
+        """The convolutions whose channels, in their order, are those of a value.
+
+        Empty if there are other steps, or other users of one of them.
+        """
+        at = self.producers.get(value) if isinstance(value, Value) else None
+        if at is None or self.users[value] != 1:
+            return []
+        step = self.steps[at]
+        if _foldable(step):
+            return [at]
+        if step.name != "concatenate" or step.params["dimension"] != value.ndim - 1:
+            return []
+        found = [self.parts(x) for x in step.operands]
+        return list(itertools.chain(*found)) if all(found) else []
+
+    def scale(self, parts: list[int], scale: np.ndarray, shift: np.ndarray) -> None:
+        """Scales and shifts the channels of convolutions."""
+        widths = [self.steps[at].outputs[0].shape[-1] for at in parts]
+        factors = (np.broadcast_to(x, (sum(widths),)) for x in (scale, shift))
+        split = (np.split(x, np.cumsum(widths)[:-1]) for x in factors)
+        for at, one, other in zip(parts, *split, strict=True):
+            before = self.scales.get(at, (np.ones(()), np.zeros(())))
+            self.scales[at] = (before[0] * one, before[1] * one + other)
+
+    def result(self) -> Folded:
+        """The program, with the factors in its kernels."""
+        for at, (scale, shift) in self.scales.items():
+            self.steps[at] = _scaled(self.steps[at], scale, shift)
+        outputs = tuple(map(self.current, self.program.outputs))
+        convolutions = sum(step.name == CONVOLUTION for step in self.steps)
+        program = Program(self.program.input, self.steps, outputs)
+        return Folded(program, convolutions, self.count)
 
 
 def _foldable(step: Step) -> bool:
@@ -121,41 +160,3 @@ def _scaled(step: Step, scale: np.ndarray, shift: np.ndarray) -> Step:
     bias = np.broadcast_to(shift, (features,)).astype(kernel.dtype)
     scaled = (kernel.astype(np.float64) * scale).astype(kernel.dtype)
     return step._replace(operands=(x, scaled, bias))
-
-
-def _maxima(program: Program) -> Program:
-    """Replaces selections of the larger of two values, as in `ops.max_pool`, by maxima."""
-    producers: Mapping[Any, Step] = {x: s for s in program.steps for x in s.outputs}
-
-    def step_of(x: Operand, name: str) -> Step | None:
-        found = producers.get(x) if _open(x) else None
-        return found if found is not None and found.name == name else None
-
-    def simplified(step: Step) -> Step:
-        if step.name != "select_n" or len(step.operands) != 3:
-            return step
-        chosen, smaller, larger = step.operands
-        if (either := step_of(chosen, "or")) is None:
-            return step
-        compared, own = (
-            step_of(either.operands[0], "ge"),
-            step_of(either.operands[1], "ne"),
-        )
-        if compared is None or own is None:
-            return step
-        same = all(
-            a is b
-            for a, b in zip(
-                (*compared.operands, *own.operands),
-                (larger, smaller, larger, larger),
-                strict=True,
-            )
-        )
-        return (
-            step._replace(name="max", operands=(larger, smaller), params={})
-            if same
-            else step
-        )
-
-    steps = [simplified(step) for step in program.steps]
-    return program._replace(steps=used(steps, program.outputs))

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from nasfas_jax.export import folding, onnx_rules, residual
+from nasfas_jax.export import folding, onnx_rules, residual, rewriting
 from nasfas_jax.export.onnx_graph import Graph
 
 
@@ -50,10 +50,10 @@ def from_function(
     Raises:
       InputError: a function with steps that have no rule in `onnx_rules`.
     """
-    program = residual.trace(function, shape, dtype)
+    program = rewriting.simplified(residual.trace(function, shape, dtype))
     folded = folding.fold(program)
     if not fold:
-        count = sum(s.name == folding.CONVOLUTION for s in program.steps)
+        count = sum(s.name == rewriting.CONVOLUTION for s in program.steps)
         folded = folding.Folded(program, count, 0)
     graph = Graph(input)
     graph.define(folded.program.input, input)

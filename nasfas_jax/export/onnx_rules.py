@@ -8,16 +8,16 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from nasfas_jax.errors import InputError
-from nasfas_jax.export.folding import CONVOLUTION
 from nasfas_jax.export.onnx_graph import FIRST, LAST, Graph
 from nasfas_jax.export.residual import Operand, Step, Value, is_batch
+from nasfas_jax.export.rewriting import AVERAGE, CONVOLUTION, MIX
 
 Rule = Callable[[Graph, Step], None]
 
 #: Primitives that are one node of each element, in any order of the axes.
 ELEMENTWISE = {
     **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "pow": "Pow"},
-    **{"max": "Max", "min": "Min", "neg": "Neg", "exp": "Exp", "log": "Log"},
+    **{"min": "Min", "neg": "Neg", "exp": "Exp", "log": "Log"},
     **{"tanh": "Tanh", "logistic": "Sigmoid", "sqrt": "Sqrt", "abs": "Abs"},
     **{"sign": "Sign", "floor": "Floor", "ceil": "Ceil", "round": "Round"},
     **{"ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less"},
@@ -71,6 +71,18 @@ def _elementwise(graph: Graph, step: Step, operation: str) -> None:
     first = _first(graph, *step.operands)
     name = graph.node(operation, *_read_all(graph, step, first))
     graph.define(step.outputs[0], name, first)
+
+
+def _maximum(graph: Graph, step: Step) -> None:
+    """ReLU, which other runtimes compute with a convolution, or the larger value."""
+    for i, other in enumerate(step.operands):
+        zero = isinstance(other, np.ndarray) and not np.any(other)
+        if zero and step.outputs[0].dtype == np.float32:
+            (x,) = step.operands[:i] + step.operands[i + 1 :]
+            first = _first(graph, x)
+            name = graph.node("Relu", graph.read(x, first))
+            return graph.define(step.outputs[0], name, first)
+    return _elementwise(graph, step, "Max")
 
 
 def _select(graph: Graph, step: Step) -> None:
@@ -159,7 +171,7 @@ def _convolution(graph: Graph, step: Step) -> None:
 
 
 def _window(graph: Graph, step: Step) -> None:
-    """Largest value, or sum, of windows of pixels."""
+    """Largest value, mean, or sum, of windows of pixels."""
     (x,) = step.operands
     params = step.params
     sides, strides, padding = (
@@ -179,10 +191,21 @@ def _window(graph: Graph, step: Step) -> None:
         pads=(top, left, bottom, right),
         **({} if largest else {"count_include_pad": 1}),
     )
-    if not largest:
+    if step.name == "reduce_window_sum":
         area = graph.constant(sides[1] * sides[2], np.float32)
         name = graph.node("Mul", name, area)
     graph.define(step.outputs[0], name, first=True)
+
+
+def _mix(graph: Graph, step: Step) -> None:
+    """Product of a matrix [out, in] and the rows or columns of an image."""
+    x, matrix = step.operands
+    assert isinstance(matrix, np.ndarray)
+    name = graph.read(x, first=True)
+    operands = (name, graph.constant(matrix.T))
+    if step.params["axis"] == 1:
+        operands = (graph.constant(matrix), name)
+    graph.define(step.outputs[0], graph.node("MatMul", *operands), first=True)
 
 
 def _pad(graph: Graph, step: Step) -> None:
@@ -376,7 +399,9 @@ def _loop(graph: Graph, step: Step) -> None:
 
 
 RULES: dict[str, Rule] = {
+    AVERAGE: _window,
     CONVOLUTION: _convolution,
+    MIX: _mix,
     "broadcast_in_dim": _broadcast,
     "clamp": _clamp,
     "concatenate": _concatenate,
@@ -384,6 +409,7 @@ RULES: dict[str, Rule] = {
     "dot_general": _product,
     "integer_pow": _power,
     "is_finite": _finite,
+    "max": _maximum,
     "ne": _different,
     "pad": _pad,
     "reduce_and": _truth,

@@ -103,10 +103,14 @@ def average_pool(x: Array, *, window: int = 3, stride: int = 2) -> Array:
     Raises:
       ValueError: an even window.
     """
-    total = cdp(x, 0.0, window=window, stride=stride)
+    _check(window)
     rows, columns = (_inside(side, window, stride) for side in x.shape[1:3])
-    share = np.outer(rows, columns) / window**2
-    return total / jnp.asarray(share[None, :, :, None], x.dtype)
+    share = np.outer(rows, columns)[None, :, :, None] / window**2
+    if platform.is_portable():
+        mean = _reduced(x, 0.0, lax.add, window, stride) / window**2
+        return mean * jnp.asarray(1 / share, x.dtype)
+    total = cdp(x, 0.0, window=window, stride=stride)
+    return total / jnp.asarray(share, x.dtype)
 
 
 def _inside(side: int, window: int, stride: int) -> np.ndarray:
