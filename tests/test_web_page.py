@@ -78,13 +78,24 @@ def exported(runtime, monkeypatch, tmp_path):
     return export
 
 
+ISOLATION = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
+
+
 @contextlib.contextmanager
-def hosted(folder):
+def hosted(folder, headers=None):
     """Yields the address of a folder."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
             pass
+
+        def end_headers(self):
+            for header in (headers or {}).items():
+                self.send_header(*header)
+            super().end_headers()
 
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -208,9 +219,10 @@ def test_without_a_detector_the_face_is_held_in_an_oval(exported, frames, tmp_pa
     assert not (folder / web_page.DETECTOR).exists()
     browsers.write_camera(tmp_path / "camera.y4m", frames)
     with (
-        hosted(folder) as address,
+        hosted(folder, ISOLATION) as address,
         browsers.page_at(address, tmp_path / "camera.y4m") as page,
     ):
+        assert page.evaluate("crossOriginIsolated")  # ONNX Runtime may use threads
         browsers.wait(page, "/oval/.test(document.getElementById('hint').textContent)")
         page.click("#camera")
         label = "document.getElementById('chart').ariaLabel"

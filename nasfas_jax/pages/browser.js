@@ -1,23 +1,27 @@
 // The page without a server: the camera or a file, scored in this browser.
-import { Scorer } from "./scorer.js";
+import { Remote } from "./remote.js";
 import {
   Chart, closeCamera, drawPicture, find, listen, nextFrame, number, openCamera, say, showVerdict,
 } from "./view.js";
 
+const RECENT = 30; // frames whose rate is shown
 const chart = new Chart(find("chart"));
-const loading = Scorer.load();
+const scorer = new Remote();
+const loading = scorer.call("about");
 let camera = null;
 let task = 0; // older loops end
 
-/** The pixels of a picture, or of the current frame of a video. */
-const pixels = (() => {
-  const canvas = document.createElement("canvas");
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+/** Copies of a picture, or of the current frame of a video; two are kept. */
+const copied = (() => {
+  const canvases = [0, 1].map(() => document.createElement("canvas"));
   return (source, width, height) => {
+    canvases.reverse();
+    const [canvas] = canvases;
     if (canvas.width !== width || canvas.height !== height) {
       canvas.width = width;
       canvas.height = height;
     }
+    const context = canvas.getContext("2d", { willReadFrequently: true });
     context.drawImage(source, 0, 0);
     return { image: context.getImageData(0, 0, width, height), canvas };
   };
@@ -44,44 +48,52 @@ async function useFile(file) {
 }
 
 async function usePicture(file, picture, own) {
-  const scorer = await loading;
-  const { width, height } = picture;
-  const { image, canvas } = pixels(picture, width, height);
-  const found = await scorer.picture(image);
+  const about = await loading;
+  const { image, canvas } = copied(picture, picture.width, picture.height);
+  const found = await scorer.call("picture", image);
   if (own !== task) return;
-  chart.clear(scorer.settings.threshold, "frame");
+  chart.clear(about.threshold, "frame");
   if (found.score !== null) chart.add(0, found.score, found.verdict);
   chart.draw();
-  show(scorer, canvas, found, [["File", file.name]]);
+  show(about, canvas, found, [["File", file.name]]);
   if (found.box === null) say(`no face was found in ${file.name}.`);
 }
 
+/** Scores a stream; a frame is drawn while the worker scores the next one. */
 async function watch(video, own, ended) {
-  const scorer = await loading;
-  scorer.clear();
-  chart.clear(scorer.settings.threshold);
+  const about = await loading;
+  await scorer.call("clear");
+  chart.clear(about.threshold);
   const start = performance.now();
-  for (let count = 1; own === task && !ended(); count++) {
+  const times = [];
+  let last = null;
+  while (own === task && !ended()) {
     await Promise.race([nextFrame(video), new Promise((done) => setTimeout(done, 500))]);
-    if (own !== task || ended()) return;
-    const { image, canvas } = pixels(video, video.videoWidth, video.videoHeight);
-    const found = await scorer.step(image);
+    if (own !== task || ended()) break;
+    const { image, canvas } = copied(video, video.videoWidth, video.videoHeight);
+    const current = { found: scorer.call("step", image), canvas, at: performance.now() - start };
+    if (last) await draw(last);
+    last = current;
+  }
+  if (last) await draw(last);
+
+  async function draw({ found, canvas, at }) {
+    const result = await found;
     if (own !== task) return;
-    const second = (performance.now() - start) / 1000;
-    if (found.score !== null) {
-      chart.add(second, found.score, found.verdict);
+    times.push(performance.now());
+    if (times.length > RECENT) times.shift();
+    if (result.score !== null) {
+      chart.add(at / 1000, result.score, result.verdict);
       chart.draw();
     }
-    show(scorer, canvas, found, [["Frames a second", (count / second).toFixed(1)]]);
+    const rate = (1000 * (times.length - 1)) / (times.at(-1) - times[0]);
+    show(about, canvas, result, times.length > 1 ? [["Frames a second", rate.toFixed(1)]] : []);
   }
 }
 
-function show(scorer, canvas, { box, mean, verdict }, rows) {
+function show({ threshold, oval }, canvas, { box, mean, verdict }, rows) {
   const { width, height } = canvas;
-  const oval = !scorer.faces;
-  const shown = box ? [{ box, verdict, score: mean, oval }] : [];
-  drawPicture(canvas, width, height, shown);
-  const { threshold } = scorer.settings;
+  drawPicture(canvas, width, height, box ? [{ box, verdict, score: mean, oval }] : []);
   const facts = [["Mean score", number(mean)], ["Threshold", number(threshold)]];
   showVerdict(mean === null ? "wait" : verdict, [...rows, ...facts]);
 }
@@ -112,7 +124,7 @@ async function toggleCamera() {
 
 listen((file) => useFile(file).catch((error) => say(error.message)),
   () => toggleCamera().catch((error) => say(error.message)));
-loading.then(({ settings, faces }) => {
-  find("about").textContent = `Live face, or print, screen or mask? Scored by ${settings.name}.`;
-  if (!faces) find("hint").append(" Hold the face in the oval.");
+loading.then(({ name, oval }) => {
+  find("about").textContent = `Live face, or print, screen or mask? Scored by ${name}.`;
+  if (oval) find("hint").append(" Hold the face in the oval.");
 }, (error) => say(`The model cannot be loaded (${error.message}).`));

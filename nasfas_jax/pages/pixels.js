@@ -22,21 +22,18 @@ export function crop(image, where, size) {
   if (side !== whole) part = interpolate(part, side, whole);
   if (whole !== size) {
     const taps = area(whole, size, whole / size);
-    part = resize(part, whole, whole, taps, taps);
+    part = resize(part, 3, whole, taps, taps);
   }
   return part;
 }
 
 /** An image with its longest side bounded, as RGB {data, width, height, scale}. */
-export function shrink(image, longest) {
-  const { width, height } = image;
+export function shrink({ data, width, height }, longest) {
   const scale = Math.min(1, longest / Math.max(width, height));
-  const data = cut(image, [0, 0, width, height]);
-  if (scale === 1) return { data, width, height, scale };
   const [columns, rows] = [roundEven(width * scale), roundEven(height * scale)];
   const across = area(width, columns, 1 / scale);
   const down = area(height, rows, 1 / scale);
-  return { data: resize(data, width, height, across, down), width: columns, height: rows, scale };
+  return { data: resize(data, 4, width, across, down), width: columns, height: rows, scale };
 }
 
 /** RGB pixels of a rectangle [x, y, width, height = width]; the border repeats. */
@@ -83,46 +80,51 @@ function interpolate(data, from, to) {
   return out;
 }
 
-// Areas: each output position has taps, [first input position, weights].
+// Areas: output position i is the sum of the input positions from first[i] on, with the
+// weights from start[i] to start[i + 1].
 
 function area(from, to, scale) {
-  return Array.from({ length: to }, (_, i) => {
-    const [start, end] = [i * scale, Math.min((i + 1) * scale, from)];
-    const first = Math.floor(start + 1e-3 > Math.ceil(start) ? Math.ceil(start) : start);
-    const weights = [];
-    for (let at = first; at < end - 1e-3; at++) {
-      weights.push(Math.min(at + 1, end) - Math.max(at, start));
+  const [first, start, weights] = [new Int32Array(to), new Int32Array(to + 1), []];
+  for (let i = 0; i < to; i++) {
+    const [low, high] = [i * scale, Math.min((i + 1) * scale, from)];
+    first[i] = Math.floor(low + 1e-3 > Math.ceil(low) ? Math.ceil(low) : low);
+    const parts = [];
+    for (let at = first[i]; at < high - 1e-3; at++) {
+      parts.push(Math.min(at + 1, high) - Math.max(at, low));
     }
-    const total = weights.reduce((sum, weight) => sum + weight, 0);
-    return [first, weights.map((weight) => weight / total)];
-  });
+    const total = parts.reduce((sum, part) => sum + part, 0);
+    weights.push(...parts.map((part) => part / total));
+    start[i + 1] = weights.length;
+  }
+  return { first, start, weights: Float64Array.from(weights) };
 }
 
-function resize(data, width, height, across, down) {
-  const columns = across.length;
-  const wide = new Float32Array(height * columns * 3);
-  for (let row = 0, at = 0; row < height; row++) {
-    for (const [first, weights] of across) {
+/** RGB of areas of an image with 3 or 4 channels. */
+function resize(data, channels, width, across, down) {
+  const [columns, rows] = [across.first.length, down.first.length];
+  const line = width * channels;
+  const sum = new Float32Array(line);
+  const out = new Uint8ClampedArray(rows * columns * 3); // rounds on assignment
+  for (let row = 0, to = 0; row < rows; row++) {
+    sum.fill(0);
+    let from = down.first[row] * line;
+    for (let i = down.start[row]; i < down.start[row + 1]; i++, from += line) {
+      const weight = down.weights[i];
+      for (let k = 0; k < line; k++) sum[k] += weight * data[from + k];
+    }
+    for (let column = 0; column < columns; column++) {
       let [red, green, blue] = [0, 0, 0];
-      for (let i = 0, from = 3 * (row * width + first); i < weights.length; i++, from += 3) {
-        red += weights[i] * data[from];
-        green += weights[i] * data[from + 1];
-        blue += weights[i] * data[from + 2];
+      let at = across.first[column] * channels;
+      for (let i = across.start[column]; i < across.start[column + 1]; i++, at += channels) {
+        const weight = across.weights[i];
+        red += weight * sum[at];
+        green += weight * sum[at + 1];
+        blue += weight * sum[at + 2];
       }
-      wide[at++] = red;
-      wide[at++] = green;
-      wide[at++] = blue;
+      out[to++] = red;
+      out[to++] = green;
+      out[to++] = blue;
     }
   }
-  const out = new Uint8ClampedArray(down.length * columns * 3); // rounds on assignment
-  const line = columns * 3;
-  const sum = new Float32Array(line);
-  down.forEach(([first, weights], row) => {
-    sum.fill(0);
-    weights.forEach((weight, i) => {
-      for (let k = 0, from = (first + i) * line; k < line; k++) sum[k] += weight * wide[from + k];
-    });
-    out.set(sum, row * line);
-  });
   return new Uint8Array(out.buffer);
 }

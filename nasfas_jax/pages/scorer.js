@@ -4,7 +4,7 @@ import { crop, square } from "./pixels.js";
 import { findFace } from "./yunet.js";
 
 ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
-ort.env.wasm.numThreads = 1; // more need headers of a server (COOP and COEP)
+// One thread, or half of the cores where the server's headers isolate the page (docs).
 
 const SMALLEST = 16; // side of a usable face box, in pixels
 const SMOOTH = 8; // scores whose mean decides
@@ -25,6 +25,12 @@ export class Scorer {
     Object.assign(this, { settings, program, faces, every });
     this.kept = settings.frames === 1 ? 1 : settings.span;
     this.clear();
+  }
+
+  /** What the page shows of the model. */
+  about() {
+    const { name, threshold } = this.settings;
+    return { name, threshold, oval: !this.faces };
   }
 
   /** Forgets the frames seen. */

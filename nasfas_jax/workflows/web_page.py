@@ -21,6 +21,8 @@ PAGE_FILES = (
     "style.css",
     "view.js",
     "browser.js",
+    "remote.js",
+    "worker.js",
     "scorer.js",
     "yunet.js",
     "pixels.js",
