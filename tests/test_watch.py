@@ -105,6 +105,23 @@ def test_watch_and_predict_give_the_same_scores(clip_file, model, name):
     assert len(early) == 6 and all((s is not None) == (name == "static") for s in early)
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_missed_faces_change_nothing_in_what_is_scored(tmp_path, model, name):
+    """Faces that come late, flicker, and are away for longer than a window."""
+    there = [0, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]
+    for i in range(len(there)):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), frame(i))
+    model = model(name)
+    detector = Given(lambda i: [BOX + i % 3] if there[i] else [])
+    expected = model.predict(tmp_path, detector=detector)
+    seen = model.watch(tmp_path, detector=detector, every=1, patience=7)
+    scores = {s.frame: s.faces[0].score for s in seen if s.faces}
+    assert all(score is None for i, score in scores.items() if i < 6) or name == "static"
+    scores = {i: score for i, score in scores.items() if i >= 6}
+    assert list(scores) == expected.frames.tolist() and len(scores) < 19
+    np.testing.assert_array_equal(list(scores.values()), expected.scores)
+
+
 def test_a_network_gives_the_same_scores(clip_file):
     model = make_model()
     expected = model.predict(clip_file, clips=3)
@@ -136,7 +153,7 @@ def test_several_faces_are_followed(model):
     assert tracks[:4] == [[1], [1], [1], [1, 2]] and tracks[15] == [1, 2]
     assert tracks[26:] == [[1]] * 14
     second = {s.frame: f.score for s in seen for f in s.faces if f.track == 2}
-    assert second[8] is None and second[9] is not None  # its window of 7 frames is full
+    assert second[5] is None and second[6] is not None  # 7 frames are there
     boxes = [f.box for s in seen for f in s.faces if f.track == 1]
     assert len(boxes) == 40 and (np.array(boxes) == [4, 4, 20, 24]).all()
 

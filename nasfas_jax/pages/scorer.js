@@ -68,7 +68,8 @@ export class Scorer {
     if (found) {
       [this.last, this.lost] = [found, 0];
     } else if (this.last && ++this.lost > PATIENCE) {
-      [this.last, this.lost, this.scores, this.boxes] = [null, 0, [], []];
+      [this.last, this.lost, this.scores] = [null, 0, []];
+      this.boxes.fill(null);
     }
   }
 
@@ -81,8 +82,7 @@ export class Scorer {
     const box = this.medianBox();
     if (!box || !usable(box, image)) return { box: null, score: null, mean: null, verdict: null };
     let score = null;
-    const full = this.kept === 1 || this.boxes.length === this.kept;
-    if (full && this.images.length === this.kept) {
+    if (this.images.length === this.kept) {
       score = await this.score(square(box, this.settings.margin));
       this.scores.push(score);
       if (this.scores.length > SMOOTH) this.scores.shift();

@@ -5,10 +5,10 @@ interval of the recipe, all cut out by one square, as in prepared records. The s
 that of the median of the face boxes in the first, middle and last frame of the window.
 
 With detection in every frame (``every=1``), the score of a frame equals that of
-`Model.predict` for the clip that ends there. Otherwise a box is held until the next
-detection. Two differences remain: a face that just appeared has no score before its own
-window is full, and a network of the current frame alone is scored from the first frame,
-its square being the median over the frames that there are.
+`Model.predict` for the clip that ends there: frames in which the face is missed, or was not
+there yet, are left out of the median. Otherwise a box is held until the next detection. A
+network of the current frame alone is scored from the first frame on, its square being the
+median over the frames that there are.
 """
 
 import dataclasses
@@ -155,7 +155,7 @@ class Watcher:
         self._kept = 1 if in_graph.frames_read(recipe, view) == 1 else recipe.span
         self._images: deque[np.ndarray] = deque(maxlen=self._kept)
         self._tracks: list[_Track] = []
-        self._frame = self._born = 0
+        self._frame = self._born = self._before = 0
         model.maps(np.zeros((1, *model.image_shape), np.float32))  # compiled once
 
     def watch(self, source: Any) -> Iterator[Seen]:
@@ -185,8 +185,7 @@ class Watcher:
         """
         _require_image(image)
         if self._images and self._images[-1].shape != image.shape:
-            self._images.clear()
-            self._tracks.clear()
+            self._forget()
         due = self._is_due()
         self._images.append(image)
         if due:
@@ -197,6 +196,7 @@ class Watcher:
         scored = self._frame % self._stride == 0
         found = [self._seen(track, scored) for track in self._tracks]
         seen = Seen(self._frame, second, image, tuple(f for f in found if f))
+        self._before = min(self._before + 1, self.model.recipe.span - 1)
         self._frame += 1
         return seen
 
@@ -213,8 +213,7 @@ class Watcher:
                 " predicted; give a video in which the face moves."
             )
         _require_image(image)
-        self._images.clear()
-        self._tracks.clear()
+        self._forget()
         self._images.extend([image] * self._kept)
         self._detect(image)
         for track in self._tracks:
@@ -222,10 +221,15 @@ class Watcher:
         found = [self._seen(track, True) for track in self._tracks]
         still = (dataclasses.replace(face, still=True) for face in found if face)
         seen = Seen(self._frame, None, image, tuple(still))
-        self._images.clear()
-        self._tracks.clear()
+        self._forget()
         self._frame += 1
         return seen
+
+    def _forget(self) -> None:
+        """Starts anew: no frame was seen."""
+        self._images.clear()
+        self._tracks.clear()
+        self._before = 0
 
     def _is_due(self) -> bool:
         lost = not self._tracks or any(track.unseen for track in self._tracks)
@@ -240,8 +244,10 @@ class Watcher:
         self._tracks = [t for t in self._tracks if t.unseen <= self._patience]
         for face in free[: max(self._most - len(self._tracks), 0)]:
             self._born += 1
-            span = self.model.recipe.span
-            self._tracks.append(_Track(self._born, face, span, self._smooth))
+            missed = [None] * self._before
+            self._tracks.append(
+                _Track(self._born, face, missed, self.model.recipe.span, self._smooth)
+            )
         self.seconds["detection"] += time.perf_counter() - start
 
     def _seen(self, track: "_Track", scored: bool) -> SeenFace | None:
@@ -255,7 +261,7 @@ class Watcher:
             return None
         where = faces.square(face.box, recipe.margin)
         seen = SeenFace(track.number, face.box, where)
-        if scored and (self._kept == 1 or len(track.faces) == self._kept):
+        if scored and len(self._images) == self._kept:
             score, parts = self._score(face, where)
             track.scores.append(score)
             seen = dataclasses.replace(seen, score=score, **parts)
@@ -309,9 +315,16 @@ def verdict(score: float, model: "Model", abstain: float = 0.0) -> str | None:
 class _Track:
     """One face: its detections in the frames of a window (None: missed), and scores."""
 
-    def __init__(self, number: int, face: faces.Face, span: int, smooth: int):
+    def __init__(
+        self,
+        number: int,
+        face: faces.Face,
+        missed: list[None],
+        span: int,
+        smooth: int,
+    ):
         self.number, self.last, self.unseen = number, face, 0
-        self.faces: deque[faces.Face | None] = deque([face], maxlen=span)
+        self.faces: deque[faces.Face | None] = deque([*missed, face], maxlen=span)
         self.scores: deque[float] = deque(maxlen=smooth)
 
     def hold(self) -> None:
