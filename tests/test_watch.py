@@ -116,7 +116,9 @@ def test_missed_faces_change_nothing_in_what_is_scored(tmp_path, model, name):
     expected = model.predict(tmp_path, detector=detector)
     seen = model.watch(tmp_path, detector=detector, every=1, patience=7)
     scores = {s.frame: s.faces[0].score for s in seen if s.faces}
-    assert all(score is None for i, score in scores.items() if i < 6) or name == "static"
+    assert (
+        all(score is None for i, score in scores.items() if i < 6) or name == "static"
+    )
     scores = {i: score for i, score in scores.items() if i >= 6}
     assert list(scores) == expected.frames.tolist() and len(scores) < 19
     np.testing.assert_array_equal(list(scores.values()), expected.scores)

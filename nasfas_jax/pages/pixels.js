@@ -14,11 +14,16 @@ export function square([x, y, width, height], margin) {
   return [roundEven(x + (width - side) / 2), roundEven(y + (height - side) / 2), side];
 }
 
+/** Clockwise angle of the line from the image's left eye to the right one (faces.roll_of). */
+export function rollOf([leftX, leftY, rightX, rightY]) {
+  return Math.atan2(rightY - leftY, rightX - leftX);
+}
+
 /** RGB crop, Uint8Array [size, size, 3], of a square; the border repeats (faces.crop). */
-export function crop(image, where, size) {
+export function crop(image, where, size, roll = 0) {
   const side = where[2];
   const whole = Math.max(Math.floor(side / size), 1) * size;
-  let part = cut(image, where);
+  let part = roll ? turned(image, where, roll) : cut(image, where);
   if (side !== whole) part = interpolate(part, side, whole);
   if (whole !== size) {
     const taps = area(whole, size, whole / size);
@@ -50,6 +55,32 @@ function cut({ data, width, height }, [x, y, wide, high = wide]) {
     }
   }
   return out;
+}
+
+/** RGB pixels of a square that is turned about its center; places in 1/32, as OpenCV's. */
+function turned({ data, width, height }, [left, top, side], roll) {
+  const [cos, sin, half] = [Math.cos(roll), Math.sin(roll), (side - 1) / 2];
+  const out = new Uint8ClampedArray(side * side * 3);
+  const inside = (value, length) => Math.min(Math.max(value, 0), length - 1);
+  for (let row = 0, at = 0; row < side; row++) {
+    for (let column = 0; column < side; column++) {
+      const [across, down] = [column - half, row - half];
+      const x = Math.round(32 * (left + half + across * cos - down * sin)) / 32;
+      const y = Math.round(32 * (top + half + across * sin + down * cos)) / 32;
+      const [low, high] = [Math.floor(x), Math.floor(y)];
+      const [right, below] = [x - low, y - high];
+      const columns = [inside(low, width), inside(low + 1, width)];
+      const rows = [inside(high, height) * width, inside(high + 1, height) * width];
+      const [a, b, c, d] = [4 * (rows[0] + columns[0]), 4 * (rows[0] + columns[1]),
+        4 * (rows[1] + columns[0]), 4 * (rows[1] + columns[1])];
+      for (let k = 0; k < 3; k++) {
+        const upper = data[a + k] * (1 - right) + data[b + k] * right;
+        const lower = data[c + k] * (1 - right) + data[d + k] * right;
+        out[at++] = upper * (1 - below) + lower * below;
+      }
+    }
+  }
+  return new Uint8Array(out.buffer);
 }
 
 /** A square of another side, bilinear; in the integers of OpenCV, with 11 bits of weight. */

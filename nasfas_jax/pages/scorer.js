@@ -1,6 +1,6 @@
 // The model on pictures and on streams of frames, with no server.
 import * as ort from "./ort.wasm.bundle.min.mjs";
-import { crop, square } from "./pixels.js";
+import { crop, rollOf, square } from "./pixels.js";
 import { findFace } from "./yunet.js";
 
 ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
@@ -35,7 +35,7 @@ export class Scorer {
 
   /** Forgets the frames seen. */
   clear() {
-    Object.assign(this, { frame: 0, lost: 0, last: null, images: [], boxes: [], scores: [] });
+    Object.assign(this, { frame: 0, lost: 0, last: null, images: [], found: [], scores: [] });
   }
 
   /** The next frame of a stream: {box, score, mean, verdict}; values are null without one. */
@@ -47,8 +47,8 @@ export class Scorer {
     const due = this.lost > 0 || this.last === null || this.frame % this.every === 0;
     this.frame++;
     if (due) await this.detect(image);
-    this.boxes.push(this.lost || !this.last ? null : this.last);
-    if (this.boxes.length > this.settings.span) this.boxes.shift();
+    this.found.push(this.lost || !this.last ? null : this.last);
+    if (this.found.length > this.settings.span) this.found.shift();
     return this.result(image);
   }
 
@@ -57,7 +57,7 @@ export class Scorer {
     this.clear();
     const found = await this.find(image);
     this.images = Array(this.kept).fill(image);
-    this.boxes = Array(this.settings.span).fill(found);
+    this.found = Array(this.settings.span).fill(found);
     const result = await this.result(image);
     this.clear();
     return result;
@@ -69,21 +69,22 @@ export class Scorer {
       [this.last, this.lost] = [found, 0];
     } else if (this.last && ++this.lost > PATIENCE) {
       [this.last, this.lost, this.scores] = [null, 0, []];
-      this.boxes.fill(null);
+      this.found.fill(null);
     }
   }
 
   async find(image) {
     if (!this.faces) return oval(image);
-    return (await findFace(ort, this.faces, image, this.settings.longest_side))?.box ?? null;
+    return findFace(ort, this.faces, image, this.settings.longest_side);
   }
 
   async result(image) {
-    const box = this.medianBox();
+    const [box, eyes] = this.medianFace();
     if (!box || !usable(box, image)) return { box: null, score: null, mean: null, verdict: null };
     let score = null;
     if (this.images.length === this.kept) {
-      score = await this.score(square(box, this.settings.margin));
+      const roll = this.settings.align ? rollOf(eyes) : 0;
+      score = await this.score(square(box, this.settings.margin), roll);
       this.scores.push(score);
       if (this.scores.length > SMOOTH) this.scores.shift();
     }
@@ -92,17 +93,18 @@ export class Scorer {
     return { box, score, mean, verdict: this.verdict(mean) };
   }
 
-  /** Median box of the first, middle and last frame of the window. */
-  medianBox() {
-    const held = this.window(this.boxes);
+  /** Median box and eyes of the first, middle and last frame of the window. */
+  medianFace() {
+    const held = this.window(this.found);
     const picks = new Set([0, Math.floor(held.length / 2), held.length - 1]);
-    const found = [...picks].map((i) => held[i]).filter((box) => box);
-    if (!found.length) return null;
-    return found[0].map((_, side) => {
-      const ordered = found.map((box) => box[side]).sort((a, b) => a - b);
+    const found = [...picks].map((i) => held[i]).filter((face) => face);
+    if (!found.length) return [null, null];
+    const face = found[0].map((_, at) => {
+      const ordered = found.map((one) => one[at]).sort((a, b) => a - b);
       const count = ordered.length;
       return (ordered[(count - 1) >> 1] + ordered[count >> 1]) / 2;
     });
+    return [face.slice(0, 4), face.slice(4)];
   }
 
   /** Every `interval`-th value, the last one included. */
@@ -111,13 +113,13 @@ export class Scorer {
     return values.filter((_, i) => (values.length - 1 - i) % interval === 0);
   }
 
-  async score(where) {
+  async score(where, roll = 0) {
     const { frames, image_size: size } = this.settings;
     const pixels = new Uint8Array(frames * size * size * 3);
     const images = this.window(this.images);
     let [last, part] = [null, null];
     images.forEach((image, i) => {
-      if (image !== last) [last, part] = [image, crop(image, where, size)];
+      if (image !== last) [last, part] = [image, crop(image, where, size, roll)];
       pixels.set(part, i * part.length);
     });
     const input = new ort.Tensor("uint8", pixels, [1, frames, size, size, 3]);

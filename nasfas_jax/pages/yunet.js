@@ -5,8 +5,8 @@ const STRIDES = [8, 16, 32];
 const LEAST = 0.6; // score of a face
 
 /**
- * The face with the highest score as {box: [x, y, width, height], score}, or null; a copy
- * whose longest side is `longest` is searched.
+ * The face with the highest score, or null: x, y, width, height, and x, y of the eyes, the
+ * image's left one first; a copy whose longest side is `longest` is searched.
  */
 export async function findFace(ort, session, image, longest) {
   const small = shrink(image, longest);
@@ -20,21 +20,23 @@ export async function findFace(ort, session, image, longest) {
     for (let i = 0; i < cls.length; i++) {
       const score = Math.sqrt(unit(cls[i]) * unit(obj[i]));
       if (score < LEAST || score <= (best?.score ?? 0)) continue;
-      best = { score, box: boxOf(found[`bbox_${stride}`].data, i, stride, width / stride) };
+      best = { score, face: faceOf(found, i, stride, width / stride) };
     }
   }
-  return best && { score: best.score, box: best.box.map((value) => value / small.scale) };
+  return best && best.face.map((value) => value / small.scale);
 }
 
 const unit = (value) => Math.min(Math.max(value, 0), 1);
 
-/** Boxes are relative to the cell of a grid over the picture. */
-function boxOf(values, i, stride, columns) {
-  const [x, y, w, h] = values.subarray(4 * i, 4 * i + 4);
+/** Boxes and points are relative to the cell of a grid over the picture. */
+function faceOf(found, i, stride, columns) {
+  const [column, row] = [i % columns, Math.floor(i / columns)];
+  const [x, y, w, h] = found[`bbox_${stride}`].data.subarray(4 * i, 4 * i + 4);
   const [width, height] = [Math.exp(w) * stride, Math.exp(h) * stride];
-  const centerX = ((i % columns) + x) * stride;
-  const centerY = (Math.floor(i / columns) + y) * stride;
-  return [centerX - width / 2, centerY - height / 2, width, height];
+  const [left, top] = [(column + x) * stride - width / 2, (row + y) * stride - height / 2];
+  const points = found[`kps_${stride}`].data.subarray(10 * i, 10 * i + 4);
+  const eyes = Array.from(points, (at, k) => (at + (k % 2 ? row : column)) * stride);
+  return [left, top, width, height, ...eyes];
 }
 
 /** Blue, green and red planes, with zeros to the right and below. */

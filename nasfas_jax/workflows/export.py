@@ -92,8 +92,8 @@ def export(
 
     Raises:
       InputError: an unknown format, hand-crafted features, a missing package, a file
-        that cannot be written or fetched; for 'web', another detector, or a model of
-        aligned faces.
+        that cannot be written or fetched; for 'web', another detector, or none for a
+        model of aligned faces.
     """
     limits.require(file=(file, limits.PATH), format=(format, limits.OneOf(FORMATS)))
     if "features" in model.network:
@@ -116,12 +116,6 @@ def export(
 def _export_web(
     model: "Model", folder: pathlib.Path, detector: faces.Detector | None
 ) -> Exported:
-    if model.recipe.align:
-        raise InputError(
-            "expected a model of upright squares, got one of faces that are aligned by"
-            " their eyes (recipe.align), which the page does not turn.",
-            field="model",
-        )
     if detector is not None and not isinstance(detector, faces.YuNet):
         raise InputError(
             f"expected faces.YuNet(FILE) or None, got {detector!r}.", field="detector"
@@ -129,6 +123,12 @@ def _export_web(
     if detector is None and model.recipe.detector.startswith("yunet"):
         own = model.default_detector()
         detector = own if isinstance(own, faces.YuNet) else None
+    if model.recipe.align and detector is None:
+        raise InputError(
+            "expected faces.YuNet(FILE) for a model of faces that are aligned by their"
+            " eyes (recipe.align), got None.",
+            field="detector",
+        )
     runtime = web_page.runtime_files()
     folder.mkdir(parents=True, exist_ok=True)
     program = export(model, folder / web_page.PROGRAM)
