@@ -22,6 +22,8 @@ from nasfas_jax import commands, limits, serve
 from nasfas_jax.data.media import video
 from nasfas_jax.errors import InputError
 from nasfas_jax.serve import app as serve_app
+from nasfas_jax.serve import contents
+from nasfas_jax.serve.refusal import Refusal
 
 BOUNDS = serve.Bounds(
     upload_bytes=2**20, upload_seconds=1.0, pixels=10**6, frames=20, waiting=8
@@ -184,6 +186,9 @@ def test_videos_of_too_many_frames_are_refused(address, tmp_path):
     answer = post(address, path.read_bytes())
     assert answer.status_code == 413
     assert "at most 20 frames" in answer.json()["error"]
+    with pytest.raises(Refusal, match="9 frames of 16 x 16 pixels are allowed"):
+        contents.suffix_of(path, serve.Bounds(video_pixels=9 * 256 + 1))
+    assert contents.suffix_of(path, serve.Bounds()) == ".avi"
 
 
 NAMES = [

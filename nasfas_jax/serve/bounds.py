@@ -14,6 +14,7 @@ class Bounds:
       upload_seconds: time for the upload of a request.
       pixels: pixels of a picture, or of a frame of a video.
       frames: frames of a video.
+      video_pixels: pixels of all frames of a video, which bound the time of decoding.
       clips: clips that are scored in a video.
       workers: threads that run the network.
       waiting: requests that wait for a worker; more are answered by status 503.
@@ -29,7 +30,8 @@ class Bounds:
     upload_bytes: int = 64 * 2**20
     upload_seconds: float = 60.0
     pixels: int = 40_000_000
-    frames: int = 3_000
+    frames: int = 100_000
+    video_pixels: int = 20_000_000_000
     clips: int = 32
     workers: int = 1
     waiting: int = 32

@@ -90,14 +90,23 @@ def _require_video(path: pathlib.Path, bounds: Bounds) -> None:
         int(capture.get(what))
         for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
     )
+    size = width * height
+    most = min(bounds.frames, bounds.video_pixels // max(size, 1))
     count = 0
-    while count <= bounds.frames and capture.grab():
+    while count <= most and capture.grab():
         count += 1
     capture.release()
-    if width * height > bounds.pixels:
+    if size > bounds.pixels:
         raise Refusal(413, _too_large(f"{width:,} x {height:,}", bounds))
-    if count > bounds.frames:
-        raise Refusal(413, f"expected at most {bounds.frames:,} frames, got more.")
+    if count <= most:
+        return
+    if most == bounds.frames:
+        raise Refusal(413, f"expected at most {most:,} frames, got more.")
+    raise Refusal(
+        413,
+        f"expected at most {bounds.video_pixels:,} pixels in all frames, got more:"
+        f" {most:,} frames of {width:,} x {height:,} pixels are allowed.",
+    )
 
 
 def _too_large(found: str, bounds: Bounds) -> str:
