@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nasfas_jax.data.media import video
+from nasfas_jax.data.media import containers, video
 from nasfas_jax.serve.bounds import Bounds
 from nasfas_jax.serve.refusal import Refusal
 
@@ -16,7 +16,7 @@ from nasfas_jax.serve.refusal import Refusal
 PICTURES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
 #: Suffixes of the videos that are taken, by their bytes from a position on.
 VIDEOS = {
-    (4, b"ftyp"): ".mp4",
+    **{(4, box): ".mp4" for box in containers.ISO},
     (0, b"\x1aE\xdf\xa3"): ".webm",  # Matroska
     (8, b"AVI "): ".avi",
 }
