@@ -110,6 +110,9 @@ FLAGS = {
     "hours": Flag("time limit; of SLURM, from one requeue to the next", "24"),
     "restarts": Flag("restarts after a preemption or a lost machine", "20"),
     "parts": Flag("jobs among which a sweep is divided", "1"),
+    "part": Flag("I/N: part I of N alone, from 0, without the table; data: the data"),
+    "engine": Flag("local or slurm: executes the trainings side by side", "in a row"),
+    "parallel": Flag("trainings at the same time, with --engine", "1"),
     "package": Flag("requirement that pip installs on new machines", "nasfas_jax[...]"),
     "setup": Flag("shell command that each process executes first"),
     "image": Flag("container image of Kubernetes", "python:3.11"),
@@ -288,9 +291,17 @@ COMMANDS = {
     ),
     "sweep": Command(
         "trains and tests every network for several targets and seeds",
-        (*_PREPARE, "network"),
+        (
+            *(*_PREPARE, "network", "part", "engine", "parallel"),
+            *("gpus", "cpus", "hours", "options"),
+        ),
         ("data", "train", "sweep"),
         "--config=rfmeta:smoke --workdir=runs/rfmeta",
+        own={
+            "gpus": Flag("GPUs: of this machine, one a process; of a SLURM job", "0"),
+            "cpus": Flag("processor cores of a SLURM job", "8"),
+            "hours": Flag("time limit of a SLURM job", "24"),
+        },
     ),
     "cost": Command(
         "counts parameters and multiply-adds of networks beside the papers' figures",

@@ -8,10 +8,9 @@ from typing import Any
 
 from absl import flags
 
-from nasfas_jax import commands, files, launch, limits
+from nasfas_jax import commands, files, launch
 from nasfas_jax.commands import checks, parsing, settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.errors import InputError
 
 _NUMBERS = ("nodes", "gpus", "cpus", "hours", "restarts", "parts")
 
@@ -94,21 +93,10 @@ def _check(config: Any, words: Sequence[str]) -> None:
 
 
 def _fields(of_job: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a job from texts; those that are no numbers are refused by the job."""
+    """Fields of a job from the texts of flags."""
     fields = dict(of_job)
     for name in set(_NUMBERS) & set(fields):
-        limits.require(**{name: (fields[name], limits.TEXT)})
-        try:
-            fields[name] = int(fields[name])
-        except ValueError:
-            fields[name] = _number(name, fields[name])
+        fields[name] = settings.number(name, fields[name])
     if "options" in fields:
         fields["options"] = tuple(shlex.split(fields["options"]))
     return fields
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"expected a number, got {text!r}.", field=name) from None

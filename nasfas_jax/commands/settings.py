@@ -44,6 +44,22 @@ def make_folder(folder: Path, flag: str = "--workdir") -> pathlib.Path:
     return folder
 
 
+def number(name: str, text: str | float) -> float:
+    """The number in the text of a flag.
+
+    Raises:
+      InputError: there is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"expected a number, got {text!r}.", field=name) from None
+
+
 def recipe(config: Any) -> Recipe:
     """Preparation recipe of a config."""
     data = config.data

@@ -5,34 +5,28 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from nasfas_jax import evaluation, files, limits, runtime
+from nasfas_jax import evaluation, files, limits
 from nasfas_jax.commands import (
-    attention,
     checks,
     evaluate,
+    parts,
     prepare,
     relations,
     search,
     settings,
+    sweep_pictures,
     synthesize,
     tables,
     train,
 )
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data import protocols
-from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.files import write_json
-from nasfas_jax.report import figures, meta_figures
-from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import hand_crafted
 from nasfas_jax.workflows import sweep as workflow
-from nasfas_jax.workflows import train as training
 from nasfas_jax.workflows.data import domains
-from nasfas_jax.workflows.registry import FEATURE_METHODS
 
 Results = dict[str, dict[str, list[dict[str, float]]]]
 
@@ -43,6 +37,13 @@ def run(
     workdir: Path = settings.WORKDIR,
     data_dir: Path | None = None,
     network: str | None = None,
+    part: str | None = None,
+    engine: str | None = None,
+    parallel: str | int = 1,
+    gpus: str | int = 0,
+    cpus: str | int = 8,
+    hours: str | float = 24,
+    options: str = "",
     **of_prepare: Any,
 ) -> None:
     """Trains and tests networks for all of config.sweep's targets and seeds.
@@ -70,12 +71,22 @@ def run(
       workdir: folder of the run.
       data_dir: folder of the records; ``data/`` in ``workdir`` if None.
       network: the one network; all of config.networks if None.
+      part: 'I/N', of the trainings divided into N parts the I-th alone, from 0, and no
+        table; 'data' prepares the data alone.
+      engine: of `launch.ENGINES`, which executes the trainings side by side; None trains
+        them here, one after the other.
+      parallel: number of trainings at the same time.
+      gpus: as in `launch.execute`, like the arguments below.
+      cpus: see there.
+      hours: see there.
+      options: see there, in one text.
       **of_prepare: other arguments of `prepare.run`.
 
     Raises:
-      InputError: a target that the prepared data do not have.
+      InputError: a target that the prepared data do not have, or a part without data.
     """
     workdir = pathlib.Path(workdir)
+    index = parts.parse(part) if part and part != "data" else None
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
     _require_rows(config, [row.title for row in rows])
@@ -87,7 +98,11 @@ def run(
         p for row in rows if (p := row.config.get("search", {}).get("protocol"))
     ]
     datasets = _datasets(config, [*every, *searched])
+    if index:
+        parts.require_data(folder, datasets)
     _prepare(config, datasets, workdir, folder, **of_prepare)
+    if part == "data":
+        return
 
     def records(one: Any) -> pathlib.Path:
         return _records(one, folder, len(datasets) > 1)
@@ -98,24 +113,29 @@ def run(
             one = _config(config, fold, config.seed)
             data = settings.open_data(one, records(one))
             domains(data, settings.target(one))  # a wrong one shows before the work
-    results: Results = {row.title: {} for row in rows}
+    tests = [
+        Test(target, fold, seed, row, workdir)
+        for target, seed in itertools.product(targets, seeds)
+        for fold, row in itertools.product(folds[target], rows)
+    ]
+    groups = parts.grouped(tests)
+    if engine:
+        given = {"parallel": parallel, "gpus": gpus, "cpus": cpus, "hours": hours}
+        numbers = {name: settings.number(name, text) for name, text in given.items()}
+        parts.execute(groups, workdir, engine, options=options, **numbers)
+    chosen = parts.chosen(groups, *index) if index else tests
     found_in: dict[pathlib.Path, pathlib.Path] = {}  # genotype files of the searches
-    for target, seed in itertools.product(targets, seeds):
-        for fold, row in itertools.product(folds[target], rows):
-            one = _config(row.config, fold, seed)
-            where = at(workdir, fold, seed) / row.variant
-            if row.network == "searched":
-                shared = row.config.search.get("protocol") or fold
-                place = at(workdir, shared, seed) / row.variant
-                if place not in found_in:
-                    found_in[place] = _search(one, place, records)
-                genotype = found_in[place]
-            else:
-                genotype = None
-            _test(one, row.network, where, records(one), genotype)
-            for column, found in _rates(one, row.network, where, target).items():
-                results[row.title].setdefault(column, []).append(found)
+    results: Results = {row.title: {} for row in rows}
+    for test in chosen:
+        _execute(test, records, found_in)
+        one, name = test.config, test.row.network
+        for column, found in _rates(one, name, test.workdir, test.target).items():
+            results[test.row.title].setdefault(column, []).append(found)
+    if index:
+        print(f"part {part}: {len(chosen)} of {len(tests)} trainings are tested")
+        return
     settings.make_folder(workdir)
+    one = tests[-1].config
     write_json(workdir / "sweep.json", results)
     columns = list(next(iter(results.values())))
     written = []
@@ -123,17 +143,35 @@ def run(
         tables.show(title, lines)
         written.append(tables.markdown(lines))
     files.write_text(workdir / "sweep.md", "\n".join(written))
-    drawn = _development([at(workdir, f, s) for f in every for s in seeds], rows)
+    drawn = sweep_pictures.development(
+        [parts.at(workdir, f, s) for f in every for s in seeds], rows
+    )
     if random := config.sweep.get("random", {}):
         found = workflow.improvements(results, dict(random))
         tables.show("Searched beside random architectures", found.table())
         drawn["improvement.svg"] = found.picture()
     if not any(row.variant for row in rows) and every == columns:
-        drawn |= _draw(config, workdir, settings.open_data(one, records(one)), results)
+        drawn |= sweep_pictures.draw(
+            config, workdir, settings.open_data(one, records(one)), results
+        )
     pictures = workdir / "pictures"
     for name, picture in drawn.items():
         picture.save(settings.make_folder(pictures) / name)
         print(f"wrote {pictures / name}")
+
+
+def _execute(
+    test: "Test",
+    records: Callable[[Any], pathlib.Path],
+    found_in: dict[pathlib.Path, pathlib.Path],
+) -> None:
+    """Searches, trains and evaluates where it was not."""
+    one, genotype = test.config, None
+    if (place := test.search) is not None:
+        if place not in found_in:
+            found_in[place] = _search(one, place, records)
+        genotype = found_in[place]
+    _test(one, test.row.network, test.workdir, records(one), genotype)
 
 
 def _require_rows(config: Any, titles: Sequence[str]) -> None:
@@ -188,6 +226,47 @@ class Row(NamedTuple):
         return self.variant if self.variant and alone else _joined(*self[1:])
 
 
+class Test(NamedTuple):
+    """A network that is trained and tested, for one target and seed.
+
+    Attributes:
+      target: the target, a column of the table.
+      fold: protocol of a family; otherwise the target.
+      seed: the seed.
+      row: the row of the table.
+      sweep: folder of the sweep.
+    """
+
+    target: str
+    fold: str
+    seed: int
+    row: Row
+    sweep: pathlib.Path
+
+    @property
+    def config(self) -> Any:
+        """Its config."""
+        return _config(self.row.config, self.fold, self.seed)
+
+    @property
+    def workdir(self) -> pathlib.Path:
+        """Its folder."""
+        return parts.at(self.sweep, self.fold, self.seed) / self.row.variant
+
+    @property
+    def search(self) -> pathlib.Path | None:
+        """Folder of the search of its network, maybe shared; None for others."""
+        if self.row.network != "searched":
+            return None
+        shared = self.row.config.search.get("protocol") or self.fold
+        return parts.at(self.sweep, shared, self.seed) / self.row.variant
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was tested."""
+        return (self.workdir / "evaluate" / self.row.network / "result.json").exists()
+
+
 class Place(NamedTuple):
     """Config and folders of a tested network.
 
@@ -229,7 +308,7 @@ def places(
     for title in titles:
         row = rows[title]
         one = _config(row.config, target, seed)
-        where = at(pathlib.Path(workdir), target, seed) / row.variant
+        where = parts.at(pathlib.Path(workdir), target, seed) / row.variant
         found[title] = Place(one, row.network, where, _records(one, folder, several))
     return found
 
@@ -296,11 +375,6 @@ def _prepare(
         prepare.run(one, workdir=workdir, data_dir=where, manual_dir=source, **options)
 
 
-def at(workdir: pathlib.Path, target: str, seed: int) -> pathlib.Path:
-    """Workdir of one target and seed."""
-    return workdir / target / f"seed{seed}"
-
-
 def _config(config: Any, target: str, seed: int) -> Any:
     one = config.copy_and_resolve_references()
     place = "protocol" if _is_protocol(target) else "target_domain"
@@ -355,74 +429,3 @@ def _rates(
     rates = {name: result["test"].get(name) for name in workflow.METRICS}
     rates |= {"auc": result["auc"], "within": result["development_eer"]}
     return {target: rates}
-
-
-def _development(
-    workdirs: Sequence[pathlib.Path], rows: Sequence[Row]
-) -> dict[str, Picture]:
-    """Development error over the trainings that measured it, the mean over all of a row."""
-    runs = {}
-    for row in rows:
-        logs = [
-            runtime.read_metrics(where / row.variant / "train" / row.network)
-            for where in workdirs
-        ]
-        found = [
-            [(x["step"], x["development_eer"]) for x in log if "development_eer" in x]
-            for log in logs
-        ]
-        if all(found):
-            steps, rates = np.array(found).mean(0).T
-            runs[row.title] = {"development EER": (steps, rates)}
-    return {"development.svg": figures.training_curves(runs)} if runs else {}
-
-
-def _draw(
-    config: Any, workdir: pathlib.Path, data: Prepared, results: Results
-) -> dict[str, Picture]:
-    """ROC curves a target (figure 4), components (5), attention (6), directions (eq. 10)."""
-    targets, seed = config.sweep.targets, config.sweep.seeds[0]
-    drawn = {}
-    for target in targets:
-        first = at(workdir, target, seed)
-        drawn[f"roc_{target}.svg"] = figures.roc(
-            {name: _curve(first, name) for name in results}
-        )
-    means = {
-        name: {
-            m: np.mean([[one[m] for one in by_target[t]] for t in targets], 0)
-            for m in workflow.DEFAULT_METRICS
-        }
-        for name, by_target in results.items()
-    }
-    drawn["components.svg"] = meta_figures.components_bars(means)
-    last = at(workdir, targets[-1], seed)
-    if curves := _directions(last, results):
-        window = max(1, min(len(steps) for steps, _ in curves.values()) // 10)
-        drawn["directions.svg"] = meta_figures.learning_directions(curves, window)
-    models = {
-        name: training.trained_model(last / "train" / name)
-        for name in results
-        if name in FEATURE_METHODS
-    }
-    if models:
-        drawn["attention.png"] = attention.picture(models, data, targets[-1])
-    return drawn
-
-
-def _curve(workdir: pathlib.Path, name: str) -> tuple[np.ndarray, np.ndarray]:
-    scores = evaluation.read_scores(workdir / "evaluate" / name / "scores.csv")
-    test = evaluation.by_video(scores.take(scores.split == "test"))
-    curve = evaluation.metrics.roc_curve(test.score, test.label)
-    return curve.far, curve.tpr
-
-
-def _directions(workdir: pathlib.Path, results: Results) -> dict:
-    """Steps and cosines of the methods that log them."""
-    curves = {}
-    for name in results:
-        lines = runtime.read_metrics(workdir / "train" / name)
-        found = [(line["step"], line["cosine"]) for line in lines if "cosine" in line]
-        if found:
-            curves[name] = tuple(np.array(found).T)
-    return curves
