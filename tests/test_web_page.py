@@ -194,6 +194,20 @@ def test_crops_and_sizes_equal_opencvs(exported, frames, tmp_path):
     assert apart.max() <= 1 and apart.mean() < 0.1
 
 
+def png(side):
+    """A black picture, whose rows are compressed to almost nothing."""
+    return cv2.imencode(".png", np.zeros((side, side), np.uint8))[1].tobytes()
+
+
+#: Contents of files that the page refuses, and words of what it says.
+REFUSED = {
+    b"": "expected a picture or a video",
+    b"no picture": "expected a picture or a video",
+    png(8100): "at most 64 million pixels, got 8100 x 8100",
+    png(64): "no face was found in other.png",
+}
+
+
 def test_the_page_scores_pictures_and_the_camera(exported, frames, yunet, tmp_path):
     view = views.View(input="static", map_size=4)
     model = natural(make_model(view=view, threshold=THRESHOLD))
@@ -213,6 +227,12 @@ def test_the_page_scores_pictures_and_the_camera(exported, frames, yunet, tmp_pa
         mean = float(page.inner_text("#facts dd:nth-of-type(2)"))
         np.testing.assert_allclose(mean, expected.score, rtol=5e-3)
         browsers.shoot(page, "web_picture")
+        for content, words in REFUSED.items():
+            (tmp_path / "other.png").write_bytes(content)
+            page.set_input_files("#file", tmp_path / "other.png")
+            said = "document.getElementById('message').textContent"
+            browsers.wait(page, f"{said}.includes('{words}')")
+            assert page.inner_text("#word") == "No verdict"
         page.click("#camera")
         label = "document.getElementById('chart').ariaLabel"
         browsers.wait(page, f"/: [1-9][0-9] scores/.test({label})")

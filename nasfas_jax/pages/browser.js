@@ -5,6 +5,7 @@ import {
 } from "./view.js";
 
 const RECENT = 30; // frames whose rate is shown
+const LARGEST = 64e6; // pixels of a picture
 const chart = new Chart(find("chart"));
 const scorer = new Remote();
 const loading = scorer.call("about");
@@ -32,7 +33,12 @@ async function useFile(file) {
   const own = ++task;
   say("");
   showVerdict("wait", [["File", file.name]]);
-  const picture = await createImageBitmap(file).catch(() => null);
+  const { width, height } = await sizeOf(file);
+  if (width * height > LARGEST) {
+    showVerdict(null, [["File", file.name]]);
+    return say(`expected at most ${LARGEST / 1e6} million pixels, got ${width} x ${height}.`);
+  }
+  const picture = width && (await createImageBitmap(file).catch(() => null));
   if (picture) return usePicture(file, picture, own);
   const video = document.createElement("video");
   video.muted = true;
@@ -47,6 +53,15 @@ async function useFile(file) {
   URL.revokeObjectURL(video.src);
 }
 
+/** Size of a picture by its header, before it is decoded; zeros for other files. */
+async function sizeOf(file) {
+  const picture = new Image();
+  picture.src = URL.createObjectURL(file);
+  await new Promise((done) => Object.assign(picture, { onload: done, onerror: done }));
+  URL.revokeObjectURL(picture.src);
+  return { width: picture.naturalWidth, height: picture.naturalHeight };
+}
+
 async function usePicture(file, picture, own) {
   const about = await loading;
   const { image, canvas } = copied(picture, picture.width, picture.height);
@@ -56,7 +71,9 @@ async function usePicture(file, picture, own) {
   if (found.score !== null) chart.add(0, found.score, found.verdict);
   chart.draw();
   show(about, canvas, found, [["File", file.name]]);
-  if (found.box === null) say(`no face was found in ${file.name}.`);
+  if (found.box !== null) return;
+  showVerdict(null, [["File", file.name]]);
+  say(`no face was found in ${file.name}.`);
 }
 
 /** Scores a stream; a frame is drawn while the worker scores the next one. */
