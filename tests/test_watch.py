@@ -387,6 +387,15 @@ def test_a_camera_that_vanishes_is_opened_again_and_given_up_at_last(cameras, mo
     assert all(s.second is not None for s in seen)
 
 
+def test_a_camera_that_is_not_there_is_given_up_at_once(cameras):
+    cameras(Capture(0), Capture(5))
+    with pytest.raises(InputError, match="camera 3 gave no frame; check that it is"):
+        next(streams.frames(3))
+    cameras(Capture(0), Capture(5))
+    with pytest.warns(UserWarning, match="attempt 1 of 2"):
+        next(streams.frames("rtsp://host/a"))
+
+
 def test_an_address_of_a_file_ends_with_it(cameras):
     cameras(Capture(20, promised=20))
     address = "http://ann:secret@host:80/a.mp4?key=1"

@@ -77,8 +77,8 @@ def frames(source: Source) -> Iterator[Timed]:
     """Yields the frames of a source, one at a time.
 
     Cameras and addresses are retried after `PAUSES` when they vanish, each time with a
-    warning. An address that announces its number of frames (a file on a server) ends with
-    them.
+    warning; a camera that never gave a frame is not. An address that announces its number
+    of frames (a file on a server) ends with them.
 
     Args:
       source: path of a video, picture or folder of frames; number of a camera; address;
@@ -90,7 +90,8 @@ def frames(source: Source) -> Iterator[Timed]:
     """
     if is_camera(source):
         assert isinstance(source, int | str)
-        return _retried(lambda: _open(source), name_of(source))
+        local = isinstance(source, int)
+        return _retried(lambda: _open(source), name_of(source), local)
     if is_live(source):
         stdin: Any = sys.stdin.buffer
         return (Timed(image, None) for image in read_jpegs(stdin))
@@ -129,8 +130,11 @@ def _open(source: int | str) -> cv2.VideoCapture:
     return cv2.VideoCapture(source, cv2.CAP_FFMPEG, timeouts)
 
 
-def _retried(open: Callable[[], Any], name: str) -> Iterator[Timed]:
-    """Frames of a capture that is opened again whenever it vanishes."""
+def _retried(open: Callable[[], Any], name: str, local: bool) -> Iterator[Timed]:
+    """Frames of a capture that is opened again whenever it vanishes.
+
+    A local camera that never gave a frame is given up at once: it is not there.
+    """
     start, failed, count = time.monotonic(), 0, 0
     while True:
         capture = open()
@@ -146,10 +150,11 @@ def _retried(open: Callable[[], Any], name: str) -> Iterator[Timed]:
             capture.release()
         if 0 < promised <= count / video.WHOLE:
             return
-        if failed == len(PAUSES):
+        absent = local and not count
+        if absent or failed == len(PAUSES):
+            tried = f" in {failed + 1} attempts over {sum(PAUSES):g} s (after {count} frames)"
             raise InputError(
-                f"{name} gave no frame in {failed + 1} attempts over"
-                f" {sum(PAUSES):g} s (after {count} frames); check that it is there and"
+                f"{name} gave no frame{'' if absent else tried}; check that it is there and"
                 " that no other program uses it."
             )
         warnings.warn(
