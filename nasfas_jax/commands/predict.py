@@ -225,7 +225,8 @@ def _lines(
         if track.scores:
             mean = track.total / track.scores
             lines.append(
-                f"face {number}: mean score {mean:.4f} over {track.scores} clips;"
+                f"face {number}: mean score {mean:.4f} over {track.scores}"
+                f" clip{'s' * (track.scores != 1)};"
                 f" {verdict_text(watch.verdict(mean, model, abstain), model)}"
             )
     if len(by_length) > PRINTED:
