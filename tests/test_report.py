@@ -20,7 +20,15 @@ from nasfas_jax.data.loading.pipeline import BY
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import GROUPS, Edge, Graph, Node, Operation
-from nasfas_jax.report import cells, figures, meta_figures, page
+from nasfas_jax.report import (
+    ablation,
+    cells,
+    figures,
+    meta_figures,
+    page,
+    robustness,
+    searches,
+)
 from nasfas_jax.report.picture import SHADES, operation_color
 from nasfas_jax.search import genotype as genotypes
 from nasfas_jax.search import spaces
@@ -508,3 +516,45 @@ def test_the_report_counts_stills(tmp_path, alone):
     for folder in folders:
         (folder / "manifest.csv").write_text("domain,label,clips\no,1,8\n")
     assert _stills(data) == ""
+
+
+MANY = [f"series {i}" for i in range(9)]
+STEPS = np.arange(3)
+PAIR = (STEPS, np.linspace(0.1, 0.9, 3))
+#: Pictures of a curve, or of points, for each of nine names.
+SERIES_PICTURES = {
+    "training_curves": lambda: figures.training_curves(
+        {name: {"loss": PAIR} for name in MANY}
+    ),
+    "search_health": lambda: figures.search_health(
+        STEPS, {name: np.zeros((3, 2, 2)) for name in MANY}, OPERATIONS[:2]
+    ),
+    "roc": lambda: figures.roc(dict.fromkeys(MANY, (PAIR[1], PAIR[1])), {}),
+    "bands": lambda: ablation.bands(
+        [ablation.Panel("x", "y", STEPS, {name: [PAIR[1]] for name in MANY})]
+    ),
+    "reliability": lambda: robustness.reliability(
+        {name: (PAIR[1], PAIR[1], np.ones(3, int)) for name in MANY}
+    ),
+    "learning_directions": lambda: meta_figures.learning_directions(
+        dict.fromkeys(MANY, PAIR)
+    ),
+    "searched_and_random": lambda: searches.searched_and_random(
+        {name: ([0.1 * i], [0.5]) for i, name in enumerate(MANY)}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERIES_PICTURES)
+def test_no_series_is_left_out_or_drawn_as_another(monkeypatch, name):
+    drawn = []
+    for module in (figures, ablation, robustness, searches, meta_figures):
+        monkeypatch.setattr(module, "finish", lambda figure, *_: drawn.append(figure))
+    SERIES_PICTURES[name]()
+    handles = {}
+    for axes in drawn[0].axes:
+        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    assert set(MANY) <= set(handles)
+    lines = [getattr(h, "lines", [h])[0] for h in map(handles.get, MANY)]
+    looks = {(one.get_color(), one.get_linestyle(), one.get_marker()) for one in lines}
+    assert len(looks) == len(MANY)

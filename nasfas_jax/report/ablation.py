@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from nasfas_jax.errors import InputError
-from nasfas_jax.report.picture import SERIES, STYLE, Format, Picture, finish
+from nasfas_jax.report.picture import STYLE, Format, Picture, finish, line_style
 
 #: Metrics and their titles.
 METRICS = {"acer": "ACER", "hter": "HTER", "auc": "AUC"}
@@ -53,8 +53,9 @@ def bands(panels: Sequence[Panel], format: Format = "svg") -> Picture:
                     f"curves[{name!r}]: expected rates [seeds, {x.size}], got the shape"
                     f" {values.shape}."
                 )
-            color, mean = SERIES[index % len(SERIES)], values.mean(0)
-            axes.plot(x, mean, "o-", color=color, label=name, markersize=4, zorder=3)
+            style, mean = line_style(index), values.mean(0)
+            color = style["color"]
+            axes.plot(x, mean, marker="o", label=name, markersize=4, zorder=3, **style)
             if len(values) > 1:
                 deviation = values.std(0, ddof=1)
                 low, high = mean - deviation, mean + deviation

@@ -27,6 +27,7 @@ from nasfas_jax.report.picture import (
     Format,
     Picture,
     finish,
+    line_style,
     operation_color,
 )
 
@@ -150,15 +151,12 @@ def _legend(
 def _draw_curves(axes: Axes, curves: Mapping, points: Mapping) -> None:
     """Curves by name in the series' colors, then dashed, and their operating points."""
     for index, (name, (x, y)) in enumerate(curves.items()):
-        turn, place = divmod(index, len(SERIES))
-        color, dashes = SERIES[place], ("-", "--", ":")[turn % 3]
-        axes.plot(
-            x, y, linestyle=dashes, color=color, label=name, clip_on=False, zorder=3
-        )
+        style = line_style(index)
+        axes.plot(x, y, label=name, clip_on=False, zorder=3, **style)
         if name in points:
             axes.plot(
-                *points[name], "o", color="white", markeredgecolor=color, zorder=4,
-                markersize=7, markeredgewidth=1.8, clip_on=False,
+                *points[name], "o", color="white", markeredgecolor=style["color"],
+                zorder=4, markersize=7, markeredgewidth=1.8, clip_on=False,
             )  # fmt: skip
     if points:
         axes.plot(
@@ -380,9 +378,10 @@ def search_health(
     """
     figure = Figure((WIDE, 2.7), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (name, values), color in zip(cells.items(), SERIES, strict=False):
-        left.plot(steps, entropy(values), color=color, label=name)
-        right.step(steps, skip_ratio(values, operations), color=color, where="post")
+    for index, (name, values) in enumerate(cells.items()):
+        left.plot(steps, entropy(values), label=name, **line_style(index))
+        skips = skip_ratio(values, operations)
+        right.step(steps, skips, where="post", **line_style(index))
     left.set_title("entropy of the choice (1 = undecided)")
     right.set_title("skip ratio (1 = collapsed)")
     right.set_ylim(-0.03, 1.03)
@@ -404,15 +403,15 @@ def training_curves(
     lines = math.ceil(len(metrics) / columns)
     figure = Figure((WIDE, 0.4 + 2.5 * lines), layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for (network, run), color in zip(runs.items(), SERIES, strict=False):
+    for index, (network, run) in enumerate(runs.items()):
         for name, (steps, values) in run.items():
             axes = panels[metrics.index(name)]
-            axes.plot(steps, values, color=color, linewidth=1.3)
+            axes.plot(steps, values, linewidth=1.3, **line_style(index))
             axes.set_title(name.replace("_", " "))
             count_axis(axes, "step")
             axes.margins(x=0)
-        panels[0].plot([], [], color=color, label=network)
+        panels[0].plot([], [], label=network, **line_style(index))
     for axes in panels[len(metrics) :]:
         axes.set_visible(False)
-    figure.legend(loc="outside lower center", ncols=len(runs))
+    figure.legend(loc="outside lower center", ncols=min(len(runs), 6))
     return finish(figure, format, f"Training curves of {', '.join(runs)}")

@@ -19,6 +19,7 @@ from nasfas_jax.report.picture import (
     Format,
     Picture,
     finish,
+    line_style,
 )
 
 #: Headings of metrics, with the better direction.
@@ -186,12 +187,12 @@ def learning_directions(
                 f"window = {window}, got {x.shape} and {y.shape}. Give one cosine for "
                 "each step, and a window from 1 to their number."
             )
-        color = SERIES[index % len(SERIES)]
+        style = line_style(index)
         if window > 1:
-            axes.plot(x, y, color=color, linewidth=0.7, alpha=0.25)
+            axes.plot(x, y, linewidth=0.7, alpha=0.25, **style)
         kernel = np.full(window, 1 / window)
         smooth = [np.convolve(values, kernel, "valid") for values in (x, y)]
-        axes.plot(*smooth, color=color, linewidth=2, label=name, zorder=3)
+        axes.plot(*smooth, linewidth=2, label=name, zorder=3, **style)
     count_axis(axes, "step")
     axes.set_ylabel("cosine")
     axes.set_title("meta-train gradient against meta-test gradient (1 = one direction)")

@@ -20,6 +20,7 @@ INK, MUTED, RULE = "#1f2933", "#5f6b7a", "#d5dbe3"
 LIVE, SPOOF, ACCENT = "#0072B2", "#E69F00", "#B3261E"
 #: For lines: the colors of Okabe and Ito that stand out on white, told apart by all.
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES, MARKERS = ("-", "--", ":", "-."), ("o", "s", "^", "D")
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -46,6 +47,18 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "nasfas",
 }
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Color and dashes of a curve by its place; 28 differ."""
+    turn, place = divmod(index, len(SERIES))
+    return {"color": SERIES[place], "linestyle": DASHES[turn % len(DASHES)]}
+
+
+def point_style(index: int) -> dict[str, Any]:
+    """Color and marker of points by their place; 28 differ."""
+    turn, place = divmod(index, len(SERIES))
+    return {"color": SERIES[place], "marker": MARKERS[turn % len(MARKERS)]}
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -17,6 +17,7 @@ from nasfas_jax.report.picture import (
     Format,
     Picture,
     finish,
+    line_style,
 )
 
 
@@ -91,17 +92,15 @@ def reliability(
     figure = Figure((4.9, 4.7), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
-    for (name, (probability, frequency, count)), color in zip(
-        curves.items(), SERIES, strict=False
-    ):
+    for index, (name, (probability, frequency, count)) in enumerate(curves.items()):
         full = count > 0
-        axes.plot(probability[full], frequency[full], color=color, label=name)
+        axes.plot(probability[full], frequency[full], label=name, **line_style(index))
         area = 12 + 200 * count[full] / count.sum()
         axes.scatter(
             probability[full],
             frequency[full],
             s=area,
-            color=color,
+            color=line_style(index)["color"],
             zorder=3,
             clip_on=False,
         )  # a point on the border is whole

@@ -7,7 +7,15 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from nasfas_jax.report.picture import MUTED, SERIES, STYLE, Format, Picture, finish
+from nasfas_jax.report.picture import (
+    MUTED,
+    SERIES,
+    STYLE,
+    Format,
+    Picture,
+    finish,
+    point_style,
+)
 
 
 @matplotlib.rc_context(STYLE)
@@ -55,16 +63,15 @@ def searched_and_random(
     """
     figure = Figure((4.9, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    for color, (name, pair) in zip(
-        itertools.cycle(SERIES), rates.items(), strict=False
-    ):
+    for index, (name, pair) in enumerate(rates.items()):
         percent = [100 * np.asarray(one) for one in pair]
         y, x = (one.mean() for one in percent)
         bars = [
-            [[m - one.min()], [one.max() - m]]
+            [[m - one.min()], [one.max() - m]] if one.size > 1 else None
             for m, one in zip((y, x), percent, strict=True)
         ]
-        axes.errorbar(x, y, bars[0], bars[1], fmt="o", color=color, label=name)
+        style = {**point_style(index), "linestyle": "none"}
+        axes.errorbar(x, y, bars[0], bars[1], label=name, **style)
     end = 1.05 * max(*axes.get_xlim(), *axes.get_ylim())
     axes.plot([0, end], [0, end], color=MUTED, linewidth=0.8, linestyle=(0, (2, 3)))
     axes.set(xlim=(0, end), ylim=(0, end), aspect="equal")
