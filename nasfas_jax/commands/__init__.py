@@ -384,6 +384,11 @@ COMMANDS = {
         ("output",),
         example="--output=bench",
     ),
+    "bench gallery": Command(
+        "times canonical bilevel problems against PyTorch and JAX libraries",
+        ("output",),
+        example="--output=bench",
+    ),
     "bench search": Command(
         "times steps of DARTS against PyTorch, with memory and compile time",
         ("output",),

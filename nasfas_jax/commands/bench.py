@@ -23,6 +23,7 @@ from nasfas_jax.benchmarks import (
     timing,
 )
 from nasfas_jax.benchmarks import search as of_search
+from nasfas_jax.benchmarks.gallery import compare as gallery
 from nasfas_jax.commands import search, settings
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.preparation import faces
@@ -89,6 +90,26 @@ def run_metagrad(*, output: Path = "bench") -> None:
     entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
     write_json(folder / "metagrad.json", _result(entries))
     print(f"wrote {folder / 'metagrad.json'}")
+
+
+def run_gallery(*, output: Path = "bench") -> None:
+    """Compares the gallery of bilevel problems with the libraries that are installed.
+
+    Writes ``gallery.json`` to ``output``.
+    """
+    folder = settings.make_folder(output, "--output")
+    rows = []
+    for case in gallery.CASES:
+        for row in gallery.rows(case, REPEATS):
+            rich.print(row)
+            rows.append(row)
+    Console(width=140).print(gallery_table(rows))
+    entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
+    versions = [name for name in gallery.PACKAGES if gallery.installed(name)]
+    machine = timing.machine("jax", *versions)
+    found = {"machine": machine, "repeats": REPEATS, "rows": entries}
+    write_json(folder / "gallery.json", found)
+    print(f"wrote {folder / 'gallery.json'}")
 
 
 def run_search(*, output: Path = "bench") -> None:
@@ -296,5 +317,28 @@ def metagrad_table(rows: list[metagrad.Row]) -> Table:
             f"{row.ratios['memory']:.2f}",
             f"{row.program_bytes / 1e6:.0f}",
             f"{row.compile:.0f}",
+        )
+    return table
+
+
+def gallery_table(rows: list[gallery.Row]) -> Table:
+    """Numbers, time, memory and compile time of the gallery and its peers."""
+    table = Table(title="The gallery: ours, peer, ours over peer")
+    table.add_column("problem")
+    table.add_column("peer")
+    names = ("ms", "ms", "time", "MB", "MB", "memory", "compile s", "s", "difference")
+    for name in names:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.case,
+            row.peer,
+            *(f"{1e3 * x:.1f}" for x in (row.ours_seconds, row.peer_seconds)),
+            f"{row.ratios['time']:.2f}",
+            *(f"{x / 1e6:.2f}" for x in (row.ours_bytes, row.peer_bytes)),
+            f"{row.ratios['memory']:.2f}",
+            f"{row.ours_compile:.1f}",
+            f"{row.peer_compile:.1f}",
+            f"{row.difference:.0e}",
         )
     return table

@@ -1,0 +1,90 @@
+"""DARTS in a space of 15 lines: which operation on each edge of a small cell.
+
+Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", 2019, eq. 6 to 8,
+second order without its finite difference. The cell has three nodes; on every edge the
+softmax of its alphas weighs four operations.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from nasfas_jax import bilevel
+
+FEATURES, WIDTH, CLASSES, EXAMPLES, RATE, STEPS = 32, 64, 5, 256, 0.1, 1
+EDGES = ((0, 1), (0, 2), (1, 2))  # (from, to); node 0 is the input
+DENSE = (jnp.tanh, jax.nn.relu, jnp.sin)  # activations of dense layers
+
+
+def draw(key, examples=EXAMPLES):
+    """Weights, alphas, training and validation examples."""
+    keys = jax.random.split(key, 7)
+    shapes = {
+        "stem": (FEATURES, WIDTH),
+        "edges": (len(EDGES), len(DENSE), WIDTH, WIDTH),
+        "head": (WIDTH, CLASSES),
+    }
+    params = {
+        name: jax.random.normal(k, shape) / math.sqrt(shape[-2])
+        for k, (name, shape) in zip(keys, shapes.items(), strict=False)
+    }
+    alphas = 0.1 * jax.random.normal(keys[3], (len(EDGES), 1 + len(DENSE)))
+    x = jax.random.normal(keys[4], (2, examples, FEATURES))
+    mixed = jnp.sin(x @ jax.random.normal(keys[5], (FEATURES, CLASSES)) / 2)
+    y = mixed.argmax(-1)
+    train, valid = ({"x": x[i], "y": y[i]} for i in (0, 1))
+    return params, alphas, train, valid
+
+
+def network(params, alphas, x):
+    """Logits [N, 5] of the supernet: the space itself."""
+    nodes = {0: x @ params["stem"]}
+    for edge, (a, b) in enumerate(EDGES):
+        skip, *dense = jax.nn.softmax(alphas[edge])
+        mixed = skip * nodes[a]
+        for i, (weight, activation) in enumerate(zip(dense, DENSE, strict=True)):
+            mixed += weight * activation(nodes[a] @ params["edges"][edge, i])
+        nodes[b] = nodes.get(b, 0.0) + mixed
+    return nodes[2] @ params["head"]
+
+
+def loss(params, alphas, batch):
+    """Mean cross entropy, of both levels."""
+    logits = network(params, alphas, batch["x"])
+    return optax.losses.softmax_cross_entropy_with_integer_labels(
+        logits, batch["y"]
+    ).mean()
+
+
+def meta_gradient(
+    params,
+    alphas,
+    train,
+    valid,
+    *,
+    inner_loss=loss,
+    outer_loss=loss,
+    mode="forward_over_reverse",
+    steps=STEPS,
+):
+    """Validation loss after a step, and its derivative by the alphas (eq. 7)."""
+    result = bilevel.hypergradient(
+        outer_loss,
+        jax.grad(inner_loss, (0, 1)),
+        params,
+        alphas,
+        inner_batch=train,
+        outer_batch=valid,
+        optimizer=optax.sgd(RATE),
+        steps=steps,
+        mode=mode,
+    )
+    return result.value, result.hyper
+
+
+def genotype(alphas) -> list[str]:
+    """The strongest operation of each edge."""
+    names = ["skip", *(f.__name__ for f in DENSE)]
+    return [names[int(i)] for i in alphas.argmax(1)]
