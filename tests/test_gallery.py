@@ -37,6 +37,14 @@ SMALL = (
 )
 
 
+@pytest.fixture(autouse=True)
+def broadcasting():
+    """The files broadcast as their readers do."""
+    promotion = jax.numpy_dtype_promotion("standard")
+    with jax.numpy_rank_promotion("allow"), promotion:
+        yield
+
+
 def name_of(module):
     return module.__name__.rpartition(".")[2]
 
