@@ -297,6 +297,74 @@ mode_curves(
 )
 
 # %% [markdown]
+# ## Memory against k, without running anything
+#
+# `bilevel.cost` compiles the programs for shapes alone. Here activations are few, and what
+# grows is the state before each step; `segments="sqrt"` stores about $2 \sqrt{k}$ of
+# them and runs each step twice. The unit is the weights with the state of Adam.
+
+
+# %%
+def predicted(k):
+    """Cost of every mode, plain and in segments, at k steps of Adam."""
+    shapes = jax.eval_shape(lambda: task(2))
+    return bilevel.cost(
+        loss, jax.grad(loss, (0, 1)), shapes[0], (),
+        inner_batch=shapes[1], outer_batch=shapes[2],
+        optimizer=optax.adam(0.01, eps_root=1e-8), steps=k,
+        modes=("forward_over_reverse",) if SMALL else tuple(bilevel.MODES),
+    ).costs  # fmt: skip
+
+
+by_k = [c for k in ((4,) if SMALL else (1, 8, 32, 128)) for c in predicted(k)]
+states = [(f"{c.mode}, {c.segments}", c.steps, c.states) for c in by_k]
+whole, segmented = (
+    [point for point, c in zip(states, by_k, strict=True) if c.segments == kind]
+    for kind in (None, "sqrt")
+)
+mode_curves(
+    [
+        Curves("states, without segments", "inner steps k", whole, "log", "log"),
+        Curves("states, segments='sqrt'", "inner steps k", segmented, "log", "log"),
+    ]
+)
+
+# %% [markdown]
+# ## Where first order is wrong: steps and batch
+#
+# At one rate, the cosine changes with the number of steps, and with the batch: measure at
+# the sizes that you train with.
+
+# %%
+firsts = ("first_order", "reverse_over_reverse")
+SETTINGS = [(16, k, firsts) for k in ((1,) if SMALL else (1, 2, 4, 8, 16))]
+SETTINGS += [] if SMALL else [(n, 4, firsts) for n in (4, 64, 256)]
+by_setting = instrument.sweep(case, SETTINGS, rates=[0.01, 0.1], repeats=1)
+
+
+def cosines(x, other, value):
+    """Points of a picture: first order along one axis, a curve for each rate."""
+    return [
+        (f"rate {a.rate:g}", getattr(a, x), a.cosine)
+        for a in by_setting.agreements
+        if a.mode == "first_order" and getattr(a, other) == value
+    ]
+
+
+mode_curves(
+    [
+        Curves(
+            "cosine of first order", "inner steps k", cosines("steps", "batch_size", 16)
+        ),
+        Curves(
+            "cosine of first order",
+            "batch",
+            cosines("batch_size", "steps", 1 if SMALL else 4),
+        ),
+    ]
+)
+
+# %% [markdown]
 # ## Adam inside
 #
 # Any optax transformation of gradients can make the inner steps; derivatives pass through
