@@ -285,7 +285,12 @@ BRITISH = re.compile(
     r"|(?:optim|normal|initial|organ|summar|recogn|real|minim|maxim)is(?:e|ation|ing)",
     re.I,
 )
-TITLES = ("spoofing detection using", "colour texture analysis")  # of papers
+#: Titles of papers, and names of other libraries.
+TITLES = (
+    "spoofing detection using",
+    "colour texture analysis",
+    "optimistix.minimise",
+)
 
 
 def test_spelling_is_american():

@@ -131,7 +131,7 @@ def by_torchopt(problem: Problem, params: Params, hyper: Any, inner: dict, outer
 
 
 def variables(problem: Problem, start: Params, hyper: Any) -> list[Tensor]:
-    """What the derivative is taken by."""
+    """Tensors that the derivative is taken by."""
     if problem.tasks:
         return list(start.values())
     return list(hyper.values()) if isinstance(hyper, dict) else [hyper]
@@ -193,7 +193,7 @@ def numbers(result: tuple) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def sinusoid_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Of `sinusoids.loss`."""
+    """Equal to `sinusoids.loss`."""
     x, last = batch["x"], len(sinusoids.SIZES) - 2
     for i in range(last):
         x = torch.relu(x @ params[f"w{i}"] + params[f"b{i}"])
@@ -202,7 +202,7 @@ def sinusoid_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
 
 
 def image_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Of `images.loss`, with PyTorch's convolutions."""
+    """Equal to `images.loss`, with PyTorch's convolutions."""
     x = batch["x"].movedim(-1, 1)
     for i in range(len(images.CHANNELS)):
         x = functional.conv2d(x, params[f"k{i}"].permute(3, 2, 0, 1), padding=1)
@@ -214,25 +214,25 @@ def image_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
 
 
 def class_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Of `penalties.outer_loss`."""
+    """Equal to `penalties.outer_loss`."""
     return functional.cross_entropy(batch["x"] @ params["w"] + params["b"], batch["y"])
 
 
 def penalized_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Of `penalties.inner_loss`."""
+    """Equal to `penalties.inner_loss`."""
     penalty = sum((torch.exp(hyper[n]) * params[n] ** 2).sum() for n in params)
     return class_loss(params, hyper, batch) + penalty
 
 
 def clean_losses(params: Params, batch: dict) -> Tensor:
-    """Of `label_noise.entropies`."""
+    """Equal to `label_noise.entropies`."""
     x = torch.tanh(batch["x"] @ params["w0"] + params["b0"])
     logits = x @ params["w1"] + params["b1"]
     return functional.cross_entropy(logits, batch["y"], reduction="none")
 
 
 def cell_loss(params: Params, alphas: Tensor, batch: dict) -> Tensor:
-    """Of `operations.loss`."""
+    """Equal to `operations.loss`."""
     nodes = {0: batch["x"] @ params["stem"]}
     for edge, (a, b) in enumerate(operations.EDGES):
         skip, *dense = torch.softmax(alphas[edge], 0)
