@@ -193,7 +193,7 @@ def numbers(result: tuple) -> tuple[np.ndarray, list[np.ndarray]]:
 
 
 def sinusoid_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Equal to `sinusoids.loss`."""
+    """Counterpart of `sinusoids.loss`."""
     x, last = batch["x"], len(sinusoids.SIZES) - 2
     for i in range(last):
         x = torch.relu(x @ params[f"w{i}"] + params[f"b{i}"])
@@ -202,7 +202,7 @@ def sinusoid_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
 
 
 def image_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Equal to `images.loss`, with PyTorch's convolutions."""
+    """Counterpart of `images.loss`, with PyTorch's convolutions."""
     x = batch["x"].movedim(-1, 1)
     for i in range(len(images.CHANNELS)):
         x = functional.conv2d(x, params[f"k{i}"].permute(3, 2, 0, 1), padding=1)
@@ -214,25 +214,25 @@ def image_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
 
 
 def class_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Equal to `penalties.outer_loss`."""
+    """Counterpart of `penalties.outer_loss`."""
     return functional.cross_entropy(batch["x"] @ params["w"] + params["b"], batch["y"])
 
 
 def penalized_loss(params: Params, hyper: Any, batch: dict) -> Tensor:
-    """Equal to `penalties.inner_loss`."""
+    """Counterpart of `penalties.inner_loss`."""
     penalty = sum((torch.exp(hyper[n]) * params[n] ** 2).sum() for n in params)
     return class_loss(params, hyper, batch) + penalty
 
 
 def clean_losses(params: Params, batch: dict) -> Tensor:
-    """Equal to `label_noise.entropies`."""
+    """Counterpart of `label_noise.entropies`."""
     x = torch.tanh(batch["x"] @ params["w0"] + params["b0"])
     logits = x @ params["w1"] + params["b1"]
     return functional.cross_entropy(logits, batch["y"], reduction="none")
 
 
 def cell_loss(params: Params, alphas: Tensor, batch: dict) -> Tensor:
-    """Equal to `operations.loss`."""
+    """Counterpart of `operations.loss`."""
     nodes = {0: batch["x"] @ params["stem"]}
     for edge, (a, b) in enumerate(operations.EDGES):
         skip, *dense = torch.softmax(alphas[edge], 0)
