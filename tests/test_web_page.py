@@ -164,7 +164,13 @@ def test_crops_and_sizes_equal_opencvs(exported, frames, tmp_path):
     """Squares inside and beyond the picture, enlarged and reduced, upright and turned."""
     folder = exported(natural(make_model(threshold=THRESHOLD)))
     cv2.imwrite(str(folder / "a.png"), frames[0])
-    squares = [(100, 150, 301), (-40, -30, 256), (400, 500, 200), (90, 90, 11)]
+    squares = [
+        (100, 150, 301),
+        (60, 90, 170),
+        (-40, -30, 256),
+        (400, 500, 200),
+        (90, 90, 11),
+    ]
     squares = [(s, 64, roll) for s in squares for roll in (0, -0.4)]
     browsers.write_camera(tmp_path / "camera.y4m", frames[:2])
     with (

@@ -134,6 +134,9 @@ function area(from, to, scale) {
 function resize(data, channels, width, across, down) {
   const [columns, rows] = [across.first.length, down.first.length];
   const line = width * channels;
+  // OpenCV rounds halves up where it averages 2 x 2 pixels, and to even numbers otherwise.
+  const half = across.weights.length === 2 * columns && down.weights.length === 2 * rows;
+  const tie = half ? 0.01 : 0;
   const sum = new Float32Array(line);
   const out = new Uint8ClampedArray(rows * columns * 3); // rounds on assignment
   for (let row = 0, to = 0; row < rows; row++) {
@@ -152,9 +155,9 @@ function resize(data, channels, width, across, down) {
         green += weight * sum[at + 1];
         blue += weight * sum[at + 2];
       }
-      out[to++] = red;
-      out[to++] = green;
-      out[to++] = blue;
+      out[to++] = red + tie;
+      out[to++] = green + tie;
+      out[to++] = blue + tie;
     }
   }
   return new Uint8Array(out.buffer);
