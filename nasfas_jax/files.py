@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from nasfas_jax import names
 from nasfas_jax.errors import InputError
 
 LOCK = ".lock"
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 #: Descriptions of errors of the system for paths that cannot be used.
 UNUSABLE = {
@@ -27,6 +29,31 @@ UNUSABLE = {
     errno.EISDIR: "it is a folder, where a file is expected",
     errno.ENAMETOOLONG: "the name is too long",
 }
+
+
+def address(path: str | os.PathLike) -> str:
+    """The address in a path, which `pathlib` may have changed; '' for a local path.
+
+    >>> address("gs:/bucket/run"), address("memory://a"), address("runs/local")
+    ('gs://bucket/run', 'memory://a', '')
+    """
+    text = os.fspath(path)
+    return _ADDRESS.sub(r"\1://", text, count=1) if _ADDRESS.match(text) else ""
+
+
+def require_local(folder: str | os.PathLike) -> None:
+    """Requires a folder of a file system, which can be locked.
+
+    Raises:
+      InputError: an address.
+    """
+    if found := address(folder):
+        raise InputError(
+            f"expected a folder of a file system, got {found}: a run's files are locked,"
+            " appended and renamed. Mount the bucket (gcsfuse, mountpoint-s3) and name the"
+            " folder by its path; nasfas launch mounts it. Data and models are read from"
+            " an address, too."
+        )
 
 
 @contextlib.contextmanager
@@ -141,8 +168,10 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     remains.
 
     Raises:
-      InputError: another process has locked the folder, or it cannot be written.
+      InputError: another process has locked the folder, it cannot be written, or it has an
+        address.
     """
+    require_local(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a")
@@ -155,6 +184,17 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
                 " damage each other's files. Wait until it has ended (its finished work"
                 " is kept and used), or choose another folder."
             ) from None
+        yield
+
+
+@contextlib.contextmanager
+def waiting(folder: pathlib.Path) -> Iterator[None]:
+    """`locked`, after other processes of this machine have released the folder."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

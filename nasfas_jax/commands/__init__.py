@@ -439,6 +439,8 @@ def execute(name: str, **given: Any) -> None:
 
     if "config" in given:
         checks.check(given["config"], command=name, network=given.get("network"))
+    for flag in ("workdir", "output") if name != "launch" else ():
+        files.require_local(given.get(flag) or ".")
     runtime.cache_compiles()
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")

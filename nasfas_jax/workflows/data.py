@@ -3,7 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
-from nasfas_jax import limits
+from nasfas_jax import limits, storage
 from nasfas_jax.data import protocols
 from nasfas_jax.data.loading import pipeline, prepared, select
 from nasfas_jax.errors import InputError, did_you_mean
@@ -30,7 +30,8 @@ def open_data(
 
     Args:
       path: the folder that `nasfas prepare` wrote, or, for a protocol of several
-        datasets, a folder that holds one of each dataset's name.
+        datasets, a folder that holds one of each dataset's name. Of an address, as
+        gs://BUCKET/data, a local copy is opened.
       protocol: name of the protocol that makes the splits, as 'oulu_npu@1'; '' for the
         dataset's own splits.
       **expected: fields of the recipe that must have these values, as
@@ -41,6 +42,7 @@ def open_data(
         protocol, or lists that fail.
     """
     limits.require(path=(path, limits.PATH), protocol=(protocol, limits.TEXT))
+    path = storage.local(path)
     if not protocol:
         return pipeline.open_dataset(path, **expected)
     return select.open_protocol(path, protocols.get(protocol), **expected)

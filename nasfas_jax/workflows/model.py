@@ -5,12 +5,14 @@ all files), ``weights.safetensors`` and ``README.md``, a model card, and the fil
 detector if it is YuNet. Loading executes nothing that a file holds.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
 import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,7 +24,7 @@ import jaxlib.version
 import numpy as np
 import optax
 
-from nasfas_jax import __version__, limits, nets, tables
+from nasfas_jax import __version__, files, limits, nets, storage, tables
 from nasfas_jax.data.loading import views
 from nasfas_jax.data.loading.pipeline import View
 from nasfas_jax.data.loading.provenance import Provenance
@@ -265,6 +267,9 @@ class Model:
         files in the folder stay. A folder in which only some were replaced, as after a
         power cut, is refused by `load`.
 
+        Args:
+          folder: path, or address as gs://BUCKET/model.
+
         Raises:
           InputError: weights that do not fit the network, values that JSON does not
             have, a folder with files of these names that are not a model's, or a folder
@@ -285,11 +290,20 @@ class Model:
         }
         card = model_card.render(self)
         face_model = {} if self.face_model is None else {faces.FILE: self.face_model}
-        model_files.write(pathlib.Path(folder), fields, weights, card, face_model)
+        with contextlib.ExitStack() as stack:
+            place = pathlib.Path(folder)
+            if files.address(folder):
+                place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            model_files.write(place, fields, weights, card, face_model)
+            if files.address(folder):
+                storage.upload(place, folder, last=[model_files.DESCRIPTION])
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "Model":
         """Reads a model that `save` wrote.
+
+        Args:
+          folder: path, or address as gs://BUCKET/model.
 
         Raises:
           InputError: no such folder, no model, one of a newer format or of another
@@ -297,7 +311,7 @@ class Model:
             weights that do not fit the network.
         """
         limits.require(folder=(folder, limits.PATH))
-        folder = pathlib.Path(folder)
+        folder = storage.local(folder)
         content, weights, others = model_files.read(folder, FIELDS, (faces.FILE,))
         model, expected = _without_weights(folder, content)
         if problem := model_files.misfit(expected, weights):
