@@ -40,13 +40,16 @@ CONTAINER = fields(
             valueFrom=fields(("fieldRef",), fieldRef=fields(fieldPath=TEXT)),
         )
     ),
+    volumeMounts=several(fields(("name", "mountPath"), name=LABEL, mountPath=TEXT)),
     resources=fields(requests=QUANTITIES, limits=QUANTITIES),
 )
+CSI = fields(("driver",), driver=TEXT, volumeAttributes=TEXTS)
 POD = fields(
     ("containers", "restartPolicy"),
     restartPolicy={"enum": ["Never", "OnFailure"]},
     terminationGracePeriodSeconds=NOT_NEGATIVE,
     nodeSelector=TEXTS,
+    volumes=several(fields(("name", "csi"), name=LABEL, csi=CSI)),
     containers=several(CONTAINER),
 )
 EXIT_CODES = fields(
@@ -72,7 +75,7 @@ JOB = fields(
             )
         ),
     ),
-    template=fields(("spec",), spec=POD),
+    template=fields(("spec",), metadata=fields(annotations=TEXTS), spec=POD),
 )
 RULE = fields(
     ("name", "action"),
@@ -128,6 +131,12 @@ SKYPILOT = fields(
         "type": "object",
         "patternProperties": {"^[A-Za-z_][A-Za-z0-9_]*$": TEXT},
         "additionalProperties": False,
+    },
+    file_mounts={
+        "type": "object",
+        "additionalProperties": fields(
+            ("source",), source=TEXT, mode={"enum": ["MOUNT", "COPY", "MOUNT_CACHED"]}
+        ),
     },
     setup=TEXT,
     run=TEXT,

@@ -171,13 +171,13 @@ esac""",
     )
     assert start("tpu_vm.sh", tmp_path).wait(timeout=20) == 0
     done = [x.split()[0] for x in (tmp_path / "log").read_text().splitlines()]
-    each = ["create", "ssh", "ssh", "ssh"]
+    each = ["create", "ssh", "ssh", "ssh", "ssh"]
     assert done == ["describe", *each, "describe", "delete", *each]
 
 
 def test_skypilot_tells_each_node_its_process(tmp_path):
     setup, run = shell_of("skypilot_gpus.yaml")
-    assert "pip install --quiet 'nasfas_jax[gpu,s3]'" in setup
+    assert "pip install --quiet 'nasfas_jax[gpu]'" in setup
     stub(tmp_path, "timeout", 'echo "$*"')
     given = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
@@ -191,7 +191,7 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
     joining = "--processes=2 --process=1 --coordinator=10.0.0.1:8476"
     assert shown == (
         "--signal=TERM 86400 nasfas search --config=synthetic:paper"
-        f" --workdir=s3://BUCKET/runs/search {joining}\n"
+        f" --workdir=/buckets/BUCKET/runs/search {joining}\n"
     )
 
 
@@ -211,6 +211,12 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
             "needs a topology and a zone",
         ),
         ("--backend=gke --gpus=8", "backend: 'gke' needs the type of the GPUs"),
+        (f"--backend=slurm {BUCKET}", "and a folder that they mount"),
+        (f"--backend=local {BUCKET}", "in which buckets are mounted before"),
+        (
+            f"--backend=gke {V5E} --workdir=s3://b/run",
+            "'gke' needs a bucket of Google Cloud",
+        ),
         ("--parts=4", "parts: expected the command sweep"),
         (
             "--nodes=2 --command=demo",

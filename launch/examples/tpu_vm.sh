@@ -14,13 +14,15 @@ for attempt in {0..20}; do
     [ -z "$state" ] || tpu delete --quiet
     tpu create --accelerator-type=v5litepod-16 --version=v2-alpha-tpuv5-lite --spot ||
       { sleep 60; continue; }
-    on_all 'python3 -m venv ~/nasfas && ~/nasfas/bin/pip install --quiet '"'"'nasfas_jax[tpu,gcs]'"'"''
+    on_all 'python3 -m venv ~/nasfas && ~/nasfas/bin/pip install --quiet '"'"'nasfas_jax[tpu]'"'"''
   fi
+  # The machines have gcsfuse, or --setup installs it.
+  on_all 'mountpoint -q /buckets/BUCKET || { sudo install -d -m 777 /buckets/BUCKET && gcsfuse --implicit-dirs BUCKET /buckets/BUCKET; }' || continue
   # A process of an earlier attempt would hold the TPU.
   on_all 'pkill -f "[n]asfas/bin/nasfas" || true' || continue
   status=0
   # shellcheck disable=SC2016 # the PATH of the machines
-  on_all 'PATH=~/nasfas/bin:$PATH; exec timeout --signal=TERM 86400 nasfas search --config=synthetic:paper --workdir=gs://BUCKET/runs/search --processes=auto' || status=$?
+  on_all 'PATH=~/nasfas/bin:$PATH; exec timeout --signal=TERM 86400 nasfas search --config=synthetic:paper --workdir=/buckets/BUCKET/runs/search --processes=auto' || status=$?
   # 1 and 2: an error that a restart repeats; 124: the time limit.
   ((status == 0 || status == 124 || status == 1 || status == 2)) && break
 done

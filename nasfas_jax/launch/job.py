@@ -14,6 +14,9 @@ from nasfas_jax.launch import slices
 FINAL = (1, 2)
 #: Commands that several processes execute together.
 TOGETHER = ("search", "train")
+#: Where the machines mount buckets.
+BUCKETS = "/buckets"
+_BUCKET = re.compile(r"(--workdir=)(gs|s3)://([^/]+)")
 #: What one process drives: all accelerators of its node, or one GPU.
 PER = ("node", "gpu")
 
@@ -36,7 +39,7 @@ class Job:
     Attributes:
       command: words of the command after ``nasfas``.
       name: name of the job.
-      workdir: folder of the run, which all machines reach.
+      workdir: folder of the run, which all machines reach; a bucket is mounted.
       topology: TPU slice, as 'v5e:4x4'; '' for GPUs or processors.
       nodes: machines with GPUs or processors; of a local job, processes.
       gpus: GPUs of a node.
@@ -139,16 +142,27 @@ class Job:
         return self.hosts * (self.gpus if self.per == "gpu" else 1)
 
     @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Scheme and name of the bucket with the run's folder; None without one."""
+        found = (_BUCKET.match(word) for word in self.command)
+        return next(((one[2], one[3]) for one in found if one), None)
+
+    @property
+    def words(self) -> list[str]:
+        """Words of the command, with the path of the run's folder in a mounted bucket."""
+        return [_BUCKET.sub(rf"\1{BUCKETS}/\3", word) for word in self.command]
+
+    @property
     def line(self) -> str:
         """The command line, quoted for a shell."""
-        return shlex.join(("nasfas", *self.command))
+        return shlex.join(("nasfas", *self.words))
 
     @property
     def requirement(self) -> str:
         """The requirement that pip installs, quoted for a shell."""
         extras = ["tpu"] if self.topology else ["gpu"] if self.gpus else []
         for scheme, extra in (("gs://", "gcs"), ("s3://", "s3")):
-            extras += [extra] * any(scheme in word for word in self.command)
+            extras += [extra] * any(scheme in word for word in self.words)
         names = f"[{','.join(extras)}]" if extras else ""
         return shlex.quote(self.package or f"nasfas_jax{names}")
 

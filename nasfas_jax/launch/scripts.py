@@ -11,7 +11,7 @@ import jinja2
 
 from nasfas_jax import limits
 from nasfas_jax.errors import InputError
-from nasfas_jax.launch.job import FINAL, Job
+from nasfas_jax.launch.job import BUCKETS, FINAL, Job
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -33,17 +33,29 @@ class Backend(NamedTuple):
 def _local(job: Job) -> str:
     if job.topology or job.parts > 1 or job.per == "gpu":
         return "no topology, parts or process for each GPU"
+    if job.bucket:
+        return "a folder of a file system, in which buckets are mounted before"
     return ""
 
 
 def _slurm(job: Job) -> str:
-    return "nodes of GPUs or processors, no topology" if job.topology else ""
+    if job.topology or job.bucket:
+        return "nodes of GPUs or processors, no topology, and a folder that they mount"
+    return ""
 
 
 def _tpu_vm(job: Job) -> str:
     if not (job.topology and job.zone) or job.parts > 1:
         return "a topology and a zone, and no parts"
+    if job.bucket and job.bucket[0] != "gs":
+        return "a bucket of Google Cloud"
     return ""
+
+
+def _gke(job: Job) -> str:
+    if job.bucket and job.bucket[0] != "gs":
+        return "a bucket of Google Cloud"
+    return _containers(job)
 
 
 def _containers(job: Job) -> str:
@@ -58,7 +70,7 @@ BACKENDS = {
     "local": Backend(".sh", ("bash",), _local),
     "slurm": Backend(".sh", ("sbatch",), _slurm),
     "tpu_vm": Backend(".sh", ("bash",), _tpu_vm),
-    "gke": Backend(".yaml", ("kubectl", "apply", "-f"), _containers),
+    "gke": Backend(".yaml", ("kubectl", "apply", "-f"), _gke),
     "skypilot": Backend(".yaml", ("sky", "jobs", "launch", "--yes"), _containers),
 }
 
@@ -79,7 +91,7 @@ def render(job: Job, backend: str) -> str:
         machines = f"topology {job.topology!r}, zone {job.zone!r}, {job.gpus} GPUs"
         raise InputError(
             f"{backend!r} needs {problem}, got {machines} {job.gpu!r} a node, per"
-            f" {job.per!r}, {job.parts} part(s).",
+            f" {job.per!r}, {job.parts} part(s), workdir {job.workdir!r}.",
             field="backend",
         )
     environment = jinja2.Environment(
@@ -91,7 +103,7 @@ def render(job: Job, backend: str) -> str:
     )
     environment.filters["quote"] = shlex.quote
     template = environment.get_template(f"{backend}{chosen.suffix}")
-    return template.render(job=job, final=FINAL)
+    return template.render(job=job, final=FINAL, buckets=BUCKETS)
 
 
 def submit(file: pathlib.Path, backend: str) -> None:

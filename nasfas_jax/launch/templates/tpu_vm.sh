@@ -16,6 +16,10 @@ for attempt in {0..{{ job.restarts }}}; do
       { sleep 60; continue; }
     on_all {{ ("python3 -m venv ~/nasfas && ~/nasfas/bin/pip install --quiet " ~ job.requirement) | quote }}
   fi
+{% if job.bucket %}
+  # The machines have gcsfuse, or --setup installs it.
+  on_all {{ (("" if not job.setup else job.setup ~ "; ") ~ "mountpoint -q " ~ buckets ~ "/" ~ job.bucket[1] ~ " || { sudo install -d -m 777 " ~ buckets ~ "/" ~ job.bucket[1] ~ " && gcsfuse --implicit-dirs " ~ job.bucket[1] ~ " " ~ buckets ~ "/" ~ job.bucket[1] ~ "; }") | quote }} || continue
+{% endif %}
   # A process of an earlier attempt would hold the TPU.
   on_all 'pkill -f "[n]asfas/bin/nasfas" || true' || continue
   status=0
