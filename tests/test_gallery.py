@@ -163,8 +163,29 @@ def test_the_command_writes_a_table_and_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(compare, "rows", lambda case, repeats: iter([row]))
     monkeypatch.setattr(timing, "machine", lambda *packages: {})
+    by_steps = {"ours": [10**6, 2 * 10**6, 3 * 10**6, 4 * 10**6]}
+    monkeypatch.setattr(compare, "memory_by_steps", lambda: iter(by_steps.items()))
     bench.run_gallery(output=tmp_path)
     written = json.loads((tmp_path / "gallery.json").read_text())
     ratios = {"time": 0.25, "memory": 0.25}
     assert written["rows"][0] == dataclasses.asdict(row) | {"ratios": ratios}
-    assert "higher" in capsys.readouterr().out
+    assert written["memory"] == {"steps": list(compare.COUNTS), "bytes": by_steps}
+    printed = capsys.readouterr().out
+    assert "higher" in printed and "k = 400" in printed and "4.00" in printed
+
+
+def test_memory_is_measured_at_several_steps(monkeypatch):
+    """In this process; segments store few states, plain reverse mode all."""
+    monkeypatch.setattr(compare, "COUNTS", (2, 200))
+    monkeypatch.setattr(compare, "installed", lambda style: style == "jax.grad")
+    monkeypatch.setattr(compare.memory, "fresh", lambda function: function())
+    monkeypatch.setattr(compare.memory, "growth", temporary)
+    found = dict(compare.memory_by_steps())
+    assert list(found) == ["ours", "jax.grad"]
+    growth = {style: many - few for style, (few, many) in found.items()}
+    assert 0 < growth["ours"] < 0.3 * growth["jax.grad"]
+
+
+def temporary(run):
+    """Memory that XLA plans for the program of `compare.prepared`."""
+    return run.func.temporary_bytes

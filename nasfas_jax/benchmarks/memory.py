@@ -7,12 +7,14 @@ import pathlib
 import re
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any
+from typing import Any, TypeVar
 
 from nasfas_jax.errors import InputError
 
+T = TypeVar("T")
 
-def fresh(function: Callable[[], int]) -> int:
+
+def fresh(function: Callable[[], T]) -> T:
     """The value of a function, computed in a new process."""
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(1, context) as pool:

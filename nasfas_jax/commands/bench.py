@@ -104,10 +104,13 @@ def run_gallery(*, output: Path = "bench") -> None:
             rich.print(row)
             rows.append(row)
     Console(width=140).print(gallery_table(rows))
+    memory = dict(gallery.memory_by_steps())
+    rich.print(steps_table(memory))
     entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
     versions = [name for name in gallery.PACKAGES if gallery.installed(name)]
     machine = timing.machine("jax", *versions)
     found = {"machine": machine, "repeats": REPEATS, "rows": entries}
+    found["memory"] = {"steps": gallery.COUNTS, "bytes": memory}
     write_json(folder / "gallery.json", found)
     print(f"wrote {folder / 'gallery.json'}")
 
@@ -341,4 +344,15 @@ def gallery_table(rows: list[gallery.Row]) -> Table:
             f"{row.peer_compile:.1f}",
             f"{row.difference:.0e}",
         )
+    return table
+
+
+def steps_table(memory: dict[str, list[int]]) -> Table:
+    """Memory of a problem of the gallery against its inner steps, by library."""
+    table = Table(title="Memory against inner steps, MB")
+    table.add_column("penalties")
+    for count in gallery.COUNTS:
+        table.add_column(f"k = {count}", justify="right")
+    for style, row in memory.items():
+        table.add_row(style, *(f"{size / 1e6:.2f}" for size in row))
     return table

@@ -26,6 +26,8 @@ from nasfas_jax.benchmarks.gallery import (
 
 #: Allowed relative difference of value and derivative, in float32.
 TOLERANCE = 2e-3
+#: Numbers of inner steps at which memory is measured.
+COUNTS = (1, 10, 100, 400)
 IN_JAX = ("jax.grad", "jax.checkpoint", "jaxopt", "optimistix")
 #: Libraries of the styles, of which JAX itself is always installed.
 PACKAGES = ("torch", "higher", "torchopt", "jaxopt", "optimistix")
@@ -148,24 +150,31 @@ def drawn(case: Case) -> tuple:
     return jax.device_put(jax.device_get(jax.jit(case.draw)(jax.random.key(0))))
 
 
-def prepared(case: Case, style: str, arguments: tuple) -> tuple[Callable, float]:
+def prepared(
+    case: Case, style: str, arguments: tuple, steps: int | None = None
+) -> tuple[Callable, float]:
     """A function without arguments to value and derivative, and its compile time.
 
     Args:
       case: problem.
       style: 'ours' or one of its peers.
       arguments: arguments of its gradient.
+      steps: number of inner steps; None: the problem's.
     """
     if style == "ours" or style in IN_JAX:
         from nasfas_jax.benchmarks.peers import jax_gallery
 
-        of_style = jax_gallery.STYLES.get(style)
-        function = of_style(case.name) if of_style else case.gradient
+        if of_style := jax_gallery.STYLES.get(style):
+            function = of_style(case.name, steps)
+        else:
+            options = {"steps": steps} if steps else {}
+            function = functools.partial(case.gradient, **options)
         program = timing.compiled(function, *arguments)
         return functools.partial(program, *arguments), program.seconds
     from nasfas_jax.benchmarks.peers import gallery as peers
 
-    return peers.gradient(case.name, style, jax.device_get(arguments)), 0.0
+    arguments = jax.device_get(arguments)
+    return peers.gradient(case.name, style, arguments, steps), 0.0
 
 
 def flat(result: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -218,8 +227,23 @@ def rows(case: Case, repeats: int = 7) -> Iterator[Row]:
         )
 
 
-def grow(name: str, style: str) -> int:
+def grow(name: str, style: str, steps: int | None = None) -> int:
     """Bytes by which an evaluation of a case grows this process."""
     (case,) = (case for case in CASES if case.name == name)
-    run, _ = prepared(case, style, drawn(case))
+    run, _ = prepared(case, style, drawn(case), steps)
     return memory.growth(run)
+
+
+def memory_by_steps(name: str = "penalties") -> Iterator[tuple[str, list[int]]]:
+    """Memory of a case against its number of inner steps, ours and the peers'.
+
+    Yields:
+      Style, and bytes at each of `COUNTS`, all measured in one new process.
+    """
+    (case,) = (case for case in CASES if case.name == name)
+    for style in ("ours", *filter(installed, case.peers)):
+        yield style, memory.fresh(functools.partial(_grow_by_steps, name, style))
+
+
+def _grow_by_steps(name: str, style: str) -> list[int]:
+    return [grow(name, style, steps) for steps in COUNTS]

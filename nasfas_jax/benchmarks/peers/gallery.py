@@ -145,13 +145,16 @@ STYLES: dict[str, Callable] = {
 }
 
 
-def gradient(name: str, style: str, arguments: tuple) -> Callable[[], tuple]:
+def gradient(
+    name: str, style: str, arguments: tuple, steps: int | None = None
+) -> Callable[[], tuple]:
     """A function without arguments: value and derivative of a problem in a style.
 
     Args:
       name: name of a problem.
       style: one of `STYLES`.
       arguments: the four arguments of the gallery's ``meta_gradient``, as numpy arrays.
+      steps: number of inner steps; None: the problem's.
     """
     params, hyper, inner, outer = (tensors(tree) for tree in arguments)
     if not isinstance(hyper, tuple):
@@ -160,6 +163,7 @@ def gradient(name: str, style: str, arguments: tuple) -> Callable[[], tuple]:
     if name == "learned_optimizer":
         return lambda: numbers(learn(params, hyper, inner, outer))
     problem, differentiate = PROBLEMS[name], STYLES[style]
+    problem = problem._replace(steps=steps or problem.steps)
     if style == "torch.func" or not problem.tasks:
         return lambda: numbers(differentiate(problem, params, hyper, inner, outer))
     count = len(inner["y"])

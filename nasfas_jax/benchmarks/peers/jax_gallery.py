@@ -26,7 +26,7 @@ MODULES: dict[str, Any] = {
 }
 
 
-def by_grad(name: str, *, remat: bool = False) -> Callable:
+def by_grad(name: str, steps: int | None = None, *, remat: bool = False) -> Callable:
     """Plain reverse mode through a scan of the steps, as a user writes it."""
     module = MODULES[name]
     inner = getattr(module, "inner_loss", None) or module.loss
@@ -43,7 +43,7 @@ def by_grad(name: str, *, remat: bool = False) -> Callable:
 
         step = jax.checkpoint(step) if remat else step
         start = params, sgd.init(params)
-        (params, _), _ = jax.lax.scan(step, start, length=module.STEPS)
+        (params, _), _ = jax.lax.scan(step, start, length=steps or module.STEPS)
         return outer(params, hyper, outer_batch)
 
     if name == "learned_optimizer":
@@ -86,12 +86,12 @@ def _learned(remat: bool) -> Callable:
     return objective
 
 
-def by_remat(name: str) -> Callable:
+def by_remat(name: str, steps: int | None = None) -> Callable:
     """The same with `jax.checkpoint` around every step."""
-    return by_grad(name, remat=True)
+    return by_grad(name, steps, remat=True)
 
 
-def by_jaxopt(name: str) -> Callable:
+def by_jaxopt(name: str, steps: int | None = None) -> Callable:
     """Unrolled steps of `jaxopt.OptaxSolver`, or its implicit derivative."""
     import jaxopt  # pyright: ignore[reportMissingImports]
 
@@ -102,7 +102,7 @@ def by_jaxopt(name: str) -> Callable:
         solver = jaxopt.OptaxSolver(
             penalties.inner_loss,
             optax.sgd(penalties.RATE, momentum=penalties.MOMENTUM),
-            maxiter=penalties.STEPS,
+            maxiter=steps or penalties.STEPS,
             tol=0.0,
             implicit_diff=False,
             unroll=True,
@@ -133,12 +133,12 @@ def _jaxopt_implicit(params, hyper, inner_batch, outer_batch):
     return value, jax.tree.map(jnp.add, direct, indirect)
 
 
-def by_optimistix(name: str) -> Callable:
+def by_optimistix(name: str, steps: int | None = None) -> Callable:
     """`optimistix.minimise`, started at the optimum, with its implicit adjoint."""
     import lineax  # pyright: ignore[reportMissingImports]
     import optimistix  # pyright: ignore[reportMissingImports]
 
-    assert name == "implicit"
+    assert name == "implicit" and steps is None
     # Conjugate gradients of lineax 0.1.1 return NaN for this Hessian with JAX 0.10.
     adjoint = optimistix.ImplicitAdjoint(
         lineax.BiCGStab(
@@ -164,7 +164,7 @@ def by_optimistix(name: str) -> Callable:
     )
 
 
-STYLES: dict[str, Callable[[str], Callable]] = {
+STYLES: dict[str, Callable[[str, int | None], Callable]] = {
     "jax.grad": by_grad,
     "jax.checkpoint": by_remat,
     "jaxopt": by_jaxopt,
