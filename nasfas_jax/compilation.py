@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jax.experimental.compilation_cache import compilation_cache
 
 
-def run_once(function: Callable[..., Any], *args: Any) -> Any:
+def run_once(function: Callable[..., Any], *args: Any, shardings: Any = None) -> Any:
     """Compiles a function, with little optimization on a CPU, and calls it.
 
     For programs that are executed once, such as the initialization of a network or of a
@@ -22,6 +22,7 @@ def run_once(function: Callable[..., Any], *args: Any) -> Any:
     Args:
       function: any function of arrays that `jax.jit` accepts.
       *args: its arguments.
+      shardings: shardings of its output; None: as `jax.jit` places it.
 
     >>> run_once(jax.numpy.add, 1, 2).item()
     3
@@ -30,7 +31,8 @@ def run_once(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     cpu = jax.default_backend() == "cpu"
     options: Any = {"xla_backend_optimization_level": 0} if cpu else None
-    return jax.jit(function, compiler_options=options)(*args)
+    program = jax.jit(function, compiler_options=options, out_shardings=shardings)
+    return program(*args)
 
 
 @contextlib.contextmanager

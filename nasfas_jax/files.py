@@ -123,12 +123,17 @@ def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     Its name is hidden and keeps the suffix, which tells OpenCV the container.
     """
     path = pathlib.Path(path)
-    part = path.with_name(names.fit(f".part-{path.name}"))
+    part = part_of(path)
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_of(path: pathlib.Path) -> pathlib.Path:
+    """The path beside ``path`` that `whole` writes to; a killed process leaves it."""
+    return path.with_name(names.fit(f".part-{path.name}"))
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -8,7 +8,7 @@ import warnings
 from absl import app, flags, logging
 
 from nasfas_jax import commands
-from nasfas_jax.commands import parsing, signals, usage
+from nasfas_jax.commands import parsing, signals, supervise, usage
 from nasfas_jax.errors import Diverged, InputError, Stopped
 
 HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
@@ -37,12 +37,20 @@ def main(argv: list[str]) -> int:
         logging.set_verbosity(logging.WARNING)
     warnings.formatwarning = lambda message, *_: f"nasfas: warning: {message}\n"
     command = argv[1]
+    supervise.follow()
     try:
+        given = parsing.given(command, flags.FLAGS)
+        if asked := supervise.children(given, sys.argv[1:], os.environ):
+            return supervise.run(asked, restarts=int(given.get("restarts", 0)))
         with signals.ending():
-            commands.execute(command, **parsing.given(command, flags.FLAGS))
+            commands.execute(command, **given)
     except (InputError, Diverged, Stopped) as error:
         print(f"nasfas {command}: {error}", file=sys.stderr)
         return 128 + error.number if isinstance(error, Stopped) else 2
+    except Exception as error:
+        if supervise.CHILD in os.environ:
+            supervise.leave(command, error)
+        raise
     return 0
 
 

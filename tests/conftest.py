@@ -55,14 +55,14 @@ def steps_are_traced_once(monkeypatch):
 
     compile_step = loop.compile_step
 
-    def compile_once(given):
+    def compile_once(given, *placement):
         chex.clear_trace_counter()  # counts by source, over all calls of `fit`
 
         @chex.assert_max_traces(n=1)
         def step(state, batch):
             return given(state, batch)
 
-        return compile_step(step)
+        return compile_step(step, *placement)
 
     monkeypatch.setattr(loop, "compile_step", compile_once)
 

@@ -61,7 +61,10 @@ def flat(value, count=400):
 
 def recolored(batch):
     """Pixels in [0, 1] after `augment.change_color`, the same random numbers each time."""
-    return (augment.change_color(batch, np.random.default_rng(5))["image"] + 1) / 2
+    random = np.random.default_rng(5)
+    return (
+        augment.change_color(batch, random, augment.Clips.of(batch))["image"] + 1
+    ) / 2
 
 
 def test_brightness_is_up_to_40_of_255_for_each_color(monkeypatch):
@@ -110,7 +113,9 @@ def holes(images):
 
 def test_erased_patches_are_as_many_and_as_large_as_cdcn_says():
     random = np.random.default_rng(1)
-    erased = holes(augment.erase(batch(400), random)["image"])
+    erased = holes(
+        augment.erase(batch(400), random, augment.Clips.of(batch(400)))["image"]
+    )
     areas = erased.mean((1, 2))
     assert 0.4 < (areas > 0).mean() < 0.6
     found = areas[areas > 0]
@@ -126,7 +131,8 @@ def box(hole):
 
 
 def test_cut_out_squares_are_whole_or_end_at_the_border():
-    after = augment.cutout(batch(400), np.random.default_rng(2))["image"]
+    whole = batch(400), np.random.default_rng(2), augment.Clips.of(batch(400))
+    after = augment.cutout(*whole)["image"]
     sides = []
     for hole in holes(after):
         rows, columns = np.nonzero(hole)

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from nasfas_jax.errors import InputError
-from nasfas_jax.layers import ConvBlock
+from nasfas_jax.layers import ConvBlock, at_least_float32
 from nasfas_jax.methods import (
     feature_nets,
     metareg,
@@ -45,7 +45,8 @@ class TinyLearner(nn.Module):
     @nn.compact
     def __call__(self, x, *, train):
         x = ConvBlock(2, bn_momentum=self.bn_momentum)(x, theta=0.0, train=train)
-        return nn.Dense(1, param_dtype=x.dtype)(x.mean((1, 2)))[..., 0]
+        wide = at_least_float32(x)
+        return nn.Dense(1, param_dtype=wide)(x.mean((1, 2)).astype(wide))[..., 0]
 
 
 class TinyEstimator(nn.Module):

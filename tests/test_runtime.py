@@ -126,6 +126,7 @@ def test_a_loop_outside_the_main_thread_needs_no_signals(tmp_path, whole):
     np.testing.assert_array_equal(state["w"], whole[0]["w"])
 
 
+@pytest.mark.filterwarnings("ignore:Some donated buffers")
 def test_a_step_that_compiles_twice_fails_its_test(tmp_path):
     """By a fixture of all tests: here the state grows, so its shapes are new."""
 

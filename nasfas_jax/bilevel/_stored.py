@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 PyTree = Any
 
@@ -20,7 +19,8 @@ def with_derivative(value: jax.Array, derivative: PyTree, at: PyTree) -> jax.Arr
     Args:
       value: scalar.
       derivative: tree like ``at``, the derivative of ``value`` by it.
-      at: tree of float arrays, the point at which ``value`` was computed.
+      at: tree of float arrays, the point at which ``value`` was computed; their types may
+        differ.
 
     Returns:
       ``value``; the derivative of the result by ``at`` is ``derivative``.
@@ -32,8 +32,14 @@ def with_derivative(value: jax.Array, derivative: PyTree, at: PyTree) -> jax.Arr
     (Array(8., dtype=float32, weak_type=True), Array(12., dtype=float32, weak_type=True))
     """
     constant = jax.lax.stop_gradient
-    zero = jax.tree.map(lambda x: x - constant(x), at)  # with derivative one
-    return constant(value) + optax.tree.vdot(constant(derivative), zero)
+    dtype = jnp.result_type(value)
+
+    def zero(slope: jax.Array, x: jax.Array) -> jax.Array:
+        product = jnp.vdot(constant(slope), x - constant(x))
+        return product if product.dtype == dtype else product.astype(dtype)
+
+    zeros = jax.tree.leaves(jax.tree.map(zero, derivative, at))
+    return constant(value) + sum(zeros)
 
 
 def scan_sum(

@@ -5,7 +5,10 @@ or flag take no part of the seconds that JAX and TFDS need to load.
 """
 
 import importlib
+import io
+import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -108,7 +111,6 @@ FLAGS = {
     "cpus": Flag("processor cores of a node", "8"),
     "per": Flag("what one process drives under SLURM: node or gpu", "node"),
     "hours": Flag("time limit; of SLURM, from one requeue to the next", "24"),
-    "restarts": Flag("restarts after a preemption or a lost machine", "20"),
     "parts": Flag("jobs among which a sweep is divided", "1"),
     "part": Flag("I/N: part I of N alone, from 0, without the table; data: the data"),
     "engine": Flag("local or slurm: executes the trainings side by side", "in a row"),
@@ -119,6 +121,24 @@ FLAGS = {
     "zone": Flag("zone of Google Cloud, as us-west4-a"),
     "spot": Flag("machines that may be preempted", switch=True),
     "options": Flag("further options of the scheduler, as --partition=gpu"),
+    "mesh": Flag(
+        "sizes of the axes of all devices, as episode:4,data:8",
+        "by the number of episodes",
+    ),
+    "sharding": Flag(
+        "the state on the devices: replicated, or fsdp, divided among them",
+        "replicated",
+    ),
+    "processes": Flag(
+        "number of processes: without --process so many are started on this machine;"
+        " auto joins those of a Cloud TPU",
+        "those of SLURM, OpenMPI or GKE, or one",
+    ),
+    "process": Flag("number of this process, from 0"),
+    "coordinator": Flag("address of process 0, as HOST:PORT"),
+    "wait": Flag("seconds to wait for the other processes at the start", "300"),
+    "restarts": Flag("how often to start again after a process was lost", "0"),
+    "kills": Flag("number of kills", "50"),
     "repeats": Flag(
         "timed predictions of one image, whose median is the latency", "0: none"
     ),
@@ -144,6 +164,9 @@ class Command(NamedTuple):
 
 
 _SMOKE = "--config=synthetic:smoke --workdir=runs/smoke"
+#: Flags of the commands that may use several processes; `PROCESSES` start them.
+_DEVICES = ("mesh", "sharding")
+PROCESSES = ("processes", "process", "coordinator", "wait", "restarts")
 _RUN = ("config", "workdir", "data_dir", "dataset", "protocol")
 _PREPARE = (
     *("config", "workdir", "data_dir", "dataset", "manual_dir"),
@@ -190,7 +213,7 @@ COMMANDS = {
     ),
     "search": Command(
         "searches for an architecture by Meta-NAS, DARTS or at random",
-        (*_RUN, "seeds"),
+        (*_RUN, "seeds", *_DEVICES, *PROCESSES),
         ("data", "search"),
         f"{_SMOKE} --config.search.arch_order=first",
     ),
@@ -202,7 +225,7 @@ COMMANDS = {
     ),
     "train": Command(
         "trains networks and methods on the source domains",
-        (*_RUN, "network", "genotype"),
+        (*_RUN, "network", "genotype", *_DEVICES, *PROCESSES),
         ("data", "train"),
         f"{_SMOKE} --network=depthnet",
     ),
@@ -336,6 +359,7 @@ COMMANDS = {
             "topology": Flag("TPU slice, as v5e:4x4"),
             "command": Flag("command with its flags, as 'train --network=cdn'", "demo"),
             "output": Flag("file to write", "NAME.sh or NAME.yaml here", path=True),
+            "restarts": Flag("restarts after a preemption or a lost machine", "20"),
         },
     ),
     "doctor": Command(
@@ -400,6 +424,16 @@ COMMANDS = {
         example="--output=bench --input=video.mp4",
         own={"input": Flag("video that is watched", "none", path=True)},
     ),
+    "bench kills": Command(
+        "kills a search at random moments, and compares with one that never was",
+        ("output", "kills"),
+        example="--output=bench --kills=50",
+    ),
+    "bench processes": Command(
+        "times steps on one and two processes, checkpoints, input and a warm start",
+        ("output",),
+        example="--output=bench",
+    ),
     "bench eulernet": Command(
         "times EulerNet against PyTorch, and both ways of computing its filter",
         ("output",),
@@ -412,6 +446,7 @@ __all__ = [
     "CONFIG",
     "CONFIGS",
     "FLAGS",
+    "PROCESSES",
     "Command",
     "Flag",
     "execute",
@@ -437,6 +472,10 @@ def execute(name: str, **given: Any) -> None:
     from nasfas_jax import runtime
     from nasfas_jax.commands import checks
 
+    flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
+    joining = {flag: given.pop(flag) for flag in PROCESSES if flag in given}
+    with renaming(flags):
+        _join(COMMANDS[name].flags, **joining)
     if "config" in given:
         checks.check(given["config"], command=name, network=given.get("network"))
     for flag in ("workdir", "output") if name != "launch" else ():
@@ -445,7 +484,44 @@ def execute(name: str, **given: Any) -> None:
     module, _, which = name.partition(" ")
     commands = importlib.import_module(f"nasfas_jax.commands.{module}")
     folder = given.get("output") or given.get("workdir") or "."
-    flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
     fields = {"target": "config.target_domain", "detector": "--face_model"}
     with files.writing(pathlib.Path(folder)), renaming(flags | fields):
         getattr(commands, f"run_{which}" if which else "run")(**given)
+    runtime.processes.once(lambda: None)  # the others wait for what process 0 does last
+
+
+def _join(
+    flags: tuple[str, ...],
+    processes: str | None = None,
+    process: str | None = None,
+    coordinator: str | None = None,
+    wait: str | int = 300,
+    restarts: str | int = 0,
+) -> None:
+    """Connects this process with the others of its run, if there are any.
+
+    Raises:
+      InputError: others are missing, or a number that is none.
+    """
+    from nasfas_jax import clusters, limits, runtime
+
+    del restarts  # of the supervisor
+    several = processes == "auto" or process is not None
+    if "processes" not in flags or not (several or clusters.detected(os.environ)):
+        return
+    index, count, seconds = _number(process), _number(processes), _number(wait)
+    limits.require(
+        process=(index, limits.OrNone(limits.COUNT_OR_NONE)),
+        processes=(count, limits.OrNone(limits.COUNT)),
+        wait=(seconds, limits.COUNT),
+    )
+    runtime.processes.start(coordinator, count, index, wait=seconds or 0)
+    if not runtime.processes.is_first():
+        sys.stdout = io.StringIO()  # process 0 speaks for all
+
+
+def _number(text: str | int | None) -> Any:
+    """The number in a text; None for 'auto'."""
+    if text in (None, "auto"):
+        return None
+    return int(text) if str(text).isdigit() else text

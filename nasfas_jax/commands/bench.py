@@ -5,13 +5,15 @@ both alike.
 """
 
 import dataclasses
+import pathlib
+import tempfile
 from typing import Any
 
 import rich
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import nets
+from nasfas_jax import limits, nets
 from nasfas_jax.benchmarks import (
     cdn,
     curves,
@@ -19,9 +21,11 @@ from nasfas_jax.benchmarks import (
     eulernet,
     metagrad,
     predict,
+    processes,
     search_step,
     timing,
 )
+from nasfas_jax.benchmarks import kills as of_kills
 from nasfas_jax.benchmarks import search as of_search
 from nasfas_jax.benchmarks.gallery import compare as gallery
 from nasfas_jax.commands import search, settings
@@ -158,6 +162,50 @@ def run_eulernet(*, output: Path = "bench") -> None:
     found = _result(entries) | {"filters": [dataclasses.asdict(row) for row in filters]}
     write_json(folder / "eulernet.json", found)
     print(f"wrote {folder / 'eulernet.json'}")
+
+
+def run_kills(*, output: Path = "bench", kills: str | int = 50) -> None:
+    """Kills a search at random moments and compares; prints how many it survived.
+
+    Writes ``kills.json`` to ``output``.
+
+    Raises:
+      InputError: a run that ended otherwise than the undisturbed one.
+    """
+    count = int(kills) if str(kills).isdigit() else kills
+    limits.require(kills=(count, limits.COUNT))
+    folder = settings.make_folder(output, "--output")
+    with tempfile.TemporaryDirectory() as temporary:
+        root = pathlib.Path(temporary)
+        processes.prepare_data(root)
+        found = of_kills.survive(
+            processes.command, root, kills=int(count), save_every=processes.SAVE_EVERY
+        )
+    write_json(folder / "kills.json", _result([dataclasses.asdict(found)]))
+    print(
+        f"{found.kills} kills survived, {found.saving} of them while a checkpoint was"
+        f" written; {found.runs} runs ended like the undisturbed one, bit for bit; at most"
+        f" {found.lost} steps were lost at once\nwrote {folder / 'kills.json'}"
+    )
+
+
+def run_processes(*, output: Path = "bench") -> None:
+    """Times steps on one and two processes, checkpoints, input and a warm start.
+
+    Writes ``processes.json`` to ``output``.
+    """
+    folder = settings.make_folder(output, "--output")
+    with tempfile.TemporaryDirectory() as temporary:
+        found = processes.measure(pathlib.Path(temporary))
+    rows = dataclasses.asdict(found) | {"overhead": found.overhead}
+    write_json(folder / "processes.json", _result([rows]))
+    print(
+        f"a step: {1e3 * found.one:.0f} ms on one core, {1e3 * found.two:.0f} ms in two"
+        f" processes on a core each ({100 * found.overhead:+.0f} % of half)\ncheckpoints:"
+        f" {100 * found.stall:.1f} % of the time of steps, one in {processes.SAVE_EVERY}"
+        f"\nwaiting for batches: {100 * found.wait:.1f} %\nfirst step after"
+        f" {found.start:.1f} s with a warm cache\nwrote {folder / 'processes.json'}"
+    )
 
 
 def run_predict(

@@ -37,6 +37,11 @@ _BATCH_SIZES = library("data.loading.pipeline:BATCH_SIZES")
 _FACE_SIZES = library("synthetic.specs:FACE_SIZES")
 _IMAGE_SIZES = library("data.preparation.recipe:LIMITS.image_size")
 _WEIGHTS = library("theta:WEIGHTS")
+_COMPUTE = Field(
+    "type of the networks' arithmetic; 'float32' if absent",
+    library("methods.state:COMPUTE"),
+    optional=True,
+)
 _EPISODES = Field("meta-learning episodes per step; 1 if absent", COUNT, optional=True)
 
 #: Every field by its section; '' are the fields of the config itself.
@@ -160,6 +165,7 @@ SCHEMA: dict[str, dict[str, Field]] = {
         "alphas_from": Field("first step that updates the alphas", COUNT_OR_NONE),
         "batch_size": Field("clips of each domain or macro type", _BATCH_SIZES),
         "episodes": _EPISODES,
+        "compute": _COMPUTE,
         "inner_steps": Field("inner updates per learner", COUNT),
         "inner_learning_rate": Field("rate of the inner updates, eq. 12", NOT_NEGATIVE),
         "learning_rate": Field("rate of the weights, eq. 13", POSITIVE),
@@ -292,6 +298,13 @@ SCHEMA: dict[str, dict[str, Field]] = {
             optional=True,
         ),
         "episodes": _EPISODES,
+        "accumulate": Field(
+            "parts of a batch whose gradients are averaged, of methods without episodes; 1"
+            " if absent",
+            COUNT,
+            optional=True,
+        ),
+        "compute": _COMPUTE,
         "augment": Field(
             "augmentation recipe", library("data.loading.augment:RECIPES")
         ),

@@ -9,6 +9,7 @@ from nasfas_jax.commands import settings, tables
 from nasfas_jax.commands.settings import Path
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import renaming
+from nasfas_jax.runtime import processes
 from nasfas_jax.search import trials
 from nasfas_jax.workflows import instruments, searchers, searches, trade_off
 from nasfas_jax.workflows import search as workflow
@@ -18,7 +19,7 @@ from nasfas_jax.workflows.plan import Plan, plan_search
 LOOP = (
     *("space", "space_options", "trial", "method", "input"),
     *("by", "steps", "batch_size", "episodes", "skip_limit", "instruments"),
-    "protocol",
+    *("protocol", "compute"),
 )
 LOGS = ("log_every", "save_every")
 
@@ -29,6 +30,8 @@ def run(
     workdir: Path = settings.WORKDIR,
     data_dir: Path | None = None,
     seeds: str | int = 1,
+    mesh: str | None = None,
+    sharding: str = "replicated",
 ) -> None:
     """Searches on the source domains; writes ``search/genotype.json`` and its picture.
 
@@ -63,6 +66,9 @@ def run(
         "batch_size": search.batch_size,
         "episodes": search.get("episodes", 1),
         "skip_limit": search.get("skip_limit"),
+        "compute": search.get("compute", "float32"),
+        "mesh": mesh,
+        "sharding": sharding,
         "seed": config.seed,
         "folder": folder,
         **{name: search[name] for name in LOGS},
@@ -71,15 +77,19 @@ def run(
     with renaming(settings.names(config, "search")):
         if count == 1:
             one = workflow.search_architecture(data, searched, **arguments)
-            _write(one, folder, config, data)
+            processes.once(lambda: _write(one, folder, config, data))
             return
         several = searches.search_several(
             data, searched, seeds=int(count), on_start=_print_seed, **arguments
         )
-    for seed, one in zip(several.seeds, several.found, strict=True):
-        _write(one, folder / f"seed{seed}", config, data)
-    several.picture().save(folder / "agreement.svg")
-    print(f"agreement {folder / 'agreement.svg'}\n{several}")
+
+    def write() -> None:
+        for seed, one in zip(several.seeds, several.found, strict=True):
+            _write(one, folder / f"seed{seed}", config, data)
+        several.picture().save(folder / "agreement.svg")
+        print(f"agreement {folder / 'agreement.svg'}\n{several}")
+
+    processes.once(write)
 
 
 def _write(

@@ -21,12 +21,22 @@ def run(
     data_dir: Path | None = None,
     network: str | None = None,
     genotype: Path | None = None,
+    mesh: str | None = None,
+    sharding: str = "replicated",
 ) -> None:
     """Trains ``network``, or all of config.networks, into ``train/<network>/``."""
     names = settings.networks(config, network)
     hand_crafted.require_libraries(names)  # before hours of training the others
     for name in names:
-        train(config, name, workdir=workdir, data_dir=data_dir, genotype=genotype)
+        train(
+            config,
+            name,
+            workdir=workdir,
+            data_dir=data_dir,
+            genotype=genotype,
+            mesh=mesh,
+            sharding=sharding,
+        )
 
 
 def train(
@@ -36,6 +46,8 @@ def train(
     workdir: Path,
     data_dir: Path | None = None,
     genotype: Path | None = None,
+    mesh: str | None = None,
+    sharding: str = "replicated",
 ) -> Model:
     """Trains one network, or resumes its training."""
     found = settings.genotype_file(workdir, genotype)
@@ -62,6 +74,10 @@ def train(
             loss=options.get("loss"),
             optimizer=options.get("optimizer"),
             episodes=options.get("episodes", 1),
+            accumulate=options.get("accumulate", 1),
+            compute=options.get("compute", "float32"),
+            mesh=mesh,
+            sharding=sharding,
             seed=config.seed,
             searched=(
                 records.genotype_provenance(found) if name == "searched" else None

@@ -127,7 +127,7 @@ class DARTS(SearchMethod):
             new = self._updated_alphas(state, grads, d_cost)
             return value, optax.tree.norm(grads), *new
 
-        nothing = jnp.full((), jnp.nan, episode["query"]["image"].dtype)
+        nothing = jnp.full((), jnp.nan, episode["query"]["target"].dtype)
         query_loss, l2_alpha_grads, alphas, alpha_opt_state = jax.lax.cond(
             state.step >= self.alphas_from,
             update_alphas,

@@ -81,7 +81,8 @@ class FeatureNets:
             mutable=["batch_stats"],
         )
         target = ops.average_to(batch["target"][..., None], maps.shape[1:])[..., 0]
-        depth = REDUCTIONS[self.loss_reduction]((maps - target) ** 2)
+        error = maps.astype(target.dtype) - target
+        depth = REDUCTIONS[self.loss_reduction](error**2)
         new = {"F": new_f["batch_stats"], "D": new_d["batch_stats"]}
         return features, self.depth_weight * depth, new
 

@@ -204,7 +204,8 @@ class SearchMethod(abc.ABC):
             mutable=["batch_stats"],
         )
         loss = self.net.space.loss if self.loss is None else self.loss
-        return loss(predicted, batch["target"]), new["batch_stats"]
+        target = batch["target"]
+        return loss(predicted.astype(target.dtype), target), new["batch_stats"]
 
     @functools.cached_property
     def _loss_alone(self) -> Callable[..., jax.Array]:

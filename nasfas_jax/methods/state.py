@@ -1,6 +1,8 @@
 """State of a training step, its optimizers, and its update."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -88,6 +90,38 @@ def schedule(decay: str, learning_rate: float, *, steps: int) -> optax.Schedule:
         return optax.constant_schedule(learning_rate)
     at = {steps * 500 // 1300: 0.5, steps * 1000 // 1300: 0.5}
     return optax.piecewise_constant_schedule(learning_rate, at)
+
+
+#: Types of the arithmetic of a step.
+COMPUTE = ("float32", "bfloat16")
+
+
+def computed_in(dtype: str, step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step whose networks compute in ``dtype``.
+
+    Layers compute in the type of their input: images are converted, and with 'bfloat16'
+    parameters, BatchNorm, losses, optimizers and the state remain in float32.
+
+    Args:
+      dtype: one of `COMPUTE`.
+      step: ``step(state, batch)`` of a method.
+
+    Raises:
+      InputError: another type.
+    """
+    limits.require(compute=(dtype, limits.OneOf(COMPUTE)))
+    if dtype == "float32":
+        return step
+
+    def convert(path: Any, x: jax.Array) -> jax.Array:
+        image = jax.tree_util.DictKey("image")
+        return x.astype(dtype) if path[-1] == image else x
+
+    @functools.wraps(step)
+    def converted(state: Any, batch: Any) -> Any:
+        return step(state, jax.tree_util.tree_map_with_path(convert, batch))
+
+    return converted
 
 
 @struct.dataclass

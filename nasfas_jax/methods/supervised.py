@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax.core import FrozenDict
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import losses
+from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.state import TrainState, update
 
 
@@ -25,13 +27,16 @@ class Supervised:
       optimizer: optimizer of its parameters.
       loss: loss (predicted, target) of maps [B, h, w]; None for ``net.loss`` where the
         network has one, and otherwise MSE plus contrastive depth loss.
-      call: more keyword arguments of the network's call, as ``theta``; may be traced.
+      call: more keyword arguments of the network's call, as ``theta``; may be traced,
+        without a mesh.
+      mesh: mesh for batches in parts, see `over_episodes`; None: one batch.
     """
 
     net: nn.Module
     optimizer: optax.GradientTransformation
     call: Mapping[str, Any] = FrozenDict()
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    mesh: Mesh | None = None
 
     batches = "pooled"
 
@@ -47,27 +52,34 @@ class Supervised:
         )
 
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-        """One update on ``image`` [B, ..., S, S, 3] and ``target`` [B, h, w]."""
+        """One update on ``image`` [B, ..., S, S, 3] and ``target`` [B, h, w].
 
-        def loss(params):
-            predicted, new = self.net.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                batch["image"],
-                train=True,
-                mutable=["batch_stats"],
-                **self.call,
-            )
-            new_stats = new.get("batch_stats", {})
-            if self.loss is None:
-                own = getattr(self.net, "loss", losses.depth_loss)
-                return own(predicted, batch["target"]), new_stats
-            maps = predicted[0] if isinstance(predicted, tuple) else predicted
-            return self.loss(maps, batch["target"]), new_stats
-
-        (value, batch_stats), grads = jax.value_and_grad(loss, has_aux=True)(
-            state.params
+        With a mesh they have a leading axis of parts [P]: the step follows the mean of
+        their gradients.
+        """
+        gradient = jax.value_and_grad(self._loss, has_aux=True)
+        (value, batch_stats), grads = over_episodes(gradient, self.mesh)(
+            state.params, state.batch_stats, batch
         )
         return update(self.optimizer, state, value, grads, batch_stats, {})
+
+    def _loss(self, params: Any, batch_stats: Any, batch: dict) -> tuple[Any, Any]:
+        """Loss of a batch, and the new running averages."""
+        predicted, new = self.net.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch["image"],
+            train=True,
+            mutable=["batch_stats"],
+            **self.call,
+        )
+        new_stats = new.get("batch_stats", {})
+        wide = batch["target"].dtype
+        predicted = jax.tree.map(lambda x: x.astype(wide), predicted)
+        if self.loss is None:
+            own = getattr(self.net, "loss", losses.depth_loss)
+            return own(predicted, batch["target"]), new_stats
+        maps = predicted[0] if isinstance(predicted, tuple) else predicted
+        return self.loss(maps, batch["target"]), new_stats
 
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
         """Maps [B, h, w] of inputs [B, ..., S, S, 3], with the running averages."""

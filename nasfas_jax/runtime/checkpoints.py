@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import warnings
 from collections.abc import Iterator
+from concurrent import futures
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from absl import logging
 
 from nasfas_jax import files
 from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import processes
 
 #: Bytes of a checkpoint beside its arrays, rounded up.
 OVERHEAD = 500_000
@@ -37,18 +39,31 @@ class Checkpoints:
     Each holds the state pytree, its shapes, and the JSON state of the data iterator.
     ``<folder>/checksums/<step>.json`` is written last and holds the size and SHA-256 of
     every file: a checkpoint that is incomplete or changed is never restored.
+
+    A checkpoint is written while the caller goes on; an error is raised by the next call.
+    With several processes each writes its own part of the arrays, and process 0 the rest:
+    all of them make the same calls.
     """
 
-    def __init__(self, folder: pathlib.Path, *, keep: int = 2):
-        """Opens or makes the folder; the last ``keep`` checkpoints are kept."""
+    def __init__(self, folder: pathlib.Path, *, keep: int = 2, sweep: bool = False):
+        """Opens or makes the folder.
+
+        Args:
+          folder: folder of the run.
+          keep: number of checkpoints that are kept, the last ones.
+          sweep: whether to delete what a killed process was writing; for the one that
+            writes.
+        """
         self.folder = folder / "checkpoints"
         self._checksums = folder / "checksums"
         self._manager = ocp.CheckpointManager(
             self.folder.absolute(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, enable_async_checkpointing=False
+                max_to_keep=keep, cleanup_tmp_directories=sweep
             ),
         )
+        self._pool = futures.ThreadPoolExecutor(1)
+        self._pending: futures.Future | None = None
 
     @property
     def steps(self) -> list[int]:
@@ -58,12 +73,15 @@ class Checkpoints:
     def save(self, step: int, state: Any, iterator: dict) -> None:
         """Saves a checkpoint; one of this step that is there already is kept.
 
+        Returns when the arrays are copied; the files are complete after `wait`.
+
         Raises:
           InputError: the disk has no room for it.
         """
         if step in self.steps:
             return
-        self._require_room(step, state)
+        self.wait()
+        processes.once(lambda: self._require_room(step, state))
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             iterator=ocp.args.JsonSave(iterator),
@@ -71,11 +89,26 @@ class Checkpoints:
         )
         with _quiet():
             self._manager.save(step, args=items)
+        self._pending = self._pool.submit(self._finish, step)
+
+    def _finish(self, step: int) -> None:
+        """Waits for the files of a checkpoint and writes their checksums."""
+        with _quiet():
+            self._manager.wait_until_finished()
+        if not processes.is_first():
+            return
         self._checksums.mkdir(exist_ok=True)
         files.write_json(self._checksum_file(step), self._contents(step))
-        for path in self._checksums.glob("*.json"):
-            if int(path.stem) not in self.steps:
+        kept = {self._checksum_file(one) for one in self.steps}
+        for path in self._checksums.iterdir():
+            if path not in kept:
                 path.unlink()
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is complete, and raises what went wrong."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
     def _require_room(self, step: int, state: Any) -> None:
         """Refuses before Orbax begins: its threads do not end cleanly on a full disk."""
@@ -103,7 +136,7 @@ class Checkpoints:
         Warns:
           DamagedCheckpoint: a later checkpoint is incomplete or changed.
         """
-        step = self.last_whole
+        step = processes.once(lambda: self.last_whole)
         saved = self._restore(step, shapes=ocp.args.JsonRestore())["shapes"]
         asked = _shapes(like)
         if saved != asked:
@@ -151,15 +184,23 @@ class Checkpoints:
 
     def drop_after(self, step: int) -> None:
         """Deletes the checkpoints after ``step``, which a resumed run writes again."""
-        for later in self.steps:
-            if later > step:
-                # Orbax deletes only what it can read.
-                shutil.rmtree(self.folder / str(later))
+
+        def delete() -> None:
+            for later in self.steps:
+                if later > step:
+                    # Orbax deletes only what it can read.
+                    shutil.rmtree(self.folder / str(later))
+
+        processes.once(delete)
         self._manager.reload()
 
     def close(self) -> None:
-        """Ends Orbax's threads."""
-        self._manager.close()
+        """Waits for the last checkpoint and ends all threads."""
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()
+            self._manager.close()
 
     @property
     def last_whole(self) -> int:

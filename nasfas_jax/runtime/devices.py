@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 from typing import Any
 
 import jax
@@ -13,9 +14,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from nasfas_jax import limits
+from nasfas_jax.errors import InputError
 
 #: Beginning of the names of empty files in the cache, one per version that used it.
 CACHE_MARK = "jaxlib-"
+#: Axes of the mesh.
+AXES = ("episode", "data")
+_SIZE = re.compile(r"(episode|data):([1-9]\d*)")
 
 
 def cache_folder() -> pathlib.Path:
@@ -43,7 +48,9 @@ def cache_compiles() -> None:
         (folder / f"{CACHE_MARK}{cache_version()}").touch()
 
 
-def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
+def make_mesh(
+    devices: list | None = None, *, episodes: int = 1, shape: str | None = None
+) -> Mesh:
     """All devices as a grid of the axes ``episode`` and ``data``.
 
     Each slice of ``episode`` runs its own episodes (`methods.episodes.over_episodes`);
@@ -52,22 +59,94 @@ def make_mesh(devices: list | None = None, *, episodes: int = 1) -> Mesh:
     differentiated code.
 
     Args:
-      devices: devices of the mesh; all devices if None.
+      devices: devices of the mesh; all devices, process by process, if None.
       episodes: number of episodes per step. ``episode`` has the largest number of slices
         that divides both episodes and devices: 4 episodes on 8 devices use 4 slices of 2;
         3 on 8 use one slice of 8, one after the other.
+      shape: sizes of the axes in place of this rule, as 'episode:4,data:8'; the size of one
+        that is absent follows from the number of devices.
 
     Raises:
-      InputError: fewer episodes than one.
+      InputError: fewer episodes than one, or a shape that is not of this form or does not
+        divide the devices or the episodes.
     """
     limits.require(episodes=(episodes, limits.COUNT))
-    grid = np.array(devices if devices is not None else jax.devices())
-    grid = grid.reshape(math.gcd(episodes, grid.size), -1)
-    return Mesh(grid, ("episode", "data"), axis_types=(AxisType.Auto,) * 2)
+    if devices is None:
+        devices = sorted(jax.devices(), key=lambda one: (one.process_index, one.id))
+    grid = np.array(devices)
+    slices = math.gcd(episodes, grid.size)
+    if shape is not None:
+        slices = _slices(shape, episodes, grid.size)
+    return Mesh(grid.reshape(slices, -1), AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def _slices(shape: str, episodes: int, devices: int) -> int:
+    """Size of the axis ``episode`` in a shape such as 'episode:4,data:8'.
+
+    Raises:
+      InputError: as `make_mesh`.
+    """
+    sizes = dict(_SIZE.findall(shape))
+    parts = [f"{name}:{size}" for name, size in sizes.items()]
+    if not sizes or ",".join(parts) != shape:
+        raise InputError(
+            "expected sizes of the axes episode and data, as episode:4,data:8, got"
+            f" {shape!r}.",
+            field="mesh",
+        )
+    data = int(sizes.get("data", 0)) or max(devices // int(sizes["episode"]), 1)
+    slices = int(sizes.get("episode", 0)) or max(devices // data, 1)
+    if slices * data != devices:
+        raise InputError(
+            f"expected axes whose product is {devices}, the number of devices, got"
+            f" episode:{slices},data:{data}, which are {slices * data}. Episode may be"
+            f" {', '.join(map(str, divisors(math.gcd(episodes, devices))))}.",
+            field="mesh",
+        )
+    if episodes % slices:
+        raise InputError(
+            f"expected an axis episode that divides the {episodes} episodes of a step"
+            f" (or parts of its batch), got {slices}. It may be"
+            f" {', '.join(map(str, divisors(math.gcd(episodes, devices))))};"
+            " config.search.episodes and config.train.episodes set their number.",
+            field="mesh",
+        )
+    return slices
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors of a number, the smallest first."""
+    return [n for n in range(1, number + 1) if number % n == 0]
+
+
+def require_divided(mesh: Mesh, batch_size: int, *, of_groups: bool = False) -> None:
+    """Requires a batch that the axis ``data`` divides.
+
+    Args:
+      mesh: from `make_mesh`.
+      batch_size: clips of a batch, or of each group of an episode.
+      of_groups: whether they are those of each group.
+
+    Raises:
+      InputError: the axis does not divide them.
+    """
+    split = mesh.shape["data"]
+    if rest := batch_size % split:
+        below = batch_size - rest
+        near = " and ".join(str(n) for n in (below, below + split) if n)
+        sizes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
+        raise InputError(
+            f"expected a multiple of {split} clips{' of each group' * of_groups}, which"
+            f" are split over the data axis of the mesh ({sizes}), got {batch_size}. The"
+            f" nearest are {near}.",
+            field="batch_size",
+        )
 
 
 #: The axes of a batch without episodes: the first one is split.
 BATCH_AXES = PartitionSpec("data")
+#: The axes of a batch in parts, whose gradients are computed one after the other.
+PART_AXES = PartitionSpec("episode", "data")
 
 
 def episode_axes(episodes: int) -> dict[str, PartitionSpec]:
@@ -80,6 +159,103 @@ def episode_axes(episodes: int) -> dict[str, PartitionSpec]:
     }
 
 
+def share(mesh: Mesh, episodes: int, batch_size: int) -> tuple[slice, slice]:
+    """Episodes of a step and clips of each batch that this process's devices hold.
+
+    Raises:
+      InputError: several processes, and a mesh that does not divide the batch, or whose
+        slices this process holds in part.
+    """
+    own = np.vectorize(lambda one: one.process_index == jax.process_index())
+    held = own(mesh.devices)
+    if held.all():
+        return slice(0, episodes), slice(0, batch_size)
+    rows, columns = held.any(1), held.any(0)
+    if (held != np.outer(rows, columns)).any():
+        raise InputError(
+            f"expected axes that the {held.sum()} devices of a process divide or are"
+            f" divided by, got {dict(mesh.shape)} for {jax.process_count()} processes.",
+            field="mesh",
+        )
+    require_divided(mesh, batch_size)
+    return _span(rows, episodes), _span(columns, batch_size)
+
+
+def _span(held: np.ndarray, count: int) -> slice:
+    """The part of ``count`` items that belongs to the places that are held."""
+    each = count // len(held)
+    first, number = int(held.argmax()), int(held.sum())
+    return slice(first * each, (first + number) * each)
+
+
+#: Rules for the arrays of a state.
+STATE_RULES = ("replicated", "fsdp")
+#: Elements of the smallest array that 'fsdp' divides.
+LEAST = 2**14
+
+
+def state_shardings(
+    state: Any, mesh: Mesh, rule: str = "replicated", *, least: int = LEAST
+) -> Any:
+    """The sharding of each array of a training state.
+
+    Args:
+      state: tree of arrays or their shapes.
+      mesh: from `make_mesh`.
+      rule: 'replicated', the same arrays on every device; or 'fsdp' (fully sharded data
+        parallelism): arrays of ``least`` elements or more are divided along their longest
+        axis that all devices divide, or else the devices of ``data``, and gathered for
+        the step; those of optimizers remain divided in it.
+      least: elements of the smallest array that is divided.
+
+    Raises:
+      InputError: an unknown rule.
+    """
+    limits.require(sharding=(rule, limits.OneOf(STATE_RULES)))
+
+    def of(leaf: Any) -> NamedSharding:
+        shape = np.shape(leaf)
+        if rule == "fsdp" and math.prod(shape) >= least:
+            for axes in (AXES, AXES[1:]):
+                count = math.prod(mesh.shape[axis] for axis in axes)
+                fitting = [i for i, n in enumerate(shape) if n % count == 0]
+                if count > 1 and fitting:
+                    longest = max(fitting, key=lambda i: shape[i])
+                    return NamedSharding(mesh, PartitionSpec(*[None] * longest, axes))
+        return replicated(mesh)
+
+    return jax.tree.map(of, state)
+
+
+def gathered(state: Any, mesh: Mesh) -> Any:
+    """A traced state with whole arrays on every device, but for those of optimizers."""
+
+    def of(path: Any, leaf: Any) -> Any:
+        if any("opt_state" in str(key) for key in path):
+            return leaf
+        return jax.lax.with_sharding_constraint(leaf, replicated(mesh))
+
+    return jax.tree_util.tree_map_with_path(of, state)
+
+
+def fetch(tree: Any) -> Any:
+    """Whole arrays of a tree in the memory of this process, as NumPy arrays.
+
+    With several processes all of them must call it.
+    """
+
+    def host(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+            return jax.device_get(leaf)
+        if not leaf.is_fully_replicated:
+            leaf = jax.jit(lambda x: x, out_shardings=replicated(leaf.sharding.mesh))(  # pyright: ignore
+                leaf
+            )
+        return np.asarray(leaf.addressable_data(0))
+
+    return jax.tree.map(host, tree)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same array on every device."""
     return NamedSharding(mesh, PartitionSpec())
@@ -89,15 +265,27 @@ def place(batch: Any, axes: Any, mesh: Mesh) -> Any:
     """The arrays of a batch on the mesh, split along ``axes`` if large enough.
 
     Args:
-      batch: tree of arrays.
+      batch: tree of arrays; with several processes this process's `share` of each.
       axes: PartitionSpecs of the mesh's axes, a tree prefix of the batch.
       mesh: from `make_mesh`.
     """
+    if jax.process_count() > 1:
+        return jax.tree.map(lambda axes, part: _joined(part, axes, mesh), axes, batch)
     return jax.tree.map(
         lambda x, sharding: jax.device_put(np.asarray(x), sharding),
         batch,
         shardings(batch, axes, mesh),
     )
+
+
+def _joined(part: Any, axes: PartitionSpec, mesh: Mesh) -> Any:
+    """Arrays of all processes, of which this one has a part."""
+
+    def of(x: Any) -> jax.Array:
+        sharding = NamedSharding(mesh, PartitionSpec(*axes[: np.ndim(x)]))
+        return jax.make_array_from_process_local_data(sharding, np.asarray(x))
+
+    return jax.tree.map(of, part)
 
 
 def shardings(batch: Any, axes: Any, mesh: Mesh) -> Any:

@@ -1,6 +1,7 @@
 """The loop around a pure step: resume, log, save, stop."""
 
 import contextlib
+import functools
 import math
 import pathlib
 import signal
@@ -16,7 +17,7 @@ from jax.sharding import Mesh
 
 from nasfas_jax import files, limits
 from nasfas_jax.errors import Diverged, Stopped
-from nasfas_jax.runtime import devices
+from nasfas_jax.runtime import devices, processes
 from nasfas_jax.runtime.checkpoints import Checkpoints
 from nasfas_jax.runtime.metrics import MetricsLog
 from nasfas_jax.runtime.progress import Progress
@@ -53,6 +54,7 @@ def fit(
     save_every: int = 100,
     batch_axes: Any = devices.BATCH_AXES,
     mesh: Mesh | None = None,
+    sharding: str = "replicated",
     extra_metrics: Callable[[Any], dict] = lambda state: {},
     ends: Callable[[Any], bool] = lambda state: False,
 ) -> tuple[Any, float]:
@@ -72,6 +74,8 @@ def fit(
       save_every: steps between checkpoints.
       batch_axes: partitioned axes of the batch; see `devices.place`.
       mesh: mesh of the devices; `devices.make_mesh()` if None.
+      sharding: rule for the arrays of the state, see `devices.state_shardings`; those of
+        ``state`` that are placed otherwise are moved.
       extra_metrics: function from the state to additional metrics.
       ends: whether a state is the last one, though steps are left; a pure function, called
         after every step and with a restored state, so that a resumed run ends where one
@@ -82,7 +86,8 @@ def fit(
       the first step of a start, which compiles, is left out.
 
     Raises:
-      Stopped: by SIGTERM or SIGINT (Ctrl-C), after the running step, with a checkpoint.
+      Stopped: by SIGTERM or SIGINT (Ctrl-C), after the running step, with a checkpoint;
+        with several processes, by a signal to any of them, after a step that all agree on.
         Until the first step of a start is done there is nothing to save, and the caller's
         handlers stay in place.
       Diverged: the loss is not finite, or a number in the state that is to be saved; the
@@ -96,19 +101,26 @@ def fit(
         save_every=(save_every, limits.COUNT),
     )
     mesh = devices.make_mesh() if mesh is None else mesh
-    state = jax.device_put(state, devices.replicated(mesh))
+    shardings = devices.state_shardings(state, mesh, sharding)
+    state = jax.device_put(state, shardings)
     with files.writing(folder), contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(folder)))
+        checkpoints = stack.enter_context(
+            contextlib.closing(Checkpoints(folder, sweep=True))
+        )
         done = 0
         if checkpoints.steps:
             done, state, iterator_state = checkpoints.restore(state)
             checkpoints.drop_after(done)
             batches.set_state(iterator_state)
-        log = MetricsLog(folder, first_step=done)
-        stack.enter_context(contextlib.closing(log))
-        progress = stack.enter_context(Progress(name, steps, start=done))
-        compiled = compile_step(step)
-        seconds, logged, first = log.seconds, done, True
+        log = progress = None
+        if processes.is_first():
+            log = stack.enter_context(
+                contextlib.closing(MetricsLog(folder, first_step=done))
+            )
+            progress = stack.enter_context(Progress(name, steps, start=done))
+        stops = stack.enter_context(contextlib.closing(processes.Stops()))
+        compiled = compile_step(step, shardings, mesh)
+        seconds, logged, first = log.seconds if log else 0.0, done, True
         noted: list[int] = []
         last = done >= steps or (done > 0 and ends(state))
         while not last:
@@ -122,16 +134,18 @@ def fit(
             saves = done % save_every == 0 or last
             due = first or done % log_every == 0 or last
             if due:
-                metrics = jax.device_get(metrics)
+                metrics = devices.fetch(metrics)
             if not first:
                 seconds += time.monotonic() - began
             if due:
                 _require_finite(metrics, name, (logged, done), checkpoints)
-                log.write(done, {**metrics, "seconds": seconds, **extra_metrics(state)})
+                line = {**metrics, "seconds": seconds, **extra_metrics(state)}
                 logged = done
-                progress(done, f"loss {metrics['loss']:.4f}")
+                if log and progress:
+                    log.write(done, line)
+                    progress(done, f"loss {metrics['loss']:.4f}")
             first = False
-            stop = noted[-1] if noted else 0
+            stop = stops(done, noted[-1] if noted else 0, last=last)
             if saves or stop:
                 _require_finite_state(state, name, (logged, done), checkpoints)
                 checkpoints.save(done, state, batches.get_state())
@@ -145,9 +159,22 @@ def fit(
     return state, seconds
 
 
-def compile_step(step: Callable[[Any, Any], tuple[Any, dict]]) -> Callable[..., Any]:
-    """``step`` under `jax.jit`, which reuses the memory of the state before."""
-    return jax.jit(step, donate_argnums=0)
+def compile_step(step: Step, shardings: Any, mesh: Mesh) -> Callable[..., Any]:
+    """``step`` under `jax.jit`, which reuses the memory of the state before.
+
+    Args:
+      step: ``(state, batch) -> (state, metrics)``.
+      shardings: those of the state, before the step and after it.
+      mesh: mesh of the devices.
+    """
+    whole = devices.replicated(mesh)
+    divided = any(not one.is_fully_replicated for one in jax.tree.leaves(shardings))
+
+    @functools.wraps(step)
+    def on_mesh(state: Any, batch: Any) -> tuple[Any, dict]:
+        return step(devices.gathered(state, mesh) if divided else state, batch)
+
+    return jax.jit(on_mesh, donate_argnums=0, out_shardings=(shardings, whole))
 
 
 @contextlib.contextmanager
@@ -181,13 +208,25 @@ def _require_finite_state(
     The loss of a step is that of the parameters before it, and is not read in every step.
     ``steps`` are the last one with a finite loss, and this one.
     """
-    for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
-        inexact = jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
-        if inexact and not np.isfinite(leaf).all():
+    for wrong in processes.gather(_not_finite(state)):
+        if wrong:
             raise Diverged(
-                f"{name}: {jax.tree_util.keystr(path)} is not finite after step {steps[1]}"
+                f"{name}: {wrong} is not finite after step {steps[1]}"
                 f" (the loss was finite at step {steps[0]}). {_remedy(checkpoints)}"
             )
+
+
+def _not_finite(state: Any) -> str:
+    """Name of the first array with a number that is not finite, of this process's."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            continue
+        parts = [leaf.addressable_data(0)]
+        if not leaf.is_fully_replicated:
+            parts = [shard.data for shard in leaf.addressable_shards]
+        if not all(np.isfinite(part).all() for part in parts):
+            return jax.tree_util.keystr(path)
+    return ""
 
 
 def _require_finite(

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nasfas_jax import files
+
 FILE = "metrics.jsonl"
 #: Seconds after which TensorBoard events are flushed to disk.
 FLUSH = 10.0
@@ -55,7 +57,7 @@ class MetricsLog:
         kept = [line for line in read_metrics(folder) if line["step"] <= first_step]
         #: Cumulative, of the last line that stays.
         self.seconds: float = kept[-1]["seconds"] if kept else 0.0
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
         board = folder / "tensorboard"
         board.mkdir(exist_ok=True)

@@ -58,17 +58,11 @@ class Step:
           InputError: the slices do not divide the batch.
         """
         mesh = runtime.make_mesh(chips, episodes=self.episodes)
-        split = mesh.shape["data"]
-        if rest := self.batch_size % split:
-            below = self.batch_size - rest
-            near = " and ".join(str(n) for n in (below, below + split) if n)
-            raise InputError(
-                f"expected a multiple of {split} clips{' of each group' * (self.groups > 0)},"
-                f" which are split over the data axis of the mesh (episode"
-                f" {mesh.shape['episode']}, data {split}), got {self.batch_size}. The"
-                f" nearest are {near}.{self._fitting(mesh.size)}",
-                field="batch_size",
-            )
+        try:
+            devices.require_divided(mesh, self.batch_size, of_groups=self.groups > 0)
+        except InputError as error:
+            text = f"{error.args[0]}{self._fitting(mesh.size)}"
+            raise InputError(text, field=error.field) from None
         return mesh
 
     def _fitting(self, count: int) -> str:
@@ -89,13 +83,14 @@ class Step:
         image = jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
         key = jax.eval_shape(lambda: jax.random.key(0))
         state = jax.eval_shape(method.init, key, image)
-        state = _placed(state, jax.tree.map(lambda _: devices.replicated(mesh), state))
+        shardings = devices.state_shardings(state, mesh)
+        state = _placed(state, shardings)
         axes = runtime.BATCH_AXES
         if self.groups:
             axes = runtime.episode_axes(self.episodes)
         batch = self._batch()
         batch = _placed(batch, devices.shardings(batch, axes, mesh))
-        return loop.compile_step(method.step).trace(state, batch)
+        return loop.compile_step(method.step, shardings, mesh).trace(state, batch)
 
     def _batch(self) -> dict[str, Any]:
         """Shapes of a batch of `pipeline.train_batches` or of `pipeline.episodes`."""

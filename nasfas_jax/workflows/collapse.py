@@ -3,10 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from nasfas_jax import limits
+from nasfas_jax import limits, runtime
 from nasfas_jax.errors import InputError
 from nasfas_jax.graphs import Operation
 from nasfas_jax.report import figures
@@ -144,7 +143,7 @@ def early_end(
     def reason(state: Any) -> str:
         if int(state.step) <= alphas_from:
             return ""  # the initial alphas are random
-        share = Choice.of_alphas(space, jax.device_get(state.alphas)).skip_share
+        share = Choice.of_alphas(space, runtime.fetch(state.alphas)).skip_share
         if share <= skip_limit:
             return ""
         return (

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasfas_jax import evaluation, files, nets
+from nasfas_jax import evaluation, files, nets, runtime
 from nasfas_jax.data.loading import pipeline, prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.workflows.evaluate import score_table
@@ -120,10 +120,12 @@ class Watch:
 
     def __call__(self, state: Any) -> dict[str, float]:
         """``development_eer`` of a state, at the steps of a measurement."""
-        step = int(state.step)
+        step = int(runtime.fetch(state.step))
         if step % self._every:
             return {}
-        params, stats = jax.device_get((state.params, state.batch_stats))
+        params, stats = runtime.fetch((state.params, state.batch_stats))
+        if not runtime.processes.is_first():
+            return {}
         error = development_error(
             lambda image: np.asarray(self._predict(params, stats, image)),
             self._data,

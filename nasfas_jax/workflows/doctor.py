@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 from packaging.requirements import Requirement
 
-from nasfas_jax import __version__, limits, tables
+from nasfas_jax import __version__, clusters, limits, tables
 from nasfas_jax.errors import InputError, some
 from nasfas_jax.runtime import devices
 from nasfas_jax.workflows import data as opening
@@ -22,13 +22,6 @@ from nasfas_jax.workflows import data as opening
 ROOM = 2e9
 #: Files of accelerators, and the extra that uses them.
 ACCELERATORS = {"/dev/nvidia0": "gpu", "/dev/accel0": "tpu", "/dev/vfio/0": "tpu"}
-#: Environments of several processes: variables with their number, and with this one's.
-CLUSTERS = {
-    "OpenMPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    "SLURM": ("SLURM_NTASKS", "SLURM_PROCID"),
-    "jax.distributed by variables": ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
-    "GKE or Cloud TPU": ("TPU_WORKER_HOSTNAMES", "TPU_WORKER_ID"),
-}
 
 
 class Finding(NamedTuple):
@@ -159,18 +152,16 @@ def accelerator(
 def processes(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Environments of several processes, and variables that disturb them."""
     several = False
-    for name, (size, rank) in CLUSTERS.items():
-        if (count := _count(environment.get(size, ""))) is None:
-            continue
+    for name, count, index in clusters.named(environment):
         several |= count > 1
         advice = ""
         if count > 1 and not jax.distributed.is_initialized():
             advice = (
-                "call jax.distributed.initialize() before any other use of JAX, or start"
-                " one process: otherwise each runs alone"
+                "nasfas search and nasfas train join them; from Python call"
+                " nasfas_jax.runtime.processes.start() before any other use of JAX:"
+                " otherwise each runs alone"
             )
-        at = environment.get(rank, "unknown")
-        yield Finding(name, f"process {at} of {count}", advice)
+        yield Finding(name, f"process {index} of {count}", advice)
     proxies = [
         name for name in environment if name.lower() in ("http_proxy", "https_proxy")
     ]
@@ -243,10 +234,3 @@ def _unwritable(folder: pathlib.Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
-
-
-def _count(text: str) -> int | None:
-    """A number of processes, or of names joined by commas; None for no text."""
-    if not text:
-        return None
-    return int(text) if text.isdigit() else len(text.split(","))

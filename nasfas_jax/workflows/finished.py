@@ -77,7 +77,7 @@ class FinishedSearch:
 
     def alpha_gradient(self, batch: dict) -> Any:
         """Gradient by the alphas that a step on a batch of episodes follows, on the host."""
-        mesh = runtime.make_mesh(episodes=self.episodes)
+        mesh = runtime.make_mesh(jax.local_devices(), episodes=self.episodes)
         placed = devices.place(batch, runtime.episode_axes(self.episodes), mesh)
         state = jax.device_put(self.state, devices.replicated(mesh))
         return jax.device_get(run_once(self._gradient, state, placed)[1])
@@ -86,7 +86,7 @@ class FinishedSearch:
     def _gradient(self) -> Any:
         method: Any = self.method
         if self.episodes > 1:
-            mesh = runtime.make_mesh(episodes=self.episodes)
+            mesh = runtime.make_mesh(jax.local_devices(), episodes=self.episodes)
             method = dataclasses.replace(method, mesh=mesh)
         return method.alpha_gradient
 

@@ -205,10 +205,15 @@ def _read_files(
     return contents
 
 
+def interrupted(folder: pathlib.Path) -> bool:
+    """Whether a process was killed while it wrote the model; ``model.json`` comes last."""
+    return files.part_of(folder / DESCRIPTION).exists()
+
+
 def _require_own(folder: pathlib.Path) -> None:
     """Refuses to overwrite files that are not a model's."""
     there = [n for n in (DESCRIPTION, WEIGHTS, CARD) if (folder / n).exists()]
-    if there and _read_json(folder) is None:
+    if there and not interrupted(folder) and _read_json(folder) is None:
         raise InputError(
             f"{folder} holds {', '.join(there)} but no model, and saving would replace"
             " them: choose another folder."

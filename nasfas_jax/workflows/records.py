@@ -5,14 +5,19 @@ compared by whatever resumes, evaluates, reports or predicts: a run never become
 one, and nothing is tested on what it learned from.
 """
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
+import tempfile
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from nasfas_jax import files
 from nasfas_jax.data.loading.provenance import Provenance
 from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import processes
 
 FILE, SUMMARY = "record.json", "summary.json"
 #: Cure of a file that a search left and that cannot be read.
@@ -128,6 +133,37 @@ def _read(folder: pathlib.Path, kind: type[R]) -> R:
         raise InputError(
             f"The record {path} is damaged ({error!r}). Remove {folder} to begin anew."
         ) from None
+
+
+@contextlib.contextmanager
+def opened(
+    folder: str | os.PathLike | None, record: Record, **run: Any
+) -> Iterator[pathlib.Path]:
+    """The locked folder of work whose record is begun, a temporary one for None.
+
+    Process 0 writes; all others must ask for the same work with the same code.
+
+    Args:
+      folder: folder of the search or training.
+      record: what is requested.
+      **run: settings that change no result, and must be the same in all processes.
+
+    Raises:
+      InputError: as `begin`; processes that differ, or several of them without a folder.
+    """
+    if folder is None and processes.count() > 1:
+        raise InputError("expected a folder for several processes.", field="folder")
+    if processes.count() > 1:
+        versions = processes.versions()
+        asked = {**dataclasses.asdict(record), "run": run, "versions": versions}
+        processes.require_same("work", _flat(asked))
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder)
+        stack.enter_context(processes.locked(path))
+        processes.once(lambda: begin(path, record))
+        yield path
 
 
 def begin(folder: pathlib.Path, record: Record) -> None:

@@ -1,11 +1,9 @@
 """Searching an architecture on the source domains of prepared data."""
 
-import contextlib
 import dataclasses
 import functools
 import html
 import pathlib
-import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -14,17 +12,18 @@ import jax
 import numpy as np
 
 from nasfas_jax import attack_types, files, limits, nets, runtime
-from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import figures
 from nasfas_jax.report.cells import draw_graph
 from nasfas_jax.report.picture import Picture
+from nasfas_jax.runtime import processes
 from nasfas_jax.search import cost as costs
 from nasfas_jax.search import genotype, spaces, trade_off
 from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Learned
 from nasfas_jax.workflows import collapse, records, searchers
+from nasfas_jax.workflows import steps as steps_of
 from nasfas_jax.workflows.data import domains, unseen
 from nasfas_jax.workflows.trade_off import TradeOff
 from nasfas_jax.workflows.train import FOLDER
@@ -189,6 +188,9 @@ def search_architecture(
     steps: int = 48,
     batch_size: int = 4,
     episodes: int = 1,
+    compute: str = "float32",
+    mesh: str | None = None,
+    sharding: str = "replicated",
     seed: int = 0,
     folder: str | pathlib.Path | None = None,
     skip_limit: float | None = None,
@@ -218,6 +220,9 @@ def search_architecture(
       steps: number of search steps.
       batch_size: clips of each group in an episode.
       episodes: episodes per step, distributed over devices.
+      compute: type of the networks' arithmetic, as in `train.train`.
+      mesh: sizes of the axes of the devices, likewise.
+      sharding: rule for the arrays of the state, likewise.
       seed: seed of weights, alphas, order and augmentation.
       folder: folder for checkpoints, metrics, ``record.json``, ``groups.json`` and
         ``genotype.json``, and with this cost ``latency.json``, from which an interrupted
@@ -253,6 +258,7 @@ def search_architecture(
     weights = {"theta": theta, "lam": lam}
     weights = {name: value for name, value in weights.items() if value is not None}
     space = spaces.with_options(space, **weights)
+    placement = steps_of.Placement(mesh, sharding, compute)
     chosen = searchers.settings_of(method, **settings)
     view = view_of(space, view)
     drawn = groups(data, target=target, by=by)
@@ -268,6 +274,7 @@ def search_architecture(
         "batch_size": batch_size,
         "episodes": episodes,
         **({} if skip_limit is None else {"skip_limit": skip_limit}),
+        **({} if compute == "float32" else {"compute": compute}),
         **dataclasses.asdict(chosen),
     }
     decisive = records.decisive({"seed": seed, "search": given})
@@ -275,61 +282,68 @@ def search_architecture(
     if isinstance(chosen, searchers.RandomSettings):
         found = space.sample(seed)
         if folder is not None:
-            with files.locked(path := pathlib.Path(folder)):
-                records.begin(path, record)
-                genotype.save(path / "genotype.json", found)
+            with records.opened(folder, record) as path:
+                processes.once(lambda: genotype.save(path / "genotype.json", found))
         return Found(found, {}, [], learned, 0.0, space)
-    batches = pipeline.episodes(
+    search = chosen.make_method(space, steps=steps)
+    collapsed = collapse.early_end(space, skip_limit, search.alphas_from)
+    draw = functools.partial(
+        pipeline.episodes,
         data,
         domains=sources,
-        batch_size=batch_size,
         seed=seed,
-        episodes=episodes,
         by=by,
         unseen=drawn.unseen,
         view=view,
     )
-    search = chosen.make_method(space, steps=steps)
-    collapsed = collapse.early_end(space, skip_limit, search.alphas_from)
-    mesh = runtime.make_mesh(episodes=episodes)
-    if episodes > 1:
-        search = dataclasses.replace(search, mesh=mesh)
+    placed = steps_of.of_episodes(search, draw, batch_size, episodes, placement)
     image = np.zeros((1, *view.input_shape(data.recipe)), np.float32)
-    with contextlib.ExitStack() as stack:
-        path = pathlib.Path(
-            folder or stack.enter_context(tempfile.TemporaryDirectory())
-        )
-        stack.enter_context(files.locked(path))
-        records.begin(path, record)
-        files.write_json(path / "groups.json", {"by": by, "groups": drawn.names})
+    run = {
+        "mesh": mesh,
+        "sharding": sharding,
+        "log_every": log_every,
+        "save_every": save_every,
+    }
+    with records.opened(folder, record, **run) as path:
+        of_episodes = {"by": by, "groups": drawn.names}
+        processes.once(lambda: files.write_json(path / "groups.json", of_episodes))
         if chosen.cost != "macs":  # the default of the methods
             size = data.recipe.image_size
-            table = costs.table(space, chosen.cost, image_size=size, folder=path)
+            made = functools.partial(
+                costs.table, space, chosen.cost, image_size=size, folder=path
+            )
+            processes.once(lambda: bool(made()))  # measured latencies are written down
+            table = made()
             relative = functools.partial(costs.relative, space, table)
-            search = dataclasses.replace(search, cost=relative)
-        state = run_once(search.init, jax.random.key(seed), image)
+            costly = dataclasses.replace(placed.method, cost=relative)
+            placed = placed._replace(method=costly)
+        state = placed.init(seed, image)
         began = time.monotonic()
-        state, seconds = runtime.fit(
+        state, seconds = placed.fit(
             "search",
-            search.step,
             state,
-            batches,
-            steps=steps,
             folder=path,
+            steps=steps,
             log_every=log_every,
             save_every=save_every,
-            batch_axes=runtime.episode_axes(episodes),
-            mesh=mesh,
-            extra_metrics=lambda state: _probabilities(space, state.alphas),
+            extra_metrics=lambda state: _probabilities(
+                space, runtime.fetch(state.alphas)
+            ),
             ends=lambda state: bool(collapsed(state)),
         )
-        alphas, done = jax.device_get(state.alphas), int(state.step)
+        alphas, done = runtime.fetch((state.alphas, state.step))
+        done = int(done)
         found = space.derive(alphas)
-        genotype.save(path / "genotype.json", found)
+        processes.require_same("genotype", found.as_dict())
         wall = time.monotonic() - began
         stopped = collapsed(state) if done < steps else ""
         facts = {"stopped": stopped} if stopped else {}
-        summary = records.summarize(path, facts, done, seconds, wall)
+
+        def write() -> dict[str, Any]:
+            genotype.save(path / "genotype.json", found)
+            return records.summarize(path, facts, done, seconds, wall)
+
+        summary = processes.once(write)
         metrics = runtime.read_metrics(path)
     wall = summary["wall_seconds"]
     return Found(found, alphas, metrics, learned, wall, space, stopped)

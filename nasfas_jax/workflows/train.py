@@ -5,25 +5,32 @@ import dataclasses
 import functools
 import json
 import pathlib
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 
 from nasfas_jax import files, limits, nets, runtime
-from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.methods.state import schedule
+from nasfas_jax.runtime import processes
 from nasfas_jax.theta import Weight
-from nasfas_jax.workflows import development, hand_crafted, records, registry, starts
+from nasfas_jax.workflows import (
+    development,
+    hand_crafted,
+    model_files,
+    records,
+    registry,
+    starts,
+)
+from nasfas_jax.workflows import steps as steps_of
 from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
 
@@ -53,6 +60,10 @@ def train(
     loss: registry.Loss | None = None,
     optimizer: str | None = None,
     episodes: int = 1,
+    accumulate: int = 1,
+    compute: str = "float32",
+    mesh: str | None = None,
+    sharding: str = "replicated",
     seed: int = 0,
     searched: provenance.Provenance | None = None,
     start: str | pathlib.Path | None = None,
@@ -91,6 +102,15 @@ def train(
       optimizer: key of `registry.OPTIMIZERS`; None for `registry.default_optimizer`.
       episodes: meta-learning episodes per step, distributed over devices; a batch of all
         domains is as many times larger.
+      accumulate: parts of a batch of all domains, whose gradients are averaged: each has
+        its own statistics in BatchNorm. They are computed one after the other, or on
+        the slices of the mesh's axis ``episode``.
+      compute: 'float32', or 'bfloat16' for the networks' arithmetic alone, see
+        `methods.state.computed_in`.
+      mesh: sizes of the axes of the devices, as 'episode:4,data:8', see
+        `runtime.make_mesh`; None: by the number of episodes or parts.
+      sharding: 'replicated', the whole state on every device, or 'fsdp', see
+        `runtime.devices.state_shardings`.
       seed: seed of weights, order and augmentation.
       searched: training data of the search that found the architecture.
       start: safetensors file of weights to start from, by the names in a saved model's
@@ -121,6 +141,7 @@ def train(
         augment=(augment, limits.OneOf(augmentation.RECIPES)),
         view=(view, views.VIEW),
         episodes=(episodes, limits.COUNT),
+        accumulate=(accumulate, limits.COUNT),
         seed=(seed, limits.SEED),
         searched=(searched, SEARCHED),
         start=(start, FOLDER),
@@ -131,6 +152,7 @@ def train(
         development_every=(development_every, limits.OrNone(limits.COUNT)),
         select=(select, limits.OneOf(development.SELECTIONS)),
     )
+    placement = steps_of.Placement(mesh, sharding, compute)
     development.require_measured(steps, log_every, development_every, select)
     sources, _ = domains(data, target)
     if searched is not None:
@@ -161,21 +183,30 @@ def train(
         "view": dataclasses.asdict(view),
         **_differing(description, loss, optimizer),
         **({} if select == "last" else {"select": select}),
+        **({} if accumulate == 1 else {"accumulate": accumulate}),
+        **({} if compute == "float32" else {"compute": compute}),
     }
     fitted = "features" in description
+    if fitted and processes.count() > 1:
+        raise InputError(
+            f"expected 1 for hand-crafted features, got {processes.count()}.",
+            field="processes",
+        )
     weights = _start(start, fitted)
     if weights is not None:
         given["start"] = weights.digest
     if not fitted:
         method = registry.make_method(description, transformation, loss)
-        trained = _with_batches(
+        trained = steps_of.of_training(
             method,
             data,
             sources=sources,
             batch_size=batch_size,
+            episodes=episodes,
+            accumulate=accumulate,
+            placement=placement,
             augment=augment,
             view=view,
-            episodes=episodes,
             seed=seed,
         )
         image = example_image(data.recipe, view)
@@ -187,19 +218,18 @@ def train(
         [] if fitted else [steps],
         searched,
     )
-    with contextlib.ExitStack() as stack:
-        path = pathlib.Path(
-            folder or stack.enter_context(tempfile.TemporaryDirectory())
-        )
-        stack.enter_context(files.locked(path))
-        records.begin(path, record)
-        if (path / MODEL).exists() and (model := Model.load(path / MODEL)).steps == (
-            0 if fitted else steps
-        ):
-            return model
-        files.write_json(path / NETWORK, description)
-        if (file := data.face_model) is not None:
-            (path / faces.FILE).write_bytes(file)
+    run = {
+        "mesh": mesh,
+        "sharding": sharding,
+        "log_every": log_every,
+        "save_every": save_every,
+        "development_every": development_every,
+    }
+    with records.opened(folder, record, **run) as path:
+        if processes.once(lambda: _finished(path, 0 if fitted else steps)):
+            return Model.load(path / MODEL)
+        file = data.face_model
+        processes.once(lambda: _describe_run(path, description, file))
         if fitted:
             network, params = hand_crafted.fit(
                 description["features"], data, domains=sources, folder=path
@@ -241,8 +271,24 @@ def train(
             model = _model(record, description, *found, view, data.recipe, steps, file)
             if select == "development":
                 model = Model.load(path / BEST)
-        model.save(path / MODEL)
+        processes.once(lambda: model.save(path / MODEL))
     return model
+
+
+def _finished(folder: pathlib.Path, steps: int) -> bool:
+    """Whether the model of these steps is in the folder of a training, and complete."""
+    model = folder / MODEL
+    there = model.exists() and not model_files.interrupted(model)
+    return there and Model.load(model).steps == steps
+
+
+def _describe_run(
+    folder: pathlib.Path, description: Mapping[str, Any], face_model: bytes | None
+) -> None:
+    """Writes the network and the face model of a training."""
+    files.write_json(folder / NETWORK, description)
+    if face_model is not None:
+        (folder / faces.FILE).write_bytes(face_model)
 
 
 def trained_model(folder: pathlib.Path) -> Model:
@@ -357,56 +403,8 @@ def view_of(
     return dataclasses.replace(view, map_size=net.map_size)
 
 
-class _Trained(NamedTuple):
-    """A method, its batches, and their axes on the mesh of devices."""
-
-    method: Any
-    batches: Any
-    batch_axes: Any
-    mesh: Any
-
-
-def _with_batches(
-    method: Any,
-    data: prepared.Prepared,
-    *,
-    sources: Sequence[str],
-    batch_size: int,
-    augment: str,
-    view: pipeline.View,
-    episodes: int,
-    seed: int,
-) -> _Trained:
-    """The method with the batches that it takes; arguments as `train`.
-
-    Raises:
-      InputError: data without live or spoof clips, or a batch size that the number of
-        domains does not divide.
-    """
-    pooled = method.batches == "pooled"
-    mesh = runtime.make_mesh(episodes=1 if pooled else episodes)
-    if not pooled and episodes > 1:
-        method = dataclasses.replace(method, mesh=mesh)
-    options = {
-        "domains": sources,
-        "seed": seed,
-        "augment": augment,
-        "view": view,
-    }
-    if pooled:
-        batches = pipeline.train_batches(
-            data, batch_size=batch_size * episodes, **options
-        )
-        batch_axes = runtime.BATCH_AXES
-    else:
-        size = registry.clips_per_domain(batch_size, len(sources))
-        batches = pipeline.episodes(data, batch_size=size, episodes=episodes, **options)
-        batch_axes = runtime.episode_axes(episodes)
-    return _Trained(method, batches, batch_axes, mesh)
-
-
 def _run(
-    trained: _Trained,
+    trained: steps_of.Steps,
     *,
     name: str,
     image: np.ndarray,
@@ -420,25 +418,22 @@ def _run(
 ) -> tuple[Any, Any]:
     """Runs the steps of a method; its parameters and running averages."""
     method = trained.method
-    state = run_once(method.init, jax.random.key(seed), image)
+    state = trained.init(seed, image)
     state = state if weights is None else weights.applied(state)
     cost = _cost(method, state, image)
     began = time.monotonic()
-    state, seconds = runtime.fit(
+    state, seconds = trained.fit(
         name,
-        method.step,
         state,
-        trained.batches,
-        steps=steps,
         folder=folder,
+        steps=steps,
         log_every=log_every,
         save_every=save_every,
-        batch_axes=trained.batch_axes,
-        mesh=trained.mesh,
         extra_metrics=watch or _nothing,
     )
-    records.summarize(folder, cost, steps, seconds, time.monotonic() - began)
-    return jax.device_get((state.params, state.batch_stats))
+    wall = time.monotonic() - began
+    processes.once(lambda: records.summarize(folder, cost, steps, seconds, wall))
+    return runtime.fetch((state.params, state.batch_stats))
 
 
 def _start(path: str | pathlib.Path | None, fitted: bool) -> starts.Start | None:

@@ -36,6 +36,9 @@ BY = ("domain", "macro_type", "half")  # kinds of groups in an episode
 BATCH_SIZES = limits.Range(2, whole=True)  # one live and one spoof clip, or more
 
 ENDLESS = 2**40  # steps
+#: Episodes (or parts) of a step, and clips of each batch, that a process reads.
+Share = tuple[slice, slice]
+ALL: Share = (slice(None), slice(None))
 
 
 def train_batches(
@@ -47,6 +50,8 @@ def train_batches(
     seed: int = 0,
     augment: str = "standard",
     view: View | None = None,
+    parts: int = 1,
+    share: Share = ALL,
 ) -> grain.DatasetIterator:
     """Endless batches, half live and half spoof, pooled over domains.
 
@@ -61,12 +66,15 @@ def train_batches(
       seed: seed of the order and the augmentation.
       augment: name of a recipe in `augment.RECIPES`.
       view: input and target of the batches; that of `View()` if None.
+      parts: P, number of batches per step, the next ones of the same stream; if P > 1, on
+        a leading axis [P].
+      share: parts, and clips of each, that are read; the others are drawn alone.
 
     Raises:
       InputError: an unknown domain or augmentation, no live or no spoof clip, a batch of
         one, a seed out of range, or a view of frames that the records do not hold.
     """
-    limits.require(seed=(seed, limits.SEED))
+    limits.require(seed=(seed, limits.SEED), parts=(parts, limits.COUNT))
     domains = _known_domains(prepared, domains)
     view, clips = _view(prepared, view), _split(prepared, split)
     augmentation.transforms(augment)
@@ -74,11 +82,13 @@ def train_batches(
     where = f"split '{split}' of {', '.join(domains)}"
     draw = Balanced(clips, rows, batch_size, [seed], where)
 
-    def batch(step: int) -> Batch:
-        records = _records(clips, draw(step), view)
-        return to_batch(records, view, augment, _generator(seed, step))
+    own = augmentation.Clips(batch_size, np.arange(batch_size)[share[1]])
 
-    return _stream(batch)
+    def batch(step: int) -> Batch:
+        records = _records(clips, draw(step)[own.rows], view)
+        return to_batch(records, view, augment, _generator(seed, step), own)
+
+    return _stream(batch, parts, share[0])
 
 
 def episodes(
@@ -93,6 +103,7 @@ def episodes(
     by: str = "domain",
     unseen: Sequence[str] = (),
     view: View | None = None,
+    share: Share = ALL,
 ) -> grain.DatasetIterator:
     """Endless episodes: one group is the query, the other N - 1 are the support.
 
@@ -114,6 +125,7 @@ def episodes(
       by: 'domain', 'macro_type' or 'half'.
       unseen: attack types that are tested, see `groups`.
       view: input and target of the batches; that of `View()` if None.
+      share: episodes, and clips of each group, that are read; the others are drawn alone.
 
     Returns:
       Iterator over {'support': batch with leading axes [N - 1, B], 'query': batch with
@@ -136,20 +148,25 @@ def episodes(
         for i, (name, rows) in enumerate(rows_of.items())
     ]
 
+    places = np.arange(len(draws) * batch_size).reshape(len(draws), batch_size)
+    own = augmentation.Clips(places.size, places[:, share[1]].ravel())
+
     def episode(step: int) -> dict:
         random = _generator(seed, step)
         query = int(random.integers(len(draws))) if by != "half" else 0
         order = [i for i in range(len(draws)) if i != query] + [query]
         rows = np.concatenate([draws[i](step) for i in order])
-        batch = to_batch(_records(clips, rows, view), view, augment, random)
-        batch = {k: v.reshape(-1, batch_size, *v.shape[1:]) for k, v in batch.items()}
+        records = _records(clips, rows[own.rows], view)
+        batch = to_batch(records, view, augment, random, own)
+        lead = (len(draws), -1)
+        batch = {k: v.reshape(*lead, *v.shape[1:]) for k, v in batch.items()}
         return {
             "support": {name: value[:-1] for name, value in batch.items()},
             "query": {name: value[-1] for name, value in batch.items()},
             "query_domain": query,
         }
 
-    return _stream(episode, episodes)
+    return _stream(episode, episodes, share[0])
 
 
 def groups(
@@ -279,6 +296,7 @@ def to_batch(
     view: View,
     augment: str = "none",
     random: Any = None,
+    clips: augmentation.Clips | None = None,
 ) -> Batch:
     """A batch from stacked records.
 
@@ -287,13 +305,14 @@ def to_batch(
       view: input and target of the batch.
       augment: name of a recipe in `augment.RECIPES`.
       random: NumPy generator that draws the augmentation.
+      clips: which clips of which batch they are; None: all of it.
     """
     batch = {
         "image": input_image(records, view),
         "target": target_map(records, view),
         "label": np.asarray(records["label"], np.int32),
     }
-    batch = augmentation.augmented(batch, augment, random)
+    batch = augmentation.augmented(batch, augment, random, clips)
     return batch | {"image": shown(batch["image"], view)}
 
 
@@ -358,16 +377,29 @@ class _Endless:
         return np.array(rows, dtype=int)
 
 
-def _stream(function: Callable[[int], dict], size: int = 1) -> grain.DatasetIterator:
+def _stream(
+    function: Callable[[int], dict], size: int, share: slice
+) -> grain.DatasetIterator:
     """A function of the step as a checkpointable iterator that prefetches on a thread.
 
-    If `size` is above 1, each element stacks the arrays of so many results.
+    If ``size`` is above 1, step i stacks those of ``share`` of the results i * size to
+    (i + 1) * size - 1.
     """
+
+    def stacked(step: int) -> dict:
+        results = [function(i) for i in range(step * size, (step + 1) * size)[share]]
+        return _stack(results)
+
     reading = grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
-    steps = grain.MapDataset.range(ENDLESS).map(function)
-    if size > 1:
-        steps = steps.batch(size)
+    steps = grain.MapDataset.range(ENDLESS).map(stacked if size > 1 else function)
     return iter(steps.to_iter_dataset(reading))
+
+
+def _stack(results: Sequence[Any]) -> Any:
+    """Arrays of dicts of the same structure on a new leading axis."""
+    if isinstance(results[0], Mapping):
+        return {name: _stack([one[name] for one in results]) for name in results[0]}
+    return np.stack(results)
 
 
 def _generator(seed: int, step: int) -> np.random.Generator:

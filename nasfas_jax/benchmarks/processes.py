@@ -1,0 +1,125 @@
+"""Cost of several processes, of checkpoints, of input, and of a start."""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from nasfas_jax import runtime, synthetic
+from nasfas_jax.benchmarks import one_run
+from nasfas_jax.data.preparation import prepare
+from nasfas_jax.data.preparation.recipe import Recipe
+from nasfas_jax.errors import InputError
+
+#: Steps of a run, and between its checkpoints.
+STEPS, SAVE_EVERY = 60, 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Times of a search with the same global batch.
+
+    Attributes:
+      one: seconds a step of one process on one core, the median.
+      two: seconds a step of two processes on a core each.
+      stall: share of the time of steps by which checkpoints prolong them, one in
+        `SAVE_EVERY` steps.
+      wait: share of it that steps wait for their batch.
+      start: seconds from the command to the end of the first step, with a warm cache.
+    """
+
+    one: float
+    two: float
+    stall: float
+    wait: float
+    start: float
+
+    @property
+    def overhead(self) -> float:
+        """Share by which two processes are slower than half the time of one."""
+        return 2 * self.two / self.one - 1
+
+
+def prepare_data(folder: pathlib.Path) -> None:
+    """Makes the data of the measured runs, unless they are there."""
+    if not (folder / "data").exists():
+        few = {"subjects_per_domain": (1, 1, 1), "live_videos": 1}
+        videos = folder / "videos"
+        synthetic.write_videos(videos, **few, frames=10, face_size=48)
+        recipe = Recipe(image_size=one_run.SIZE, clips_per_video=2, method="harmonic")
+        prepare.prepare("synthetic", videos, folder / "data", recipe)
+
+
+def command(
+    folder: pathlib.Path, *, steps: int = STEPS, joined: Sequence[object] = ()
+) -> list[str]:
+    """Command line of a run, alone or as one of several processes."""
+    given = (folder, steps, SAVE_EVERY, *joined)
+    return [sys.executable, "-m", one_run.__name__, *map(str, given)]
+
+
+def measure(folder: pathlib.Path) -> Times:
+    """Runs a search alone and in two processes, and the former twice for a warm start.
+
+    Raises:
+      InputError: fewer than two cores, or a run failed.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise InputError(f"expected two cores or more, got {len(cores)}.")
+    prepare_data(folder)
+    _run(folder / "cold", [()], cores)
+    start = _run(folder / "one", [()], cores)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    _run(folder / "two", [(address, 2, i) for i in range(2)], cores)
+    one, stall, wait = _shares(folder / "one")
+    return Times(one, _shares(folder / "two")[0], stall, wait, start)
+
+
+def _run(
+    folder: pathlib.Path, joined: Sequence[Sequence[object]], cores: Sequence[int]
+) -> float:
+    """Seconds until the first step of processes on a core each is logged."""
+    shutil.rmtree(folder, ignore_errors=True)
+    before, began = os.sched_getaffinity(0), time.monotonic()
+    running = []
+    for core, each in zip(cores, joined, strict=False):
+        os.sched_setaffinity(0, {core})  # inherited
+        running.append(subprocess.Popen(command(folder, joined=each)))
+        os.sched_setaffinity(0, before)
+    while not runtime.read_metrics(folder) and running[0].poll() is None:
+        time.sleep(0.02)
+    seconds = time.monotonic() - began
+    codes = [one.wait() for one in running]
+    if any(codes):
+        raise InputError(f"expected {folder} to end well, got exit statuses {codes}.")
+    return seconds
+
+
+def _shares(folder: pathlib.Path) -> tuple[float, float, float]:
+    """Median seconds a step, and shares of the stall of checkpoints and of waiting.
+
+    The first two steps, which compile and fill the pipeline, are left out.
+    """
+    moments = json.loads((folder / "times.json").read_text())
+    steps = [
+        (after[0] - before[0], before[1] - before[0])
+        for before, after in itertools.pairwise(moments[2:-1])
+    ]
+    median = statistics.median(seconds for seconds, _ in steps)
+    # The loop of step SAVE_EVERY, and the next two, while the files are written.
+    saving = [i for i in range(len(steps)) if (i + 3) % SAVE_EVERY in (0, 1, 2)]
+    rounds = len(steps) // SAVE_EVERY
+    stall = sum(steps[i][0] - median for i in saving) / max(rounds, 1)
+    wait = sum(wait for _, wait in steps) / sum(seconds for seconds, _ in steps)
+    return median, stall / (median * SAVE_EVERY), wait
