@@ -88,8 +88,7 @@ def main(argv):
             processes.start(address, int(count), int(index), wait=60)
         from nasfas_jax.workflows.data import open_data
 
-        seed = int(index) if joined and "seeds" in folder else 0
-        search(open_data(data), folder, steps=int(steps), pause=float(pause), seed=seed)
+        search(open_data(data), folder, steps=int(steps), pause=float(pause))
     except runtime.Stopped as error:
         print(error, file=sys.stderr)
         return 128 + error.number

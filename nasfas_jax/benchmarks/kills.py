@@ -165,5 +165,5 @@ def _require_equal(
 
 def _last(folder: pathlib.Path) -> Any:
     """Arrays of the last checkpoint."""
-    with contextlib.closing(runtime.Checkpoints(folder)) as checkpoints:
+    with runtime.Checkpoints(folder) as checkpoints:
         return checkpoints.arrays(checkpoints.last_whole)

@@ -191,7 +191,7 @@ def _report(
     how = f"exit status {code}" if code > 0 else signal.Signals(-code).name
     others = f"; the other {len(asked) - 1} were ended" if len(asked) > 1 else ""
     if len(asked) == 1 and code in (LOST, -signal.SIGABRT):
-        others = ", since another process of the run or its coordinator was lost"
+        others = ", since another process of the run was lost or did not start"
     then = f"Starting again ({left} left)." if left else "Start the same command again."
     print(
         f"nasfas: {asked[lost or 0].name} ended by {how}{others}. Finished files are kept,"

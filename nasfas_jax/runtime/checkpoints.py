@@ -194,6 +194,16 @@ class Checkpoints:
         processes.once(delete)
         self._manager.reload()
 
+    def __enter__(self) -> "Checkpoints":
+        """The checkpoints, closed after the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Closes, unless another process was lost, for whose part a save would wait."""
+        lost = kind is not None and issubclass(kind, jax.errors.JaxRuntimeError)
+        if not (lost and processes.count() > 1):
+            self.close()
+
     def close(self) -> None:
         """Waits for the last checkpoint and ends all threads."""
         try:

@@ -104,9 +104,7 @@ def fit(
     shardings = devices.state_shardings(state, mesh, sharding)
     state = jax.device_put(state, shardings)
     with files.writing(folder), contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(
-            contextlib.closing(Checkpoints(folder, sweep=True))
-        )
+        checkpoints = stack.enter_context(Checkpoints(folder, sweep=True))
         done = 0
         if checkpoints.steps:
             done, state, iterator_state = checkpoints.restore(state)

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import pathlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,13 +52,16 @@ def start(
       wait: seconds to wait for the others.
 
     Raises:
-      InputError: the coordinator or another process is missing, or nothing is recognized.
+      InputError: the coordinator is missing, or nothing is recognized. If another process
+        is missing, JAX ends this one.
     """
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # of CPUs alone
     # SIGTERM remains Python's: `Stops` agrees on the step.
     jax.config.update("jax_enable_preemption_service", False)
     explicit = None not in (coordinator, count, index)
     try:
+        if coordinator is not None and index:
+            _reach(coordinator, wait)  # JAX would end this process without raising
         jax.distributed.initialize(
             coordinator,
             count,
@@ -78,6 +82,24 @@ def start(
             " its address can be reached, and that no proxy variable is set.",
             field="processes",
         ) from None
+
+
+def _reach(address: str, wait: int) -> None:
+    """Waits until something listens at HOST:PORT.
+
+    Raises:
+      OSError: nothing does.
+      ValueError: no such address.
+    """
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + wait
+    while True:
+        try:
+            return socket.create_connection((host, int(port)), timeout=wait).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def count() -> int:

@@ -209,5 +209,5 @@ def _run(folder: str | pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _opened(run: pathlib.Path) -> Iterator[Any]:
-    with contextlib.closing(runtime.Checkpoints(run)) as checkpoints:
+    with runtime.Checkpoints(run) as checkpoints:
         yield checkpoints

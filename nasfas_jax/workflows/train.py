@@ -1,6 +1,5 @@
 """Training a network or method on the source domains of prepared data."""
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -487,6 +486,6 @@ def _restore(folder: pathlib.Path, method: Any, image: np.ndarray) -> tuple[int,
     like = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), like
     )
-    with contextlib.closing(runtime.Checkpoints(folder)) as checkpoints:
+    with runtime.Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(like)
     return restored.step, restored.state
