@@ -8,6 +8,7 @@ on two CPU cores; README.md has the times and results that this printed. Variant
     local  the main job: 720 videos, a narrow supernet, networks of 20 M multiply-adds
     smoke  every command in seconds, for tests; learns nothing
     paper  the sizes and rates of NAS-FAS sec. 6.1 on faces of 256 x 256; for a GPU
+    pod    these on 32 devices: four replicas of eight, in bfloat16
     baseline  a trial of the NAS-FAS baseline space by DARTS
     auto_fas  Auto-FAS at its own sizes and rates
 """
@@ -224,6 +225,16 @@ def paper(config: ml_collections.ConfigDict) -> None:
     )
 
 
+def pod(config: ml_collections.ConfigDict) -> None:
+    """The paper's sizes for four replicas, each an episode or a part of a batch.
+
+    nasfas search --config=synthetic:pod --mesh=episode:4,data:8 --workdir=gs://BUCKET/pod
+    """
+    paper(config)
+    config.search.update(episodes=4, compute="bfloat16")
+    config.train.update(batch_size=64, accumulate=4, compute="bfloat16")
+
+
 def baseline(config: ml_collections.ConfigDict) -> None:
     """A trial of the baseline space, SD-CD-DP, by NAS: DARTS on random halves."""
     config.title = "NAS in the baseline space on the synthetic set"
@@ -281,6 +292,7 @@ VARIANTS = {
     "local": local,
     "smoke": smoke,
     "paper": paper,
+    "pod": pod,
     "baseline": baseline,
     "auto_fas": auto_fas,
 }

@@ -29,7 +29,10 @@ VARIABLES = {
         *("SLURM_NTASKS", "SLURM_PROCID"),
         *("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_LOCALID"),
     ),
-    "jax.distributed by variables": ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
+    "jax.distributed by variables": (
+        *("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"),
+        "JAX_COORDINATOR_ADDRESS",
+    ),
     "GKE or Cloud TPU": ("TPU_WORKER_HOSTNAMES", "TPU_WORKER_ID"),
 }
 

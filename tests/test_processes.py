@@ -180,8 +180,9 @@ def test_the_others_are_ended_when_one_is_lost(capfd):
     )
 
 
-def test_a_mistake_is_not_tried_again(capfd):
-    assert run_code("raise SystemExit(2)", restarts=3) == 2
+@pytest.mark.parametrize("code", [supervise.FAILED, supervise.MISTAKE])
+def test_a_mistake_is_not_tried_again(code, capfd):
+    assert run_code(f"raise SystemExit({code})", restarts=3) == code
     assert not capfd.readouterr().err
 
 

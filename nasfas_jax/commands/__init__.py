@@ -340,7 +340,7 @@ COMMANDS = {
         "prints memory, operations and traffic of a step before anything is run",
         (
             *("config", "command", "network", "genotype", "topology", "platform"),
-            *("memory_gb", "modes", "groups"),
+            *("memory_gb", "modes", "groups", *_DEVICES),
         ),
         ("data", "train"),
         "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",

@@ -25,6 +25,8 @@ def run(
     memory_gb: str | float | None = None,
     modes: str | None = None,
     groups: str | int | None = None,
+    mesh: str | None = None,
+    sharding: str = "replicated",
 ) -> None:
     """Prints the plan of the config's search, or of each network's training.
 
@@ -41,6 +43,8 @@ def run(
         "memory": None if memory_gb is None else _number(memory_gb) * 2**30,
         "modes": None if modes is None else [m for m in modes.split(",") if m],
         "groups": _groups(config, command) if groups is None else _whole(groups),
+        "mesh": mesh,
+        "sharding": sharding,
     }
     with renaming({"topology": "--topology", "memory": "--memory_gb"}):
         if command == "search":
@@ -72,6 +76,8 @@ def _of_training(
         view=settings.view(config),
         batch_size=train.batch_size,
         episodes=train.get("episodes", 1),
+        accumulate=train.get("accumulate", 1),
+        compute=train.get("compute", "float32"),
         loss=train.get("loss"),
         optimizer=train.get("optimizer"),
         **options,

@@ -160,6 +160,7 @@ def plan(config: Any, **options: Any) -> Plan:
         view=view(search),
         batch_size=search.batch_size,
         episodes=search.get("episodes", 1),
+        compute=search.get("compute", "float32"),
         steps=search.steps,
         **options,
         **_settings(search),

@@ -25,8 +25,9 @@ CHILD = "NASFAS_SUPERVISED"
 GRACE = 45.0
 #: Exit status after a process was lost (EX_TEMPFAIL: the same command may succeed).
 LOST = 75
-#: Exit statuses of a mistake of the user and of a run that a signal stopped.
-MISTAKE, STOPPED = 2, (128 + signal.SIGTERM, 128 + signal.SIGINT)
+#: Exit statuses of an error and of wrong input, which a start would repeat, and of a run
+#: that a signal stopped.
+FAILED, MISTAKE, STOPPED = 1, 2, (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 class Child(NamedTuple):
@@ -94,8 +95,9 @@ def run(asked: Sequence[Child], *, restarts: int = 0, grace: float = GRACE) -> i
             codes = [process.returncode for process in processes]
         if not any(codes):
             return 0
-        if MISTAKE in codes:
-            return MISTAKE
+        for code in (MISTAKE, FAILED):
+            if code in codes:
+                return code
         if signals or any(code in STOPPED for code in codes):
             return STOPPED[0]
         _report(asked, lost, codes, left)
@@ -106,7 +108,9 @@ def run(asked: Sequence[Child], *, restarts: int = 0, grace: float = GRACE) -> i
 
 def leave(command: str, error: Exception) -> NoReturn:
     """Ends one of several processes after an error, without waiting for the others."""
-    if type(error).__name__ == "JaxRuntimeError":
+    lost = type(error).__name__ == "JaxRuntimeError"
+    lost &= "RESOURCE_EXHAUSTED" not in str(error)
+    if lost:
         print(
             f"nasfas {command}: another process of the run was lost: {error!s:.300}",
             file=sys.stderr,
@@ -115,7 +119,7 @@ def leave(command: str, error: Exception) -> NoReturn:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(LOST)
+    os._exit(LOST if lost else FAILED)
 
 
 @contextlib.contextmanager

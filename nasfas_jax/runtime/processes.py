@@ -32,6 +32,8 @@ WAIT, END = 300, 20
 ALONE = 24 * 3600
 #: Largest difference of their clocks, in seconds.
 CLOCKS = 60.0
+#: Variables of the coordinator, the number of processes, and this one's.
+VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _numbers = itertools.count()
 
 
@@ -46,7 +48,7 @@ def start(
 
     Args:
       coordinator: address of process 0, HOST:PORT. With None here and below, those of
-        SLURM, OpenMPI, GKE or Cloud TPU are used.
+        `VARIABLES`, SLURM, OpenMPI, GKE or Cloud TPU are used.
       count: number of processes.
       index: number of this process.
       wait: seconds to wait for the others.
@@ -58,6 +60,9 @@ def start(
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # of CPUs alone
     # SIGTERM remains Python's: `Stops` agrees on the step.
     jax.config.update("jax_enable_preemption_service", False)
+    variables = [os.environ.get(name) for name in VARIABLES]
+    if coordinator is None and count is None and index is None and all(variables):
+        coordinator, count, index = variables[0], *map(int, variables[1:])  # pyright: ignore
     explicit = None not in (coordinator, count, index)
     try:
         if coordinator is not None and index:
@@ -103,13 +108,13 @@ def _reach(address: str, wait: int) -> None:
 
 
 def count() -> int:
-    """The number of processes."""
-    return jax.process_count()
+    """The number of processes; JAX is not started where there is only this one."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def is_first() -> bool:
     """Whether this process writes what is written once."""
-    return jax.process_index() == 0
+    return count() == 1 or jax.process_index() == 0
 
 
 def once(function: Callable[[], Any]) -> Any:

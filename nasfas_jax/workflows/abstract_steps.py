@@ -12,9 +12,11 @@ from jax.sharding import Mesh
 from nasfas_jax import runtime
 from nasfas_jax.compilation import cache_in
 from nasfas_jax.errors import InputError
+from nasfas_jax.methods.state import computed_in
 from nasfas_jax.nets.cost import macs_in
 from nasfas_jax.ops import platform as forms
 from nasfas_jax.runtime import devices, loop
+from nasfas_jax.workflows.steps import Placement
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Step:
       map_size: side of the target maps.
       batch_size: clips of a batch, or of each group of an episode.
       groups: number of groups of an episode; 0 for batches of all domains.
-      episodes: episodes per step.
+      episodes: episodes per step, or parts of a batch of all domains.
+      placement: mesh, sharding and type of the arithmetic.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Step:
     batch_size: int
     groups: int
     episodes: int
+    placement: Placement = Placement()
 
     @property
     def mode(self) -> str:
@@ -57,7 +61,9 @@ class Step:
         Raises:
           InputError: the slices do not divide the batch.
         """
-        mesh = runtime.make_mesh(chips, episodes=self.episodes)
+        mesh = runtime.make_mesh(
+            chips, episodes=self.episodes, shape=self.placement.mesh
+        )
         try:
             devices.require_divided(mesh, self.batch_size, of_groups=self.groups > 0)
         except InputError as error:
@@ -83,14 +89,15 @@ class Step:
         image = jax.ShapeDtypeStruct((1, *self.image_shape), np.float32)
         key = jax.eval_shape(lambda: jax.random.key(0))
         state = jax.eval_shape(method.init, key, image)
-        shardings = devices.state_shardings(state, mesh)
+        shardings = devices.state_shardings(state, mesh, self.placement.sharding)
         state = _placed(state, shardings)
-        axes = runtime.BATCH_AXES
+        axes = runtime.PART_AXES if self.episodes > 1 else runtime.BATCH_AXES
         if self.groups:
             axes = runtime.episode_axes(self.episodes)
         batch = self._batch()
         batch = _placed(batch, devices.shardings(batch, axes, mesh))
-        return loop.compile_step(method.step, shardings, mesh).trace(state, batch)
+        run = computed_in(self.placement.compute, method.step)
+        return loop.compile_step(run, shardings, mesh).trace(state, batch)
 
     def _batch(self) -> dict[str, Any]:
         """Shapes of a batch of `pipeline.train_batches` or of `pipeline.episodes`."""

@@ -23,8 +23,10 @@ from nasfas_jax.search.space import SearchSpace
 from nasfas_jax.theta import Weight
 from nasfas_jax.workflows import registry, searchers
 from nasfas_jax.workflows import search as searching
+from nasfas_jax.workflows import steps as steps_of
 from nasfas_jax.workflows import train as training
 from nasfas_jax.workflows.abstract_steps import Step, compiled, lowered_flops
+from nasfas_jax.workflows.steps import Placement
 
 #: Platforms for which a step is lowered and not compiled.
 LOWERED = ("cuda", "rocm")
@@ -177,6 +179,9 @@ def plan_search(
     batch_size: int = 4,
     episodes: int = 1,
     steps: int = 48,
+    compute: str = "float32",
+    mesh: str | None = None,
+    sharding: str = "replicated",
     topology: str = "",
     platform: str = "",
     memory: float | None = None,
@@ -194,6 +199,9 @@ def plan_search(
       batch_size: clips of each group.
       episodes: episodes per step.
       steps: number of steps.
+      compute: as in `search_architecture`.
+      mesh: likewise.
+      sharding: likewise.
       topology: as in `plan_step`, like the arguments below.
       platform: see there.
       memory: see there.
@@ -220,6 +228,7 @@ def plan_search(
         batch_size=batch_size,
         groups=groups,
         episodes=episodes,
+        placement=Placement(mesh, sharding, compute),
     )
     targets = {"topology": topology, "platform": platform}
     return plan_step(step, memory=memory, modes=modes, **targets)
@@ -235,6 +244,10 @@ def plan_training(
     groups: int = 3,
     batch_size: int = 8,
     episodes: int = 1,
+    accumulate: int = 1,
+    compute: str = "float32",
+    mesh: str | None = None,
+    sharding: str = "replicated",
     loss: registry.Loss | None = None,
     optimizer: str | None = None,
     topology: str = "",
@@ -253,8 +266,12 @@ def plan_training(
       groups: number of source domains.
       batch_size: clips of a batch; of an episode, the same number of each domain.
       episodes: episodes per step; a batch of all domains is as many times larger.
-      loss: as in `train`.
-      optimizer: as in `train`.
+      accumulate: as in `train`, like the arguments below.
+      compute: see there.
+      mesh: see there.
+      sharding: see there.
+      loss: see there.
+      optimizer: see there.
       topology: as in `plan_step`, like the arguments below.
       platform: see there.
       memory: see there.
@@ -280,14 +297,16 @@ def plan_training(
     method = registry.make_method(description, chosen(rate, weight_decay=5e-5), loss)
     pooled = method.batches == "pooled"
     size = registry.clips_per_domain(batch_size, groups) if not pooled else batch_size
+    steps_of.require_parts(method, size * episodes, accumulate)
     step = Step(
         name=f"training of {registry.name_of(description)}",
         method=method,
         image_shape=view.input_shape(recipe),
         map_size=view.map_size,
-        batch_size=size * episodes if pooled else size,
+        batch_size=size * episodes // accumulate if pooled else size,
         groups=0 if pooled else groups,
-        episodes=1 if pooled else episodes,
+        episodes=accumulate if pooled else episodes,
+        placement=Placement(mesh, sharding, compute),
     )
     targets = {"topology": topology, "platform": platform}
     return plan_step(step, memory=memory, modes=modes, **targets)

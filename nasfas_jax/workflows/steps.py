@@ -124,22 +124,12 @@ def of_training(
       InputError: data without live or spoof clips, a batch that the parts, the domains or
         the mesh do not divide, or parts of an episode.
     """
+    total = batch_size * episodes
+    require_parts(method, total, accumulate)
     if method.batches == "episodes":
-        if accumulate > 1:
-            raise InputError(
-                "expected 1 for a method of episodes, which are computed one after the"
-                f" other and averaged, got {accumulate}. Use episodes instead.",
-                field="accumulate",
-            )
         size = registry.clips_per_domain(batch_size, len(sources))
         draw = functools.partial(pipeline.episodes, data, domains=sources, **options)
         return of_episodes(method, draw, size, episodes, placement)
-    total = batch_size * episodes
-    if total % accumulate:
-        raise InputError(
-            f"expected a divisor of the {total} clips of a batch, got {accumulate}.",
-            field="accumulate",
-        )
     size = total // accumulate
     mesh = placement.of(accumulate, size)
     if accumulate > 1:
@@ -154,6 +144,31 @@ def of_training(
     )
     axes = runtime.PART_AXES if accumulate > 1 else runtime.BATCH_AXES
     return Steps(method, batches, axes, mesh, placement)
+
+
+def require_parts(method: Any, batch_size: int, accumulate: int) -> None:
+    """Requires parts that a method takes and that divide its batch.
+
+    Args:
+      method: method that trains networks.
+      batch_size: clips of a batch of all domains.
+      accumulate: number of parts.
+
+    Raises:
+      InputError: neither.
+    """
+    limits.require(accumulate=(accumulate, limits.COUNT))
+    if method.batches == "episodes" and accumulate > 1:
+        raise InputError(
+            "expected 1 for a method of episodes, which are computed one after the"
+            f" other and averaged, got {accumulate}. Use episodes instead.",
+            field="accumulate",
+        )
+    if method.batches == "pooled" and batch_size % accumulate:
+        raise InputError(
+            f"expected a divisor of the {batch_size} clips of a batch, got {accumulate}.",
+            field="accumulate",
+        )
 
 
 def of_episodes(
