@@ -41,7 +41,7 @@ class Step:
     batch_size: int
     groups: int
     episodes: int
-    placement: Placement = Placement()
+    placement: Placement = dataclasses.field(default_factory=Placement)
 
     @property
     def mode(self) -> str:
