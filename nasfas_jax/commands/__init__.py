@@ -507,7 +507,8 @@ def _join(
 
     del restarts  # of the supervisor
     several = processes == "auto" or process is not None
-    if "processes" not in flags or not (several or clusters.detected(os.environ)):
+    several |= processes is None and clusters.detected(os.environ) is not None
+    if "processes" not in flags or not several:
         return
     index, count, seconds = _number(process), _number(processes), _number(wait)
     limits.require(
