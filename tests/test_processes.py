@@ -154,7 +154,7 @@ except ValueError as error:
     sys.exit(2)
 """
     asked = [
-        child._replace(argv=[sys.executable, "-c", code, child.argv[5], str(i)])
+        child._replace(argv=[sys.executable, "-c", code, child.argv[6], str(i)])
         for i, child in enumerate(children(2, tmp_path, folder))
     ]
     assert supervise.run(asked) == 2

@@ -76,7 +76,7 @@ def start(
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=END,
         )
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, IndexError) as error:
         found = clusters.detected(os.environ)
         where = f"{found.name}, process {found.index} of {found.count}" if found else ""
         given = f"coordinator {coordinator}, process {index} of {count}"
