@@ -5,10 +5,7 @@ or flag take no part of the seconds that JAX and TFDS need to load.
 """
 
 import importlib
-import io
-import os
 import pathlib
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -470,12 +467,12 @@ def execute(name: str, **given: Any) -> None:
       InputError: the config lacks what the command needs, or has a wrong field.
     """
     from nasfas_jax import runtime
-    from nasfas_jax.commands import checks
+    from nasfas_jax.commands import checks, join
 
     flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
     joining = {flag: given.pop(flag) for flag in PROCESSES if flag in given}
     with renaming(flags):
-        _join(COMMANDS[name].flags, **joining)
+        join.join(COMMANDS[name].flags, **joining)
     if "config" in given:
         checks.check(given["config"], command=name, network=given.get("network"))
     for flag in ("workdir", "output") if name != "launch" else ():
@@ -488,41 +485,3 @@ def execute(name: str, **given: Any) -> None:
     with files.writing(pathlib.Path(folder)), renaming(flags | fields):
         getattr(commands, f"run_{which}" if which else "run")(**given)
     runtime.processes.once(lambda: None)  # the others wait for what process 0 does last
-
-
-def _join(
-    flags: tuple[str, ...],
-    processes: str | None = None,
-    process: str | None = None,
-    coordinator: str | None = None,
-    wait: str | int = 300,
-    restarts: str | int = 0,
-) -> None:
-    """Connects this process with the others of its run, if there are any.
-
-    Raises:
-      InputError: others are missing, or a number that is none.
-    """
-    from nasfas_jax import clusters, limits, runtime
-
-    del restarts  # of the supervisor
-    several = processes == "auto" or process is not None
-    several |= processes is None and clusters.detected(os.environ) is not None
-    if "processes" not in flags or not several:
-        return
-    index, count, seconds = _number(process), _number(processes), _number(wait)
-    limits.require(
-        process=(index, limits.OrNone(limits.COUNT_OR_NONE)),
-        processes=(count, limits.OrNone(limits.COUNT)),
-        wait=(seconds, limits.COUNT),
-    )
-    runtime.processes.start(coordinator, count, index, wait=seconds or 0)
-    if not runtime.processes.is_first():
-        sys.stdout = io.StringIO()  # process 0 speaks for all
-
-
-def _number(text: str | int | None) -> Any:
-    """The number in a text; None for 'auto'."""
-    if text in (None, "auto"):
-        return None
-    return int(text) if str(text).isdigit() else text
