@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from models import make_model
 
-from nasfas_jax.commands import annotate, predict
+from nasfas_jax.commands import annotate, predict, recording
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
@@ -47,6 +47,16 @@ def run_on(tmp_path, monkeypatch):
         return tmp_path / "run" / "predict" / path.name.replace(".", "_")
 
     return run
+
+
+def test_sources_have_files_of_their_own(tmp_path):
+    media.write_video(tmp_path / "a" / "b.mp4", 1)
+    for name in ("a_b.mp4", "a_b_mp4 2.mp4", "c.mp4"):
+        media.write_video(tmp_path / name, 1)
+    found = predict._sources(f"{tmp_path},{tmp_path / 'c.mp4'}", "0,0")
+    stems = [recording.stem_of(tmp_path, one.name) for one in found]
+    assert len(set(stems)) == len(stems) == 7
+    assert [one.name for one in found][-2:] == ["c.mp4", "c.mp4 2"]
 
 
 def bright(index):

@@ -7,6 +7,7 @@ import pathlib
 import random
 import socket
 import struct
+import threading
 import time
 import zlib
 
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import servers
 from models import THRESHOLD, make_model
+from PIL import Image
 from websockets.sync.client import connect
 
 from nasfas_jax import commands, limits, serve
@@ -24,6 +26,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.serve import app as serve_app
 from nasfas_jax.serve import contents
 from nasfas_jax.serve.refusal import Refusal
+from nasfas_jax.workflows.model import Model
 
 BOUNDS = serve.Bounds(
     upload_bytes=2**20, upload_seconds=1.0, pixels=10**6, frames=20, waiting=8
@@ -82,7 +85,7 @@ def test_answers_equal_predictions(address, model, clip, png, tmp_path):
     picture.write_bytes(png)
     answer = post(address, png).json()
     assert answer["score"] == model.predict(picture).score
-    assert [c["second"] for c in answer["clips"]] == [None]
+    assert [(c["second"], c["still"]) for c in answer["clips"]] == [(None, True)]
 
 
 def test_pages_and_machines(address):
@@ -126,6 +129,36 @@ def test_a_camera_is_scored_frame_by_frame(address, model, frames):
         camera.send("text")
         with pytest.raises(Exception, match="received 1000"):
             camera.recv(timeout=60)
+
+
+def test_a_jpeg_with_others_behind_it_is_a_picture(address, model, frames, tmp_path):
+    """As phones write it, with a second view or a depth map (MPO)."""
+    path = tmp_path / "phone.jpg"
+    picture = Image.fromarray(frames[0][..., ::-1].copy())
+    options = {"save_all": True, "append_images": [picture], "quality": 95}
+    picture.save(path, "MPO", **options)
+    answer = post(address, path.read_bytes())
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["score"] == model.predict(path).score
+    image = contents.frame_of(path.read_bytes(), serve.Bounds())
+    np.testing.assert_array_equal(image, video.read_picture(path))
+
+
+def test_networks_run_in_the_threads_of_the_desk(address, png, frames, monkeypatch):
+    """The event loop stays free."""
+    threads = []
+    real = Model.maps
+
+    def maps(self, images):
+        threads.append(threading.current_thread().name)
+        return real(self, images)
+
+    monkeypatch.setattr(Model, "maps", maps)
+    assert post(address, png).status_code == 200
+    with connect(f"{address.replace('http', 'ws')}/watch") as camera:
+        camera.send(cv2.imencode(".jpg", frames[0])[1].tobytes())
+        camera.recv(timeout=60)
+    assert len(threads) >= 2 and all(name.startswith("network") for name in threads)
 
 
 def test_cameras_beyond_the_limit_are_refused(model):

@@ -1,9 +1,7 @@
 """Faces of streams: equal to predictions on files, tracked, and in bounded memory."""
 
 import dataclasses
-import io
 import json
-import types
 import weakref
 
 import cv2
@@ -401,26 +399,6 @@ def test_an_address_of_a_file_ends_with_it(cameras):
     address = "http://ann:secret@host:80/a.mp4?key=1"
     assert len(list(streams.frames(address))) == 20
     assert streams.name_of(address) == "http://host:80/a.mp4"
-
-
-def jpegs(count):
-    """JPEG pictures one after the other, the first with a JPEG in a comment."""
-    coded = [cv2.imencode(".jpg", frame(i))[1].tobytes() for i in range(count)]
-    inside = b"\xff\xfe" + (len(coded[0]) + 2).to_bytes(2, "big") + coded[0]
-    return [coded[0][:2] + inside + coded[0][2:], *coded[1:]]
-
-
-def test_pictures_on_standard_input(monkeypatch, model):
-    stdin = types.SimpleNamespace(buffer=io.BytesIO(b"".join(jpegs(3))))
-    monkeypatch.setattr("sys.stdin", stdin)
-    seen = list(model("static").watch("-", detector=Given(lambda _: [BOX])))
-    assert [s.image.shape for s in seen] == [(48, 64, 3)] * 3
-    for content, found in (
-        (b"RIFF....AVI ", "picture 1: it begins with"),
-        (b"".join(jpegs(2))[:-5], "picture 2: it is cut off"),
-    ):
-        with pytest.raises(InputError, match=rf"{found}.*ffmpeg -i VIDEO"):
-            list(streams.read_jpegs(io.BytesIO(content)))
 
 
 @pytest.fixture

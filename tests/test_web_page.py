@@ -160,6 +160,13 @@ def test_scores_equal_the_models(source, exported, frames, yunet, tmp_path):
     assert sum(got["score"] is not None for got in stream) >= 7
 
 
+DYNAMIC = """(async () => {
+  const { Scorer } = await import("/scorer.js");
+  const scorer = new Scorer({ input: "dynamic", frames: 2, span: 2 }, null, null, 1);
+  return await scorer.picture(new ImageData(8, 8)).catch((error) => error.message);
+})()"""
+
+
 def test_crops_and_sizes_equal_opencvs(exported, frames, tmp_path):
     """Squares inside and beyond the picture, enlarged and reduced, upright and turned."""
     folder = exported(natural(make_model(threshold=THRESHOLD)))
@@ -198,6 +205,16 @@ def test_crops_and_sizes_equal_opencvs(exported, frames, tmp_path):
     assert small[:2] == list(wanted.shape[1::-1])
     apart = np.abs(np.reshape(small[2], wanted.shape) - wanted[..., ::-1].astype(int))
     assert apart.max() <= 1 and apart.mean() < 0.1
+
+
+def blank_video(path):
+    """Ten black frames, in a codec that Chromium decodes."""
+    coder = cv2.VideoWriter.fourcc(*"VP80")
+    writer = cv2.VideoWriter(str(path), coder, 25, (64, 64))
+    for _ in range(10):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.release()
+    return path
 
 
 def png(side):
@@ -239,6 +256,9 @@ def test_the_page_scores_pictures_and_the_camera(exported, frames, yunet, tmp_pa
             said = "document.getElementById('message').textContent"
             browsers.wait(page, f"{said}.includes('{words}')")
             assert page.inner_text("#word") == "No verdict"
+        page.set_input_files("#file", blank_video(tmp_path / "blank.webm"))
+        browsers.wait(page, f"{said}.includes('no score in blank.webm')")
+        assert page.inner_text("#word") == "No verdict"
         page.click("#camera")
         label = "document.getElementById('chart').ariaLabel"
         browsers.wait(page, f"/: [1-9][0-9] scores/.test({label})")
@@ -263,6 +283,7 @@ def test_without_a_detector_the_face_is_held_in_an_oval(exported, frames, tmp_pa
         label = "document.getElementById('chart').ariaLabel"
         browsers.wait(page, f"/: [1-9][0-9] scores/.test({label})")
         browsers.shoot(page, "web_oval")
+        assert "nothing moves in a still picture" in page.evaluate(DYNAMIC)
 
 
 def archive_of(names):

@@ -1,6 +1,7 @@
 """``nasfas predict``: scores over time of the faces in files, cameras and streams."""
 
 import functools
+import itertools
 import pathlib
 import statistics
 from collections.abc import Callable
@@ -147,12 +148,20 @@ def _sources(input: Path | None, camera: str | int | None) -> list[Named]:
             "--input is missing: the video, picture, folder or address to predict on; or"
             " --camera=0."
         )
-    counts: dict[str, int] = {}
-    unique = []
+    return _numbered(found)
+
+
+def _numbered(found: list[Named]) -> list[Named]:
+    """Sources whose output files differ, by a number in names that share them."""
+    unique: dict[pathlib.Path, Named] = {}
     for source, name in found:
-        count = counts[name] = counts.get(name, 0) + 1
-        unique.append(Named(source, f"{name} {count}" if count > 1 else name))
-    return unique
+        numbered = (f"{name} {count}" for count in itertools.count(2))
+        for choice in itertools.chain([name], numbered):
+            stem = recording.stem_of(pathlib.Path(), choice)  # of a/b.mp4, that of a_b.mp4
+            if stem not in unique:
+                unique[stem] = Named(source, choice)
+                break
+    return list(unique.values())
 
 
 def _in_folder(folder: pathlib.Path) -> list[Named]:

@@ -49,8 +49,11 @@ async function useFile(file) {
     showVerdict(null, [["File", file.name]]);
     return say("expected a picture or a video that this browser can show, got another file.");
   }
-  await watch(video, own, () => video.ended);
+  const scores = await watch(video, own, () => video.ended);
   URL.revokeObjectURL(video.src);
+  if (own !== task || scores) return;
+  showVerdict(null, [["File", file.name]]);
+  say(`no score in ${file.name}: it shows no face, or too few frames.`);
 }
 
 /** Size of a picture by its header, before it is decoded; zeros for other files. */
@@ -76,14 +79,14 @@ async function usePicture(file, picture, own) {
   say(`no face was found in ${file.name}.`);
 }
 
-/** Scores a stream; a frame is drawn while the worker scores the next one. */
+/** Number of scores of a stream; a frame is drawn while the worker scores the next one. */
 async function watch(video, own, ended) {
   const about = await loading;
   await scorer.call("clear");
   chart.clear(about.threshold);
   const start = performance.now();
   const times = [];
-  let last = null;
+  let [last, scores] = [null, 0];
   while (own === task && !ended()) {
     await Promise.race([nextFrame(video), new Promise((done) => setTimeout(done, 500))]);
     if (own !== task || ended()) break;
@@ -93,6 +96,7 @@ async function watch(video, own, ended) {
     last = current;
   }
   if (last) await draw(last);
+  return scores;
 
   async function draw({ found, canvas, at }) {
     const result = await found;
@@ -100,6 +104,7 @@ async function watch(video, own, ended) {
     times.push(performance.now());
     if (times.length > RECENT) times.shift();
     if (result.score !== null) {
+      scores++;
       chart.add(at / 1000, result.score, result.verdict);
       chart.draw();
     }
@@ -139,8 +144,12 @@ async function toggleCamera() {
   await watch(camera, own, () => !camera);
 }
 
-listen((file) => useFile(file).catch((error) => say(error.message)),
-  () => toggleCamera().catch((error) => say(error.message)));
+function fail(error) {
+  showVerdict(null, []);
+  say(error.message);
+}
+
+listen((file) => useFile(file).catch(fail), () => toggleCamera().catch(fail));
 loading.then(({ name, oval }) => {
   find("about").textContent = `Live face, or print, screen or mask? Scored by ${name}.`;
   if (oval) find("hint").append(" Hold the face in the oval.");

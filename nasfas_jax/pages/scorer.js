@@ -9,6 +9,8 @@ ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.m
 const SMALLEST = 16; // side of a usable face box, in pixels
 const SMOOTH = 8; // scores whose mean decides
 const PATIENCE = 12; // frames without a face after which a new one starts
+const STILL = "nothing moves in a still picture, and the network sees only the dynamic image,"
+  + " which is black; give a video in which the face moves.";
 const OVAL = [0.5, 0.62]; // width and height of the oval, as parts of the picture's height
 
 export class Scorer {
@@ -54,6 +56,7 @@ export class Scorer {
 
   /** A still picture, which fills a window alone. */
   async picture(image) {
+    if (this.settings.input === "dynamic") throw new Error(STILL);
     this.clear();
     const found = await this.find(image);
     this.images = Array(this.kept).fill(image);

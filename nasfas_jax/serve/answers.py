@@ -17,6 +17,7 @@ def of_prediction(prediction: Prediction, name: str) -> dict[str, Any]:
             "second": None if seconds is None else round(float(seconds[i]), 4),
             "score": float(prediction.scores[i]),
             "verdict": prediction.verdicts[i],
+            "still": bool(prediction.still[i]),
             "box": None if boxes is None else _numbers(boxes[i]),
         }
         for i, frame in enumerate(prediction.frames)
@@ -49,6 +50,7 @@ def _face(face: SeenFace) -> dict[str, Any]:
         "score": face.score,
         "mean": face.mean,
         "verdict": face.verdict,
+        "still": face.still,
     }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import pathlib
 import tempfile
 import time
@@ -160,7 +161,8 @@ class _Server:
 
     async def _watch(self, socket: WebSocket) -> None:
         """Answers each frame before the next one is read."""
-        watcher = Watcher(self.model, detector=self.detector)
+        make = functools.partial(Watcher, self.model, detector=self.detector)
+        watcher = await self.desk.run(make)  # it runs the network once
         start = time.perf_counter()
         while True:
             try:

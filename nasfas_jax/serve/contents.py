@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nasfas_jax.data.media import containers, video
+from nasfas_jax.data.media import containers, pictures, video
 from nasfas_jax.serve.bounds import Bounds
 from nasfas_jax.serve.refusal import Refusal
 
 #: Suffixes of the pictures that are taken, by Pillow's names of the formats.
 PICTURES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp"}
+#: Pillow's name of a JPEG that is followed by others, as some phones write.
+SEVERAL_JPEGS = "MPO"
 #: Suffixes of the videos that are taken, by their bytes from a position on.
 VIDEOS = {
     **{(4, box): ".mp4" for box in containers.ISO},
@@ -52,10 +54,7 @@ def frame_of(content: bytes, bounds: Bounds) -> np.ndarray:
         )
     if _require_picture(io.BytesIO(content), bounds) != PICTURES["JPEG"]:
         raise Refusal(415, "expected JPEG frames, got another format.")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
+    image = pictures.decode_jpeg(content)
     if image is None:
         raise Refusal(415, "the JPEG frame cannot be decoded.")
     return image
@@ -77,7 +76,7 @@ def _require_picture(file: pathlib.Path | io.BytesIO, bounds: Bounds) -> str:
         ) from None
     if width * height > bounds.pixels:
         raise Refusal(413, _too_large(f"{width:,} x {height:,}", bounds))
-    return PICTURES[str(kind)]
+    return PICTURES["JPEG" if kind == SEVERAL_JPEGS else str(kind)]
 
 
 def _require_video(path: pathlib.Path, bounds: Bounds) -> None:

@@ -132,7 +132,10 @@ def _export_web(
     runtime = web_page.runtime_files()
     folder.mkdir(parents=True, exist_ok=True)
     program = export(model, folder / web_page.PROGRAM)
-    settings = program.properties | {"span": model.recipe.span}
+    settings = program.properties | {
+        "span": model.recipe.span,
+        "input": model.view.input,
+    }
     web_page.write(folder, settings, runtime, detector)
     return dataclasses.replace(program, format="web")
 

@@ -20,8 +20,10 @@ TIFF: dict[bytes, Literal["little", "big"]] = {
 }
 
 #: The next JPEG marker: no stuffed or filling byte, no restart marker.
-MARKER = re.compile(rb"\xff+([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
+MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])", re.DOTALL)
 END_OF_IMAGE = b"\xd9"
+#: Position after the start-of-image marker.
+START = 2
 #: Frame headers of JPEG: all of C0 to CF but the tables DHT, JPG and DAC.
 FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -45,7 +47,7 @@ def is_truncated(content: bytes) -> bool:
     False for other formats, which OpenCV refuses to decode when they are cut off.
     """
     if content.startswith(JPEG):
-        return end_of_jpeg(content) is None
+        return not end_of_jpeg(content)[0]
     return content.startswith(PNG) and _lacks_iend(content)
 
 
@@ -67,6 +69,14 @@ def decode(path: pathlib.Path, content: bytes) -> np.ndarray | None:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
         return _turned(cv2.imread(str(path), flags), _avif_orientation(content))
     return cv2.imread(str(path), cv2.IMREAD_COLOR)
+
+
+def decode_jpeg(content: bytes) -> np.ndarray | None:
+    """The upright JPEG as BGR [H, W, 3] uint8; None where OpenCV cannot decode it."""
+    try:
+        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header with an absurd size
+        return None
 
 
 def _decode_tiff(content: bytes) -> np.ndarray | None:
@@ -91,7 +101,7 @@ def size_of(content: bytes) -> tuple[int, int] | None:
 
     if content.startswith(PNG):
         return number(16, 4), number(20, 4)
-    position = 2
+    position = START
     while content.startswith(JPEG) and (match := MARKER.search(content, position)):
         position = match.end()
         if match[1][0] in FRAME:
@@ -100,18 +110,21 @@ def size_of(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def end_of_jpeg(content: bytes) -> int | None:
-    """Position after the end-of-image marker of a JPEG; None without one.
+def end_of_jpeg(content: bytes | bytearray, start: int = START) -> tuple[bool, int]:
+    """Whether a JPEG has its end-of-image marker, and the position after it.
 
-    Walks over the segments: those with a length may hold a thumbnail's markers.
+    Walks over the segments: those with a length may hold a thumbnail's markers. Without
+    the marker, the position is the ``start`` of a search in the same and more bytes.
     """
-    position = 2
+    position = start
     while match := MARKER.search(content, position):
-        position = match.end()
         if match[1] == END_OF_IMAGE:
-            return position
-        position += int.from_bytes(content[position : position + 2], "big")
-    return None
+            return True, match.end()
+        if match.end() + 2 > len(content):  # of the length, which is cut off
+            return False, match.start()
+        length = content[match.end() : match.end() + 2]
+        position = match.end() + int.from_bytes(length, "big")
+    return False, max(position, len(content) - 1)
 
 
 def _lacks_iend(content: bytes) -> bool:

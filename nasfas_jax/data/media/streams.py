@@ -171,35 +171,46 @@ def read_jpegs(file: io.BufferedReader | io.BytesIO) -> Iterator[np.ndarray]:
     """Yields JPEG pictures that follow one another in a binary stream, as BGR images.
 
     Raises:
-      InputError: other content, a picture that cannot be decoded or is larger than
-        `LARGEST`, or a last one that is cut off.
+      InputError: other content, a picture that cannot be decoded, is larger than `LARGEST`
+        or has more than `video.MOST_PIXELS` pixels, or a last one that is cut off.
     """
-    held, count = b"", 0
-    while True:
-        if (end := pictures.end_of_jpeg(held)) is None:
-            more = file.read1(2**16)
-            held += more
-            if held and not pictures.JPEG.startswith(held[:3]):
-                raise _no_jpeg(count, f"it begins with {held[:8]!r}")
-            if not more and held:
-                raise _no_jpeg(count, f"it is cut off after {len(held)} bytes")
-            if len(held) > LARGEST:
-                raise _no_jpeg(count, f"it has more than {LARGEST} bytes")
-            if not more:
-                return
-            continue
-        coded, held = held[:end], held[end:]
-        image = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    for count, content in enumerate(_jpegs(file)):
+        width, height = pictures.size_of(content) or (0, 0)
+        if width * height > video.MOST_PIXELS:
+            size = f"{width} x {height} pixels, more than {video.MOST_PIXELS:,} in all"
+            raise _no_jpeg(count, f"it has {size}")
+        image = pictures.decode_jpeg(content)
         if image is None:
             raise _no_jpeg(count, "it cannot be decoded")
         yield image
-        count += 1
+
+
+def _jpegs(file: io.BufferedReader | io.BytesIO) -> Iterator[bytes]:
+    """Contents of the pictures; every byte is searched once for the end of its picture."""
+    held, count, position = bytearray(), 0, pictures.START
+    while True:
+        whole, position = pictures.end_of_jpeg(held, position)
+        if whole:
+            yield bytes(held[:position])
+            del held[:position]
+            count, position = count + 1, pictures.START
+            continue
+        more = file.read1(2**16)
+        held += more
+        if held and not pictures.JPEG.startswith(bytes(held[:3])):
+            raise _no_jpeg(count, f"it begins with {bytes(held[:8])!r}")
+        if not more and held:
+            raise _no_jpeg(count, f"it is cut off after {len(held)} bytes")
+        if len(held) > LARGEST:
+            raise _no_jpeg(count, f"it has more than {LARGEST} bytes")
+        if not more:
+            return
 
 
 def _no_jpeg(count: int, found: str) -> InputError:
     return InputError(
-        "expected JPEG pictures one after the other on the standard input, got another"
-        f" content as picture {count + 1}: {found}. A video is sent as pictures by `ffmpeg"
+        "expected JPEG pictures one after the other on the standard input, got other"
+        f" content for picture {count + 1}: {found}. A video is sent as pictures by `ffmpeg"
         " -i VIDEO -f mjpeg -q:v 2 -`.",
         field="source",
     )
