@@ -23,6 +23,8 @@ NOMINAL = 25.0
 FASTEST = 60.0
 #: Pictures with a shorter side below this many pixels are enlarged; text needs room.
 SMALLEST = 240
+#: Longest side of an enlarged picture.
+LONGEST = 4096
 #: Number of maps along the lower border.
 MAPS = 4
 
@@ -45,13 +47,14 @@ class Mark(NamedTuple):
 
 def draw(image: np.ndarray, marks: Sequence[Mark]) -> np.ndarray:
     """An annotated copy of a BGR image, enlarged by a whole factor if it is small."""
-    factor = math.ceil(SMALLEST / min(image.shape[:2]))
+    short, long = sorted(image.shape[:2])
+    factor = max(1, min(math.ceil(SMALLEST / short), LONGEST // long))
     drawn = cv2.resize(
         image, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST
     )
     scale = max(0.5, min(drawn.shape[:2]) / 600)
     line = round(2 * scale) + 1
-    inset = min(drawn.shape[:2]) // 4
+    inset = max(1, min(drawn.shape[:2]) // 4)
     maps = [mark.map for mark in marks if mark.map is not None]
     for i, found in enumerate(maps[: min(MAPS, drawn.shape[1] // inset)]):
         gray = (np.clip(found, 0, 1) * 255).astype(np.uint8)

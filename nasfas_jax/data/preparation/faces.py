@@ -317,7 +317,8 @@ def _named(name: str, longest_side: int) -> str:
 
 
 def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
-    scale = min(1.0, longest / max(image.shape[:2]))
+    short, long = sorted(image.shape[:2])
+    scale = min(1.0, max(longest / long, 1 / short))  # a pixel is left of a narrow strip
     if scale == 1.0:
         return image, scale
     return cv2.resize(
