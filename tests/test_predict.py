@@ -59,6 +59,13 @@ def test_sources_have_files_of_their_own(tmp_path):
     assert [one.name for one in found][-2:] == ["c.mp4", "c.mp4 2"]
 
 
+def test_inputs_are_joined_by_commas(tmp_path):
+    named = media.write_video(tmp_path / "a,b.mp4", 1)
+    assert predict.inputs_of(named) == [str(named)]
+    assert predict.inputs_of(",".join(["video.mp4"] * 99)) == ["video.mp4"] * 99
+    assert predict.inputs_of(None) == predict.inputs_of("") == []
+
+
 def bright(index):
     """A frame whose gray level tells its index after compressing it twice."""
     return np.full((48, 64, 3), 20 * index, np.uint8)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 
 from nasfas_jax import limits
 from nasfas_jax.commands import predict, settings, tables
@@ -26,19 +27,25 @@ def run(
 
     ``input`` is a list of videos and pictures, joined by commas, on which the program is
     compared with the model.
+
+    Raises:
+      InputError: no model, another format, no such input, or as `workflows.export` and
+        `workflows.parity`.
     """
     limits.require(format=(format, limits.OneOf(export.FORMATS)))
-    given = [predict.input_file(one) for one in input.split(",")] if input else []
+    given = [predict.input_file(path) for path in predict.inputs_of(input)]
     source = predict.model_of(model, workdir, network)
     default = "export" if model else pathlib.Path(workdir) / "export"
     folder = settings.make_folder(output or default, "--output")
     detector = settings.detector(face_model)
     if format == "web":
         exported = source.export(folder, format=format, detector=detector)
-        print(f"serve it: python3 -m http.server --bind 127.0.0.1 -d {folder}")
     else:
         exported = source.export(folder / f"{source.name}.{format}", format=format)
     print(f"wrote {exported.file}, {exported.file.stat().st_size:,} bytes")
+    if format == "web":
+        quoted = shlex.quote(str(folder))
+        print(f"serve the page: python3 -m http.server --bind 127.0.0.1 -d {quoted}")
     if not given:
         print(
             "not compared with the model: --input=VIDEO,VIDEO names clips for a comparison"

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 import pathlib
 import statistics
 from collections.abc import Callable
@@ -134,10 +135,9 @@ def _sources(input: Path | None, camera: str | int | None) -> list[Named]:
         number = _number(word)
         limits.require(camera=(number, limits.COUNT_OR_NONE))
         found.append(Named(number, streams.name_of(number)))
-    whole = input is not None and pathlib.Path(input).exists()  # a name with commas
-    for word in [] if input is None else [input] if whole else str(input).split(","):
+    for word in inputs_of(input):
         if streams.is_live(word):
-            found.append(Named(str(word), streams.name_of(word)))
+            found.append(Named(word, streams.name_of(word)))
         elif pathlib.Path(word).is_dir():
             found += _in_folder(pathlib.Path(word))
         else:
@@ -178,6 +178,14 @@ def _in_folder(folder: pathlib.Path) -> list[Named]:
             f"{folder} holds no video and no picture; --input expects some there."
         )
     return [Named(path, path.relative_to(folder).as_posix()) for path in paths]
+
+
+def inputs_of(given: Path | None) -> list[str]:
+    """The inputs that commas join; one where the whole text names a file."""
+    if not given:
+        return []
+    whole = os.path.exists(given)  # pathlib raises an OSError for a long list
+    return [str(given)] if whole else str(given).split(",")
 
 
 def input_file(given: Path | None) -> pathlib.Path:

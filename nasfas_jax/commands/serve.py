@@ -21,7 +21,11 @@ def run(
     port: str = "8000",
     face_model: Path | None = None,
 ) -> None:
-    """Serves until it is interrupted."""
+    """Serves until it is interrupted.
+
+    Raises:
+      InputError: no model, a wrong port, or packages of the extra that are missing.
+    """
     number = int(port) if port.isdecimal() else port
     limits.require(port=(number, PORTS))
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
