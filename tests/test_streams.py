@@ -15,7 +15,9 @@ def jpegs(count):
     """JPEG pictures one after the other, the first with a JPEG in a comment."""
     random = np.random.default_rng(0)
     coded = [
-        cv2.imencode(".jpg", random.integers(0, 255, (48, 64, 3), np.uint8))[1].tobytes()
+        cv2.imencode(".jpg", random.integers(0, 255, (48, 64, 3), np.uint8))[
+            1
+        ].tobytes()
         for _ in range(count)
     ]
     inside = b"\xff\xfe" + (len(coded[0]) + 2).to_bytes(2, "big") + coded[0]

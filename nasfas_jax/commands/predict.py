@@ -157,7 +157,9 @@ def _numbered(found: list[Named]) -> list[Named]:
     for source, name in found:
         numbered = (f"{name} {count}" for count in itertools.count(2))
         for choice in itertools.chain([name], numbered):
-            stem = recording.stem_of(pathlib.Path(), choice)  # of a/b.mp4, that of a_b.mp4
+            stem = recording.stem_of(
+                pathlib.Path(), choice
+            )  # of a/b.mp4, that of a_b.mp4
             if stem not in unique:
                 unique[stem] = Named(source, choice)
                 break

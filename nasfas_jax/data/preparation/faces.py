@@ -318,7 +318,9 @@ def _named(name: str, longest_side: int) -> str:
 
 def _shrink(image: np.ndarray, longest: int) -> tuple[np.ndarray, float]:
     short, long = sorted(image.shape[:2])
-    scale = min(1.0, max(longest / long, 1 / short))  # a pixel is left of a narrow strip
+    scale = min(
+        1.0, max(longest / long, 1 / short)
+    )  # a pixel is left of a narrow strip
     if scale == 1.0:
         return image, scale
     return cv2.resize(
