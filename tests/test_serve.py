@@ -191,6 +191,7 @@ def bomb(width=20_000, height=20_000):
         (bomb(1200, 1200), 413, "1,200 x 1,200"),
         (b"#!/bin/sh\n", 415, "expected a picture (JPEG, PNG, WebP, BMP) or a video"),
         (b"\0\0\0\x18ftypisom" + b"\0" * 99, 415, "no video that OpenCV can open"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 99, 415, "got another format"),
         (b"GIF89a" + b"\0" * 99, 415, "got another format"),
     ],
 )

@@ -22,6 +22,8 @@ VIDEOS = {
     (0, b"\x1aE\xdf\xa3"): ".webm",  # Matroska
     (8, b"AVI "): ".avi",
 }
+#: Brands of ISO files that are pictures (AVIF, HEIC), which are not taken.
+STILLS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
 def suffix_of(path: pathlib.Path, bounds: Bounds) -> str:
@@ -34,6 +36,8 @@ def suffix_of(path: pathlib.Path, bounds: Bounds) -> str:
     """
     with path.open("rb") as file:
         head = file.read(16)
+    if head[4:8] == b"ftyp" and head[8:12] in STILLS:
+        raise _other_format()
     for (at, magic), suffix in VIDEOS.items():
         if head[at:].startswith(magic):
             _require_video(path, bounds)
@@ -69,11 +73,7 @@ def _require_picture(file: pathlib.Path | io.BytesIO, bounds: Bounds) -> str:
     except Image.DecompressionBombError:
         raise Refusal(413, _too_large("more", bounds)) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        raise Refusal(
-            415,
-            "expected a picture (JPEG, PNG, WebP, BMP) or a video (MP4, MOV, WebM,"
-            " Matroska, AVI), got another format.",
-        ) from None
+        raise _other_format() from None
     if width * height > bounds.pixels:
         raise Refusal(413, _too_large(f"{width:,} x {height:,}", bounds))
     return PICTURES["JPEG" if kind == SEVERAL_JPEGS else str(kind)]
@@ -105,6 +105,14 @@ def _require_video(path: pathlib.Path, bounds: Bounds) -> None:
         413,
         f"expected at most {bounds.video_pixels:,} pixels in all frames, got more:"
         f" {most:,} frames of {width:,} x {height:,} pixels are allowed.",
+    )
+
+
+def _other_format() -> Refusal:
+    return Refusal(
+        415,
+        "expected a picture (JPEG, PNG, WebP, BMP) or a video (MP4, MOV, WebM, Matroska,"
+        " AVI), got another format.",
     )
 
 
