@@ -1,7 +1,8 @@
 """Pictures on the standard input, split and bounded."""
 
 import io
-import types
+import os
+import time
 
 import cv2
 import numpy as np
@@ -40,11 +41,13 @@ class Parts(io.BytesIO):
         return super().read1(self.size)
 
 
-def test_pictures_on_standard_input(monkeypatch):
+def test_pictures_on_standard_input(monkeypatch, tmp_path):
     contents = jpegs(3)
-    stdin = types.SimpleNamespace(buffer=io.BytesIO(b"".join(contents)))
-    monkeypatch.setattr("sys.stdin", stdin)
-    found = [image for image, _ in streams.frames("-")]
+    path = tmp_path / "pictures"
+    path.write_bytes(b"".join(contents))
+    with path.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        found = [image for image, _ in streams.frames("-")]
     np.testing.assert_array_equal(found, [decoded(one) for one in contents])
     for content, words in (
         (b"RIFF....AVI ", "picture 1: it begins with b'RIFF....'"),
@@ -77,3 +80,30 @@ def test_pictures_that_announce_too_many_pixels_are_not_decoded(side):
     bomb = small[:at] + 2 * side.to_bytes(2, "big") + small[at + 4 :]
     with pytest.raises(InputError, match=f"picture 1: it has {side} x {side} pixels"):
         list(streams.read_jpegs(io.BytesIO(bomb)))
+
+
+def test_a_stalled_source_is_left(monkeypatch):
+    """After one picture nothing comes, and the stream stays open."""
+    reading, writing = os.pipe()
+    with open(reading) as stdin, open(writing, "wb", buffering=0) as sender:
+        sender.write(jpegs(1)[0])
+        monkeypatch.setattr("sys.stdin", stdin)
+        begin = time.monotonic()
+        found = streams.until(
+            streams.frames("-"), lambda: time.monotonic() - begin > 0.5
+        )
+        assert len(list(found)) == 1
+        assert 0.5 < time.monotonic() - begin < 5
+
+
+def failing():
+    yield 1
+    raise InputError("it vanished")
+
+
+def test_what_is_read_ahead_is_what_was_given():
+    assert list(streams.until(iter(range(5)), lambda: False)) == [0, 1, 2, 3, 4]
+    found = streams.until(failing(), lambda: False)
+    assert next(found) == 1
+    with pytest.raises(InputError, match="it vanished"):
+        next(found)

@@ -132,7 +132,7 @@ def record(
       name: its name, for those of the files.
       watcher: watches it.
       folder: makes and returns the folder, called when the first frame was seen.
-      ended: whether to stop, from the seconds since the first frame.
+      ended: whether to leave a live source, from the seconds since it was opened.
 
     Returns:
       The counts, and the names of the files.
@@ -141,10 +141,11 @@ def record(
       InputError: as `Model.watch`, or a file cannot be written.
     """
     summary = Summary(name)
-    seen = watcher.watch(source)
+    begin = time.perf_counter()
+    seen = watcher.watch(source, lambda: ended(time.perf_counter() - begin))
     if streams.is_live(source):
         seen = _kept(seen, summary)
-    frames = _timed(seen, summary, ended)
+    frames = _timed(seen, summary)
     first = next(frames, None)
     if first is None:
         raise InputError(f"{name}: no frame. Nothing was predicted.")
@@ -181,10 +182,8 @@ def _kept(frames: Iterator[Seen], summary: Summary) -> Iterator[Seen]:
         summary.problem = str(error)
 
 
-def _timed(
-    frames: Iterator[Seen], summary: Summary, ended: Callable[[float], bool]
-) -> Iterator[Seen]:
-    """Frames until an end, with their latencies in the summary."""
+def _timed(frames: Iterator[Seen], summary: Summary) -> Iterator[Seen]:
+    """Frames, with their latencies in the summary."""
     first = begin = time.perf_counter()
     for seen in frames:
         now = time.perf_counter()
@@ -193,8 +192,6 @@ def _timed(
         yield seen
         begin = time.perf_counter()
         summary.seconds = begin - first
-        if ended(begin - first):
-            return
 
 
 @contextlib.contextmanager

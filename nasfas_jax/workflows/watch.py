@@ -15,7 +15,7 @@ import dataclasses
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,8 +158,16 @@ class Watcher:
         self._frame = self._born = self._before = 0
         model.maps(np.zeros((1, *model.image_shape), np.float32))  # compiled once
 
-    def watch(self, source: Any) -> Iterator[Seen]:
-        """Yields the frames of a source with their faces; see `Model.watch`."""
+    def watch(
+        self, source: Any, ended: Callable[[], bool] | None = None
+    ) -> Iterator[Seen]:
+        """Yields the frames of a source with their faces; see `Model.watch`.
+
+        Args:
+          source: the source.
+          ended: whether to leave a live source, as of `streams.until`; None: it is watched
+            to its end.
+        """
         path = streams.as_path(source)
         if path is not None and not path.is_dir() and video.is_picture(path):
             image, _ = next(iter(streams.frames(source)))
@@ -169,7 +177,10 @@ class Watcher:
                 raise InputError(f"{path}: {error}") from None
             yield seen
             return
-        for image, second in streams.frames(source):
+        frames = streams.frames(source)
+        if ended is not None and streams.is_live(source):
+            frames = streams.until(frames, ended)
+        for image, second in frames:
             yield self.step(image, second)
 
     def step(self, image: np.ndarray, second: float | None = None) -> Seen:

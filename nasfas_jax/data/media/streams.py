@@ -1,13 +1,16 @@
 """Frames with times from files, cameras, addresses, the standard input and iterables."""
 
+import contextlib
 import io
 import os
 import pathlib
+import queue
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -25,7 +28,10 @@ TIMEOUT = 10_000
 #: Bytes of the largest picture on the standard input.
 LARGEST = 64 * 2**20
 STANDARD_INPUT = "-"
+#: Seconds between two looks at whether a source that gives nothing is to be left.
+POLL = 0.1
 
+Item = TypeVar("Item")
 Source = int | str | os.PathLike | Iterable[np.ndarray]
 
 
@@ -93,7 +99,8 @@ def frames(source: Source) -> Iterator[Timed]:
         local = isinstance(source, int)
         return _retried(lambda: _open(source), name_of(source), local)
     if is_live(source):
-        stdin: Any = sys.stdin.buffer
+        # A reader of its own: a thread left waiting in it holds no lock of `sys.stdin`.
+        stdin = open(sys.stdin.fileno(), "rb", closefd=False)  # noqa: SIM115
         return (Timed(image, None) for image in read_jpegs(stdin))
     path = as_path(source)
     if path is not None:
@@ -105,6 +112,50 @@ def frames(source: Source) -> Iterator[Timed]:
             field="source",
         )
     return (Timed(image, None) for image in source)
+
+
+def until(items: Iterator[Item], ended: Callable[[], bool]) -> Iterator[Item]:
+    """Yields the items of an iterator until an end, even where it gives none.
+
+    A thread takes one item ahead. After the end it is left where it waits.
+
+    Args:
+      items: the iterator.
+      ended: whether to end; called before each item, and every `POLL` seconds without one.
+
+    Raises:
+      Exception: as ``items``.
+    """
+    taken: queue.Queue[tuple[Any, Exception | None]] = queue.Queue(1)
+    left = threading.Event()
+
+    def take() -> None:
+        error: Exception | None = None
+        while error is None and not left.is_set():
+            item = None
+            try:
+                item = next(items)
+            except Exception as raised:  # StopIteration among them
+                error = raised
+            while not left.is_set():
+                with contextlib.suppress(queue.Full):
+                    taken.put((item, error), timeout=POLL)
+                    break
+
+    threading.Thread(target=take, daemon=True).start()
+    try:
+        while not ended():
+            try:
+                item, error = taken.get(timeout=POLL)
+            except queue.Empty:
+                continue
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        left.set()
 
 
 def _from_path(path: pathlib.Path) -> Iterator[Timed]:
