@@ -261,3 +261,7 @@ def test_steps_of_larger_spaces_are_drawn(tmp_path, monkeypatch, capsys):
     assert written["rows"][0]["ratios"] == {"time": 0.25, "memory": 0.25}
     assert "candidates" in (tmp_path / "search_growth.svg").read_text()
     assert "cached, s" in capsys.readouterr().out
+
+
+def test_results_without_a_peer_need_no_peer():
+    assert "torch" not in bench._result([])["machine"]

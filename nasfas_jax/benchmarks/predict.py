@@ -31,9 +31,9 @@ from nasfas_jax.search import spaces
 from nasfas_jax.workflows.model import Model
 from nasfas_jax.workflows.watch import Watcher
 
-#: Networks and the side of their images in pixels; of Auto-FAS, an architecture of its
-#: space, drawn at random.
-SIZES = {"cdn": 256, "auto_fas": 108, "cdcn_pp": 256}
+#: Networks and the side of their images in pixels; of a search space, an architecture
+#: drawn at random.
+SIZES = {"cdn": 256, "auto_fas": 108, "nas_fas": 256, "cdcn_pp": 256}
 #: Weight of a batch in the averages of BatchNorm.
 MOMENTUM = 0.1
 
@@ -106,8 +106,8 @@ def network(name: str, width: float = 1.0) -> Any:
     """A network of `SIZES`."""
     if name == "cdn":
         return nets.CDN(pool="max", width=width)
-    if name == "auto_fas":
-        return nets.SearchedNet(spaces.get("auto_fas").sample(0))
+    if name in spaces.SPACES:
+        return nets.SearchedNet(spaces.get(name).sample(0))
     return nets.from_description(nets.describe(name))
 
 

@@ -75,7 +75,7 @@ def run(config: Any, *, output: Path = "bench") -> None:
         rows.append(row)
     rich.print(cdn_table(rows))
     entries = [dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows]
-    write_json(folder / "peers.json", _result(entries))
+    write_json(folder / "peers.json", _result(entries, "torch"))
     print(f"wrote search_step.json, data.json and peers.json in {folder}")
 
 
@@ -92,7 +92,7 @@ def run_metagrad(*, output: Path = "bench") -> None:
             rows.append(row)
     Console(width=140).print(metagrad_table(rows))
     entries = [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows]
-    write_json(folder / "metagrad.json", _result(entries))
+    write_json(folder / "metagrad.json", _result(entries, "torch"))
     print(f"wrote {folder / 'metagrad.json'}")
 
 
@@ -136,7 +136,9 @@ def run_search(*, output: Path = "bench") -> None:
     for one in of_search.growth():
         rich.print(one)
         grown.append(one)
-    found = _result([dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows])
+    found = _result(
+        [dataclasses.asdict(row) | {"ratios": row.ratios} for row in rows], "torch"
+    )
     found["growth"] = [dataclasses.asdict(one) for one in grown]
     write_json(folder / "search.json", found)
     curves.growth(grown).save(folder / "search_growth.svg")
@@ -159,7 +161,9 @@ def run_eulernet(*, output: Path = "bench") -> None:
             rows.append(row)
     rich.print(cdn_table(rows))
     entries = [dataclasses.asdict(row) | {"ratio": row.ratio} for row in rows]
-    found = _result(entries) | {"filters": [dataclasses.asdict(row) for row in filters]}
+    found = _result(entries, "torch") | {
+        "filters": [dataclasses.asdict(row) for row in filters]
+    }
     write_json(folder / "eulernet.json", found)
     print(f"wrote {folder / 'eulernet.json'}")
 
@@ -232,7 +236,7 @@ def run_predict(
     for row in predict.latencies(REPEATS):
         rich.print(row)
         rows.append(row)
-    found = _result([dataclasses.asdict(row) for row in rows])
+    found = _result([dataclasses.asdict(row) for row in rows], "torch")
     found["folding"] = dataclasses.asdict(folded) | {"ratio": folded.ratio}
     found["speed"] = [dataclasses.asdict(one) | {"rate": one.rate} for one in speeds]
     write_json(folder / "predict.json", found)
@@ -250,8 +254,8 @@ def _data_costs(config: Any) -> data.Costs:
     )
 
 
-def _result(rows: list[dict]) -> dict:
-    machine = timing.machine("jax", "torch")
+def _result(rows: list[dict], *peers: str) -> dict:
+    machine = timing.machine("jax", *peers)
     return {"machine": machine, "repeats": REPEATS, "rows": rows}
 
 
