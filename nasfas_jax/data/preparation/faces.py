@@ -21,6 +21,7 @@ LONGEST_SIDE = 480
 # chin, to a tight box; measured against YuNet's boxes on real videos.
 HAAR_TO_TIGHT = (0.125, 0.0, 0.75, 1.05)
 FILE = "face_detector.onnx"  # name of YuNet's file in prepared data and in models
+YUNET_SMALLEST = 10  # pixels; in a narrower copy YuNet finds faces of no height
 SMALLEST_FACE = 16  # smallest usable side of a face box, in pixels
 
 
@@ -143,6 +144,8 @@ class YuNet:
     def all(self, image: np.ndarray) -> list[Face]:
         """All detections, that with the highest score first."""
         small, scale = _shrink(image, self._longest)
+        if min(small.shape[:2]) < YUNET_SMALLEST:
+            return []
         network = self._network()
         network.setInputSize(small.shape[1::-1])
         faces = network.detect(small)[1]
