@@ -14,6 +14,7 @@ from nasfas_jax.commands import annotate, predict, recording
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
+from nasfas_jax.workflows import watch
 
 ROOT = pathlib.Path(__file__).parents[1]
 BOX = np.array([20.0, 8, 24, 30])
@@ -130,6 +131,32 @@ def test_frames_faster_than_the_copy_are_dropped():
     starts = np.cumsum(repeats) - repeats
     at = starts[repeats > 0] / rate
     assert np.abs(at - times[repeats > 0]).max() <= 0.5 / rate + 1e-9
+
+
+def test_a_live_source_tells_changed_verdicts(capsys):
+    """Of each face; a frame in which a face is missed changes nothing."""
+
+    def seen(frame, second, *faces):
+        found = [
+            watch.SeenFace(track, np.zeros(4), np.zeros(3), mean=mean, verdict=verdict)
+            for track, mean, verdict in faces
+        ]
+        return watch.Seen(frame, second, np.zeros((2, 2, 3), np.uint8), tuple(found))
+
+    frames = [
+        seen(0, 0.0, (1, None, None)),
+        seen(1, 0.04, (1, 0.7, "live"), (2, 0.6, None)),
+        seen(2, 0.08, (1, 0.6, "live"), (2, 0.6, None)),
+        seen(3, 0.12),
+        seen(4, None, (1, 0.6, "live")),
+        seen(5, None, (1, 0.4, "spoof")),
+    ]
+    assert list(recording.told(iter(frames), "camera 0")) == frames
+    assert capsys.readouterr().out.splitlines() == [
+        "camera 0, 0.0 s: face 1 live (0.700)",
+        "camera 0, 0.0 s: face 2 no verdict (0.600)",
+        "camera 0, frame 5: face 1 spoof (0.400)",
+    ]
 
 
 def test_milliseconds_are_no_variable_rate():

@@ -125,7 +125,8 @@ def record(
 ) -> tuple[Summary, list[str]]:
     """Watches a source to its end and writes what was seen.
 
-    A camera or stream that fails ends: what it gave before is kept.
+    A camera or stream that fails ends: what it gave before is kept. Changes of its verdicts
+    are printed, since it may have no end.
 
     Args:
       source: the source.
@@ -144,7 +145,7 @@ def record(
     begin = time.perf_counter()
     seen = watcher.watch(source, lambda: ended(time.perf_counter() - begin))
     if streams.is_live(source):
-        seen = _kept(seen, summary)
+        seen = told(_kept(seen, summary), name)
     frames = _timed(seen, summary)
     first = next(frames, None)
     if first is None:
@@ -180,6 +181,23 @@ def _kept(frames: Iterator[Seen], summary: Summary) -> Iterator[Seen]:
         if not summary.frames:
             raise
         summary.problem = str(error)
+
+
+def told(frames: Iterator[Seen], name: str) -> Iterator[Seen]:
+    """Passes frames on; prints the first verdict of each face, and every other one."""
+    verdicts: dict[int, str | None] = {}
+    for seen in frames:
+        at = f"frame {seen.frame}" if seen.second is None else f"{seen.second:.1f} s"
+        for face in seen.faces:
+            if face.mean is None or face.verdict == verdicts.get(face.track, ""):
+                continue
+            verdicts[face.track] = face.verdict
+            verdict = face.verdict or "no verdict"
+            print(
+                f"{name}, {at}: face {face.track} {verdict} ({face.mean:.3f})",
+                flush=True,
+            )
+        yield seen
 
 
 def _timed(frames: Iterator[Seen], summary: Summary) -> Iterator[Seen]:
