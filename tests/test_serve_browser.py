@@ -15,7 +15,7 @@ READY = "document.getElementById('word').textContent"
 
 @pytest.fixture(scope="module")
 def model():
-    view = views.View(input="static", map_size=4)
+    view = views.View(input="static_dynamic", map_size=4)
     return natural(make_model(view=view, threshold=THRESHOLD))
 
 
@@ -39,6 +39,7 @@ def test_the_page_shows_scores_of_files_and_of_the_camera(model, tmp_path):
         page.wait_for_selector("#picture:not([hidden])")
         assert page.evaluate("document.getElementById('picture').width") == 320
         browsers.shoot(page, "serve_picture")
+        assert page.inner_text("#message").startswith("Nothing moves here")
 
         page.set_input_files("#file", clip)
         browsers.wait(page, "document.querySelectorAll('#rows tr').length == 8")

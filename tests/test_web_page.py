@@ -268,11 +268,15 @@ def test_the_page_scores_pictures_and_the_camera(exported, frames, yunet, tmp_pa
         page.click("#camera")
 
 
+STILL = "document.getElementById('message').textContent.startsWith('Nothing moves')"
+
+
 def test_without_a_detector_the_face_is_held_in_an_oval(exported, frames, tmp_path):
-    view = views.View(input="static", map_size=4)
+    view = views.View(input="static_dynamic", map_size=4)
     folder = exported(natural(make_model(view=view, threshold=THRESHOLD)))
     assert not (folder / web_page.DETECTOR).exists()
     browsers.write_camera(tmp_path / "camera.y4m", frames)
+    cv2.imwrite(str(tmp_path / "face.png"), frames[0])
     with (
         hosted(folder, ISOLATION) as address,
         browsers.page_at(address, tmp_path / "camera.y4m") as page,
@@ -283,6 +287,8 @@ def test_without_a_detector_the_face_is_held_in_an_oval(exported, frames, tmp_pa
         label = "document.getElementById('chart').ariaLabel"
         browsers.wait(page, f"/: [1-9][0-9] scores/.test({label})")
         browsers.shoot(page, "web_oval")
+        page.set_input_files("#file", tmp_path / "face.png")
+        browsers.wait(page, STILL)
         assert "nothing moves in a still picture" in page.evaluate(DYNAMIC)
 
 

@@ -1,7 +1,8 @@
 // The page without a server: the camera or a file, scored in this browser.
 import { Remote } from "./remote.js";
 import {
-  Chart, closeCamera, drawPicture, find, listen, nextFrame, number, openCamera, say, showVerdict,
+  Chart, caution, closeCamera, drawPicture, find, listen, nextFrame, number, openCamera, say,
+  showVerdict,
 } from "./view.js";
 
 const RECENT = 30; // frames whose rate is shown
@@ -74,7 +75,7 @@ async function usePicture(file, picture, own) {
   if (found.score !== null) chart.add(0, found.score, found.verdict);
   chart.draw();
   show(about, canvas, found, [["File", file.name]]);
-  if (found.box !== null) return;
+  if (found.box !== null) return say(caution(about.input));
   showVerdict(null, [["File", file.name]]);
   say(`no face was found in ${file.name}.`);
 }

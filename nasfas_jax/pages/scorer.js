@@ -31,8 +31,8 @@ export class Scorer {
 
   /** What the page shows of the model. */
   about() {
-    const { name, threshold } = this.settings;
-    return { name, threshold, oval: !this.faces };
+    const { name, threshold, input } = this.settings;
+    return { name, threshold, input, oval: !this.faces };
   }
 
   /** Forgets the frames seen. */

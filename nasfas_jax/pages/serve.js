@@ -1,10 +1,11 @@
 // The server's page: sends a file to /predict, or the camera's frames to /watch.
 import {
-  Chart, closeCamera, drawPicture, element, find, listen, nextFrame, number, openCamera, say,
-  showVerdict,
+  Chart, caution, closeCamera, drawPicture, element, find, listen, nextFrame, number, openCamera,
+  say, showVerdict,
 } from "./view.js";
 
 const chart = new Chart(find("chart"));
+const health = fetch("health").then((response) => response.json());
 let video = null;
 let task = 0; // the answer to an older one is not shown
 
@@ -29,6 +30,7 @@ async function useFile(file) {
     return;
   }
   showPrediction(answer);
+  if (answer.clips.some((clip) => clip.still)) say(caution((await health).input));
   await showPicture(file, answer, own);
 }
 
@@ -100,7 +102,7 @@ async function toggleCamera() {
   find("camera").textContent = "Stop the camera";
   find("camera").setAttribute("aria-pressed", "true");
   find("more").hidden = true;
-  const { threshold } = await (await fetch("health")).json();
+  const { threshold } = await health;
   chart.clear(threshold);
   showVerdict("wait", []);
   try {
@@ -158,6 +160,6 @@ function showSeen(frame, seen, threshold) {
 }
 
 listen(useFile, toggleCamera);
-fetch("health").then((response) => response.json()).then(({ model }) => {
+health.then(({ model }) => {
   find("about").textContent = `Live face, or print, screen or mask? Scored by ${model}.`;
 });

@@ -72,6 +72,10 @@ export function say(text) {
   find("message").textContent = text;
 }
 
+/** What to think of a score where nothing moves, by the model's input; "" if all is well. */
+export const caution = (input) => input === "static" ? ""
+  : "Nothing moves here, and the network was trained on moving faces: its score may mean nothing.";
+
 export const number = (value) => (value == null ? "–" : value.toFixed(4));
 
 /** The score over time with the threshold as a dashed line. */
