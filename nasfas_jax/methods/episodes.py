@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
 
 from nasfas_jax import bilevel
@@ -39,7 +40,10 @@ def over_episodes(f: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any
         return jax.tree.map(lambda x: x / count, total)
 
     def run_slice(shared, episodes):
-        return jax.lax.psum(_total(lambda one: f(*shared, one), episodes), "episode")
+        total = _total(lambda one: f(*shared, one), episodes)
+        # As one array: an all-reduce has a latency, on CPUs one for each array of a tree.
+        flat, unravel = ravel_pytree(total)
+        return unravel(jax.lax.psum(flat, "episode"))
 
     # With check_vma=True, gradients with respect to the shared arrays would be summed over
     # all slices, those of inner updates among them.
