@@ -1,8 +1,8 @@
 """A search that times itself: ``python -m nasfas_jax.benchmarks.one_run FOLDER ...``.
 
 Arguments are the folder of the run, in the folder of its data, the numbers of steps and of
-steps between checkpoints and, for one of several processes, the coordinator's address, their
-number and this one's index. ``times.json`` is written by process 0.
+steps between checkpoints, the mesh, '' for its default, and for one of several processes the
+coordinator's address, their number and this one's index. Process 0 writes ``times.json``.
 """
 
 import functools
@@ -41,7 +41,7 @@ class Timed:
         return batch
 
 
-def run(folder: pathlib.Path, steps: int, save_every: int) -> None:
+def run(folder: pathlib.Path, steps: int, save_every: int, mesh: str | None) -> None:
     """Searches, and writes the moments of its batches."""
     data = open_data(folder.parent / "data")
     widths = {
@@ -53,9 +53,8 @@ def run(folder: pathlib.Path, steps: int, save_every: int) -> None:
     settings = searchers.settings_of("darts", arch_order="first")
     view = pipeline.View(map_size=8)
     draw = functools.partial(pipeline.episodes, data, view=view)
-    placed = steps_of.of_episodes(
-        settings.make_method(space, steps=steps), draw, BATCH, 2, steps_of.Placement()
-    )
+    method = settings.make_method(space, steps=steps)
+    placed = steps_of.of_episodes(method, draw, BATCH, 2, steps_of.Placement(mesh))
     timed = Timed(placed.batches)
     placed = placed._replace(batches=timed)
     image = np.zeros((1, SIZE, SIZE, 3), np.float32)
@@ -80,12 +79,12 @@ def run(folder: pathlib.Path, steps: int, save_every: int) -> None:
 
 def main(argv: list[str]) -> None:
     """Joins the other processes, if there are any, and runs."""
-    folder, steps, save_every, *joined = argv
+    folder, steps, save_every, mesh, *joined = argv
     runtime.cache_compiles()
     if joined:
         address, count, index = joined
         processes.start(address, int(count), int(index))
-    run(pathlib.Path(folder), int(steps), int(save_every))
+    run(pathlib.Path(folder), int(steps), int(save_every), mesh or None)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,15 @@ STEPS, SAVE_EVERY = 60, 20
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """Times of a search with the same global batch.
+    """Times of a search of two episodes a step, on a core for each process.
 
     Attributes:
-      one: seconds a step of one process on one core, the median.
-      two: seconds a step of two processes on a core each.
+      one: seconds a step of one process, which computes one episode after the other; the
+        median.
+      two: seconds a step of two processes with an episode each: two all-reduces a step, of
+        the gradients of the alphas and of the weights.
+      divided: seconds a step of two processes that compute each episode together, half of
+        its clips each: BatchNorm adds some hundreds of small all-reduces.
       stall: share of the time of steps by which checkpoints prolong them, one in
         `SAVE_EVERY` steps.
       wait: share of it that steps wait for their batch.
@@ -38,14 +42,20 @@ class Times:
 
     one: float
     two: float
+    divided: float
     stall: float
     wait: float
     start: float
 
     @property
     def overhead(self) -> float:
-        """Share by which two processes are slower than half the time of one."""
+        """Share by which two processes with an episode each exceed half the time of one."""
         return 2 * self.two / self.one - 1
+
+    @property
+    def divided_overhead(self) -> float:
+        """The same share where each episode is divided between the processes."""
+        return 2 * self.divided / self.one - 1
 
 
 def prepare_data(folder: pathlib.Path) -> None:
@@ -59,15 +69,19 @@ def prepare_data(folder: pathlib.Path) -> None:
 
 
 def command(
-    folder: pathlib.Path, *, steps: int = STEPS, joined: Sequence[object] = ()
+    folder: pathlib.Path,
+    *,
+    steps: int = STEPS,
+    mesh: str = "",
+    joined: Sequence[object] = (),
 ) -> list[str]:
     """Command line of a run, alone or as one of several processes."""
-    given = (folder, steps, SAVE_EVERY, *joined)
+    given = (folder, steps, SAVE_EVERY, mesh, *joined)
     return [sys.executable, "-m", one_run.__name__, *map(str, given)]
 
 
 def measure(folder: pathlib.Path) -> Times:
-    """Runs a search alone and in two processes, and the former twice for a warm start.
+    """Runs a search alone, twice for a warm start, and in two processes on two meshes.
 
     Raises:
       InputError: fewer than two cores, or a run failed.
@@ -76,26 +90,27 @@ def measure(folder: pathlib.Path) -> Times:
     if len(cores) < 2:
         raise InputError(f"expected two cores or more, got {len(cores)}.")
     prepare_data(folder)
-    _run(folder / "cold", [()], cores)
-    start = _run(folder / "one", [()], cores)
+    _run(folder / "cold", cores[:1])
+    start = _run(folder / "one", cores[:1])
+    _run(folder / "two", cores[:2])
+    _run(folder / "divided", cores[:2], mesh="episode:1")
+    one, stall, wait = _shares(folder / "one")
+    two, divided = (_shares(folder / name)[0] for name in ("two", "divided"))
+    return Times(one, two, divided, stall, wait, start)
+
+
+def _run(folder: pathlib.Path, cores: Sequence[int], *, mesh: str = "") -> float:
+    """Seconds until the first step of processes, one on each core, is logged."""
+    shutil.rmtree(folder, ignore_errors=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    _run(folder / "two", [(address, 2, i) for i in range(2)], cores)
-    one, stall, wait = _shares(folder / "one")
-    return Times(one, _shares(folder / "two")[0], stall, wait, start)
-
-
-def _run(
-    folder: pathlib.Path, joined: Sequence[Sequence[object]], cores: Sequence[int]
-) -> float:
-    """Seconds until the first step of processes on a core each is logged."""
-    shutil.rmtree(folder, ignore_errors=True)
     before, began = os.sched_getaffinity(0), time.monotonic()
     running = []
-    for core, each in zip(cores, joined, strict=False):
+    for index, core in enumerate(cores):
+        joined = (address, len(cores), index) if len(cores) > 1 else ()
         os.sched_setaffinity(0, {core})  # inherited
-        running.append(subprocess.Popen(command(folder, joined=each)))
+        running.append(subprocess.Popen(command(folder, mesh=mesh, joined=joined)))
         os.sched_setaffinity(0, before)
     while not runtime.read_metrics(folder) and running[0].poll() is None:
         time.sleep(0.02)

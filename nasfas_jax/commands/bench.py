@@ -201,11 +201,16 @@ def run_processes(*, output: Path = "bench") -> None:
     folder = settings.make_folder(output, "--output")
     with tempfile.TemporaryDirectory() as temporary:
         found = processes.measure(pathlib.Path(temporary))
-    rows = dataclasses.asdict(found) | {"overhead": found.overhead}
+    rows = dataclasses.asdict(found) | {
+        "overhead": found.overhead,
+        "divided_overhead": found.divided_overhead,
+    }
     write_json(folder / "processes.json", _result([rows]))
     print(
-        f"a step: {1e3 * found.one:.0f} ms on one core, {1e3 * found.two:.0f} ms in two"
-        f" processes on a core each ({100 * found.overhead:+.0f} % of half)\ncheckpoints:"
+        f"a step of two episodes: {1e3 * found.one:.0f} ms in one process on one core,"
+        f" {1e3 * found.two:.0f} ms in two with an episode each"
+        f" ({100 * found.overhead:+.0f} % of half), {1e3 * found.divided:.0f} ms in two that"
+        f" divide each episode ({100 * found.divided_overhead:+.0f} %)\ncheckpoints:"
         f" {100 * found.stall:.1f} % of the time of steps, one in {processes.SAVE_EVERY}"
         f"\nwaiting for batches: {100 * found.wait:.1f} %\nfirst step after"
         f" {found.start:.1f} s with a warm cache\nwrote {folder / 'processes.json'}"

@@ -15,10 +15,11 @@ def over_episodes(f: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any
     """The function that is the mean over episodes of ``f(*shared, episode)``.
 
     Each slice of the mesh's axis ``episode`` computes its episodes one after the other
-    and independently of the other slices; one mean of their sums follows. That is the
-    only collective over ``episode``, and it must not be differentiated: take gradients
-    *inside* of ``f``. The axis ``data`` remains automatic, so that within ``f`` a batch
-    is whole, for BatchNorm too, over however many devices it is split.
+    and independently of the other slices; one mean of their sums follows, of all arrays
+    as one. That is the only collective over ``episode``, and it must not be
+    differentiated: take gradients *inside* of ``f``. The axis ``data`` remains automatic,
+    so that within ``f`` a batch is whole, for BatchNorm too, over however many devices it
+    is split.
 
     Args:
       f: function of arrays shared by all episodes and, last, one episode; it returns a
@@ -41,7 +42,7 @@ def over_episodes(f: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any
 
     def run_slice(shared, episodes):
         total = _total(lambda one: f(*shared, one), episodes)
-        # As one array: an all-reduce has a latency, on CPUs one for each array of a tree.
+        # As one array: XLA's all-reduce of a tree on CPUs is one exchange per array.
         flat, unravel = ravel_pytree(total)
         return unravel(jax.lax.psum(flat, "episode"))
 
