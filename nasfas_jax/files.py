@@ -49,10 +49,10 @@ def require_local(folder: str | os.PathLike) -> None:
     """
     if found := address(folder):
         raise InputError(
-            f"expected a folder of a file system, got {found}: a run's files are locked,"
-            " appended and renamed. Mount the bucket (gcsfuse, mountpoint-s3) and name the"
-            " folder by its path; nasfas launch mounts it. Data and models are read from"
-            " an address, too."
+            f"expected a folder of a file system, got {found}: files are locked, appended"
+            " and renamed. Use a path, as of a mounted bucket (gcsfuse, mountpoint-s3), or"
+            " nasfas_jax.mirror.opened, which keeps a local copy and uploads it; --workdir"
+            " does that on one machine."
         )
 
 

@@ -8,7 +8,7 @@ import warnings
 from absl import app, flags, logging
 
 from nasfas_jax import commands
-from nasfas_jax.commands import parsing, signals, supervise, usage
+from nasfas_jax.commands import parsing, signals, supervise, usage, workdir
 from nasfas_jax.errors import Diverged, InputError, Stopped
 
 HELP = {"-h", "-?", "-help", "--help", "--helpshort", "--helpfull"}
@@ -40,10 +40,11 @@ def main(argv: list[str]) -> int:
     supervise.follow()
     try:
         given = parsing.given(command, flags.FLAGS)
-        if asked := supervise.children(given, sys.argv[1:], os.environ):
-            return supervise.run(asked, restarts=int(given.get("restarts", 0)))
-        with signals.ending():
-            commands.execute(command, **given)
+        with workdir.local(command, given, sys.argv[1:]) as (given, argv):
+            if asked := supervise.children(given, argv, os.environ):
+                return supervise.run(asked, restarts=int(given.get("restarts", 0)))
+            with signals.ending():
+                commands.execute(command, **given)
     except (InputError, Diverged, Stopped) as error:
         print(f"nasfas {command}: {error}", file=sys.stderr)
         return 128 + error.number if isinstance(error, Stopped) else 2

@@ -1,8 +1,8 @@
 """Folders in buckets: local copies of what is read, and uploads of what is written.
 
 An address is ``gs://BUCKET/FOLDER``, ``s3://BUCKET/FOLDER``, or another of fsspec's. Records
-are opened by ArrayRecord, which reads local files alone, and locks need a file system:
-folders are copied whole, and a run's own folder is a local or mounted one.
+are opened by ArrayRecord, which reads local files alone: folders are copied whole. The
+folder that a run writes to is a `mirror`.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ from nasfas_jax.errors import InputError
 VARIABLE = "NASFAS_STAGING_DIR"
 #: Beside a copy, what it was made of.
 INDEX = ".staged.json"
+#: Size of each file and a text that changes with its content, by its path in a folder.
+Listing = dict[str, list[Any]]
 
 
 def staging_folder() -> pathlib.Path:
@@ -47,30 +49,74 @@ def local(folder: str | os.PathLike) -> pathlib.Path:
     source = files.address(folder)
     if not source:
         return pathlib.Path(folder)
-    with _reading(source):
-        system, root = fsspec.url_to_fs(source)
-        system.invalidate_cache()
-        there = {
-            name.removeprefix(root).lstrip("/"): [info["size"], system.checksum(name)]
-            for name, info in system.find(root, detail=True).items()
-            if pathlib.PurePosixPath(name).name != files.LOCK
-        }
+    there = listing(source)
     if not there:
         raise InputError(f"{source}: expected a folder with files, got none.")
-    digest = hashlib.sha256(source.rstrip("/").encode()).hexdigest()[:16]
-    copy = staging_folder() / f"{pathlib.PurePosixPath(root).name}-{digest}"
+    copy = copy_of(source)
     with files.waiting(copy):
-        _require_room(copy, sum(size for size, _ in there.values()))
-        _copy(system, root, there, copy)
+        fetch(source, there, copy)
     return copy
 
 
-def _copy(
-    system: Any, root: str, there: dict[str, list[Any]], copy: pathlib.Path
-) -> None:
-    """Makes a copy equal to a folder, whose files have these sizes and checksums."""
+def listing(source: str) -> Listing:
+    """The files at an address.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    with reaching(source) as (system, root):
+        system.invalidate_cache()
+        return {
+            name.removeprefix(root).lstrip("/"): _state(system, name, info)
+            for name, info in system.find(root, detail=True).items()
+            if pathlib.PurePosixPath(name).name != files.LOCK
+        }
+
+
+def state(system: Any, path: str) -> list[Any] | None:
+    """What `listing` says of a file of a file system; None where there is none.
+
+    Its folder is listed, since file systems may describe a single file differently.
+    """
+    system.invalidate_cache()
+    try:
+        found = system.ls(path.rpartition("/")[0], detail=True)
+    except FileNotFoundError:
+        return None
+    for info in found:
+        if info["name"] == path and info["type"] == "file":
+            return _state(system, path, info)
+    return None
+
+
+def _state(system: Any, path: str, info: dict[str, Any]) -> list[Any]:
+    """Size of a file, and a text that changes with its content."""
+    marks = (info.get(name) for name in ("etag", "ETag", "mtime", "created"))
+    mark = next((one for one in marks if one is not None), None)
+    return [info["size"], str(system.checksum(path) if mark is None else mark)]
+
+
+def copy_of(source: str) -> pathlib.Path:
+    """The folder of the local copy of an address."""
+    digest = hashlib.sha256(source.rstrip("/").encode()).hexdigest()[:16]
+    name = pathlib.PurePosixPath(source.partition("://")[2]).name
+    return staging_folder() / f"{name}-{digest}"
+
+
+def read_index(copy: pathlib.Path) -> Listing:
+    """What a copy was made of; empty where it is not complete."""
     index = copy / INDEX
-    known = json.loads(index.read_text("utf-8")) if index.exists() else {}
+    return json.loads(index.read_text("utf-8")) if index.exists() else {}
+
+
+def fetch(source: str, there: Listing, copy: pathlib.Path) -> None:
+    """Makes a copy equal to the folder at an address, whose files are listed.
+
+    Raises:
+      InputError: no room for them, or they cannot be read.
+    """
+    _require_room(copy, sum(size for size, _ in there.values()))
+    known, index = read_index(copy), copy / INDEX
     index.unlink(missing_ok=True)
     for name in sorted(set(known) - set(there)):
         (copy / name).unlink(missing_ok=True)
@@ -79,7 +125,11 @@ def _copy(
         if known.get(name) == state and path.is_file():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.writing(copy), _reading(root), files.whole(path) as part:
+        with (
+            files.writing(copy),
+            reaching(source) as (system, root),
+            files.whole(path) as part,
+        ):
             system.get_file(f"{root}/{name}", str(part))
             if part.stat().st_size != state[0]:
                 raise InputError(f"{root}/{name} was cut while it was read: try again.")
@@ -99,9 +149,7 @@ def upload(
     Raises:
       InputError: it cannot be written.
     """
-    place = files.address(target)
-    with _reading(place):
-        system, root = fsspec.url_to_fs(place)
+    with reaching(files.address(target)) as (system, root):
         system.makedirs(root, exist_ok=True)
         names = [
             p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()
@@ -111,14 +159,14 @@ def upload(
 
 
 @contextlib.contextmanager
-def _reading(place: str) -> Iterator[None]:
-    """Names the address in errors of fsspec.
+def reaching(place: str) -> Iterator[tuple[Any, str]]:
+    """The file system of an address and the path in it; names it in errors of fsspec.
 
     Raises:
       InputError: an unknown scheme, a package that is missing, or no access.
     """
     try:
-        yield
+        yield fsspec.url_to_fs(place)
     except InputError:
         raise
     except OSError as error:

@@ -153,6 +153,6 @@ def test_a_run_needs_a_file_system(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"output": "gs://bucket/run", "layout": "oulu_npu"}
     given = given if command == "synthesize" else {}
-    with pytest.raises(InputError, match=r"file system, got gs://bucket/run.*Mount"):
+    with pytest.raises(InputError, match=r"file system, got gs://bucket/run.*mounted"):
         smoke.execute(command, "gs://bucket/run", **given)
     assert not list(tmp_path.iterdir())

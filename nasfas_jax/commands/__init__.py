@@ -467,7 +467,7 @@ def execute(name: str, **given: Any) -> None:
       InputError: the config lacks what the command needs, or has a wrong field.
     """
     from nasfas_jax import runtime
-    from nasfas_jax.commands import checks, join
+    from nasfas_jax.commands import checks, join, workdir
 
     flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
     joining = {flag: given.pop(flag) for flag in PROCESSES if flag in given}
@@ -475,7 +475,7 @@ def execute(name: str, **given: Any) -> None:
         join.join(COMMANDS[name].flags, **joining)
     if "config" in given:
         checks.check(given["config"], command=name, network=given.get("network"))
-    for flag in ("workdir", "output") if name != "launch" else ():
+    for flag in ("workdir", "output") if name not in workdir.BY_ADDRESS else ():
         files.require_local(given.get(flag) or ".")
     runtime.cache_compiles()
     module, _, which = name.partition(" ")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 from packaging.requirements import Requirement
 
-from nasfas_jax import __version__, clusters, limits, tables
+from nasfas_jax import __version__, clusters, files, limits, storage, tables
 from nasfas_jax.errors import InputError, some
 from nasfas_jax.runtime import devices
 from nasfas_jax.workflows import data as opening
@@ -72,7 +72,7 @@ def doctor(
     Nothing is installed or changed, and no data are decoded.
 
     Args:
-      workdir: folder of a run, which need not exist.
+      workdir: folder of a run, which need not exist, or its address.
       data_dir: folder of prepared data; ``workdir/data`` if None.
       environment: environment variables; those of this process if None.
     """
@@ -176,7 +176,19 @@ def processes(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def room(name: str, folder: pathlib.Path, least: float = ROOM) -> Finding:
-    """Free space where a folder is or will be, and whether it can be written."""
+    """Free space where a folder is or will be, and whether it can be written.
+
+    Of an address: the files there, and the free space for its local copy.
+    """
+    if address := files.address(folder):
+        try:
+            there = storage.listing(address)
+        except InputError as error:
+            return Finding(name, f"{address} cannot be read", str(error))
+        size, copies = sum(one[0] for one in there.values()), storage.staging_folder()
+        copy = room(name, copies, size + least)
+        found = f"{address}: {len(there):,} files, {size / 1e9:.1f} GB; copy in {copy.found}"
+        return Finding(name, found, copy.advice)
     there = next(
         p for p in (folder.absolute(), *folder.absolute().parents) if p.exists()
     )
@@ -192,6 +204,8 @@ def room(name: str, folder: pathlib.Path, least: float = ROOM) -> Finding:
 
 def prepared_data(folder: pathlib.Path) -> Finding:
     """Whether prepared data can be opened; none is right, since they can be made."""
+    if files.address(folder):
+        return Finding("prepared data", "not opened, since an address is copied before")
     if not folder.exists():
         return Finding("prepared data", f"none in {folder}")
     try:
