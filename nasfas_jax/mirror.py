@@ -56,7 +56,7 @@ class Mirror:
         self._there = there
 
     def upload(self) -> None:
-        """Uploads what has changed, and deletes at the address what is gone.
+        """Uploads changed files, and deletes at the address those that are gone.
 
         Checksums are uploaded after the files that they describe, and nothing is deleted
         before: what an interrupted upload leaves is refused or repeated by a run that

@@ -74,7 +74,7 @@ def listing(source: str) -> Listing:
 
 
 def state(system: Any, path: str) -> list[Any] | None:
-    """What `listing` says of a file of a file system; None where there is none.
+    """The entry of one file in a `listing`; None where there is none.
 
     Its folder is listed, since file systems may describe a single file differently.
     """
@@ -104,7 +104,7 @@ def copy_of(source: str) -> pathlib.Path:
 
 
 def read_index(copy: pathlib.Path) -> Listing:
-    """What a copy was made of; empty where it is not complete."""
+    """The listing that a copy was made of; empty where it is not complete."""
     index = copy / INDEX
     return json.loads(index.read_text("utf-8")) if index.exists() else {}
 
