@@ -22,6 +22,7 @@ from nasfas_jax.layers import ConvBlock
 from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
 from nasfas_jax.report import meta_figures
 from nasfas_jax.search import spaces
+from nasfas_jax.timing import medians
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "meta_gradients.py"
@@ -148,7 +149,7 @@ def test_the_reference_must_be_exact_and_measured():
 
 def test_calls_take_turns_after_one_to_warm_up():
     calls = []
-    times = timing.medians([lambda: calls.append(0), lambda: calls.append(1)], 2)
+    times = medians([lambda: calls.append(0), lambda: calls.append(1)], 2)
     assert calls == [0, 1] * 3 and len(times) == 2 and min(times) >= 0
 
 

@@ -15,6 +15,7 @@ from jax import Array
 from nasfas_jax import nets
 from nasfas_jax.benchmarks import timing
 from nasfas_jax.compilation import run_once
+from nasfas_jax.timing import medians
 
 #: Side of the image in pixels, and batch size.
 SIZES = ((256, 1), (64, 8))
@@ -78,7 +79,7 @@ def _rows_of_size(repeats: int, size: int, batch: int) -> Iterator[Row]:
     forward = timing.compiled(predict, variables, x)
     timing.check(f"CDN at {case}", forward(variables, x), peer.predict(images), 1e-4)
     calls = [lambda: forward(variables, x), lambda: peer.predict(images)]
-    ours, theirs = timing.medians(calls, repeats)
+    ours, theirs = medians(calls, repeats)
     yield Row("CDN forward", case, ours, theirs, forward.seconds)
 
     state = variables["params"], variables["batch_stats"], x
@@ -90,5 +91,5 @@ def _rows_of_size(repeats: int, size: int, batch: int) -> Iterator[Row]:
         what = f"gradient of kernel {i} at {case}"
         timing.check(what, kernels[f"ConvBlock_{i}"]["kernel"], kernel, 0.1)
     calls = [lambda: gradient(*state), lambda: peer.gradients(images)]
-    ours, theirs = timing.medians(calls, repeats)
+    ours, theirs = medians(calls, repeats)
     yield Row("CDN forward + backward", case, ours, theirs, gradient.seconds)

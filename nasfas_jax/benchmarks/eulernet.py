@@ -17,6 +17,7 @@ from nasfas_jax.benchmarks.cdn import Row
 from nasfas_jax.compilation import run_once
 from nasfas_jax.methods.ranger import ranger
 from nasfas_jax.methods.supervised import Supervised
+from nasfas_jax.timing import medians
 
 FRAMES = 4
 RATE = 1e-4
@@ -86,7 +87,7 @@ def rows(case: Case, repeats: int = 7) -> Iterator[Row]:
     what = f"EulerNet at {case}"
     timing.check(what, forward(*arguments), peer.predict(clips), 1e-4)
     calls = [lambda: forward(*arguments), lambda: peer.predict(clips)]
-    ours, theirs = timing.medians(calls, repeats)
+    ours, theirs = medians(calls, repeats)
     yield Row("EulerNet forward", str(case), ours, theirs, forward.seconds)
 
     step = timing.compiled(method.step, state, batch)
@@ -95,7 +96,7 @@ def rows(case: Case, repeats: int = 7) -> Iterator[Row]:
     loss = peer.step(optimizer, clips, wanted)
     timing.check(f"loss of {what}", metrics["loss"], np.array(loss), 1e-4)
     calls = [lambda: step(state, batch), lambda: peer.step(optimizer, clips, wanted)]
-    ours, theirs = timing.medians(calls, repeats)
+    ours, theirs = medians(calls, repeats)
     yield Row("EulerNet training step", str(case), ours, theirs, step.seconds)
 
 
@@ -142,5 +143,5 @@ def filter_times(
         first, second = (np.asarray(one(x, b, a)) for one in programs.values())
         timing.check(f"filter over {frames} frames", first, second, 1e-4)
         calls = [functools.partial(program, x, b, a) for program in programs.values()]
-        scan, associative = timing.medians(calls, repeats)
+        scan, associative = medians(calls, repeats)
         yield FilterTime(frames, scan, associative, ops.filter_method(frames))

@@ -28,6 +28,7 @@ import numpy as np
 from nasfas_jax import bilevel, limits
 from nasfas_jax.benchmarks import timing
 from nasfas_jax.errors import InputError
+from nasfas_jax.timing import medians
 
 PyTree = Any
 #: ``(rate, *arguments) -> ({name: derivative}, rest)``. The rest is computed and timed
@@ -150,7 +151,7 @@ def measure(
     measured = asymmetry(case, rates[0], steps, *arguments) if symmetry else None
     run = {m: timing.compiled(case.make(m, steps), first, *arguments) for m in modes}
     calls = [functools.partial(run[m], first, *arguments) for m in modes]
-    seconds = dict(zip(modes, timing.medians(calls, repeats), strict=True))
+    seconds = dict(zip(modes, medians(calls, repeats), strict=True))
     costs = [
         Cost(m, batch_size, steps, seconds[m], run[m].seconds, run[m].temporary_bytes)
         for m in modes

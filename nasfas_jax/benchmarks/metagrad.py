@@ -21,6 +21,7 @@ from nasfas_jax.methods import feature_nets, meta_nas, rfmeta
 from nasfas_jax.methods.state import adam
 from nasfas_jax.nets.rfmeta import DepthEstimator, FeatureExtractor, MetaLearner
 from nasfas_jax.search import fas
+from nasfas_jax.timing import medians
 
 #: Allowed relative differences of the loss, and of the gradient with respect to all
 #: weights, or all alphas, as one vector. In float32 the two sides sum in different
@@ -248,7 +249,7 @@ def rows(case: ComparedCase, repeats: int = 7) -> Iterator[Row]:
             functools.partial(step, state, episode),
             functools.partial(peer.step, tensors),
         ]
-        ours_seconds, peer_seconds = timing.medians(calls, repeats)
+        ours_seconds, peer_seconds = medians(calls, repeats)
         yield Row(
             case.name,
             case.title,

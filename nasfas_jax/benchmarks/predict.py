@@ -28,6 +28,7 @@ from nasfas_jax.errors import InputError
 from nasfas_jax.export import onnx_program
 from nasfas_jax.ops import platform
 from nasfas_jax.search import spaces
+from nasfas_jax.timing import medians
 from nasfas_jax.workflows.model import Model
 from nasfas_jax.workflows.watch import Watcher
 
@@ -155,7 +156,7 @@ def latencies(
             peer = "two convolutions"
         for call in calls[1:]:
             timing.check(f"{name} at {size}", expected, call(), 1e-3)
-        ours, onnx, theirs = timing.medians(calls, repeats)
+        ours, onnx, theirs = medians(calls, repeats)
         yield Latency(name, size, ours, onnx, theirs, peer)
 
 
@@ -181,7 +182,7 @@ def folding(repeats: int = 7, size: int = 256, width: float = 1.0) -> Folding:
     first, second = (run(pixels) for run in runs)
     timing.check(f"folded CDN at {size}", first, second, 1e-3)
     calls = [lambda run=run: run(pixels) for run in runs]
-    one, two = timing.medians(calls, repeats)
+    one, two = medians(calls, repeats)
     return Folding(size, one, two)
 
 

@@ -20,6 +20,7 @@ from nasfas_jax.methods.state import adam
 from nasfas_jax.search import fas, spaces
 from nasfas_jax.search.baseline.space import OPERATIONS, BaselineSpace
 from nasfas_jax.search.dag import structure
+from nasfas_jax.timing import medians
 
 ORDERS = ("first", "exact")
 #: Relative tolerance of the loss, and of the gradient by the alphas of each order.
@@ -189,7 +190,7 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             functools.partial(step, state, episode),
             functools.partial(peer.step, tensors),
         ]
-        ours, theirs = timing.medians(calls, repeats)
+        ours, theirs = medians(calls, repeats)
         of_peer = memory.fresh(functools.partial(grow, one, None))
         yield Row(case.title, order, ours, theirs, grown, of_peer, step.seconds, cached)
 
@@ -281,7 +282,5 @@ def growth(
             }[along]
             case = Case(along, GrownSpace(**options), size, batch, order)
             state, episode, step = our_step(case)
-            (seconds,) = timing.medians(
-                [functools.partial(step, state, episode)], repeats
-            )
+            (seconds,) = medians([functools.partial(step, state, episode)], repeats)
             yield Grown(along, value, seconds, step.seconds, step.temporary_bytes)

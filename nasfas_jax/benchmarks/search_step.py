@@ -9,6 +9,7 @@ import jax
 from nasfas_jax.benchmarks import cases, instrument, timing
 from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import meta_nas
+from nasfas_jax.timing import medians
 
 #: (weight_order, arch_order, mode); if both orders are 'first' the mode has no effect. The
 #: derivatives of the others are compared with those of the first setting.
@@ -69,7 +70,7 @@ def step_costs(
         )
         state = run_once(one.init, jax.random.key(0), episode["query"]["image"][:1])
         step = timing.compiled(one.step, state, episode)
-        (seconds,) = timing.medians([functools.partial(step, state, episode)], repeats)
+        (seconds,) = medians([functools.partial(step, state, episode)], repeats)
         grads = jax.device_get(step(state, episode)[0].alpha_opt_state[0])
         exact = grads if exact is None else exact
         yield StepCost(

@@ -1,13 +1,12 @@
-"""Compile times, alternated timings, agreement of results, and the machine."""
+"""Compile times, agreement of results, and the machine."""
 
 import dataclasses
 import importlib.metadata
 import importlib.util
 import os
 import platform
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -62,25 +61,6 @@ def compiled(function: Callable, *arguments: Any, cache: str = "") -> Compiled:
         start = time.perf_counter()
         program = jax.jit(function).lower(*arguments).compile()
         return Compiled(program, time.perf_counter() - start)
-
-
-def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Median seconds of functions that are called in turn, after one warm-up call each.
-
-    Calling them in turn spreads other load of the machine evenly over all of them.
-
-    Args:
-      calls: functions to time.
-      repeats: number of timed calls of each function.
-    """
-    times: list[list[float]] = [[] for _ in calls]
-    for turn in range(repeats + 1):
-        for call, seconds in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            call()
-            if turn > 0:
-                seconds.append(time.perf_counter() - start)
-    return [statistics.median(seconds) for seconds in times]
 
 
 def check(what: str, ours: Any, peer: np.ndarray, tolerance: float) -> None:

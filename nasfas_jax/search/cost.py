@@ -1,15 +1,13 @@
 """Costs of candidates, and the expected cost of an architecture's cells.
 
-A table of costs, ``{cell: [edges, operations]}`` or ``{cell: [operations]}``, holds what each
-candidate costs in the network for retraining. `relative` is its expectation under the
-alphas over the largest cost of an architecture: differentiable, 0 to 1.
+A table of costs, ``{cell: [edges, operations]}`` or ``{cell: [operations]}``, holds the cost
+of each candidate in the network for retraining. `relative` is the expected cost under the
+alphas, relative to the largest cost of an architecture: differentiable, 0 to 1.
 """
 
 import json
 import math
 import pathlib
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +19,7 @@ import numpy as np
 from nasfas_jax import files, limits
 from nasfas_jax.compilation import run_once
 from nasfas_jax.errors import InputError
+from nasfas_jax.timing import medians
 
 #: Names of the costs: multiply-adds, parameters, seconds of one image on this device.
 COSTS = ("macs", "parameters", "latency")
@@ -106,23 +105,8 @@ def latency(module: nn.Module, shape: tuple[int, ...], repeats: int = REPEATS) -
     key = jax.random.key(0)
     variables = run_once(lambda k: module.init(k, x, train=False), key)
     run = jax.jit(lambda v, x: module.apply(v, x, train=False))
-    return median_seconds(lambda: jax.block_until_ready(run(variables, x)), repeats)
-
-
-def median_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """Median wall time of a call, after a first one that may compile.
-
-    Args:
-      call: function that returns when its work is complete.
-      repeats: number of timed calls.
-    """
-    call()
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    (found,) = medians([lambda: jax.block_until_ready(run(variables, x))], repeats)
+    return found
 
 
 def _sums(candidates: Candidates, cost: Callable[[Candidate], float]) -> Table:

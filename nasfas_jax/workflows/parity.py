@@ -11,7 +11,7 @@ import numpy as np
 from nasfas_jax import limits, tables
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
-from nasfas_jax.search.cost import median_seconds
+from nasfas_jax.timing import medians
 from nasfas_jax.workflows import predict
 from nasfas_jax.workflows.export import Exported
 
@@ -114,14 +114,17 @@ def parity(
     if model.threshold is not None:
         live = [x >= model.threshold.value for x in (scores, own_scores)]
         changed = int((live[0] != live[1]).sum())
+    calls = [
+        lambda: exported.run(frames[:1]),
+        lambda: model.maps(model.preprocess(clips[:1])),
+    ]
     return Parity(
         exported,
         len(clips),
         float(np.abs(scores - own_scores).max()),
         float(np.abs(maps - own_maps).max()),
         changed,
-        median_seconds(lambda: exported.run(frames[:1]), REPEATS),
-        median_seconds(lambda: model.maps(model.preprocess(clips[:1])), REPEATS),
+        *medians(calls, REPEATS),
     )
 
 

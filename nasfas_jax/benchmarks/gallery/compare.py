@@ -23,6 +23,7 @@ from nasfas_jax.benchmarks.gallery import (
     penalties,
     sinusoids,
 )
+from nasfas_jax.timing import medians
 
 #: Allowed relative difference of value and derivative, in float32.
 TOLERANCE = 2e-3
@@ -213,7 +214,7 @@ def rows(case: Case, repeats: int = 7) -> Iterator[Row]:
     for style in filter(installed, case.peers):
         peer, peer_compile = prepared(case, style, arguments)
         found = difference(case, style, ours(), peer(), TOLERANCE)
-        ours_seconds, peer_seconds = timing.medians([ours, peer], repeats)
+        ours_seconds, peer_seconds = medians([ours, peer], repeats)
         yield Row(
             case.name,
             style,
