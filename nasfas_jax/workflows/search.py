@@ -5,6 +5,7 @@ import functools
 import html
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -255,19 +256,13 @@ def search_architecture(
         log_every=(log_every, limits.COUNT),
         save_every=(save_every, limits.COUNT),
     )
-    weights = {"theta": theta, "lam": lam}
-    weights = {name: value for name, value in weights.items() if value is not None}
-    space = spaces.with_options(space, **weights)
+    space = _with_weights(space, theta, lam)
     placement = steps_of.Placement(mesh, sharding, compute)
     chosen = searchers.settings_of(method, **settings)
     view = view_of(space, view)
     drawn = groups(data, target=target, by=by)
     sources, _ = domains(data, target)
-    learned = provenance.Provenance.of(data, sources)
-    options = dataclasses.asdict(space)
     given = {
-        "space": space.name,
-        "space_options": {k: v for k, v in options.items() if v is not None},
         "method": method,
         "view": dataclasses.asdict(view),
         "by": by,
@@ -277,14 +272,10 @@ def search_architecture(
         **({} if compute == "float32" else {"compute": compute}),
         **dataclasses.asdict(chosen),
     }
-    decisive = records.decisive({"seed": seed, "search": given})
-    record = records.Record(decisive, learned, [steps])
+    learned = provenance.Provenance.of(data, sources)
+    record = records.Record(_decisive(seed, space, given), learned, [steps])
     if isinstance(chosen, searchers.RandomSettings):
-        found = space.sample(seed)
-        if folder is not None:
-            with records.opened(folder, record) as path:
-                processes.once(lambda: genotype.save(path / "genotype.json", found))
-        return Found(found, {}, [], learned, 0.0, space)
+        return _at_random(space, seed, record, folder)
     search = chosen.make_method(space, steps=steps)
     collapsed = collapse.early_end(space, skip_limit, search.alphas_from)
     draw = functools.partial(
@@ -298,54 +289,107 @@ def search_architecture(
     )
     placed = steps_of.of_episodes(search, draw, batch_size, episodes, placement)
     image = np.zeros((1, *view.input_shape(data.recipe)), np.float32)
-    run = {
-        "mesh": mesh,
-        "sharding": sharding,
-        "log_every": log_every,
-        "save_every": save_every,
-    }
-    with records.opened(folder, record, **run) as path:
+    every = {"log_every": log_every, "save_every": save_every}
+    with records.opened(folder, record, mesh=mesh, sharding=sharding, **every) as path:
         of_episodes = {"by": by, "groups": drawn.names}
         processes.once(lambda: files.write_json(path / "groups.json", of_episodes))
-        if chosen.cost != "macs":  # the default of the methods
-            size = data.recipe.image_size
-            made = functools.partial(
-                costs.table, space, chosen.cost, image_size=size, folder=path
-            )
-            processes.once(lambda: bool(made()))  # measured latencies are written down
-            table = made()
-            relative = functools.partial(costs.relative, space, table)
-            costly = dataclasses.replace(placed.method, cost=relative)
-            placed = placed._replace(method=costly)
+        placed = _with_cost(placed, chosen.cost, data.recipe.image_size, path)
         state = placed.init(seed, image)
-        began = time.monotonic()
-        state, seconds = placed.fit(
-            "search",
-            state,
-            folder=path,
-            steps=steps,
-            log_every=log_every,
-            save_every=save_every,
-            extra_metrics=lambda state: _probabilities(
-                space, runtime.fetch(state.alphas)
-            ),
-            ends=lambda state: bool(collapsed(state)),
-        )
-        alphas, done = runtime.fetch((state.alphas, state.step))
-        done = int(done)
-        found = space.derive(alphas)
-        processes.require_same("genotype", found.as_dict())
-        wall = time.monotonic() - began
-        stopped = collapsed(state) if done < steps else ""
-        facts = {"stopped": stopped} if stopped else {}
+        return _run(placed, state, learned, collapsed, path, steps=steps, **every)
 
-        def write() -> dict[str, Any]:
-            genotype.save(path / "genotype.json", found)
-            return records.summarize(path, facts, done, seconds, wall)
 
-        summary = processes.once(write)
-        metrics = runtime.read_metrics(path)
-    wall = summary["wall_seconds"]
+def _with_weights(space: Any, theta: Any, lam: Any) -> Any:
+    """A space with the theta and lambda that are not None."""
+    weights = {"theta": theta, "lam": lam}
+    given = {name: value for name, value in weights.items() if value is not None}
+    return spaces.with_options(space, **given)
+
+
+def _decisive(seed: int, space: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a search that decide its result."""
+    options = {k: v for k, v in dataclasses.asdict(space).items() if v is not None}
+    searched = {"space": space.name, "space_options": options, **given}
+    return records.decisive({"seed": seed, "search": searched})
+
+
+def _at_random(
+    space: Any,
+    seed: int,
+    record: records.Record,
+    folder: str | pathlib.Path | None,
+) -> Found:
+    """A random architecture, stored in the folder."""
+    found = space.sample(seed)
+    if folder is not None:
+        with records.opened(folder, record) as path:
+            processes.once(lambda: genotype.save(path / "genotype.json", found))
+    return Found(found, {}, [], record.learned, 0.0, space)
+
+
+def _with_cost(
+    placed: steps_of.Steps, cost: str, image_size: int, folder: pathlib.Path
+) -> steps_of.Steps:
+    """Steps whose relative cost is that of the name.
+
+    Args:
+      placed: steps of a search, whose cost is 'macs'.
+      cost: a name of `search.cost.COSTS`.
+      image_size: side of the images, for 'latency'.
+      folder: folder in which measured latencies are stored.
+    """
+    if cost == "macs":
+        return placed
+    space = placed.method.net.space
+    made = functools.partial(
+        costs.table, space, cost, image_size=image_size, folder=folder
+    )
+    processes.once(lambda: bool(made()))  # measured latencies are written down
+    relative = functools.partial(costs.relative, space, made())
+    return placed._replace(method=dataclasses.replace(placed.method, cost=relative))
+
+
+def _run(
+    placed: steps_of.Steps,
+    state: Any,
+    learned: provenance.Provenance,
+    collapsed: Callable[[Any], str],
+    folder: pathlib.Path,
+    **options: Any,
+) -> Found:
+    """Runs the steps of a search, and stores and returns what it found.
+
+    Args:
+      placed: the steps.
+      state: the initial state.
+      learned: training data.
+      collapsed: reason to end at a state, '' for none.
+      folder: folder of the search.
+      **options: ``steps``, ``log_every`` and ``save_every``.
+    """
+    space = placed.method.net.space
+    began = time.monotonic()
+    state, seconds = placed.fit(
+        "search",
+        state,
+        folder=folder,
+        extra_metrics=lambda state: _probabilities(space, runtime.fetch(state.alphas)),
+        ends=lambda state: bool(collapsed(state)),
+        **options,
+    )
+    alphas, done = runtime.fetch((state.alphas, state.step))
+    done = int(done)
+    found = space.derive(alphas)
+    processes.require_same("genotype", found.as_dict())
+    wall = time.monotonic() - began
+    stopped = collapsed(state) if done < options["steps"] else ""
+    facts = {"stopped": stopped} if stopped else {}
+
+    def write() -> dict[str, Any]:
+        genotype.save(folder / "genotype.json", found)
+        return records.summarize(folder, facts, done, seconds, wall)
+
+    wall = processes.once(write)["wall_seconds"]
+    metrics = runtime.read_metrics(folder)
     return Found(found, alphas, metrics, learned, wall, space, stopped)
 
 
