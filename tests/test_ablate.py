@@ -12,17 +12,18 @@ from nasfas_jax.methods.state import adam, schedule
 from nasfas_jax.methods.supervised import Supervised
 from nasfas_jax.report import ablation
 from nasfas_jax.workflows import ablate as workflow
+from nasfas_jax.workflows import swept
 
 SMALL = {"width": 1 / 32, "map_size": 4}
 THETA = {"theta": [0, 1]}
 SHORT = {"target": "dom_m", "steps": 2, "batch_size": 4}
 
 
-def a_program(swept, chunk, values=(0.1, 0.8, 1.0), seeds=(0, 5)):
+def a_program(name, chunk, values=(0.1, 0.8, 1.0), seeds=(0, 5)):
     net = nf.nets.build("cdn", **SMALL)
     rate = schedule("cosine", 5e-3, steps=3)
     method = Supervised(net, adam(rate, weight_decay=5e-5))
-    return workflow._Program(method, swept, values, list(seeds), chunk)
+    return swept.Program(method, name, values, list(seeds), chunk)
 
 
 def batches(seed, steps=3):
@@ -80,7 +81,7 @@ def test_one_program_trains_all_settings_and_inputs(data, monkeypatch, tmp_path)
     net = nf.nets.build("cdn_cdc", **SMALL)
     result = nf.ablate(data, net, inputs=inputs, **options)
     assert len(traces) == 1
-    monkeypatch.setattr(workflow._Program, "train", None)
+    monkeypatch.setattr(swept.Program, "train", None)
     assert nf.ablate(data, net, inputs=inputs, **options).runs == result.runs
     assert nf.ablate(data, net, inputs=inputs[1:], **options).runs == result.runs[4:]
     for other in (

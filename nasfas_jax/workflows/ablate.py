@@ -2,24 +2,23 @@
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpy.typing import ArrayLike
 
 from nasfas_jax import evaluation, files, limits, nets, runtime, tables
 from nasfas_jax import theta as thetas
-from nasfas_jax.compilation import run_once
 from nasfas_jax.data.loading import augment as augmentation
 from nasfas_jax.data.loading import pipeline, prepared, provenance, views
-from nasfas_jax.errors import Diverged, InputError, renaming
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.evaluation.evaluate import rate
 from nasfas_jax.methods.state import TrainState, adam, schedule
 from nasfas_jax.methods.supervised import Supervised
@@ -27,11 +26,8 @@ from nasfas_jax.report import ablation
 from nasfas_jax.report.picture import Picture
 from nasfas_jax.workflows import evaluate, records, registry
 from nasfas_jax.workflows.data import Tested, domains, tested
+from nasfas_jax.workflows.swept import NAMES, Program
 from nasfas_jax.workflows.train import FOLDER, SEARCHED, example_image
-
-#: Steps between two looks at the losses, which wait for the device.
-LOOK_EVERY = 10
-NAMES = {"theta": "theta", "lam": "lambda"}
 
 
 class _Seeds(limits.Kind):
@@ -227,19 +223,15 @@ def ablate(
     for what, one in (("The ablation", learned), ("The search", searched)):
         if one is not None:
             provenance.require_unseen(one, data, plan._asdict(), what=what)
-    view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
-    each = [dataclasses.replace(view, input=name) for name in inputs]
-    for one in each:
-        registry.require_input(nets.description_of(module), one)
+    each = _views(module, view, inputs)
     rate = schedule(decay, learning_rate, steps=steps)
     method = Supervised(module, adam(rate, weight_decay=weight_decay))
-    program = _Program(method, swept, values, seeds, chunk)
-    image = example_image(data.recipe, view)
+    program = Program(method, swept, values, seeds, chunk)
     settings = {
         **{"swept": swept, "values": list(values), "seeds": seeds, "length": steps},
         **{"batch_size": batch_size, "learning_rate": learning_rate, "decay": decay},
         **{"weight_decay": weight_decay, "augment": augment, "rule": rule},
-        "view": {k: v for k, v in dataclasses.asdict(view).items() if k != "input"},
+        "view": {k: v for k, v in dataclasses.asdict(each[0]).items() if k != "input"},
     }
     described = {"ablate": settings, "network": nets.description_of(module)}
     record = records.Record(records.decisive(described), learned, [], searched)
@@ -247,16 +239,12 @@ def ablate(
     def trained(one: pipeline.View, progress: runtime.Progress, done: int) -> list[Run]:
         options = {"batch_size": batch_size, "augment": augment, "view": one}
         batches = _batches(data, seeds, domains=sources, **options)
+        image = example_image(data.recipe, one)
         state, losses = program.train(batches, image, steps, progress, done=done)
         scored = _tables(program, state, data, sources, plan, one)
-        return [
-            Run(one.input, value, seed, float(loss), **_rates(table, rule))
-            for (value, seed), loss, table in zip(
-                program.settings, losses, scored, strict=True
-            )
-        ]
+        rates = [_rates(table, rule) for table in scored]
+        return _runs(program.settings, one.input, losses, rates)
 
-    runs = []
     path = None if folder is None else pathlib.Path(folder)
     with contextlib.ExitStack() as stack:
         if path is not None:
@@ -264,15 +252,57 @@ def ablate(
             records.begin(path, record)
         name = f"ablate {NAMES[swept]}"
         progress = stack.enter_context(runtime.Progress(name, steps * len(each)))
-        for i, one in enumerate(each):
-            stored = path and path / f"{one.input}.json"
-            found = _read(stored) if stored else None
-            if found is None:
-                found = trained(one, progress, done=i * steps)
-                if stored:
-                    files.write_json(stored, list(map(dataclasses.asdict, found)))
-            runs += found
-    return Ablation(swept, tuple(runs))
+        runs = [
+            _once(path, one.input, functools.partial(trained, one, progress, i * steps))
+            for i, one in enumerate(each)
+        ]
+    return Ablation(swept, tuple(itertools.chain(*runs)))
+
+
+def _views(
+    module: Any, view: pipeline.View | None, inputs: Sequence[str]
+) -> list[pipeline.View]:
+    """The view of each input, with the network's map size.
+
+    Raises:
+      InputError: an input that the network does not take.
+    """
+    view = dataclasses.replace(view or pipeline.View(), map_size=module.map_size)
+    each = [dataclasses.replace(view, input=name) for name in inputs]
+    for one in each:
+        registry.require_input(nets.description_of(module), one)
+    return each
+
+
+def _runs(
+    settings: Sequence[tuple[float, int]],
+    input: str,
+    losses: np.ndarray,
+    rates: Sequence[Mapping[str, float]],
+) -> list[Run]:
+    """Runs of settings (value, seed) with their losses [runs] and rates on test data."""
+    each = zip(settings, losses, rates, strict=True)
+    return [
+        Run(input, value, seed, float(loss), **own) for (value, seed), loss, own in each
+    ]
+
+
+def _once(
+    folder: pathlib.Path | None, input: str, train: Callable[[], list[Run]]
+) -> list[Run]:
+    """The runs of an input: those in the folder, or else trained and stored there.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    if folder is None:
+        return train()
+    path = folder / f"{input}.json"
+    found = _read(path)
+    if found is None:
+        found = train()
+        files.write_json(path, list(map(dataclasses.asdict, found)))
+    return found
 
 
 def _read(path: pathlib.Path) -> list[Run] | None:
@@ -300,113 +330,6 @@ def _batches(
     streams = [pipeline.train_batches(data, seed=seed, **options) for seed in seeds]
     while True:
         yield jax.tree.map(lambda *x: np.stack(x), *map(next, streams))
-
-
-class _Program:
-    """Training and scoring of all settings; each is compiled once.
-
-    Runs are stacked on the first axis of states, values first and then seeds.
-    """
-
-    def __init__(
-        self,
-        method: Supervised,
-        swept: str,
-        values: Sequence[float],
-        seeds: Sequence[int],
-        chunk: int | None,
-    ):
-        self.method = method
-        self.settings = [(value, seed) for value in values for seed in seeds]
-        self._swept, self._seeds, self._count = swept, seeds, len(values)
-        self._values = jnp.array([value for value, _ in self.settings])
-        self._places = jnp.tile(jnp.arange(len(seeds)), len(values))
-        if chunk is None:
-            chunk = 1 if jax.default_backend() == "cpu" else len(self.settings)
-        batch_size = None if chunk == 1 else chunk
-
-        def with_value(value: jax.Array) -> Supervised:
-            return dataclasses.replace(method, call={swept: value})
-
-        def step(values, places, state, batches):
-            def one(run):
-                value, place, state = run
-                batch = jax.tree.map(lambda x: x[place], batches)
-                state, metrics = with_value(value).step(state, batch)
-                return state, metrics["loss"]
-
-            return jax.lax.map(one, (values, places, state), batch_size=batch_size)
-
-        def score(values, params, batch_stats, image):
-            def one(run):
-                value, params, stats = run
-                return nets.score(with_value(value).predict(params, stats, image))
-
-            return jax.lax.map(
-                one, (values, params, batch_stats), batch_size=batch_size
-            )
-
-        self._step = jax.jit(step, donate_argnums=2)
-        self._score = jax.jit(score)
-
-    def init(self, image: np.ndarray) -> TrainState:
-        """First states: every value of a seed starts from the same weights."""
-        init = self.method.init  # one function, and so one program for all seeds
-        states = [run_once(init, jax.random.key(seed), image) for seed in self._seeds]
-        return jax.tree.map(lambda *x: jnp.stack(x * self._count), *states)
-
-    def step(
-        self, state: TrainState, batches: Mapping[str, ArrayLike]
-    ) -> tuple[TrainState, jax.Array]:
-        """New states and losses [runs], from a batch of each seed, [seeds, B, ...]."""
-        return self._step(self._values, self._places, state, batches)
-
-    def train(
-        self,
-        batches: Iterator[pipeline.Batch],
-        image: np.ndarray,
-        steps: int,
-        progress: runtime.Progress,
-        done: int,
-    ) -> tuple[TrainState, np.ndarray]:
-        """States after ``steps`` steps, and the losses [runs] of the last one.
-
-        Args:
-          batches: a batch of each seed for each step.
-          image: image of the shape that the network is given.
-          steps: number of steps.
-          progress: told the number of steps, ``done`` of which came before.
-          done: see ``progress``.
-
-        Raises:
-          Diverged: a loss is not finite.
-        """
-        state, losses = self.init(image), np.zeros(0)
-        for step in range(1, steps + 1):
-            state, losses = self.step(state, next(batches))
-            if step % LOOK_EVERY == 1 or step == steps:
-                losses = np.asarray(losses)
-                self._require_finite(losses, step)
-                progress(done + step, f"mean loss {losses.mean():.4f}")
-        return state, np.asarray(losses)
-
-    def score(self, state: TrainState, image: np.ndarray) -> np.ndarray:
-        """Scores [runs, B] of images [B, S, S, C]."""
-        scores = self._score(self._values, state.params, state.batch_stats, image)
-        return np.asarray(scores)
-
-    def _require_finite(self, losses: np.ndarray, step: int) -> None:
-        """Requires finite losses [runs]."""
-        lost = [
-            f"{NAMES[self._swept]} {value:g}, seed {seed}"
-            for (value, seed), loss in zip(self.settings, losses, strict=True)
-            if not np.isfinite(loss)
-        ]
-        if lost:
-            raise Diverged(
-                f"The loss is not finite at step {step} for {'; '.join(lost)}. Lower the"
-                " learning rate, or leave these values out."
-            )
 
 
 def _settings(
@@ -440,7 +363,7 @@ def _seeds(seeds: Any) -> list[int]:
 
 
 def _tables(
-    program: _Program,
+    program: Program,
     state: TrainState,
     data: prepared.Prepared,
     sources: Sequence[str],
