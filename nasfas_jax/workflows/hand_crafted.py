@@ -13,6 +13,7 @@ import numpy as np
 
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import processes
 from nasfas_jax.workflows import records
 
 #: Number of features of each kind.
@@ -90,6 +91,19 @@ def fit(
     cost = {"parameters": numbers, "macs": numbers}
     records.summarize(folder, cost, 0, seconds, seconds)
     return {"features": name, "support_vectors": len(params["coefficients"])}, params
+
+
+def require_one_process() -> None:
+    """Checks that hand-crafted features are fitted by one process.
+
+    Raises:
+      InputError: there are several.
+    """
+    if processes.count() > 1:
+        raise InputError(
+            f"expected 1 for hand-crafted features, got {processes.count()}.",
+            field="processes",
+        )
 
 
 def require_libraries(networks: Iterable[str]) -> None:

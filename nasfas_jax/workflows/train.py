@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,9 +31,10 @@ from nasfas_jax.workflows import (
 from nasfas_jax.workflows import steps as steps_of
 from nasfas_jax.workflows.data import domains, tested
 from nasfas_jax.workflows.model import Model
+from nasfas_jax.workflows.training import Training, example_image, model_of
 
 #: Names in the folder of a training.
-NETWORK, MODEL, BEST = "network.json", "model", "best"
+NETWORK, MODEL = "network.json", "model"
 #: Values of arguments that several functions of `workflows` take.
 SEARCHED = limits.OrNone(
     limits.Kind(provenance.Provenance, "the attribute 'learned' of a search")
@@ -155,23 +155,17 @@ def train(
     development.require_measured(steps, log_every, development_every, select)
     sources, _ = domains(data, target)
     if searched is not None:
-        provenance.require_unseen(
-            searched,
-            data,
-            tested(data, target)._asdict(),
-            what="The search that found the architecture",
-        )
+        what = "The search that found the architecture"
+        plan = tested(data, target)._asdict()
+        provenance.require_unseen(searched, data, plan, what=what)
     description = describe(net, len(sources), theta, lam)
     view = view_of(description, view)
-    registry.require_input(description, view)
-    view.require_prepared(data.recipe)
+    _require_input(description, view, data.recipe)
     optimizer = optimizer or registry.default_optimizer(description)
     rate = schedule(decay, learning_rate, steps=steps)
     transformation = registry.OPTIMIZERS[optimizer](rate, weight_decay=weight_decay)
     registry.loss_of(description, loss)  # a wrong loss is named before the work
-    if "method" in description:
-        size = data.recipe.image_size
-        registry.require_sizes(description["method"], size, view.map_size)
+    weights = _start(start, description)
     given = {
         "batch_size": batch_size,
         "learning_rate": learning_rate,
@@ -184,17 +178,23 @@ def train(
         **({} if select == "last" else {"select": select}),
         **({} if accumulate == 1 else {"accumulate": accumulate}),
         **({} if compute == "float32" else {"compute": compute}),
+        **({} if weights is None else {"start": weights.digest}),
     }
     fitted = "features" in description
-    if fitted and processes.count() > 1:
-        raise InputError(
-            f"expected 1 for hand-crafted features, got {processes.count()}.",
-            field="processes",
-        )
-    weights = _start(start, fitted)
-    if weights is not None:
-        given["start"] = weights.digest
-    if not fitted:
+    if fitted:
+        hand_crafted.require_one_process()
+    record = records.Record(
+        records.decisive({"seed": seed, "train": given, "network": description}),
+        provenance.Provenance.of(data, sources),
+        [] if fitted else [steps],
+        searched,
+    )
+    training = Training(data, sources, description, view, record)
+    every = {"log_every": log_every, "save_every": save_every}
+    measured = {"development_every": development_every}
+    if fitted:
+        fit = training.of_features
+    else:
         method = registry.make_method(description, transformation, loss)
         trained = steps_of.of_training(
             method,
@@ -208,68 +208,15 @@ def train(
             view=view,
             seed=seed,
         )
-        image = example_image(data.recipe, view)
-        if weights is not None:  # wrong weights are named before the work
-            weights.applied(jax.eval_shape(method.init, jax.random.key(0), image))
-    record = records.Record(
-        records.decisive({"seed": seed, "train": given, "network": description}),
-        provenance.Provenance.of(data, sources),
-        [] if fitted else [steps],
-        searched,
-    )
-    run = {
-        "mesh": mesh,
-        "sharding": sharding,
-        "log_every": log_every,
-        "save_every": save_every,
-        "development_every": development_every,
-    }
+        begin = training.beginning(trained, weights, seed)
+        options = {"steps": steps, "select": select, **every, **measured}
+        fit = functools.partial(training.of_steps, trained, begin, **options)
+    run = {"mesh": mesh, "sharding": sharding, **every, **measured}
     with records.opened(folder, record, **run) as path:
         if processes.once(lambda: _finished(path, 0 if fitted else steps)):
             return Model.load(path / MODEL)
-        file = data.face_model
-        processes.once(lambda: _describe_run(path, description, file))
-        if fitted:
-            network, params = hand_crafted.fit(
-                description["features"], data, domains=sources, folder=path
-            )
-            model = _model(record, network, params, {}, view, data.recipe, 0, file)
-        else:
-            watch = None
-            if development_every:
-                watch = development.Watch(
-                    development_every,
-                    data,
-                    sources=sources,
-                    view=view,
-                    predict=method.predict,
-                    score=registry.scorer(description),
-                    model=functools.partial(
-                        _model,
-                        record,
-                        description,
-                        view=view,
-                        recipe=data.recipe,
-                        face_model=file,
-                    ),
-                    folder=path / BEST,
-                )
-            params, batch_stats = _run(
-                trained,
-                name=f"train {registry.name_of(description)}",
-                image=image,
-                weights=weights,
-                seed=seed,
-                folder=path,
-                steps=steps,
-                log_every=log_every,
-                save_every=save_every,
-                watch=watch,
-            )
-            found = params, batch_stats
-            model = _model(record, description, *found, view, data.recipe, steps, file)
-            if select == "development":
-                model = Model.load(path / BEST)
+        processes.once(lambda: _describe_run(path, description, data.face_model))
+        model = fit(path)
         processes.once(lambda: model.save(path / MODEL))
     return model
 
@@ -323,12 +270,7 @@ def trained_model(folder: pathlib.Path) -> Model:
     params, batch_stats = jax.device_get((state.params, state.batch_stats))
     kept = folder / faces.FILE
     file = kept.read_bytes() if kept.is_file() else None
-    return _model(record, description, params, batch_stats, view, recipe, step, file)
-
-
-def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
-    """Black image of the shape of a network's input, with a batch axis of 1."""
-    return np.zeros((1, *view.input_shape(recipe)), np.float32)
+    return model_of(record, description, params, batch_stats, view, recipe, step, file)
 
 
 def _differing(
@@ -402,81 +344,35 @@ def view_of(
     return dataclasses.replace(view, map_size=net.map_size)
 
 
-def _run(
-    trained: steps_of.Steps,
-    *,
-    name: str,
-    image: np.ndarray,
-    weights: starts.Start | None,
-    seed: int,
-    folder: pathlib.Path,
-    steps: int,
-    log_every: int,
-    save_every: int,
-    watch: development.Watch | None,
-) -> tuple[Any, Any]:
-    """Runs the steps of a method; its parameters and running averages."""
-    method = trained.method
-    state = trained.init(seed, image)
-    state = state if weights is None else weights.applied(state)
-    cost = _cost(method, state, image)
-    began = time.monotonic()
-    state, seconds = trained.fit(
-        name,
-        state,
-        folder=folder,
-        steps=steps,
-        log_every=log_every,
-        save_every=save_every,
-        extra_metrics=watch or _nothing,
-    )
-    wall = time.monotonic() - began
-    processes.once(lambda: records.summarize(folder, cost, steps, seconds, wall))
-    return runtime.fetch((state.params, state.batch_stats))
+def _require_input(
+    description: Mapping[str, Any], view: pipeline.View, recipe: Recipe
+) -> None:
+    """Requires a view that the network takes, the data have, and the sizes fit.
+
+    Raises:
+      InputError: names the field.
+    """
+    registry.require_input(description, view)
+    view.require_prepared(recipe)
+    if "method" in description:
+        name = description["method"]
+        registry.require_sizes(name, recipe.image_size, view.map_size)
 
 
-def _start(path: str | pathlib.Path | None, fitted: bool) -> starts.Start | None:
-    """The weights of the argument ``start``."""
-    if path is not None and fitted:
+def _start(
+    path: str | pathlib.Path | None, description: Mapping[str, Any]
+) -> starts.Start | None:
+    """The weights of the argument ``start``.
+
+    Raises:
+      InputError: hand-crafted features, which have none, or another file.
+    """
+    if path is not None and "features" in description:
         raise InputError(
             f"expected None for hand-crafted features, which have no weights, got {path}.",
             field="start",
         )
     return None if path is None else starts.read(path)
-
-
-def _nothing(state: Any) -> dict[str, float]:
-    return {}
-
-
-def _cost(method: Any, state: Any, image: np.ndarray) -> dict[str, int]:
-    """Parameter count, and multiply-adds of a prediction."""
-    macs = nets.macs_of(method.predict, state.params, state.batch_stats, image)
-    return {"parameters": registry.parameters(state.params), "macs": macs}
-
-
-def _model(
-    record: records.Record,
-    network: Mapping[str, Any],
-    params: Any,
-    batch_stats: Any,
-    view: pipeline.View,
-    recipe: Recipe,
-    steps: int,
-    face_model: bytes | None,
-) -> Model:
-    return Model(
-        network=dict(network),
-        params=params,
-        batch_stats=batch_stats,
-        recipe=recipe,
-        view=view,
-        learned=record.learned,
-        settings=record.settings,
-        steps=steps,
-        searched=record.genotype,
-        face_model=face_model,
-    )
 
 
 def _restore(folder: pathlib.Path, method: Any, image: np.ndarray) -> tuple[int, Any]:
