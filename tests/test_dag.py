@@ -6,6 +6,7 @@ import dag_plain
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.test_util import check_grads
 
@@ -18,6 +19,8 @@ from nasfas_jax.search.baseline.space import BaselineSpace
 from nasfas_jax.search.dag import kernels, mixture, network, structure, supernet
 from nasfas_jax.search.genotype import Link
 
+#: Distance of central differences.
+H = 1e-6
 TINY = {"stem_channels": (2, 2, 2), "channels": 4, "map_size": 2}
 TINY_AUTO = {"stem_channels": (2, 2), "channels": 4, "map_size": 2}
 SPACES = [
@@ -62,6 +65,49 @@ def test_a_mixed_cell_is_its_edges_one_by_one(x64, chosen, stride, side, partial
     fast, plain = run(s0, s1, own)
     assert fast.shape == (2, -(-side // stride), -(-side // stride), 16)
     np.testing.assert_allclose(fast, plain, atol=1e-10)
+
+
+def test_derivatives_of_a_mixed_cell_are_those_of_its_edges(x64):
+    """Slopes of the edge-by-edge form; second derivatives as slopes of the first ones."""
+    space = spaces.get("nas_baseline", **TINY, partial=2)
+    net, alphas = supernet.MixedCells(space, 2), alphas_of(space)["reduction"]
+    s0, s1, cotangent = draw(2, 6, 6, 4), draw(2, 6, 6, 4, seed=1), draw(2, 3, 3, 16)
+
+    def call(alphas):
+        return s0[None], s1, space.weights(alphas), space.shares(alphas), True
+
+    def fast(point):
+        params, alphas = point
+        variables = {"params": params, "batch_stats": stats}
+        maps, _ = net.apply(variables, *call(alphas), mutable=["batch_stats"])
+        return jnp.vdot(maps[0], cotangent)
+
+    @jax.jit
+    def plain(point):
+        params, alphas = point
+        params = jax.tree.map(lambda leaf: leaf[0], params)
+        cell = dag_plain.cell(space, params, s0, s1, alphas, 2)
+        return jnp.vdot(cell, cotangent)
+
+    @jax.jit
+    def derivatives(point, along):
+        return jax.jvp(jax.grad(fast), (point,), (along,))
+
+    init = jax.jit(lambda key: net.init(key, *call(alphas)))
+    variables = jax.device_get(init(jax.random.key(0)))
+    stats, point = variables["batch_stats"], (variables["params"], alphas)
+    along, other = (
+        jax.tree.map(lambda leaf, s=seed: draw(*leaf.shape, seed=s), point)
+        for seed in (2, 3)
+    )
+    ends = [jax.tree.map(lambda x, d, h=h: x + h * d, point, along) for h in (-H, H)]
+    gradient, product = derivatives(point, along)
+    low, high = map(plain, ends)
+    slope = (high - low) / (2 * H)
+    np.testing.assert_allclose(optax.tree.vdot(gradient, along), slope, rtol=1e-6)
+    low, high = (optax.tree.vdot(derivatives(end, along)[0], other) for end in ends)
+    slope = (high - low) / (2 * H)
+    np.testing.assert_allclose(optax.tree.vdot(product, other), slope, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["nas_baseline", "auto_fas"])
