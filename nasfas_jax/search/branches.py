@@ -2,11 +2,11 @@
 
 A network is a list of named stages: the stem, its cells, the score. Every branch has an
 input and weights of its own and the same architecture. After the stage that is the fusion
-point, the mean over the branches goes on through the remaining stages, which exist once;
-after the last stage it is the mean of the predicted maps.
+point, the mean over the branches passes through the remaining stages, which exist once;
+a fusion after the last stage is the mean of the predicted maps.
 
-In the supernet the fusion point is chosen by alphas of its own, one for each stage. Beside
-the branches it has one more stream of features u. With b_i the mean of the branches after
+In the supernet the fusion point is chosen by alphas of its own, one for each stage. Besides
+the branches there is one more stream of features u. With b_i the mean of the branches after
 stage i, and S_i that stage of the stream,
 
     u_0 = b_0,    u_i = (1 - r_i) S_i(u_{i-1}) + r_i b_i,    r_i = w_i / (w_0 + ... + w_i),
@@ -35,7 +35,7 @@ def parse(value: Any) -> tuple[str, ...] | None:
     """Names of branches from an option of a search space.
 
     Raises:
-      InputError: no list of different names.
+      InputError: not a list of different names.
 
     >>> parse(["static", "static:hsv"])
     ('static', 'static:hsv')
@@ -57,7 +57,7 @@ def split(x: Array, branches: Sequence[str]) -> list[Array]:
     """The images of every branch, [N, H, W, C / branches], from their channels.
 
     Raises:
-      InputError: channels that are not shared out evenly.
+      InputError: a number of channels that the branches do not divide.
     """
     if x.shape[-1] % len(branches):
         raise InputError(
@@ -105,7 +105,7 @@ def fused(net: Any, stages: Stages, x: Array, **call: Any) -> Array:
 def mixed(supernet: Any, x: Array, alphas: Any, **call: Any) -> Any:
     """The supernet of branches; call it inside its ``nn.compact``.
 
-    A stage of all branches and of the fused features is one ``scan``, so that its program
+    Each stage is one ``scan`` over the branches and the fused features, so that its program
     is compiled once.
 
     Args:

@@ -67,13 +67,13 @@ class CellSpace(abc.ABC):
     def candidates(self, image_size: int) -> cost.Candidates:
         """Modules of the candidates in the network for retraining, at their shapes.
 
-        They are what the costs 'parameters' and 'latency' count and measure.
+        The costs 'parameters' and 'latency' are counted and measured on them.
 
         Args:
           image_size: side of the images.
 
         Raises:
-          InputError: this class does not declare them.
+          InputError: the space does not declare them.
         """
         del image_size
         raise InputError(
@@ -115,7 +115,7 @@ class CellSpace(abc.ABC):
         return self.with_fusion(alphas, key, dtype)
 
     def with_fusion(self, alphas: dict[str, Any], key: Array, dtype: Any) -> Any:
-        """Initial alphas with those of the fusion point, where there are branches."""
+        """Initial alphas with those of the fusion point, if there are branches."""
         if not self.fusions:
             return alphas
         own = jax.random.fold_in(key, len(self.cells))
@@ -123,13 +123,14 @@ class CellSpace(abc.ABC):
         return {**alphas, "fusion": drawn}
 
     def strongest_fusion(self, scores: Mapping[str, Any]) -> str | None:
-        """The fusion point of the best score; None without branches."""
+        """The fusion point with the best score; None without branches."""
         return self.fusions[int(np.argmax(scores["fusion"]))] if self.fusions else None
 
     def copies(self, weights: Any) -> dict[str, Any]:
-        """Number of times that each kind of cell exists, over the number of branches.
+        """Copies of each kind of cell, relative to a copy in every branch; at most 1.
 
-        Before the fusion point every branch has its cells; all cells of a kind count alike.
+        Before the fusion point every branch has its own cells. The mean over the cells of a
+        kind is returned.
 
         Args:
           weights: weights [stages] of the fusion points.
@@ -158,7 +159,7 @@ class CellSpace(abc.ABC):
         return self.strongest(alphas)
 
     def strongest(self, scores: Mapping[str, Any]) -> Genotype:
-        """The architecture of the best scores, ``{cell: [edges, operations]}``."""
+        """The architecture with the best scores, ``{cell: [edges, operations]}``."""
         names = np.array(self.operations)
         kept = np.flatnonzero(np.isin(names, self.choices))
         cells = tuple(
@@ -207,7 +208,7 @@ class CellSpace(abc.ABC):
             )
 
     def with_certain_fusion(self, alphas: dict[str, Any], genotype: Genotype) -> Any:
-        """One-hot alphas with those of the fusion point, where there are branches."""
+        """One-hot alphas with those of the fusion point, if there are branches."""
         if not self.fusions:
             return alphas
         return {**alphas, "fusion": self._certain(self.fusions, genotype.fusion)}

@@ -119,7 +119,7 @@ def widened(genotype: Genotype, width: float) -> Genotype:
     names = [field.name for field in dataclasses.fields(genotype.space)]
     space = dataclasses.replace(
         genotype.space,
-        # K is of the search alone; it need not divide these channels.
+        # K is used by the search alone; it need not divide these channels.
         **({"partial": 1} if "partial" in names else {}),
         **{
             name: scaled(getattr(genotype.space, name))
@@ -213,7 +213,7 @@ def parse(data: object) -> Genotype:
         )
     edges = _version(space) == VERSION_OF_EDGES
     read = [_links(n, cells[n]) if edges else cells[n] for n in space.cells]
-    # A cell that is no list is named as one of a wrong kind.
+    # A cell that is not a list is reported by `Genotype`.
     tuples = (tuple(cell) if isinstance(cell, list) else cell for cell in read)
     return Genotype(space, tuple(tuples), data.get("fusion"))
 

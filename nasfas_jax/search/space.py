@@ -79,7 +79,7 @@ class SearchSpace(Protocol):
         ...
 
     def strongest(self, scores: Mapping[str, Any]) -> "Genotype":
-        """The architecture of the best scores, ``{cell: [edges, operations]}``."""
+        """The architecture with the best scores, ``{cell: [edges, operations]}``."""
         ...
 
     def sample(self, seed: int) -> "Genotype":

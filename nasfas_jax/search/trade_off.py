@@ -8,7 +8,7 @@ import numpy as np
 from nasfas_jax.search import cost
 from nasfas_jax.search.genotype import Genotype, Link
 
-#: Weight of the cost that leaves no choice but the cheapest.
+#: Weight of the cost at which the cheapest architecture is the best one.
 CHEAPEST = 1e9
 
 
@@ -34,8 +34,9 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
 
     For a weight mu of 0 or more, it is the one with the largest sum over its edges of
     ``log p - mu * cost``, with the relative cost. The weights at which it changes are found
-    exactly: where the lines of two neighbors cross, either they are the best, or a third one
-    is, between them. The fusion point of branches is the most probable one in all of them.
+    exactly: at the weight at which two neighbors are equal, either they are the best, or a
+    third architecture is, between them. The fusion point of branches is always the most
+    probable one.
 
     Args:
       space: the search space.
@@ -43,7 +44,7 @@ def points(space: Any, alphas: Any, table: cost.Table) -> list[Point]:
       table: costs of the candidates.
 
     Returns:
-      From the most probable one, which `derive` returns, to the cheapest one.
+      From the most probable architecture, which `derive` returns, to the cheapest.
     """
     largest = space.largest(table)
     if getattr(space, "fusions", ()):

@@ -67,8 +67,8 @@ def get(name: str, **options: Any) -> Trial:
       **options: further options of the search space, as ``channels``.
 
     Raises:
-      InputError: no such trial, with near names, no such option, or another value of one
-        that the trial fixes.
+      InputError: no such trial (the message suggests similar names), no such option, or
+        another value of an option that the trial fixes.
 
     >>> trial = get("S-CD-CDP-Att", channels=16)
     >>> trial.space.title, trial.view["input"]

@@ -1,6 +1,6 @@
 """Zero-cost scores: networks at initialization, ranked without training.
 
-Three scores, higher meaning better by the hypothesis of their authors. `gradient_norm`
+Three scores; higher is better by the hypothesis of their authors. `gradient_norm`
 (Abdelfattah et al., ICLR 2021): norm of the gradient of the loss on one batch. `synflow`
 (Tanaka et al., NeurIPS 2020): flow through the paths of the network, without data. `naswot`
 (Mellor et al., ICML 2021): how differently the ReLUs respond to the images of a batch.
@@ -150,7 +150,7 @@ def relu_codes(net: nn.Module, variables: Any, image: Array) -> list[Array]:
 
     The calls of the layers of the search spaces are intercepted: a `layers.ConvBlock` ends
     with its ReLU, whose output is positive where its input is; the layers of cells begin
-    with theirs. ReLUs of other modules are not seen.
+    with theirs. ReLUs of other modules are not recorded.
 
     Args:
       net: called with images and ``train``.

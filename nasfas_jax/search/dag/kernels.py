@@ -97,7 +97,7 @@ def init(
       key: random key.
       space: the search space.
       layout: its candidates.
-      lead: number of cells, features and edges out of a feature.
+      lead: numbers of cells, of features, and of edges out of a feature.
       width: channels of a candidate.
       dtype: type of the parameters.
 

@@ -97,9 +97,9 @@ def mix_sources(
     Args:
       space: the search space.
       layout: its candidates.
-      features: [F, N, h, w, C]; edges are added to the last ones.
-      inputs: what the edges start from, [sources, N, H, W, C]; None for the first of
-        ``features``.
+      features: [F, N, h, w, C]; the outputs of the edges are added to the last ones.
+      inputs: features that the edges start from, [sources, N, H, W, C]; None for the first
+        of ``features``.
       own: as in `mix_source`, with a leading axis of sources.
       running: likewise.
 

@@ -12,8 +12,8 @@ from nasfas_jax.search.fas import options
 def edge_macs(space: options.FASOptions) -> dict[str, np.ndarray]:
     """``{cell: [operations]}``: multiply-adds per pixel of the image, of each candidate.
 
-    ``space`` has the channels of the network. Every pooling leaves a quarter of the
-    pixels. The layers around the cells cost the same in every architecture.
+    ``space`` has the channels of the network. Each pooling reduces the pixels to a quarter.
+    The layers around the cells are left out: they cost the same in every architecture.
 
     >>> edge_macs(options.FASOptions(channels=16))["mid"][:4]
     array([   0.,    0.,  576., 1368.])
