@@ -18,24 +18,24 @@ from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLES = ROOT / "launch" / "examples"
-PAPER = "--config=synthetic:paper"
+POD = "--config=synthetic:pod"
 BUCKET = "--workdir=gs://BUCKET/runs/search"
 V5E = "--topology=v5e:4x4 --zone=us-west4-a --spot"
 H100 = "--gpus=8 --nodes=2 --cpus=96"
 #: The command line of each file in launch/examples, without `nasfas launch --dry_run`.
 COMMANDS = {
-    "local.sh": f"--backend=local {PAPER} --command=search --nodes=2 --restarts=3",
-    "slurm.sh": f"--backend=slurm {PAPER} --command=search {H100} --per=gpu"
+    "local.sh": f"--backend=local {POD} --command=search --nodes=2 --restarts=3",
+    "slurm.sh": f"--backend=slurm {POD} --command=search {H100} --per=gpu"
     " --workdir=/shared/runs/search --options='--partition=gpu --account=me'"
     " --setup='source /shared/nasfas/bin/activate'",
     "slurm_sweep.sh": "--backend=slurm --config=rfmeta --command=sweep --gpus=4"
     " --cpus=32 --parts=16 --workdir=/shared/runs/rfmeta --hours=4.5",
-    "tpu_vm.sh": f"--backend=tpu_vm {PAPER} --command=search {V5E} {BUCKET}",
-    "gke.yaml": f"--backend=gke {PAPER} --command=search {V5E} {BUCKET}",
-    "gke_gpus.yaml": f"--backend=gke {PAPER} --command=search {H100} {BUCKET}"
+    "tpu_vm.sh": f"--backend=tpu_vm {POD} --command=search {V5E} {BUCKET}",
+    "gke.yaml": f"--backend=gke {POD} --command=search {V5E} {BUCKET}",
+    "gke_gpus.yaml": f"--backend=gke {POD} --command=search {H100} {BUCKET}"
     " --gpu=nvidia-h100-80gb --name=search",
-    "skypilot.yaml": f"--backend=skypilot {PAPER} --command=search {V5E} {BUCKET}",
-    "skypilot_gpus.yaml": f"--backend=skypilot {PAPER} --command=search {H100}"
+    "skypilot.yaml": f"--backend=skypilot {POD} --command=search {V5E} {BUCKET}",
+    "skypilot_gpus.yaml": f"--backend=skypilot {POD} --command=search {H100}"
     " --gpu=H100 --workdir=s3://BUCKET/runs/search",
     "skypilot_sweep.yaml": "--backend=skypilot --config=rfmeta --command=sweep"
     " --parts=16 --gpus=1 --gpu=L4 --spot --workdir=s3://BUCKET/runs/rfmeta",
@@ -190,7 +190,7 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
     ).stdout
     joining = "--processes=2 --process=1 --coordinator=10.0.0.1:8476"
     assert shown == (
-        "--signal=TERM 86400 nasfas search --config=synthetic:paper"
+        "--signal=TERM 86400 nasfas search --config=synthetic:pod"
         f" --workdir=/buckets/BUCKET/runs/search {joining}\n"
     )
 
@@ -223,6 +223,18 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
             "nodes: expected one of the commands search, train for 2",
         ),
         ("--per=gpu", "per: 'gpu' needs the number of GPUs"),
+        (
+            f"--backend=gke {V5E} {BUCKET}",
+            "config.search.batch_size: expected a multiple of 16 clips of each group",
+        ),
+        (
+            f"--backend=gke {V5E} {BUCKET} --command='search --mesh=episode:2'",
+            "--mesh: expected an axis episode that divides the 1 episodes",
+        ),
+        (
+            f"--backend=slurm {H100} --workdir=/x --command='train --network=cdn'",
+            "config.train.batch_size: expected a multiple of 16 clips, which",
+        ),
         ("--nodes=two", "nodes: expected a number, got 'two'"),
         ("--nodes=1.5", "nodes: expected an integer"),
         ("--name=My_Run", "name: expected 1 to 40 small letters"),

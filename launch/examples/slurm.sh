@@ -17,7 +17,7 @@
 set -euo pipefail
 source /shared/nasfas/bin/activate
 status=0
-srun --kill-on-bad-exit=1 nasfas search --config=synthetic:paper --workdir=/shared/runs/search || status=$?
+srun --kill-on-bad-exit=1 nasfas search --config=synthetic:pod --workdir=/shared/runs/search || status=$?
 # Ended by a signal or a lost node. 1 and 2: an error that a restart repeats.
 if ((status > 2 && ${SLURM_RESTART_COUNT:-0} < 20)); then
   scontrol requeue "$SLURM_JOB_ID"

@@ -22,7 +22,7 @@ for attempt in {0..20}; do
   on_all 'pkill -f "[n]asfas/bin/nasfas" || true' || continue
   status=0
   # shellcheck disable=SC2016 # the PATH of the machines
-  on_all 'PATH=~/nasfas/bin:$PATH; exec timeout --signal=TERM 86400 nasfas search --config=synthetic:paper --workdir=/buckets/BUCKET/runs/search --processes=auto' || status=$?
+  on_all 'PATH=~/nasfas/bin:$PATH; exec timeout --signal=TERM 86400 nasfas search --config=synthetic:pod --workdir=/buckets/BUCKET/runs/search --processes=auto' || status=$?
   # 1 and 2: an error that a restart repeats; 124: the time limit.
   ((status == 0 || status == 124 || status == 1 || status == 2)) && break
 done

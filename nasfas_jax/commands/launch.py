@@ -3,7 +3,7 @@
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -11,6 +11,9 @@ from absl import flags
 from nasfas_jax import commands, files, launch
 from nasfas_jax.commands import checks, parsing, settings
 from nasfas_jax.commands.settings import Path
+from nasfas_jax.errors import renaming
+from nasfas_jax.runtime import devices
+from nasfas_jax.workflows import registry
 
 _NUMBERS = ("nodes", "gpus", "cpus", "hours", "restarts", "parts")
 
@@ -41,13 +44,16 @@ def run(
       **of_job: fields of `launch.Job`, as texts.
 
     Raises:
-      InputError: a wrong command, config or job, or a backend that is not installed.
+      InputError: a wrong command, config or job, a batch that the devices do not divide,
+        or a backend that is not installed.
     """
-    given = {"workdir": workdir, "data_dir": data_dir, "manual_dir": manual_dir}
-    words = _words(command, given)
-    _check(config, words)
+    folders = {"workdir": workdir, "data_dir": data_dir, "manual_dir": manual_dir}
+    words = _words(command, folders)
+    given = _checked(config, words)
     job = launch.Job(words, workdir=str(workdir), **_fields(of_job))
     text = launch.render(job, backend)
+    if job.processes > 1:
+        _require_divided(config, words[0], given, job.devices)
     if dry_run:
         print(text, end="")
         return
@@ -79,8 +85,8 @@ def _words(command: str, given: dict[str, Path | None]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _check(config: Any, words: Sequence[str]) -> None:
-    """Checks a command as it is checked when it starts.
+def _checked(config: Any, words: Sequence[str]) -> dict[str, Any]:
+    """Flags of a command, checked as when it starts.
 
     Raises:
       InputError: a flag or config field that the command does not have, or a wrong value.
@@ -88,8 +94,32 @@ def _check(config: Any, words: Sequence[str]) -> None:
     values = flags.FlagValues()
     parsing.parse(["nasfas", *words], values)
     name = parsing.words(["nasfas", *words])
-    network = parsing.given(name, values).get("network")
-    checks.check(config, command=name, network=network)
+    given = parsing.given(name, values)
+    checks.check(config, command=name, network=given.get("network"))
+    return given
+
+
+def _require_divided(
+    config: Any, command: str, given: Mapping[str, Any], count: int
+) -> None:
+    """Requires a batch that the devices of a search or a training divide.
+
+    Trainings by episodes are left to their start, since it depends on the data's domains.
+
+    Raises:
+      InputError: the mesh does not divide the episodes, the parts or the batch.
+    """
+    section = config[command]
+    parts, size = section.get("episodes", 1), section.batch_size
+    if command == "train":
+        names = settings.networks(config, given.get("network"))
+        if set(names) & set(registry.FEATURE_METHODS):
+            return
+        size, parts = size * parts, section.get("accumulate", 1)
+        size //= parts
+    with renaming({**settings.names(config, command), "mesh": "--mesh"}):
+        sizes = devices.mesh_sizes(count, episodes=parts, shape=given.get("mesh"))
+        devices.require_divided(sizes, size, of_groups=command == "search")
 
 
 def _fields(of_job: dict[str, Any]) -> dict[str, Any]:

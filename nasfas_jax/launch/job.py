@@ -142,6 +142,13 @@ class Job:
         return self.hosts * (self.gpus if self.per == "gpu" else 1)
 
     @property
+    def devices(self) -> int:
+        """Number of chips or GPUs of the job, or of its processes without either."""
+        if self.slice:
+            return self.hosts * self.slice.chips
+        return self.nodes * max(self.gpus, 1)
+
+    @property
     def bucket(self) -> tuple[str, str] | None:
         """Scheme and name of the bucket with the run's folder; None without one."""
         found = (_BUCKET.match(word) for word in self.command)

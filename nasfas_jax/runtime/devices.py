@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -70,14 +71,26 @@ def make_mesh(
       InputError: fewer episodes than one, or a shape that is not of this form or does not
         divide the devices or the episodes.
     """
-    limits.require(episodes=(episodes, limits.COUNT))
     if devices is None:
         devices = sorted(jax.devices(), key=lambda one: (one.process_index, one.id))
-    grid = np.array(devices)
-    slices = math.gcd(episodes, grid.size)
+    sizes = mesh_sizes(len(devices), episodes=episodes, shape=shape)
+    grid = np.array(devices).reshape(*sizes.values())
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def mesh_sizes(
+    count: int, *, episodes: int = 1, shape: str | None = None
+) -> dict[str, int]:
+    """Sizes of the axes that `make_mesh` gives a number of devices.
+
+    Raises:
+      InputError: as `make_mesh`.
+    """
+    limits.require(episodes=(episodes, limits.COUNT))
+    slices = math.gcd(episodes, count)
     if shape is not None:
-        slices = _slices(shape, episodes, grid.size)
-    return Mesh(grid.reshape(slices, -1), AXES, axis_types=(AxisType.Auto,) * 2)
+        slices = _slices(shape, episodes, count)
+    return dict(zip(AXES, (slices, count // slices), strict=True))
 
 
 def _slices(shape: str, episodes: int, devices: int) -> int:
@@ -119,26 +132,29 @@ def divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def require_divided(mesh: Mesh, batch_size: int, *, of_groups: bool = False) -> None:
+def require_divided(
+    sizes: Mapping[str, int], batch_size: int, *, of_groups: bool = False
+) -> None:
     """Requires a batch that the axis ``data`` divides.
 
     Args:
-      mesh: from `make_mesh`.
+      sizes: sizes of the axes, the shape of a mesh.
       batch_size: clips of a batch, or of each group of an episode.
       of_groups: whether they are those of each group.
 
     Raises:
       InputError: the axis does not divide them.
     """
-    split = mesh.shape["data"]
+    split = sizes["data"]
     if rest := batch_size % split:
         below = batch_size - rest
         near = " and ".join(str(n) for n in (below, below + split) if n)
-        sizes = ", ".join(f"{name} {size}" for name, size in mesh.shape.items())
+        axes = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise InputError(
             f"expected a multiple of {split} clips{' of each group' * of_groups}, which"
-            f" are split over the data axis of the mesh ({sizes}), got {batch_size}. The"
-            f" nearest are {near}.",
+            f" are split over the data axis of the mesh ({axes}), got {batch_size}. The"
+            f" nearest are {near}; more episodes, or parts of a batch, divide the data axis"
+            " (config.search.episodes, config.train.episodes, config.train.accumulate).",
             field="batch_size",
         )
 
@@ -177,7 +193,7 @@ def share(mesh: Mesh, episodes: int, batch_size: int) -> tuple[slice, slice]:
             f" divided by, got {dict(mesh.shape)} for {jax.process_count()} processes.",
             field="mesh",
         )
-    require_divided(mesh, batch_size)
+    require_divided(mesh.shape, batch_size)
     return _span(rows, episodes), _span(columns, batch_size)
 
 

@@ -65,7 +65,9 @@ class Step:
             chips, episodes=self.episodes, shape=self.placement.mesh
         )
         try:
-            devices.require_divided(mesh, self.batch_size, of_groups=self.groups > 0)
+            devices.require_divided(
+                mesh.shape, self.batch_size, of_groups=self.groups > 0
+            )
         except InputError as error:
             text = f"{error.args[0]}{self._fitting(mesh.size)}"
             raise InputError(text, field=error.field) from None

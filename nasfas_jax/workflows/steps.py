@@ -52,7 +52,7 @@ class Placement:
         """
         mesh = runtime.make_mesh(episodes=episodes, shape=self.mesh)
         if self.mesh is not None or jax.process_count() > 1:
-            devices.require_divided(mesh, batch_size, of_groups=of_groups)
+            devices.require_divided(mesh.shape, batch_size, of_groups=of_groups)
         return mesh
 
 
