@@ -16,6 +16,7 @@ from orbax.checkpoint import CheckpointManager
 from nasfas_jax import files, runtime
 from nasfas_jax.data.media import writing
 from nasfas_jax.errors import InputError
+from nasfas_jax.runtime import checkpoints
 
 FULL = os.strerror(errno.ENOSPC)
 
@@ -154,6 +155,16 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(tiny_disk, capfd):
         fit(folder, size)
     assert capfd.readouterr().err.count("\n") < 3
     assert runtime.Checkpoints(folder).steps == [2]
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_said_before_the_steps(
+    tmp_path, monkeypatch
+):
+    usage = checkpoints.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(InputError, match=r"checkpoint of step 2 needs .*none yet"):
+        fit(tmp_path, 1)
+    assert not runtime.read_metrics(tmp_path)
 
 
 def test_a_full_disk_that_orbax_reports(tmp_path, monkeypatch, caplog):

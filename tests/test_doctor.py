@@ -213,6 +213,18 @@ def test_weights_are_exported_as_safetensors(workdir, tmp_path, capsys):
     np.testing.assert_array_equal(arrays["params.w"], expected["params.w"])
 
 
+def test_a_search_has_no_model(workdir, tmp_path):
+    record = workdir / "search" / "record.json"
+    record.write_text("{}")
+    try:
+        with pytest.raises(InputError, match="no trained network"):
+            checkpoint_command.run_export(
+                workdir=workdir, run="search", output=tmp_path, format="model"
+            )
+    finally:
+        record.unlink()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

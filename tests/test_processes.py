@@ -239,6 +239,15 @@ def test_a_batch_script_is_no_process_of_several():
     assert clusters.detected(SLURM) == ("SLURM", 4, "1")
 
 
+def test_one_of_several_processes_needs_the_others_addresses(monkeypatch):
+    for name in processes.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        InputError, match=r"process: expected the address .* this one, 1"
+    ):
+        processes.start(index=1)
+
+
 def test_a_missing_coordinator_is_said():
     code = """
 from nasfas_jax.runtime import processes

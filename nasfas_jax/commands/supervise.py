@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from nasfas_jax import clusters, limits
 from nasfas_jax.commands import PROCESSES
+from nasfas_jax.errors import renaming
 
 #: Number of the supervisor, in the processes that it watches.
 CHILD = "NASFAS_SUPERVISED"
@@ -67,7 +68,8 @@ def children(
         name = index if index is not None else cluster.index if cluster else "?"
         return [Child(f"process {name}", own, {})]
     number: Any = int(count) if str(count).isdigit() else count  # pyright: ignore
-    limits.require(processes=(1 if number is None else number, limits.COUNT))
+    with renaming({"processes": "--processes"}):
+        limits.require(processes=(1 if number is None else number, limits.COUNT))
     if number is None or number == 1:
         return []
     with socket.socket() as free:

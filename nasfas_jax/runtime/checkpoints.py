@@ -81,7 +81,7 @@ class Checkpoints:
         if step in self.steps:
             return
         self.wait()
-        processes.once(lambda: self._require_room(step, state))
+        processes.once(lambda: self.require_room(step, state))
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             iterator=ocp.args.JsonSave(iterator),
@@ -110,8 +110,12 @@ class Checkpoints:
         if pending is not None:
             pending.result()
 
-    def _require_room(self, step: int, state: Any) -> None:
-        """Refuses before Orbax begins: its threads do not end cleanly on a full disk."""
+    def require_room(self, step: int, state: Any) -> None:
+        """Requires room for a checkpoint; Orbax's threads do not end cleanly on a full disk.
+
+        Raises:
+          InputError: the disk is full.
+        """
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD
         free = shutil.disk_usage(self.folder).free
         if free < needed:

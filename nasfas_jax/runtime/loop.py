@@ -92,8 +92,8 @@ def fit(
         handlers stay in place.
       Diverged: the loss is not finite, or a number in the state that is to be saved; the
         text has the steps. The last good checkpoint is kept.
-      InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more; the disk is
-        full, or the folder cannot be written.
+      InputError: ``steps``, ``log_every`` or ``save_every`` is not 1 or more; the disk has no
+        room for a checkpoint, or the folder cannot be written.
     """
     limits.require(
         steps=(steps, limits.COUNT),
@@ -121,6 +121,9 @@ def fit(
         seconds, logged, first = log.seconds if log else 0.0, done, True
         noted: list[int] = []
         last = done >= steps or (done > 0 and ends(state))
+        if not last:
+            saved = min(steps, done + save_every - done % save_every)
+            processes.once(lambda: checkpoints.require_room(saved, state))
         while not last:
             batch = devices.place(next(batches), batch_axes, mesh)
             began = time.monotonic()

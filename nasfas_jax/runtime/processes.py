@@ -64,6 +64,13 @@ def start(
     if coordinator is None and count is None and index is None and all(variables):
         coordinator, count, index = variables[0], *map(int, variables[1:])  # pyright: ignore
     explicit = None not in (coordinator, count, index)
+    if index is not None and not explicit and not clusters.detected(os.environ):
+        raise InputError(
+            f"expected the address of process 0 and the number of processes beside the"
+            f" number of this one, {index}, got coordinator {coordinator} and {count}"
+            " processes.",
+            field="process",
+        )
     try:
         if coordinator is not None and index:
             _reach(coordinator, wait)  # JAX would end this process without raising

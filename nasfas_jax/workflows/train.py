@@ -246,7 +246,8 @@ def trained_model(folder: pathlib.Path) -> Model:
     Raises:
       InputError: no training there, or a damaged one.
     """
-    if not (folder / records.FILE).exists():
+    described = any((folder / name).exists() for name in (NETWORK, MODEL))
+    if not (folder / records.FILE).exists() or not described:
         raise InputError(
             f"There is no trained network in {folder}. Train it first, as by nasfas train"
             f" --network={folder.name}."
