@@ -116,15 +116,16 @@ def xla_cdc(x, kernel, theta):
     )
 
 
-@pytest.mark.parametrize("path", ["window", "blocks", "joined"])
+@pytest.mark.parametrize("path", ["window", "blocks", "joined", "column"])
 @pytest.mark.parametrize("size", [(3, 3), (5, 3)])
 def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
     """Also inside ``scan``, and to second order in both orders of the modes."""
     monkeypatch.setattr(convolution, "MANY_PIXELS", 1 if path == "blocks" else 2**20)
     monkeypatch.setattr(convolution, "BLOCK_PIXELS", 12)
+    monkeypatch.setattr(convolution, "_with_column", lambda *_: path == "column")
     width = 8 if path == "joined" else 5
     # The derivative by the kernel takes the larger number as its features.
-    channels, features = (2, 3) if path == "window" else (32, 2)
+    channels, features = (2, 3) if path in ("window", "column") else (32, 2)
     assert convolution.joined_pixels(width, features) == (4 if path == "joined" else 1)
     x = jnp.asarray(draw(2, 6, width, channels))
     kernel = jnp.asarray(draw(*size, channels, features, seed=1))
@@ -151,6 +152,21 @@ def test_every_path_of_the_derivatives_is_exact(x64, monkeypatch, path, size):
     expected = second_orders(xla_cdc)(arguments)
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max())
+
+
+def test_wide_convolutions_of_many_pixels_are_not_left_to_ynnpack():
+    def program(features):
+        shapes = (2, 64, 64, 24), (3, 3, 24, features)
+        arguments = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+        return jax.jit(convolution.convolve).lower(*arguments).compile().as_text()
+
+    assert "ynn_fusion" in program(20)  # too narrow
+    assert "ynn_fusion" not in program(24)
+    x, kernel = draw(2, 64, 64, 24), draw(3, 3, 24, 24, seed=1)
+    x, kernel = jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
+    actual = convolution.convolve(x, kernel)
+    assert actual.shape == (2, 64, 64, 24)
+    np.testing.assert_allclose(actual, xla_cdc(x, kernel, 0.0), atol=1e-4)
 
 
 @pytest.mark.parametrize("window", [(3, 3), (1, 5)])

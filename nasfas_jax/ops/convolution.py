@@ -38,6 +38,8 @@ CORRELATED = 8
 
 #: Largest number of output channels of `joined_pixels`, all pixels together.
 JOINED_CHANNELS = 32
+#: Least numbers of channels, on both sides, and of pixels for which `_with_column` is faster.
+COLUMN_CHANNELS, COLUMN_PIXELS = 24, 2**13
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -226,10 +228,27 @@ def _xla(*operands: Array, padding: Padding, joined: bool) -> Array:
     count = joined_pixels(width, features) if joined else 1
     if count > 1:
         kernel = _shifted_copies(kernel, count)
+    elif _with_column(x, kernel, width):
+        padding = padding[0], (padding[1][0], padding[1][1] + 1)
     y = lax.conv_general_dilated(
         x, kernel, (1, count), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return y.reshape(*y.shape[:2], width, features)
+    return y.reshape(*y.shape[:2], -1, features)[:, :, :width]
+
+
+def _with_column(x: Array, kernel: Array, width: int) -> bool:
+    """Whether a convolution is faster with one more column, which is cut off.
+
+    XLA has two libraries for convolutions of float32 on CPU, and no choice between them for
+    one convolution: YNNPACK computes those whose output is not larger than their input, and
+    Eigen the others, in about half of the time where there are many channels and pixels.
+    """
+    return (
+        x.dtype == jnp.float32
+        and width == x.shape[2]
+        and min(kernel.shape[2:]) >= COLUMN_CHANNELS
+        and math.prod(x.shape[:3]) >= COLUMN_PIXELS
+    )
 
 
 def _shifted_copies(kernel: Array, count: int) -> Array:
