@@ -158,8 +158,10 @@ def report(case: metagrad.RFMetaCase, repeats: int) -> Iterator[str]:
     yield "| side | channels | forward | by input | by kernel |"
     yield "| --- | --- | --- | --- | --- |"
     for layer in found:
-        times = timing.medians([*ours(layer), *theirs(layer)], repeats)
-        seconds += np.reshape(times, seconds.shape)
+        # Not in turn: PyTorch's threads wait actively for a while after each call.
+        sides = [timing.medians(calls(layer), repeats) for calls in (ours, theirs)]
+        times = np.array(sides).ravel()
+        seconds += sides
         rates = [f"{layer.flops / t / 1e9:.0f}" for t in times]
         cells = (f"{a} / {b}" for a, b in zip(rates[:3], rates[3:], strict=True))
         yield (

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasfas_jax import bilevel
+from nasfas_jax import bilevel, ops
 
 TASKS, WAYS, SHOTS, SIDE, CHANNELS, RATE, STEPS = 4, 5, 5, 20, (32, 32), 0.1, 3
 
@@ -54,23 +54,14 @@ def episodes(key, tasks=TASKS):
     )
 
 
-def patches(x):
-    """The 3 x 3 neighborhood of every pixel: [N, H, W, C] to [N, H, W, 9 C].
-
-    A matrix product of these with a kernel is its convolution. XLA's own convolutions
-    are slow on processors inside of loops, and where each task has its kernels.
-    """
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    h, w = x.shape[1:3]
-    shifted = [padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
-    return jnp.concatenate(shifted, -1)
-
-
 def predict(params, x):
-    """Logits [N, 5] of images [N, 20, 20, 1]."""
+    """Logits [N, 5] of images [N, 20, 20, 1].
+
+    `ops.convolve` is `jax.lax.conv_general_dilated` with derivatives that are fast on
+    processors inside of loops too.
+    """
     for i in range(len(CHANNELS)):
-        kernel = params[f"k{i}"]
-        x = patches(x) @ kernel.reshape(-1, kernel.shape[-1])
+        x = ops.convolve(x, params[f"k{i}"])
         deviation = jnp.sqrt(x.var((0, 1, 2)) + 1e-5)
         x = jax.nn.relu((x - x.mean((0, 1, 2))) / deviation + params[f"b{i}"])
         x = jnp.maximum(x[:, ::2], x[:, 1::2])  # pooling of 2 x 2

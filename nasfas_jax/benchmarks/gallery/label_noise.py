@@ -14,7 +14,7 @@ import optax
 from nasfas_jax import bilevel
 
 FEATURES, HIDDEN, CLASSES, EXAMPLES, CLEAN = 64, 256, 10, 2000, 200
-NOISE, RATE, STEPS = 0.4, 0.1, 1
+NOISE, RATE, STEPS, CHUNK = 0.4, 0.1, 1, 500
 
 
 def draw(key, examples=EXAMPLES):
@@ -48,10 +48,21 @@ def _examples(centers, label_key, noise_key, count):
 
 
 def entropies(params, batch):
-    """Cross entropy of each example, [N]."""
-    x = jnp.tanh(batch["x"] @ params["w0"] + params["b0"])
-    logits = x @ params["w1"] + params["b1"]
-    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, batch["y"])
+    """Cross entropy of each example, [N].
+
+    Derivatives store the activations of ``CHUNK`` examples at a time, and compute them
+    again.
+    """
+
+    @jax.checkpoint
+    def of_example(example):
+        x = jnp.tanh(example["x"] @ params["w0"] + params["b0"])
+        logits = x @ params["w1"] + params["b1"]
+        return optax.losses.softmax_cross_entropy_with_integer_labels(
+            logits, example["y"]
+        )
+
+    return jax.lax.map(of_example, batch, batch_size=CHUNK)
 
 
 def inner_loss(params, hyper, batch):

@@ -20,22 +20,24 @@ DENSE = (jnp.tanh, jax.nn.relu, jnp.sin)  # activations of dense layers
 
 def draw(key, examples=EXAMPLES):
     """Weights, alphas, training and validation examples."""
-    keys = jax.random.split(key, 7)
-    shapes = {
-        "stem": (FEATURES, WIDTH),
-        "edges": (len(EDGES), len(DENSE), WIDTH, WIDTH),
-        "head": (WIDTH, CLASSES),
-    }
-    params = {
-        name: jax.random.normal(k, shape) / math.sqrt(shape[-2])
-        for k, (name, shape) in zip(keys, shapes.items(), strict=False)
-    }
-    alphas = 0.1 * jax.random.normal(keys[3], (len(EDGES), 1 + len(DENSE)))
-    x = jax.random.normal(keys[4], (2, examples, FEATURES))
-    mixed = jnp.sin(x @ jax.random.normal(keys[5], (FEATURES, CLASSES)) / 2)
+    keys = jax.random.split(key, 4)
+    dense = {kernel(*edge, f): (WIDTH, WIDTH) for edge in EDGES for f in DENSE}
+    shapes = {"stem": (FEATURES, WIDTH), "head": (WIDTH, CLASSES)} | dense
+    params = {}
+    for i, (name, shape) in enumerate(shapes.items()):
+        w = jax.random.normal(jax.random.fold_in(keys[0], i), shape)
+        params[name] = w / math.sqrt(shape[0])
+    alphas = 0.1 * jax.random.normal(keys[1], (len(EDGES), 1 + len(DENSE)))
+    x = jax.random.normal(keys[2], (2, examples, FEATURES))
+    mixed = jnp.sin(x @ jax.random.normal(keys[3], (FEATURES, CLASSES)) / 2)
     y = mixed.argmax(-1)
     train, valid = ({"x": x[i], "y": y[i]} for i in (0, 1))
     return params, alphas, train, valid
+
+
+def kernel(a, b, activation):
+    """Name of the weights of a dense operation on the edge from ``a`` to ``b``."""
+    return f"{a}{b} {activation.__name__}"
 
 
 def network(params, alphas, x):
@@ -44,8 +46,9 @@ def network(params, alphas, x):
     for edge, (a, b) in enumerate(EDGES):
         skip, *dense = jax.nn.softmax(alphas[edge])
         mixed = skip * nodes[a]
-        for i, (weight, activation) in enumerate(zip(dense, DENSE, strict=True)):
-            mixed += weight * activation(nodes[a] @ params["edges"][edge, i])
+        for weight, activation in zip(dense, DENSE, strict=True):
+            w = params[kernel(a, b, activation)]
+            mixed += weight * activation(nodes[a] @ w)
         nodes[b] = nodes.get(b, 0.0) + mixed
     return nodes[2] @ params["head"]
 

@@ -242,8 +242,9 @@ def cell_loss(params: Params, alphas: Tensor, batch: dict) -> Tensor:
         skip, *dense = torch.softmax(alphas[edge], 0)
         mixed = skip * nodes[a]
         activations = torch.tanh, torch.relu, torch.sin
-        for i, (weight, f) in enumerate(zip(dense, activations, strict=True)):
-            mixed = mixed + weight * f(nodes[a] @ params["edges"][edge, i])
+        names = [operations.kernel(a, b, f) for f in operations.DENSE]
+        for weight, f, name in zip(dense, activations, names, strict=True):
+            mixed = mixed + weight * f(nodes[a] @ params[name])
         nodes[b] = nodes[b] + mixed if b in nodes else mixed
     return functional.cross_entropy(nodes[2] @ params["head"], batch["y"])
 
