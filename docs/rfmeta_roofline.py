@@ -24,6 +24,7 @@ from nasfas_jax.benchmarks import metagrad, timing
 from nasfas_jax.benchmarks.peers import metagrad as peers
 from nasfas_jax.nets.rfmeta import BLOCK
 from nasfas_jax.ops.convolution import convolve
+from nasfas_jax.timing import medians
 
 PRODUCTS = ("forward", "by input", "by kernel")
 DOMAINS = 3  # each passes once through F and D, forward and backward
@@ -127,7 +128,7 @@ def machine(repeats: int) -> tuple[float, float]:
         functools.partial(timing.compiled(function, x), x)
         for function, x in ((lambda a: a @ a, a), (lambda b: b + 1.0, b))
     ]
-    product, copy = timing.medians(calls, repeats)
+    product, copy = medians(calls, repeats)
     return 2 * len(a) ** 3 / product, 2 * b.nbytes / copy
 
 
@@ -137,9 +138,7 @@ def steps(case: metagrad.RFMetaCase, repeats: int) -> list[float]:
     peer = case.peer("functional")
     peer.load(jax.device_get(case.start(state)))
     tensors = peers.tensors(jax.device_get(episode))
-    return timing.medians(
-        [lambda: step(state, episode), lambda: peer.step(tensors)], repeats
-    )
+    return medians([lambda: step(state, episode), lambda: peer.step(tensors)], repeats)
 
 
 def report(case: metagrad.RFMetaCase, repeats: int) -> Iterator[str]:
@@ -159,7 +158,7 @@ def report(case: metagrad.RFMetaCase, repeats: int) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for layer in found:
         # Not in turn: PyTorch's threads wait actively for a while after each call.
-        sides = [timing.medians(calls(layer), repeats) for calls in (ours, theirs)]
+        sides = [medians(calls(layer), repeats) for calls in (ours, theirs)]
         times = np.array(sides).ravel()
         seconds += sides
         rates = [f"{layer.flops / t / 1e9:.0f}" for t in times]
