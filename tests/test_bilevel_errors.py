@@ -113,6 +113,52 @@ def test_integers_have_no_derivative():
         call(w={"w": "a name"})
 
 
+def test_numbers_of_steps_may_be_numpys():
+    two = np.int64(2)
+    found = call(steps=two, last=two, segments=two)
+    np.testing.assert_array_equal(found.hyper, call(steps=2).hyper)
+    for name in ("steps", "last", "segments"):
+        with pytest.raises(TypeError, match=f"`{name}` must be a whole number"):
+            call(**{"steps": 2, name: np.float64(2)})
+        with pytest.raises(TypeError, match=f"`{name}` must be a whole number"):
+            call(**{"steps": 2, name: True})
+
+
+def test_lists_of_choices_are_lists():
+    def cost(**options):
+        return bilevel.cost(
+            *(loss, jax.grad(loss, (0, 1)), W, 1.0),
+            inner_batch=None,
+            outer_batch=None,
+            optimizer=SGD,
+            **options,
+        )
+
+    with pytest.raises(TypeError, match=r"`modes` must be a list .*\['first_order'\]"):
+        cost(modes="first_order")
+    for one in ("sqrt", 4, None):
+        with pytest.raises(TypeError, match=r"`segments` must be a list"):
+            cost(segments=one)
+    for wrong in (None, "symmetry", ("symmetrical",)):
+        with pytest.raises(ValueError, match=r"`checks` must be a tuple of names"):
+            call(checks=wrong)
+
+
+def test_a_solver_is_a_function_of_two():
+    def solved(solver):
+        bilevel.implicit_hypergradient(
+            *(loss, jax.grad(loss, (0, 1)), W, 1.0),
+            inner_batch=None,
+            outer_batch=None,
+            solver=solver,
+        )
+
+    with pytest.raises(TypeError, match=r"`solver` must be made by .*got 'cg'"):
+        solved("cg")
+    with pytest.raises(TypeError, match=r"Write `bilevel.conjugate_gradient\(...\)`"):
+        solved(bilevel.conjugate_gradient)
+
+
 def transformation(update):
     return optax.GradientTransformation(lambda params: jnp.zeros(3), update)
 

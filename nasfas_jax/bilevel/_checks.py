@@ -2,7 +2,8 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+import numbers
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -233,7 +234,7 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
       ValueError: a negative number; None with a batch that has no common first axis.
     """
     if steps is not None:
-        if not isinstance(steps, int):
+        if not is_whole(steps):
             raise TypeError(
                 "`steps` must be a whole number that is known while tracing, or None "
                 f"for one step per slice of the inner batch; got {kind(steps)}."
@@ -248,6 +249,49 @@ def is_number_of_steps(steps: Any, batch: Any) -> None:
             "the first axis, which all its leaves must have in common; their shapes are "
             f"{jax.tree.map(jnp.shape, batch)}. Stack the batches with `jnp.stack`, or "
             "give `steps`."
+        )
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, of Python or NumPy."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def are_lists(**arguments: Any) -> None:
+    """Checks that arguments with several values are lists or tuples.
+
+    Raises:
+      TypeError: names the first that is not.
+    """
+    for name, value in arguments.items():
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(
+                f"`{name}` must be a list of the values to compare, as [{value!r}]; got"
+                f" {value!r}."
+            )
+
+
+def is_solver(solver: Any, makers: tuple[Callable, ...]) -> None:
+    """Checks that a solver is a function of ``x -> H x`` and ``v``.
+
+    Args:
+      solver: the solver.
+      makers: functions that make one.
+
+    Raises:
+      TypeError: it is not, or is one of ``makers``, which was not called.
+    """
+    names = [f"bilevel.{one.__name__}" for one in makers]
+    if solver in makers:
+        name = names[makers.index(solver)]
+        raise TypeError(
+            f"`solver` is the function {name}, which makes a solver and was not called."
+            f" Write `{name}(...)`."
+        )
+    if not callable(solver):
+        raise TypeError(
+            f"`solver` must be made by {' or '.join(names)}, or be a function of"
+            f" `x -> H x` and `v` that returns `x`; got {solver!r}."
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from nasfas_jax.bilevel import _modes, _trees
+from nasfas_jax.bilevel import _checks, _modes, _trees
 from nasfas_jax.bilevel._hypergradient import hypergradient
 from nasfas_jax.bilevel._plan import Plan, Segments
 from nasfas_jax.bilevel._steps import Steps
@@ -111,7 +111,7 @@ def cost(
       policy: how ``state`` is updated.
 
     Raises:
-      TypeError: as `hypergradient`.
+      TypeError: as `hypergradient`, or modes or segments that are no list.
       ValueError: as `hypergradient`.
 
     >>> import jax, optax
@@ -125,6 +125,7 @@ def cost(
     >>> plain > 16, segmented < 12  # the states of 16 steps, or of 4 and 4
     (True, True)
     """
+    _checks.are_lists(modes=modes, segments=segments)
     arguments = params, hyper, inner_batch, outer_batch, state
 
     def run(params, hyper, inner_batch, outer_batch, state, *, mode, segments):

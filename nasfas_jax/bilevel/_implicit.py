@@ -177,8 +177,9 @@ def implicit_hypergradient(
       mode: how products with ``H`` are computed, as in `hypergradient`.
 
     Raises:
-      TypeError: leaves that are not float, losses that are not scalar, or a
-        `jax.custom_vjp` function under the inner loss, see `forward_over_reverse`.
+      TypeError: leaves that are not float, losses that are not scalar, a solver that is
+        no function, or a `jax.custom_vjp` function under the inner loss, see
+        `forward_over_reverse`.
       ValueError: unknown ``mode``, or 'first_order', which has no ``H``.
 
     >>> import jax
@@ -217,7 +218,8 @@ def implicit_hypergradient(
         grads = inner_gradient(optimum, hyper, inner_batch)
     _checks.is_gradient(grads, optimum, hyper)
     value, (v, direct) = jax.value_and_grad(checked, (0, 1))(optimum, hyper)
-    solver = solver or conjugate_gradient()
+    solver = conjugate_gradient() if solver is None else solver
+    _checks.is_solver(solver, (conjugate_gradient, neumann))
     if not isinstance(solver, ReportingSolver):
         solver = ReportingSolver(lambda p, v, solve=solver: Solution(solve(p, v)))
     x, iterations = solver.solve(lambda x: products(x)[0], v)

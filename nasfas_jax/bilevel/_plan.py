@@ -79,12 +79,12 @@ def is_plan(segments: Any, steps: int, last: Any, offload: bool) -> None:
       ValueError: a number out of range, or a platform without a memory of the host.
     """
     number = None if segments is None or segments == "sqrt" else segments
-    if number is not None and (not isinstance(number, int) or number is True):
+    if number is not None and not _checks.is_whole(number):
         raise TypeError(
             "`segments` must be a whole number, 'sqrt', or None for one that is not "
             f"computed again; got {segments!r}."
         )
-    if last is not None and (not isinstance(last, int) or isinstance(last, bool)):
+    if last is not None and not _checks.is_whole(last):
         raise TypeError(
             "`last` must be a whole number that is known while tracing, or None for all "
             f"steps; got {_checks.kind(last)}."

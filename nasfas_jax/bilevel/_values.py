@@ -21,8 +21,8 @@ def are_known(checks: Collection[str]) -> tuple[str, ...]:
     Raises:
       ValueError: one that is not among `CHECKS`.
     """
-    unknown = set(checks if not isinstance(checks, str) else [checks]) - set(CHECKS)
-    if isinstance(checks, str) or unknown:
+    several = isinstance(checks, Collection) and not isinstance(checks, str)
+    if not several or set(checks) - set(CHECKS):
         raise ValueError(
             f"`checks` must be a tuple of names out of {CHECKS}; got {checks!r}."
         )
