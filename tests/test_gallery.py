@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -133,16 +136,37 @@ def test_every_problem_has_a_page_and_every_library_a_row():
     assert peers == {"jax", *compare.PACKAGES}
 
 
-def test_the_numbers_are_the_peers(x64):
-    """In float64, at the sizes that are timed."""
+NUMBERS = """
+import jax
+from nasfas_jax.benchmarks.gallery import compare
+
+jax.config.update("jax_enable_x64", True)
+for case in compare.CASES:
+    arguments = compare.drawn(case)
+    ours, _ = compare.prepared(case, "ours", arguments)
+    exact = 1e-5 if case.name == "implicit" else 1e-9  # stopped by a tolerance
+    for style in filter(compare.installed, case.peers):
+        peer, _ = compare.prepared(case, style, arguments)
+        compare.difference(case, style, ours(), peer(), exact)
+"""
+
+
+def test_the_numbers_are_the_peers():
+    """In float64, at the sizes that are timed, and with XLA's own options.
+
+    With those of these tests (jaxlib 0.10.2) one of the programs, `jax.grad` of all steps on
+    images, has derivatives that are wrong by 1e-3.
+    """
     pytest.importorskip("torch")
-    for case in compare.CASES:
-        arguments = compare.drawn(case)
-        ours, _ = compare.prepared(case, "ours", arguments)
-        exact = 1e-5 if case.name == "implicit" else 1e-9  # stopped by a tolerance
-        for style in filter(compare.installed, case.peers):
-            peer, _ = compare.prepared(case, style, arguments)
-            compare.difference(case, style, ours(), peer(), exact)
+    plain = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", NUMBERS],
+        env=plain | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
 
 
 def test_a_case_is_measured_and_a_difference_is_an_error(monkeypatch):

@@ -137,7 +137,8 @@ def test_a_search_that_is_killed_at_random_moments_is_the_same_bit_for_bit(
         save_every=4,
         seed=1,
     )
-    assert found.kills == 2 and found.lost <= 4 and found.runs >= 1
+    # The last of two checkpoints may still be written.
+    assert found.kills == 2 and found.lost <= 8 and found.runs >= 1
 
 
 def test_processes_that_differ_are_refused(folder, tmp_path, capfd):
