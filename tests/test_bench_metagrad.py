@@ -94,7 +94,7 @@ def test_rfmeta_is_the_peers(x64):
 
 
 def test_meta_nas_is_the_peers(x64):
-    """The alphas' gradient, a third derivative, only where BatchNorm is not fused."""
+    """Also the alphas' gradient, a third derivative."""
     pytest.importorskip("torch")
     episode = in_float64(metagrad.draw_episode(META_NAS))
     method = META_NAS.method()

@@ -65,7 +65,6 @@ class Patched:
 STYLES: dict[str, Callable[[nn.Module], Any]] = {
     "functional": Functional,
     "higher": Patched,
-    "fused BatchNorm": Functional,  # Meta-NAS only; see `nets.BatchNorm`
 }
 
 
@@ -137,7 +136,7 @@ class MetaNAS:
 
     def __init__(self, style: str, space: Any, options: dict[str, float]):
         self.wrap, self.options = STYLES[style], options
-        self.net = nets.Supernet(space, fused=style == "fused BatchNorm")
+        self.net = nets.Supernet(space)
         self.alphas = self.net.new_alphas()
         self.alpha_optimizer = torch.optim.Adam(
             list(self.alphas.values()),

@@ -118,9 +118,9 @@ def load(module: nn.Module, weights: dict[str, Any]) -> None:
 class BatchNorm(nn.BatchNorm2d):
     """`nn.BatchNorm2d` in training, of elementary operations.
 
-    The fused one's third derivatives are silently wrong up to PyTorch 2.13: its saved
-    mean and deviation count as constants (pytorch/pytorch issue 186256). Meta-NAS's
-    exact alpha-gradient is such a derivative.
+    The fused one's third derivatives, of which Meta-NAS's exact alpha-gradient is one, are
+    an error from PyTorch 2.14 on and silently wrong before: its saved mean and deviation
+    count as constants (pytorch/pytorch issue 186256).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,22 +142,20 @@ def central(
     features: int,
     space: fas_options.FASOptions,
     *,
-    fused: bool,
     affine: bool,
 ) -> nn.Sequential:
     """Convolution of the space, BatchNorm, ReLU."""
     conv = TwoConvolutionCDC(inputs, features, space.own_theta)
-    norm = (nn.BatchNorm2d if fused else BatchNorm)(features, affine=affine)
-    return nn.Sequential(conv, norm, nn.ReLU())
+    return nn.Sequential(conv, BatchNorm(features, affine=affine), nn.ReLU())
 
 
 class MixedEdge(nn.Module):
     """All candidate operations of an edge, one by one, on one in K channels."""
 
-    def __init__(self, space: fas_options.FASOptions, fused: bool):
+    def __init__(self, space: fas_options.FASOptions):
         super().__init__()
         self.partial, self.width = space.partial, space.channels // space.partial
-        cdc = functools.partial(central, space=space, fused=fused, affine=False)
+        cdc = functools.partial(central, space=space, affine=False)
         self.single = cdc(self.width, self.width)
         self.pairs = nn.ModuleList()
         for operation in space.operations[3:]:
@@ -193,18 +191,18 @@ class Attention(nn.Module):
 class Supernet(nn.Module):
     """Supernet of the FAS space with CDP and attention."""
 
-    def __init__(self, space: fas_options.FASOptions, *, fused: bool = False):
+    def __init__(self, space: fas_options.FASOptions):
         super().__init__()
         if space.pool != "cdp" or not space.attention:
             raise ValueError("the peer has CDP and attention only")
-        cdc = functools.partial(central, space=space, fused=fused, affine=True)
+        cdc = functools.partial(central, space=space, affine=True)
         self.space, width = space, space.channels
         stem = cdc(3, space.stem_channels), cdc(space.stem_channels, width)
         self.stem = nn.Sequential(*stem)
         self.cells = nn.ModuleDict()
         self.attention = nn.ModuleDict()
         for cell in fas_options.CELLS:
-            edges = [MixedEdge(space, fused) for _ in range(fas_options.EDGES)]
+            edges = [MixedEdge(space) for _ in range(fas_options.EDGES)]
             self.cells[cell] = nn.ModuleList(edges)
             self.attention[cell] = Attention(fas_options.ATTENTION_WINDOWS[cell])
         self.head = cdc(3 * width, space.head_channels)
