@@ -30,7 +30,7 @@ class Mirror:
     """
 
     def __init__(self, address: str):
-        """Makes the copy equal to the address.
+        """Synchronizes the local copy with the address.
 
         A copy that is kept from an earlier run is used as it is where nothing but that run
         has written to the address: it may be ahead.
@@ -56,7 +56,7 @@ class Mirror:
         self._there = there
 
     def upload(self) -> None:
-        """Uploads changed files, and deletes at the address those that are gone.
+        """Uploads changed files and deletes removed ones at the address.
 
         Checksums are uploaded after the files that they describe, and nothing is deleted
         before: what an interrupted upload leaves is refused or repeated by a run that
@@ -150,7 +150,7 @@ def opened(address: str, *, every: float = EVERY) -> Iterator[pathlib.Path]:
         thread.start()
         try:
             yield mirror.folder
-        except BaseException:
+        except BaseException:  # passed on, also a signal's, after a last upload
             _stop(thread, ended)
             _attempt(mirror)
             raise

@@ -152,7 +152,7 @@ def _sources(input: Path | None, camera: str | int | None) -> list[Named]:
 
 
 def _numbered(found: list[Named]) -> list[Named]:
-    """Sources whose output files differ, by a number in names that share them."""
+    """Sources, numbered where their output files would have the same name."""
     unique: dict[pathlib.Path, Named] = {}
     for source, name in found:
         numbered = (f"{name} {count}" for count in itertools.count(2))

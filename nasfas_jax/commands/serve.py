@@ -21,7 +21,7 @@ def run(
     port: str = "8000",
     face_model: Path | None = None,
 ) -> None:
-    """Serves until it is interrupted.
+    """Serves a model over HTTP until interrupted.
 
     Raises:
       InputError: no model, a wrong port, or packages of the extra that are missing.

@@ -81,7 +81,7 @@ def make_mesh(
 def mesh_sizes(
     count: int, *, episodes: int = 1, shape: str | None = None
 ) -> dict[str, int]:
-    """Sizes of the axes that `make_mesh` gives a number of devices.
+    """Axis sizes of `make_mesh` for a number of devices.
 
     Raises:
       InputError: as `make_mesh`.

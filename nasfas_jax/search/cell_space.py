@@ -115,7 +115,7 @@ class CellSpace(abc.ABC):
         return self.with_fusion(alphas, key, dtype)
 
     def with_fusion(self, alphas: dict[str, Any], key: Array, dtype: Any) -> Any:
-        """Initial alphas with those of the fusion point, if there are branches."""
+        """Initial alphas, including those of the fusion point of branches."""
         if not self.fusions:
             return alphas
         own = jax.random.fold_in(key, len(self.cells))

@@ -21,7 +21,7 @@ NAMES = {"theta": "theta", "lam": "lambda"}
 
 
 class Program:
-    """Training and scoring of all settings; each is compiled once.
+    """Compiled training and scoring of all settings.
 
     Runs are stacked on the first axis of states, values first and then seeds.
     """

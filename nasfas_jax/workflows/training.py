@@ -21,7 +21,7 @@ BEST = "best"
 
 
 class Training(NamedTuple):
-    """A description of a network with the data to train it on, and the two ways to train.
+    """One training: its network, data and record, with or without steps.
 
     Attributes:
       data: prepared data.
@@ -113,7 +113,7 @@ class Training(NamedTuple):
     def _watch(
         self, method: Any, every: int | None, folder: pathlib.Path
     ) -> Callable[[Any], dict[str, float]]:
-        """The development error as a metric of a state, of none without ``every``."""
+        """The development error as a metric of states; no metric without ``every``."""
         if not every:
             return lambda state: {}
         return development.Watch(
@@ -129,7 +129,7 @@ class Training(NamedTuple):
 
 
 def example_image(recipe: Recipe, view: pipeline.View) -> np.ndarray:
-    """Black image of the shape of a network's input, with a batch axis of 1."""
+    """Zeros [1, ...] of the shape of a network's input."""
     return np.zeros((1, *view.input_shape(recipe)), np.float32)
 
 
