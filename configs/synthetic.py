@@ -231,7 +231,7 @@ def pod(config: ml_collections.ConfigDict) -> None:
     nasfas search --config=synthetic:pod --mesh=episode:4,data:8 --workdir=gs://BUCKET/pod
     """
     paper(config)
-    config.search.update(episodes=4, compute="bfloat16")
+    config.search.update(episodes=4, compute="float32")
     config.train.update(batch_size=64, accumulate=4, compute="bfloat16")
 
 

@@ -1,16 +1,24 @@
 """One strict session: silent promotions and warnings are errors, compiles are shared."""
 
+import importlib.metadata
 import os
 import pathlib
 import tempfile
+
+from packaging.version import Version
 
 # Almost all of the tests' time is compiling: XLA's old emitters without optimization
 # compile in a fifth of the time, and shapes are tiny. Read when JAX first computes.
 os.environ.setdefault(
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    "--xla_backend_optimization_level=0"
+    + (  # XLA aborts the process at an option that it no longer has.
+        " --xla_cpu_use_fusion_emitters=false"
+        if Version(importlib.metadata.version("jaxlib")) < Version("0.11")
+        else ""
+    )
     # On a busy machine, virtual devices may meet late; XLA aborts the process at 40 s.
-    " --xla_cpu_collective_call_terminate_timeout_seconds=600",
+    + " --xla_cpu_collective_call_terminate_timeout_seconds=600",
 )
 
 # Tests run on CPU devices; libtpu, with which they compile for TPUs, looks for none.

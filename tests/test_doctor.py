@@ -51,6 +51,15 @@ def test_requirements_that_are_not_met_are_named_with_the_cure():
     assert one.advice == "pip install 'a>=2' 'b<3'"
 
 
+def test_a_checkout_that_is_not_installed(monkeypatch):
+    def absent(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", absent)
+    one = found(doctor.versions(), "requirements")
+    assert "is not installed" in one.found and "pip install -e ." in one.advice
+
+
 def test_an_accelerator_that_jax_does_not_use(tmp_path):
     (tmp_path / "nvidia0").touch()
     files = {str(tmp_path / "nvidia0"): "gpu", str(tmp_path / "accel0"): "tpu"}

@@ -1,6 +1,7 @@
 """One mesh for every method: parts of batches, divided states, bfloat16, refusals."""
 
 import dataclasses
+import re
 
 import flax.linen as nn
 import jax
@@ -20,6 +21,7 @@ from nasfas_jax.data.loading import pipeline
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import rfmeta, supervised
 from nasfas_jax.methods.state import computed_in
+from nasfas_jax.ops import platform
 from nasfas_jax.runtime import devices
 from nasfas_jax.workflows import steps
 
@@ -97,6 +99,12 @@ def test_bfloat16_computes_near_and_keeps_the_state_in_float32(name):
         program = jax.jit(step).lower(state, batch)
         assert ("bf16" in program.as_text()) == (dtype == "bfloat16")
         found[dtype] = jax.device_get(program.compile()(state, batch))
+    with platform.portable():
+        rounded = jax.jit(computed_in("tensorfloat32", method.step)).trace(state, batch)
+    text = rounded.lower().as_text()
+    kernels = re.findall(r"stablehlo.convolution.*", text)
+    assert kernels and "bf16" not in text
+    assert all("HIGH" in line and "HIGHEST" not in line for line in kernels)
     (wide, metrics), (half, near) = found["float32"], found["bfloat16"]
     assert jax.tree.map(lambda x: x.dtype, half) == jax.tree.map(
         lambda x: x.dtype, wide
@@ -106,7 +114,7 @@ def test_bfloat16_computes_near_and_keeps_the_state_in_float32(name):
 
 
 def test_another_type_is_refused():
-    with pytest.raises(InputError, match="compute: expected one of 'float32', 'bfl"):
+    with pytest.raises(InputError, match="compute: expected one of 'float32', 'tensor"):
         computed_in("float16", lambda state, batch: state)
 
 

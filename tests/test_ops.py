@@ -11,7 +11,7 @@ from jax import lax
 from jax.test_util import check_grads
 
 from nasfas_jax import ops
-from nasfas_jax.ops import convolution
+from nasfas_jax.ops import convolution, platform
 
 
 def draw(*shape, seed=0):
@@ -345,3 +345,25 @@ class OperatorVariants(chex.TestCase):
             expected = operator(*map(jnp.asarray, arguments))
             chex.assert_equal_shape([found, expected])
             chex.assert_trees_all_close(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "computed"),
+    [
+        (None, lax.Precision.HIGHEST),
+        ("tensorfloat32", lax.Precision.HIGH),
+        ("default", lax.Precision.DEFAULT),
+    ],
+)
+def test_products_are_in_float32_unless_the_user_chooses(chosen, computed):
+    product = platform.full_precision(lambda x: lax.dot(x, x))
+    trace = jax.make_jaxpr(lambda x: product(x))
+    with platform.portable(), jax.default_matmul_precision(chosen):
+        (equation,) = trace(jnp.ones((2, 2))).jaxpr.eqns
+    assert equation.params["precision"] == (computed, computed)
+
+
+def test_products_on_this_cpu_have_its_only_precision():
+    product = platform.full_precision(lambda x: lax.dot(x, x))
+    (equation,) = jax.make_jaxpr(product)(jnp.ones((2, 2))).jaxpr.eqns
+    assert equation.params["precision"] is None

@@ -1,4 +1,4 @@
-"""Memory of a function: the growth of a new process while it runs."""
+"""Memory of a function: the growth of a new process, or of a GPU's, while it runs."""
 
 import ctypes
 import gc
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent import futures
 from typing import Any, TypeVar
 
+from nasfas_jax.benchmarks import timing
 from nasfas_jax.errors import InputError
 
 T = TypeVar("T")
@@ -25,11 +26,14 @@ def growth(function: Callable[[], Any]) -> int:
     """Bytes by which the resident memory grows at most while ``function`` runs.
 
     The function runs once before, so that one-time allocations do not count. Linux only:
-    other systems cannot reset the high-water mark.
+    other systems cannot reset the high-water mark. Where JAX computes on a GPU, what counts
+    is PyTorch's memory there; ours is planned by XLA.
 
     Raises:
       InputError: the system does not report the high-water mark.
     """
+    if timing.on_gpu():
+        return _growth_on_gpu(function)
     # Free memory held by the allocator would hide what the function takes: every block
     # from 64 KB on is now allocated alone and returned at once (-3: M_MMAP_THRESHOLD).
     library = ctypes.CDLL(None)
@@ -42,6 +46,17 @@ def growth(function: Callable[[], Any]) -> int:
     before = _high_water()
     function()
     return _high_water() - before
+
+
+def _growth_on_gpu(function: Callable[[], Any]) -> int:
+    import torch  # pyright: ignore[reportMissingImports]
+
+    function()
+    gc.collect()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    function()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _high_water() -> int:

@@ -25,6 +25,8 @@ from nasfas_jax.timing import medians
 ORDERS = ("first", "exact")
 #: Relative tolerance of the loss, and of the gradient by the alphas of each order.
 TOLERANCES = {"loss": 1e-4, "first": 1e-2, "exact": 5e-2}
+#: The same where a GPU rounds the operands of products to TensorFloat-32, 11 bits.
+ROUNDED = {"loss": 1e-2, "first": 0.1, "exact": 0.5}
 RATES = {
     "inner_rate": 1e-3,
     "learning_rate": 1e-4,
@@ -155,11 +157,12 @@ def compare(case: Case, peer: Any, state: Any, metrics: dict, episode: dict) -> 
     peer.load(jax.device_get(state.params), jax.tree.leaves(state.alphas))
     loss, _ = peer.step(episode)
     what = f"of {case.title}, {case.order}"
+    tolerances = TOLERANCES if timing.full_precision() else ROUNDED
     query = metrics["query_loss"]
-    timing.check(f"loss {what}", query, np.asarray(loss), TOLERANCES["loss"])
+    timing.check(f"loss {what}", query, np.asarray(loss), tolerances["loss"])
     norm = np.asarray(np.linalg.norm(peer.alpha_gradients()))
     ours = metrics["l2_alpha_grads"]
-    timing.check(f"gradient by the alphas {what}", ours, norm, TOLERANCES[case.order])
+    timing.check(f"gradient by the alphas {what}", ours, norm, tolerances[case.order])
 
 
 def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
@@ -182,7 +185,7 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             state, episode, step = our_step(one, cache)
             jax.clear_caches()
             cached = our_step(one, cache)[-1].seconds
-            grown = memory.fresh(functools.partial(grow, one, cache))
+            grown = taken(one, cache, step)
         peer, tensors = one.peer(), peers.tensors(jax.device_get(episode))
         _, metrics = step(state, episode)
         compare(one, peer, state, metrics, tensors)
@@ -191,12 +194,19 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             functools.partial(peer.step, tensors),
         ]
         ours, theirs = medians(calls, repeats)
-        of_peer = memory.fresh(functools.partial(grow, one, None))
+        of_peer = taken(one, None, step)
         yield Row(case.title, order, ours, theirs, grown, of_peer, step.seconds, cached)
 
 
+def taken(case: Case, cache: str | None, step: timing.Compiled) -> int:
+    """Bytes that a step takes, see `grow`; of ours on a GPU, as planned by XLA."""
+    if not timing.on_gpu():
+        return memory.fresh(functools.partial(grow, case, cache))
+    return step.new_bytes if cache is not None else grow(case, None)
+
+
 def grow(case: Case, cache: str | None) -> int:
-    """Bytes by which a step grows this process.
+    """Bytes by which a step grows this process, or its GPU's memory for the peer's.
 
     Args:
       case: the step.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 
@@ -11,8 +11,7 @@ from nasfas_jax.compilation import run_once
 from nasfas_jax.methods import meta_nas
 from nasfas_jax.timing import medians
 
-#: (weight_order, arch_order, mode); if both orders are 'first' the mode has no effect. The
-#: derivatives of the others are compared with those of the first setting.
+#: (weight_order, arch_order, mode); if both orders are 'first' the mode has no effect.
 SETTINGS = (
     ("exact", "exact", "forward_over_reverse"),
     ("first", "first", "forward_over_reverse"),
@@ -28,7 +27,7 @@ class StepCost:
     """Median seconds a step, seconds to compile without cache, and peak bytes.
 
     ``cosine`` compares the derivative by the alphas, at the initial weights and on noise,
-    with that of the first of `SETTINGS`; ``norm_ratio`` is its norm over that one's.
+    with that of the first setting; ``norm_ratio`` is its norm over that one's.
     """
 
     weights: str
@@ -42,14 +41,21 @@ class StepCost:
 
 
 def step_costs(
-    method: meta_nas.MetaNAS, *, batch_size: int, image_size: int, repeats: int = 5
+    method: meta_nas.MetaNAS,
+    *,
+    batch_size: int,
+    image_size: int,
+    settings: Sequence[tuple[str, str, str]] = SETTINGS,
+    repeats: int = 5,
 ) -> Iterator[StepCost]:
     """Measures a search step on noise of two support domains and a query domain.
 
     Args:
-      method: search method; its orders and mode are replaced by `SETTINGS`.
+      method: search method; its orders and mode are replaced by the settings.
       batch_size: number of images per domain.
       image_size: side of the images in pixels.
+      settings: orders and modes as in `SETTINGS`; the derivatives of the others are
+        compared with those of the first.
       repeats: number of timed steps, of which the median is taken.
     """
     episode = cases.noise_episode(
@@ -57,7 +63,7 @@ def step_costs(
     )
     recorded = cases.recorded(method.alpha_optimizer)
     exact = None
-    for weights, architecture, mode in SETTINGS:
+    for weights, architecture, mode in settings:
         one = dataclasses.replace(
             method,
             alpha_optimizer=recorded,

@@ -39,14 +39,16 @@ class Compiled:
         return memory.temp_size_in_bytes
 
     @property
+    def new_bytes(self) -> int:
+        """Memory for intermediate values and results, as planned by XLA."""
+        memory: Any = self.program.memory_analysis()
+        return memory.temp_size_in_bytes + memory.output_size_in_bytes
+
+    @property
     def peak_bytes(self) -> int:
         """Memory for arguments, intermediate values and results, as planned by XLA."""
         memory: Any = self.program.memory_analysis()
-        return (
-            memory.temp_size_in_bytes
-            + memory.argument_size_in_bytes
-            + memory.output_size_in_bytes
-        )
+        return self.new_bytes + memory.argument_size_in_bytes
 
 
 def compiled(function: Callable, *arguments: Any, cache: str = "") -> Compiled:
@@ -75,10 +77,13 @@ def check(what: str, ours: Any, peer: np.ndarray, tolerance: float) -> None:
 
 
 def require_torch() -> None:
-    """Checks that PyTorch is installed.
+    """Checks that PyTorch is installed, and has it compute on JAX's device.
+
+    On a GPU both sides compute in float32, or with operands in TensorFloat-32 where another
+    precision is chosen, as by JAX_DEFAULT_MATMUL_PRECISION=tensorfloat32.
 
     Raises:
-      InputError: it is not.
+      InputError: PyTorch is not installed, or has no GPU where JAX has one.
     """
     if importlib.util.find_spec("torch") is None:
         raise InputError(
@@ -86,6 +91,31 @@ def require_torch() -> None:
             "extra that contains it, in this environment and in the checkout: "
             "pip install -e '.[bench]'."
         )
+    # Two frameworks and several processes share the memory of a GPU: none takes it all.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if not on_gpu():
+        return
+    import torch  # pyright: ignore[reportMissingImports]
+
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"JAX computes on {jax.devices()[0].device_kind}, where this PyTorch cannot: "
+            "install PyTorch for this GPU, or compare on the CPU with JAX_PLATFORMS=cpu."
+        )
+    torch.set_default_device("cuda")
+    torch.backends.cudnn.allow_tf32 = not full_precision()
+    torch.backends.cuda.matmul.allow_tf32 = not full_precision()
+
+
+def on_gpu() -> bool:
+    """Whether JAX computes on a GPU by default."""
+    return jax.default_backend() == "gpu"
+
+
+def full_precision() -> bool:
+    """Whether products of float32 are computed in float32, see `ops.platform`."""
+    precision = jax.config.values["jax_default_matmul_precision"]
+    return not on_gpu() or precision in (None, "float32", "highest")
 
 
 def machine(*packages: str) -> dict[str, Any]:

@@ -99,11 +99,11 @@ def _show(plan: workflow.Plan) -> None:
     if plan.memory is None:
         print("Lowered, not compiled: operations alone, and no memory.")
     if plan.seconds:
-        chip = plan.chip
+        chip, compute = plan.chip, plan.step.placement.compute
         assert chip is not None
         print(
             "Times are estimates by published figures of a chip:"
-            f" {chip.flops / 1e12:.0f} TFLOP/s in bfloat16,"
+            f" {chip.flops[compute] / 1e12:.0f} TFLOP/s in {compute},"
             f" {chip.bandwidth / 1e9:,.0f} GB/s of memory,"
             f" {chip.interconnect / 1e9:,.0f} GB/s to other chips ({chip.source})."
         )

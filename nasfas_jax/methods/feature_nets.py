@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from nasfas_jax import limits, ops
 from nasfas_jax.layers import CONVOLUTION
 from nasfas_jax.methods.state import TrainState
+from nasfas_jax.ops import platform
 
 REDUCTIONS = {"sum": jnp.sum, "mean": jnp.mean}
 
@@ -99,6 +100,7 @@ class FeatureNets:
         entropy = optax.sigmoid_binary_cross_entropy(logits, label.astype(logits.dtype))
         return REDUCTIONS[self.loss_reduction](entropy), new["batch_stats"]
 
+    @platform.full_precision
     def predict(self, params: dict, batch_stats: dict, image: Array) -> Array:
         """``sigmoid(M(F(x)))`` of images [B, S, S, C], as maps [B, 1, 1]."""
         variables = {

@@ -9,6 +9,7 @@ import numpy as np
 from nasfas_jax import bilevel, limits
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods.meta_nas import SearchMethod, SearchState
+from nasfas_jax.ops import platform
 
 
 class Eigenvalue(NamedTuple):
@@ -60,6 +61,7 @@ def signal_to_noise(gradients: Any) -> Any:
     return jax.tree.map(ratio, gradients)
 
 
+@platform.full_precision
 def curvature_product(
     method: SearchMethod, state: SearchState, batch: dict, direction: Any
 ) -> Any:

@@ -25,6 +25,7 @@ from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import MODES, TrainState, update
+from nasfas_jax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +80,7 @@ class MetaReg(FeatureMethod):
             opt_state=self.optimizer.init(params),
         )
 
+    @platform.full_precision
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update on an episode; its ``query_domain`` is the index of the query domain.
 

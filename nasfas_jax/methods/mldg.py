@@ -20,6 +20,7 @@ from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import MODES, TrainState, update
+from nasfas_jax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,7 @@ class MLDG(FeatureMethod):
             query_weight=(self.query_weight, limits.NOT_NEGATIVE),
         )
 
+    @platform.full_precision
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update by the mean of L; the arguments are those of `RFMeta.step`."""
         result = over_episodes(self._gradient, self.mesh)(state, episode)

@@ -10,6 +10,7 @@ from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,7 @@ class MultiDomain(FeatureMethod):
     def __post_init__(self):
         limits.require(batches=(self.batches, limits.OneOf(("episodes", "pooled"))))
 
+    @platform.full_precision
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         """One update on an episode, whose domains are joined, or on a pooled batch."""
         gradient = jax.value_and_grad(self.objective, has_aux=True)

@@ -16,6 +16,7 @@ from nasfas_jax.methods import feature_nets
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Reptile(FeatureMethod):
             inner_steps=(self.inner_steps, limits.COUNT),
         )
 
+    @platform.full_precision
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One update by the mean over all tasks; the arguments are those of `RFMeta.step`."""
         result = over_episodes(self._moved, self.mesh)(state, episode)

@@ -25,6 +25,7 @@ from nasfas_jax import bilevel, limits
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.feature_nets import FeatureMethod
 from nasfas_jax.methods.state import MODES, TrainState, update
+from nasfas_jax.ops import platform
 
 ORDERS = ("first", "exact")
 #: Rules for the running averages of BatchNorm. 'mean': one update per step, by the mean of
@@ -175,6 +176,7 @@ class RFMeta(FeatureMethod):
             for name, after in domains.items()
         }
 
+    @platform.full_precision
     def step(self, state: TrainState, episode: dict) -> tuple[TrainState, dict]:
         """One iteration of Algorithm 1.
 

@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 
 from nasfas_jax import bilevel, limits
 from nasfas_jax.errors import InputError
+from nasfas_jax.ops import platform
 
 
 @struct.dataclass
@@ -82,6 +83,7 @@ class SearchMethod(abc.ABC):
         exact, first = run(self), run(self._in_first_order())
         return jax.lax.cond(state.step >= self.exact_from, exact, first, state, episode)
 
+    @platform.full_precision
     def step(self, state: SearchState, episode: dict) -> tuple[SearchState, dict]:
         """The state after one step on an episode, and its metrics.
 
@@ -93,6 +95,7 @@ class SearchMethod(abc.ABC):
         """
         return self._in_order(lambda method: method._step, state, episode)
 
+    @platform.full_precision
     def alpha_gradient(self, state: SearchState, episode: dict) -> tuple[Any, Any]:
         """Query loss of a step, and its derivative by the alphas that the step follows.
 
@@ -179,6 +182,7 @@ class SearchMethod(abc.ABC):
             key=jax.random.key_data(jax.random.fold_in(key, 2)) if sampled else (),
         )
 
+    @platform.full_precision
     def supernet_loss(
         self, params: Any, alphas: Any, batch_stats: Any, batch: dict
     ) -> jax.Array:

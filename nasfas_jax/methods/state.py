@@ -93,14 +93,16 @@ def schedule(decay: str, learning_rate: float, *, steps: int) -> optax.Schedule:
 
 
 #: Types of the arithmetic of a step.
-COMPUTE = ("float32", "bfloat16")
+COMPUTE = ("float32", "tensorfloat32", "bfloat16")
 
 
 def computed_in(dtype: str, step: Callable[..., Any]) -> Callable[..., Any]:
     """A step whose networks compute in ``dtype``.
 
-    Layers compute in the type of their input: images are converted, and with 'bfloat16'
-    parameters, BatchNorm, losses, optimizers and the state remain in float32.
+    With 'tensorfloat32' the operands of products are rounded: on GPUs to 11 bits, on TPUs
+    to three bfloat16 each. With 'bfloat16' layers compute in the type of their input, the
+    images, which are converted. Parameters, BatchNorm, losses, optimizers and the state
+    remain in float32. On CPUs 'tensorfloat32' is 'float32'.
 
     Args:
       dtype: one of `COMPUTE`.
@@ -119,7 +121,10 @@ def computed_in(dtype: str, step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def converted(state: Any, batch: Any) -> Any:
-        return step(state, jax.tree_util.tree_map_with_path(convert, batch))
+        if dtype == "bfloat16":
+            batch = jax.tree_util.tree_map_with_path(convert, batch)
+        with jax.default_matmul_precision(dtype):
+            return step(state, batch)
 
     return converted
 

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from nasfas_jax import losses
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.state import TrainState, update
+from nasfas_jax.ops import platform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Supervised:
             opt_state=self.optimizer.init(params),
         )
 
+    @platform.full_precision
     def step(self, state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         """One update on ``image`` [B, ..., S, S, 3] and ``target`` [B, h, w].
 
@@ -81,6 +83,7 @@ class Supervised:
         maps = predicted[0] if isinstance(predicted, tuple) else predicted
         return self.loss(maps, batch["target"]), new_stats
 
+    @platform.full_precision
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:
         """Maps [B, h, w] of inputs [B, ..., S, S, 3], with the running averages."""
         variables = {"params": params, "batch_stats": batch_stats}

@@ -5,7 +5,7 @@ import dataclasses
 import importlib.util
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,8 +40,8 @@ class Chip:
 
     Attributes:
       name: name of the generation.
-      flops: peak operations per second in bfloat16, to which TPUs round the operands of
-        float32 convolutions by default.
+      flops: peak operations per second of convolutions and matrix products, by the type
+        of the arithmetic ('float32', 'tensorfloat32', 'bfloat16').
       memory: bytes of its memory.
       bandwidth: bytes per second of its memory.
       interconnect: bytes per second to other chips, both directions together; 0: unknown.
@@ -49,20 +49,47 @@ class Chip:
     """
 
     name: str
-    flops: float
+    flops: Mapping[str, float]
     memory: float
     bandwidth: float
     interconnect: float
     source: str
 
 
-_TPU = "docs.cloud.google.com/tpu/docs/"
+def _tpu(
+    name: str, peak: float, memory: float, bandwidth: float, interconnect: float
+) -> Chip:
+    """A TPU, which computes products of float32 as six of bfloat16, or as three."""
+    flops = {"float32": peak / 6, "tensorfloat32": peak / 3, "bfloat16": peak}
+    source = f"docs.cloud.google.com/tpu/docs/{name}"
+    return Chip(name, flops, memory, bandwidth, interconnect, source)
+
+
+def _gpu(
+    name: str,
+    peaks: Sequence[float],
+    memory: float,
+    bandwidth: float,
+    interconnect: float,
+) -> Chip:
+    """A GPU of NVIDIA by its dense peaks in float32, TensorFloat-32 and bfloat16."""
+    flops = dict(zip(("float32", "tensorfloat32", "bfloat16"), peaks, strict=True))
+    source = f"nvidia.com/en-us/data-center/{name.lower()}"
+    return Chip(name, flops, memory, bandwidth, interconnect, source)
+
+
+_HOPPER = (67e12, 494e12, 989e12)
 #: Chips by the `device_kind` of JAX. Capacities of TPUs are in GiB, whatever their pages
 #: call them; the compiler keeps 0.25 GiB of v5e's 16.
 CHIPS = {
-    "TPU v5 lite": Chip("v5e", 197e12, 16 * 2**30, 819e9, 400e9, f"{_TPU}v5e"),
-    "TPU v5": Chip("v5p", 459e12, 95 * 2**30, 2765e9, 1200e9, f"{_TPU}v5p"),
-    "TPU v6 lite": Chip("v6e", 918e12, 32 * 2**30, 1638e9, 800e9, f"{_TPU}v6e"),
+    "TPU v5 lite": _tpu("v5e", 197e12, 16 * 2**30, 819e9, 400e9),
+    "TPU v5": _tpu("v5p", 459e12, 95 * 2**30, 2765e9, 1200e9),
+    "TPU v6 lite": _tpu("v6e", 918e12, 32 * 2**30, 1638e9, 800e9),
+    "NVIDIA A100-SXM4-80GB": _gpu(
+        "A100", (19.5e12, 156e12, 312e12), 80e9, 2039e9, 600e9
+    ),
+    "NVIDIA H100 80GB HBM3": _gpu("H100", _HOPPER, 80e9, 3350e9, 900e9),
+    "NVIDIA H200": _gpu("H200", _HOPPER, 141e9, 4800e9, 900e9),
 }
 
 

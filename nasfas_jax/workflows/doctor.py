@@ -110,7 +110,15 @@ def versions(
     shown = f"nasfas_jax {__version__}, Python {platform.python_version()}"
     yield Finding("versions", f"{shown}, JAX {jax.__version__}")
     if requires is None:
-        requires = importlib.metadata.requires("nasfas_jax") or []
+        try:
+            requires = importlib.metadata.requires("nasfas_jax") or []
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(
+                "requirements",
+                "not known, as this checkout is not installed",
+                "pip install -e . in the checkout",
+            )
+            return
     unmet: dict[str, str] = {}
     for requirement in map(Requirement, requires):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):

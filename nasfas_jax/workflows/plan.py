@@ -95,7 +95,7 @@ class Plan:
             return {}
         flops = max(self.flops, self.xla_flops)
         found = {
-            "compute": flops / self.chip.flops,
+            "compute": flops / self.chip.flops[self.step.placement.compute],
             "memory": self.bytes_accessed / self.chip.bandwidth,
         }
         if self.chip.interconnect:

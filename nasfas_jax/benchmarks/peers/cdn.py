@@ -81,25 +81,25 @@ class TorchCDN(nn.Module):
                 3, 2, 0, 1
             )
             with torch.no_grad():
-                convolution.weight.copy_(torch.from_numpy(kernel.copy()))
+                convolution.weight.copy_(torch.as_tensor(kernel.copy()))
         if batch_stats is None:
             return
         norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
         for i, norm in enumerate(norms):
             (averages,) = batch_stats[f"ConvBlock_{i}"].values()
             for name in ("mean", "var"):
-                value = torch.from_numpy(np.array(averages[name]))
+                value = torch.as_tensor(np.array(averages[name]))
                 getattr(norm, f"running_{name}").copy_(value)
 
     def images(self, pixels: np.ndarray) -> Tensor:
         """Converts [N, H, W, C] to the input of `forward`."""
-        return torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+        return torch.as_tensor(pixels.transpose(0, 3, 1, 2).astype(np.float32))
 
     def predict(self, images: Tensor) -> np.ndarray:
         """Maps in evaluation mode."""
         self.eval()
         with torch.no_grad():
-            return self(images).numpy()
+            return self(images).numpy(force=True)
 
     def gradients(self, images: Tensor) -> list[np.ndarray]:
         """Gradients of the mean squared map in training mode, by kernel (HWIO)."""
@@ -107,4 +107,6 @@ class TorchCDN(nn.Module):
         self.zero_grad()
         self(images).square().mean().backward()
         convolutions = [m for m in self.modules() if isinstance(m, nn.Conv2d)]
-        return [m.weight.grad.numpy().transpose(2, 3, 1, 0) for m in convolutions]
+        return [
+            m.weight.grad.numpy(force=True).transpose(2, 3, 1, 0) for m in convolutions
+        ]

@@ -327,7 +327,7 @@ class DARTS:
         """Loads our parameters, and the leaves of our alphas."""
         nets.load(self.net, self.rename(self.net, params))
         for tensor, value in zip(self.leaves(), alphas, strict=True):
-            tensor.data = torch.from_numpy(np.array(value))
+            tensor.data = torch.as_tensor(np.array(value))
 
     def step(self, episode: dict) -> tuple[float, float]:
         """Takes a step; returns the query loss and the support loss after it."""
@@ -359,7 +359,7 @@ class DARTS:
 
     def alpha_gradients(self) -> np.ndarray:
         """Gradients of the last step by the alphas, as one vector."""
-        return np.concatenate([a.grad.numpy().ravel() for a in self.leaves()])
+        return np.concatenate([a.grad.numpy(force=True).ravel() for a in self.leaves()])
 
 
 def pixel_loss(predicted: Tensor, target: Tensor) -> Tensor:

@@ -104,14 +104,14 @@ class TorchEulerNet(nn.Module):
                 layer = params[f"FCAM_{i}"]
                 attention.conv.weight.copy_(_kernel(layer))
                 attention.conv.bias.fill_(float(layer["bias"]))
-                attention.b.copy_(torch.from_numpy(np.array(layer["b"])))
-                attention.a.copy_(torch.from_numpy(np.array(layer["a"])))
+                attention.b.copy_(torch.as_tensor(np.array(layer["b"])))
+                attention.a.copy_(torch.as_tensor(np.array(layer["a"])))
 
     def predict(self, clips: Tensor) -> np.ndarray:
         """Maps in evaluation mode."""
         self.eval()
         with torch.no_grad():
-            return self(clips).numpy()
+            return self(clips).numpy(force=True)
 
     def step(self, ranger: "Ranger", clips: Tensor, targets: Tensor) -> float:
         """One update in training mode; its L2 loss."""
@@ -153,11 +153,11 @@ class Ranger:
 
 def clips(pixels: np.ndarray) -> Tensor:
     """Converts clips [N, T, S, S, 3] to the input of `TorchEulerNet`."""
-    return torch.from_numpy(pixels.transpose(0, 1, 4, 2, 3).astype(np.float32))
+    return torch.as_tensor(pixels.transpose(0, 1, 4, 2, 3).astype(np.float32))
 
 
 def _kernel(layer: Mapping[str, Any]) -> Tensor:
-    return torch.from_numpy(np.asarray(layer["kernel"]).transpose(3, 2, 0, 1).copy())
+    return torch.as_tensor(np.asarray(layer["kernel"]).transpose(3, 2, 0, 1).copy())
 
 
 def _resized(x: Tensor, side: int) -> Tensor:

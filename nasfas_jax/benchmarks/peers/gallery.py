@@ -186,14 +186,14 @@ def tensors(tree: Any) -> Any:
         return {name: tensors(tree[name]) for name in sorted(tree)}
     if isinstance(tree, tuple):
         return tree
-    tensor = torch.from_numpy(np.array(tree))
+    tensor = torch.as_tensor(np.array(tree))
     return tensor.long() if tensor.dtype == torch.int32 else tensor
 
 
 def numbers(result: tuple) -> tuple[np.ndarray, list[np.ndarray]]:
     """Value and derivatives as arrays."""
     value, grads = result
-    return value.detach().numpy(), [g.detach().numpy() for g in grads]
+    return value.numpy(force=True), [g.numpy(force=True) for g in grads]
 
 
 def sinusoid_loss(params: Params, hyper: Any, batch: dict) -> Tensor:

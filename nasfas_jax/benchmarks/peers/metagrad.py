@@ -116,7 +116,7 @@ class RFMeta:
     def moments(self) -> dict[str, np.ndarray]:
         """Adam's first moments by name: after one step, (1 - b1) times the gradient."""
         return {
-            name: self.optimizer.state[p]["exp_avg"].numpy()
+            name: self.optimizer.state[p]["exp_avg"].numpy(force=True)
             for name, p in self.nets.named_parameters()
         }
 
@@ -152,7 +152,7 @@ class MetaNAS:
         weights, alphas = params
         nets.load(self.net, nets.supernet_weights(self.net, weights))
         for cell, alpha in self.alphas.items():
-            alpha.data = torch.from_numpy(np.array(alphas[cell]))
+            alpha.data = torch.as_tensor(np.array(alphas[cell]))
 
     def step(self, episode: dict) -> float:
         """Takes a step on an episode; returns the query loss at the new weights."""
@@ -200,10 +200,12 @@ class MetaNAS:
     def moments(self) -> dict[str, np.ndarray]:
         """Adam's first moments of weights and alphas."""
         names = [name for name, _ in self.net.named_parameters()]
-        found = {n: m.numpy() for n, m in zip(names, self.adam["m"], strict=True)}
+        found = {
+            n: m.numpy(force=True) for n, m in zip(names, self.adam["m"], strict=True)
+        }
         for cell, alpha in self.alphas.items():
             state = self.alpha_optimizer.state[alpha]
-            found[f"alphas of {cell}"] = state["exp_avg"].numpy()
+            found[f"alphas of {cell}"] = state["exp_avg"].numpy(force=True)
         return found
 
     def expected(self, moments: Any) -> dict[str, np.ndarray]:
@@ -232,7 +234,7 @@ def tensors(episode: dict) -> dict:
     """Converts an episode to tensors, images to NCHW."""
     return {
         split: {
-            name: torch.from_numpy(
+            name: torch.as_tensor(
                 np.array(np.moveaxis(x, -1, -3) if name == "image" else x, order="C")
             )
             for name, x in batch.items()

@@ -107,8 +107,8 @@ def feature_weights(nets: FeatureNets, params: Any) -> dict[str, Any]:
 
 def load(module: nn.Module, weights: dict[str, Any]) -> None:
     """Replaces the weights of a module; they may have any float dtype."""
-    module.to(torch.from_numpy(np.array(next(iter(weights.values())))).dtype)
-    tensors = {name: torch.from_numpy(np.array(x)) for name, x in weights.items()}
+    module.to(torch.as_tensor(np.array(next(iter(weights.values())))).dtype)
+    tensors = {name: torch.as_tensor(np.array(x)) for name, x in weights.items()}
     missing = set(dict(module.named_parameters())) ^ set(tensors)
     if missing:
         raise ValueError(f"these parameters have no counterpart: {sorted(missing)}")
