@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import pytest
 import smoke
 
 from nasfas_jax.commands import sweep, tables
@@ -10,11 +11,13 @@ from nasfas_jax.commands import sweep, tables
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
-def test_the_proof_is_what_the_sweep_printed():
-    """`nasfas sweep --config=configs/proof.py` wrote the file, and made these tables."""
-    results = json.loads((DOCS / "results" / "proof.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("variant", ["proof", "spread"])
+def test_tables_are_what_the_sweep_printed(variant):
+    """`nasfas sweep --config=configs/proof.py:VARIANT` wrote the file and the tables."""
+    path = DOCS / "results" / f"{variant}.json"
+    results = json.loads(path.read_text(encoding="utf-8"))
     page = (DOCS / "levers.md").read_text(encoding="utf-8")
-    config = smoke.config("proof", "proof")
+    config = smoke.config("proof", variant)
     found = list(sweep.tables_of(config, results, list(config.sweep.targets)))
     assert len(found) == 3
     for _, lines in found:
