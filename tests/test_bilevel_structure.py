@@ -15,6 +15,7 @@ from bilevel_problems import (
 from jax.experimental import checkify
 
 from nasfas_jax import bilevel
+from nasfas_jax.bilevel import _values
 
 MOMENTUM = optax.sgd(0.1, momentum=0.9)
 
@@ -187,6 +188,18 @@ def test_checks_of_symmetry_and_precision(x64):
     for wrong in ("symmetry", ("divergence", "speed")):
         with pytest.raises(ValueError, match=r"`checks` must be a tuple"):
             call(phi, h, *batches, checks=wrong)
+
+
+def test_products_that_a_gpu_would_round_are_refused(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    gradient = jax.jit(jax.grad(lambda w, h, x: jnp.sum((x @ w * h) ** 2), (0, 1)))
+    arrays = jnp.ones(3), 1.0, jnp.ones((2, 3))
+    with pytest.raises(ValueError, match=r"On a gpu, dot_general .* 11 bits"):
+        _values.has_full_products(gradient, *arrays)
+    with jax.default_matmul_precision("highest"):
+        _values.has_full_products(gradient, *arrays)
+    with jax.enable_x64(True):
+        _values.has_full_products(gradient, *jax.tree.map(np.float64, arrays))
 
 
 def test_a_step_chosen_from_the_data(x64):

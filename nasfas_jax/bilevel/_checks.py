@@ -126,9 +126,14 @@ def _wrapped_by(function: Callable) -> Iterator[Callable]:
 
 def _contains(program: core.Jaxpr, primitive: str) -> bool:
     """Whether a program or a program nested in it uses a primitive."""
-    return any(
-        equation.primitive.name.startswith(primitive) for equation in program.eqns
-    ) or any(_contains(inner, primitive) for inner in core.subjaxprs(program))
+    return any(one.primitive.name.startswith(primitive) for one in equations(program))
+
+
+def equations(program: core.Jaxpr) -> Iterator[Any]:
+    """Equations of a program and of the programs nested in it."""
+    yield from program.eqns
+    for inner in core.subjaxprs(program):
+        yield from equations(inner)
 
 
 def are_floats(**trees: Any) -> None:

@@ -130,7 +130,8 @@ def hypergradient(
         `symmetry_error` at ``phi`` is at the level of rounding. Both are
         `jax.experimental.checkify` checks: call the compiled function as ``error, result
         = jax.jit(checkify.checkify(function))(...)`` and then ``error.throw()``.
-        'precision': params, hyper and the optimizer state have 32 bits or more, while
+        'precision': params, hyper and the optimizer state have 32 bits or more, and a GPU
+        or a TPU does not round the operands of the inner gradient's products, while
         tracing.
 
     Returns:

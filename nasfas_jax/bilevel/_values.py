@@ -47,6 +47,30 @@ def are_precise(**trees: Any) -> None:
                 )
 
 
+def has_full_products(gradient: Callable[..., Any], *arguments: Any) -> None:
+    """Checks that a GPU or a TPU does not round the operands of the gradient's products.
+
+    Raises:
+      ValueError: a convolution or matrix product of float32 without the full precision.
+    """
+    device = jax.default_backend()
+    if device == "cpu":
+        return
+    for equation in _checks.equations(jax.make_jaxpr(gradient)(*arguments).jaxpr):
+        full = (jax.lax.Precision.HIGHEST,) * 2
+        if (
+            equation.primitive.name in ("dot_general", "conv_general_dilated")
+            and equation.outvars[0].aval.dtype == jnp.float32
+            and equation.params["precision"] != full
+        ):
+            raise ValueError(
+                f"On a {device}, {equation.primitive.name} of float32 rounds its operands "
+                "to 11 bits or less, and derivatives, small differences, lose their "
+                "digits. Call inside of `with jax.default_matmul_precision('highest')`, "
+                "or give the products of the loss a precision of their own."
+            )
+
+
 def apply(
     checks: Collection[str], inner: Steps, start: tuple, first: tuple, state: tuple
 ) -> None:
@@ -61,11 +85,13 @@ def apply(
 
     Raises:
       TypeError: params, hyper or the optimizer state are not precise.
+      ValueError: products of the inner gradient are not.
     """
     begin = inner.start(*start) if checks else None
     if begin and "precision" in checks:
         _, params, hyper, _ = first
         are_precise(params=params, hyper=hyper, opt_state=begin.opt_state)
+        has_full_products(*first, *state)
     if "symmetry" in checks:
         is_symmetric(*first, *state)
     if begin and "divergence" in checks:
