@@ -34,7 +34,7 @@ def derivatives(data: Any, steps: list[int]) -> Iterator[tuple[int, dict[str, An
     space = nf.spaces.get("nas_fas", convolution="conv", pool="max", **WIDTHS)
     settings = searchers.settings_of(
         "meta_nas",
-        **{"weight_order": "first", "arch_order": "first", "cost_weight": 0.0},
+        **{"weight_order": "first", "arch_order": "first", "alphas_from": 0},
         **{"alpha_learning_rate": 0.1, "alpha_weight_decay": 0.0},
     )
     method = settings.make_method(space, steps=max(steps))
