@@ -395,3 +395,84 @@ def test_adam_without_eps_root_is_told_of_it():
             bilevel.check_finite(result)
         fixed = call(w=w, optimizer=optax.adam(0.1, eps_root=1e-6), mode=mode)
         bilevel.check_finite(fixed)
+
+
+@pytest.mark.parametrize("mode", ["forward_over_reverse", "unrolled"])
+def test_gradients_have_the_shapes_of_what_they_are_taken_by(mode):
+    """In 'unrolled' a scalar in place of the gradient would broadcast in silence."""
+
+    def product(phi, h, batch):
+        return jnp.sum(phi * h)
+
+    for gradient in (
+        jax.grad(product, (1, 0)),
+        jax.value_and_grad(product, (0, 1)),
+        jax.grad(lambda *a: (product(*a), {}), (0, 1), has_aux=True),
+    ):
+        with pytest.raises(
+            TypeError, match=r"Expected \('float32\[3\]', .* got .*has_aux"
+        ):
+            call(product, gradient=gradient, w=W["w"], h=jnp.ones(()), mode=mode)
+
+
+def test_a_model_is_divided_into_its_arrays_and_the_rest():
+    with pytest.raises(
+        TypeError, match=r"a Python function.*eqx\.partition.*nnx\.split"
+    ):
+        call(w={"w": W["w"], "activation": lambda x: x})
+
+
+def test_directions_steps_and_modes_of_another_type():
+    v, gradient = {"w": jnp.ones(2)}, jax.grad(loss, (0, 1))
+    for name in bilevel.EXACT:
+        with pytest.raises(TypeError, match=r"`v` .*float32\[3\].*got .*float32\[2\]"):
+            bilevel.second_derivative_product(gradient, W, 1.0, None, v, mode=name)
+    with pytest.raises(ValueError, match=r"positive number.*got 'auto'"):
+        bilevel.finite_difference("auto")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"Unknown mode .*\['unrolled'\]; choose"):
+        call(mode=["unrolled"])
+
+
+def test_numbers_of_iterations_are_whole_and_positive():
+    for make in (bilevel.conjugate_gradient, lambda n: bilevel.neumann(0.1, n)):
+        with pytest.raises(ValueError, match="`iterations` must be 1 or more; got 0"):
+            make(0)
+        with pytest.raises(TypeError, match=r"`iterations` must be a whole .*got 1\.5"):
+            make(1.5)
+
+
+def test_sums_over_slices_name_their_parts():
+    x = jnp.ones((4, 2))
+    with pytest.raises(TypeError, match=r"the pair .*it returned float32\[\]"):
+        bilevel.scan_sum(jnp.sum, x)
+    for other in (jnp.ones(3), jnp.ones(())):
+        with pytest.raises(ValueError, match=r"first axis of one length.*\(4, 2\)"):
+            bilevel.scan_sum(lambda pair: (pair[0], ()), (x, other))
+
+
+def test_costs_are_of_losses_that_run():
+    with pytest.raises(TypeError, match=r"outer loss must return one float"):
+        bilevel.cost(
+            *(vector, jax.grad(loss, (0, 1)), W, 1.0),
+            inner_batch=None,
+            outer_batch=None,
+            optimizer=SGD,
+        )
+
+
+def test_a_singular_hessian_is_told_of():
+    def implicit(outer, inner):
+        return bilevel.implicit_hypergradient(
+            *(outer, jax.grad(inner, (0, 1)), W, 1.0),
+            inner_batch=None,
+            outer_batch=None,
+        )
+
+    def linear(phi, h, batch):
+        return h * phi["w"].sum()
+
+    with pytest.raises(ValueError, match=r"singular .*damping"):
+        bilevel.check_finite(implicit(loss, linear))
+    # Nothing to solve for: the outer loss does not depend on the parameters.
+    result = bilevel.check_finite(implicit(lambda phi, h, batch: h**2, loss))
+    assert result.residual == 0 and result.iterations == 0 and result.hyper == 2

@@ -23,6 +23,7 @@ from nasfas_jax.methods import rfmeta
     ("option", "told"),
     [
         ({"rates": ()}, "rates: expected one or more inner learning rates, got none"),
+        ({"rates": 0.1}, r"rates: expected a list .*Write \[0\.1\]"),
         ({"rates": (0.1, -1.0)}, r"rates\[1\]: .*got -1.0"),
         ({"batch_size": 0}, "batch_size: .*got 0"),
         ({"steps": 0}, "steps: .*got 0"),
@@ -41,6 +42,35 @@ def test_unknown_modes_are_named():
         instrument.check_modes(("slow", "unrolled", "fast"), "unrolled")
     for exact in bilevel.EXACT:
         instrument.check_modes(("first_order", exact), exact)
+
+
+def test_a_reference_and_modes_are_explained():
+    with pytest.raises(ValueError, match="Add it to `modes`, or choose another"):
+        instrument.check_modes(("first_order", "unrolled"))
+    with pytest.raises(ValueError, match=r"list of names; write \['unrolled'\]"):
+        instrument.check_modes("unrolled", "unrolled")
+    with pytest.raises(ValueError, match=r"no mode Mode\(name='unrolled'"):
+        instrument.check_modes((bilevel.unrolled(), "unrolled"), "unrolled")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "result", "told"),
+    [
+        ((W, H), (), r"must be a function from a batch size .*got tuple"),
+        (
+            lambda size: {"w": W},
+            (),
+            r"`arguments` .*must return a tuple.*returned dict",
+        ),
+        (lambda size: W, (), r"`\(params,\)` for one"),
+        (lambda size: (W,), {"w": W}, r"the case 'mine' .*the pair .*the type dict"),
+        (lambda size: (W,), (W, H), r"`\{'weights': result.params\}, .*first part"),
+    ],
+)
+def test_cases_of_another_form_are_explained(arguments, result, told):
+    case = instrument.Case("mine", lambda mode, steps: lambda *_: result, arguments)
+    with pytest.raises(TypeError, match=told):
+        instrument.measure(case, symmetry=False)
 
 
 def test_norm_ratio_is_infinite_in_effect_where_the_exact_derivative_vanishes():

@@ -133,9 +133,15 @@ def measure(
       symmetry: whether to measure the `asymmetry`, which compiles one more program.
 
     Raises:
+      TypeError: a case whose functions do not return what `Case` describes.
       ValueError: modes rejected by `check_modes`, or a number out of range.
     """
     check_modes(modes, reference)
+    if not isinstance(rates, Sequence | np.ndarray):
+        raise InputError(
+            f"expected a list of inner learning rates, got {rates!r}. Write [{rates!r}].",
+            field="rates",
+        )
     if not len(rates):
         raise InputError(
             "expected one or more inner learning rates, got none.", field="rates"
@@ -146,10 +152,12 @@ def measure(
         repeats=(repeats, limits.COUNT),
         **{f"rates[{i}]": (rate, limits.NOT_NEGATIVE) for i, rate in enumerate(rates)},
     )
-    arguments = case.arguments(batch_size)
+    arguments = arguments_of(case, batch_size)
     first = np.float32(rates[0])
     measured = asymmetry(case, rates[0], steps, *arguments) if symmetry else None
-    run = {m: timing.compiled(case.make(m, steps), first, *arguments) for m in modes}
+    run = {
+        m: timing.compiled(step_of(case, m, steps), first, *arguments) for m in modes
+    }
     calls = [functools.partial(run[m], first, *arguments) for m in modes]
     seconds = dict(zip(modes, medians(calls, repeats), strict=True))
     costs = [
@@ -168,6 +176,53 @@ def measure(
             for by, exact in found[reference].items()
         ]
     return Panel(costs, agreements, measured)
+
+
+def arguments_of(case: Case, batch_size: int) -> tuple:
+    """The arguments of the steps of a case, after the rate.
+
+    Raises:
+      TypeError: ``case.arguments`` is no function, or returns no tuple.
+    """
+    if not callable(case.arguments):
+        raise TypeError(
+            "The `arguments` of a Case must be a function from a batch size to a tuple of "
+            "arrays, such as `lambda batch_size: (params, hyper)`; got "
+            f"{type(case.arguments).__name__}."
+        )
+    arguments = case.arguments(batch_size)
+    if type(arguments) not in (tuple, list):
+        raise TypeError(
+            "The function `arguments` of a Case must return a tuple, the arguments of the "
+            "step after the rate, such as `(params, hyper)` or `(params,)` for one; it "
+            f"returned {type(arguments).__name__}."
+        )
+    return tuple(arguments)
+
+
+def step_of(case: Case, mode: Any, steps: int) -> Step:
+    """A step of a case that checks its result.
+
+    The step raises:
+      TypeError: its result is no pair of named derivatives and the rest.
+    """
+    step = case.make(mode, steps)
+
+    @functools.wraps(step)
+    def checked(rate, *arguments):
+        result = step(rate, *arguments)
+        pair = isinstance(result, tuple) and len(result) == 2
+        if not pair or not isinstance(result[0], Mapping):
+            wrong = result[0] if pair else result
+            raise TypeError(
+                f"The step of the case {case.name!r} must return the pair ({{name: "
+                "derivative}, rest), such as `{'weights': result.params}, result.value`; "
+                f"{'the first part is' if pair else 'it returned'} a value of the type "
+                f"{type(wrong).__name__}."
+            )
+        return result
+
+    return checked
 
 
 def asymmetry(case: Case, rate: float, steps: int, *arguments) -> float:
@@ -209,14 +264,17 @@ def check_modes(modes: Sequence[str], reference: str = REFERENCE) -> None:
       ValueError: an unknown mode, or a ``reference`` that is not among the modes or is an
         approximation.
     """
-    if unknown := sorted(set(modes) - set(MODES)):
+    if isinstance(modes, str):
+        raise ValueError(f"`modes` must be a list of names; write [{modes!r}].")
+    if unknown := sorted({str(mode) for mode in modes if mode not in MODES}):
         raise ValueError(
             f"There is no mode {', '.join(unknown)}; choose among {', '.join(MODES)}."
         )
     if reference not in modes or reference not in bilevel.EXACT:
         raise ValueError(
             f"The reference must be an exact mode, one of {bilevel.EXACT}, and among the "
-            f"modes measured, {tuple(modes)}; it is {reference!r}."
+            f"modes measured, {tuple(modes)}; it is {reference!r}. Add it to `modes`, or "
+            "choose another `reference`."
         )
 
 

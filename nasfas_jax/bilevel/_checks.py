@@ -149,7 +149,10 @@ def are_floats(**trees: Any) -> None:
                     f"Derivatives are taken by every leaf of `{name}`, so all must be "
                     f"float arrays; {name}{jax.tree_util.keystr(path)} is {kind(leaf)}. "
                     "Pass counters, indices and random keys with the batch, or convert "
-                    "this one with `.astype(float)`."
+                    "this one with `.astype(float)`. Of a model, pass only the float "
+                    "arrays: the first result of `eqx.partition(model, "
+                    "eqx.is_inexact_array)` in Equinox, the second of `nnx.split(model, "
+                    "nnx.Param, ...)` in Flax NNX."
                 )
 
 
@@ -191,15 +194,28 @@ def is_gradient(grads: Any, params: Any, hyper: Any) -> None:
     Raises:
       TypeError: states what was returned instead.
     """
-    wanted = jax.tree.structure((params, hyper))
-    if jax.tree.structure(grads) != wanted:
+    wanted = params, hyper
+    if not _same_shapes(grads, wanted):
         raise TypeError(
             "The inner gradient function must return the pair (dL/dparams, dL/dhyper) "
-            "with their trees, as `jax.grad(loss, (0, 1))` does (with `state`, "
-            "`jax.grad(loss, (0, 1), has_aux=True)`). Expected "
-            f"{wanted}, got {jax.tree.structure(grads)}. Likely mistakes: a loss was "
-            "passed instead of its gradient, or `jax.grad(loss)` without the `(0, 1)`."
+            "with their trees and shapes, as `jax.grad(loss, (0, 1))` does (with "
+            "`state`, `jax.grad(loss, (0, 1), has_aux=True)`). Expected "
+            f"{_shown(wanted)}, got {_shown(grads)}. Likely mistakes: a loss was passed "
+            "instead of its gradient, `jax.grad(loss)` without the `(0, 1)`, "
+            "`jax.value_and_grad` instead of `jax.grad`, or `has_aux=True` without "
+            "`state`."
         )
+
+
+def _same_shapes(a: Any, b: Any) -> bool:
+    """Whether two trees have the same structure and leaves of the same shapes."""
+    shapes = [list(map(jnp.shape, jax.tree.leaves(tree))) for tree in (a, b)]
+    return jax.tree.structure(a) == jax.tree.structure(b) and shapes[0] == shapes[1]
+
+
+def _shown(tree: Any) -> Any:
+    """A tree with dtype and shape in place of each leaf, for messages."""
+    return jax.tree.map(kind, tree)
 
 
 def is_made(optimizer: Any) -> None:
@@ -306,14 +322,64 @@ def is_like(result: Any, given: Any, name: str) -> None:
     Raises:
       TypeError: states both.
     """
-    shapes = [jax.tree.map(jnp.shape, tree) for tree in (given, result)]
-    if (
-        jax.tree.structure(given) != jax.tree.structure(result)
-        or shapes[0] != shapes[1]
-    ):
+    if not _same_shapes(result, given):
         raise TypeError(
-            f"The {name} must return a tree like its vector, with the shapes {shapes[0]}; "
-            f"it returned {shapes[1]}."
+            f"The {name} must return a tree like its vector, {_shown(given)}; it returned "
+            f"{_shown(result)}."
+        )
+
+
+def is_direction(v: Any, params: Any) -> None:
+    """Checks that the vector of a product has the tree and the shapes of ``params``.
+
+    Raises:
+      TypeError: states both.
+    """
+    if not _same_shapes(v, params):
+        raise TypeError(
+            "`v` is the direction of a derivative by `params` and must be a tree like "
+            f"it, {_shown(params)}; got {_shown(v)}."
+        )
+
+
+def is_count(**numbers_of: Any) -> None:
+    """Checks that numbers are whole and at least 1.
+
+    Raises:
+      TypeError: one that is not whole.
+      ValueError: one below 1.
+    """
+    for name, value in numbers_of.items():
+        if not is_whole(value):
+            raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
+        if value < 1:
+            raise ValueError(f"`{name}` must be 1 or more; got {value}.")
+
+
+def is_summand(result: Any) -> None:
+    """Checks that the function of a sum returns a pair.
+
+    Raises:
+      TypeError: states what was returned instead.
+    """
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            "The function of `scan_sum` must return the pair (tree to be summed, tree to "
+            f"be stacked), such as `(value, ())`; it returned {_shown(result)}."
+        )
+
+
+def are_slices(slices: Any) -> None:
+    """Checks that all leaves have a first axis of the same length.
+
+    Raises:
+      ValueError: states the shapes.
+    """
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(slices)}
+    if len(lengths) != 1 or lengths == {()}:
+        raise ValueError(
+            "A sum over slices needs arrays with a first axis of one length; the shapes "
+            f"are {jax.tree.map(jnp.shape, slices)}. Stack the slices with `jnp.stack`."
         )
 
 

@@ -148,6 +148,9 @@ def cost(
         settings = optimizer, mask, steps, state, policy
         return Steps.of(inner_gradient, inner_batch, *settings)
 
+    jax.eval_shape(  # checks the arguments
+        functools.partial(run, mode="first_order", segments=None), *arguments
+    )
     pieces = _Pieces.of(outer_loss, inner_steps, mask, *arguments)
     costs = []
     for mode in map(_modes.get, modes):

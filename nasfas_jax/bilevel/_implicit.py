@@ -82,7 +82,12 @@ def conjugate_gradient(
         ``H + damping I``, symmetric and positive definite, for example
         ``lambda v: jax.tree.map(jnp.divide, v, diagonal)``. The solution is the same;
         the nearer the approximation, the fewer iterations. None: the identity.
+
+    Raises:
+      TypeError: a number of iterations that is not whole.
+      ValueError: fewer than one iteration.
     """
+    _checks.is_count(iterations=iterations)
     near_inverse = preconditioner or (lambda v: v)
 
     def search(product, v):
@@ -127,7 +132,12 @@ def neumann(rate: float, iterations: int = 20) -> ReportingSolver:
     It converges for ``rate`` below ``2 / max eigenvalue`` of ``H``, and equals the
     contribution of the last ``iterations`` steps of SGD at this rate (Lorraine et al.,
     arXiv 1911.02590).
+
+    Raises:
+      TypeError: a number of iterations that is not whole.
+      ValueError: fewer than one iteration.
     """
+    _checks.is_count(iterations=iterations)
 
     def solve(product, v):
         def term(carry, _):
@@ -226,10 +236,11 @@ def implicit_hypergradient(
     _checks.is_like(x, v, "solver")
     h_x, mixed_x = products(x)
     subtract = jax.tree.map(jnp.subtract, (h_x, direct), (v, mixed_x))
+    size = _trees.norm(v)
     return ImplicitHypergradient(
         value,
         subtract[1],
-        _trees.norm(subtract[0]) / _trees.norm(v),
+        _trees.norm(subtract[0]) / jnp.maximum(size, jnp.finfo(size.dtype).tiny),
         _trees.norm(grads[0]),
         iterations,
     )

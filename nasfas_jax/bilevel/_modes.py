@@ -1,6 +1,7 @@
 """Second-derivative-vector products, one per differentiation mode."""
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -85,10 +86,12 @@ def second_derivative_product(
       mode: a `Mode` or its name.
 
     Raises:
-      TypeError: a `jax.custom_vjp` function under the loss, see `forward_over_reverse`.
+      TypeError: a ``v`` of another tree or shape than ``params``, or a `jax.custom_vjp`
+        function under the loss, see `forward_over_reverse`.
       ValueError: unknown ``mode``.
     """
     product = get(mode)
+    _checks.is_direction(v, params)
     with _checks.explained():
         return product(gradient, params, hyper, batch, v)
 
@@ -110,7 +113,7 @@ def get(mode: AnyMode) -> Mode:
                 f"called. Write `bilevel.{name}()`, or its name {name!r}."
             )
         return Mode(name, mode)
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(
             f"Unknown mode of differentiation {mode!r}; choose one of {sorted(MODES)}, "
             "or a mode with options, e.g. `bilevel.finite_difference(epsilon)`. The "
@@ -218,10 +221,10 @@ def finite_difference(
     Raises:
       ValueError: an ``epsilon`` that is not positive.
     """
-    if epsilon is not None and not epsilon > 0:
+    if epsilon is not None and not (isinstance(epsilon, numbers.Real) and epsilon > 0):
         raise ValueError(
-            "`epsilon` is the length of a step and must be positive, or None for one "
-            f"that is chosen from the data; got {epsilon}."
+            "`epsilon` is the length of a step and must be a positive number, or None for "
+            f"one that is chosen from the data; got {epsilon!r}."
         )
     return FiniteDifference(
         "finite_difference",

@@ -81,8 +81,8 @@ def is_plan(segments: Any, steps: int, last: Any, offload: bool) -> None:
     number = None if segments is None or segments == "sqrt" else segments
     if number is not None and not _checks.is_whole(number):
         raise TypeError(
-            "`segments` must be a whole number, 'sqrt', or None for one that is not "
-            f"computed again; got {segments!r}."
+            "`segments` must be a whole number, 'sqrt', or None to store the state before "
+            f"every step; got {segments!r}."
         )
     if last is not None and not _checks.is_whole(last):
         raise TypeError(

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nasfas_jax.bilevel import _checks
+
 PyTree = Any
 
 
@@ -59,14 +61,21 @@ def scan_sum(
     Returns:
       The sum, and the stacked trees.
 
+    Raises:
+      TypeError: a function that returns no pair.
+      ValueError: arrays without a common first axis.
+
     >>> import jax
     >>> total, squares = scan_sum(lambda x: (x, x**2), jax.numpy.array([1.0, 2.0, 3.0]))
     >>> print(total, squares)
     6.0 [1. 4. 9.]
     """
+    _checks.are_slices(slices)
     f = jax.jit(f)  # traced once, for the shapes and for the loop
     first = jax.tree.map(lambda x: x[0], slices)
-    zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(f, first)[0])
+    result = jax.eval_shape(f, first)
+    _checks.is_summand(result)
+    zero = jax.tree.map(jnp.zeros_like, result[0])
 
     def add(total, one):
         summand, kept = f(one)

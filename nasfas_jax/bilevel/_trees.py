@@ -76,8 +76,9 @@ def split(mask: PyTree, tree: PyTree) -> tuple[PyTree, PyTree]:
     """
     if not all(isinstance(leaf, bool) for leaf in jax.tree.leaves(mask)):
         raise ValueError(
-            "`mask` selects the params that the inner update changes. It must be known "
-            f"while tracing, so its leaves must be Python bools; got {mask}."
+            "`mask` selects the params that the inner update changes, each leaf wholly. "
+            "Its leaves must be Python bools, known while tracing, e.g. "
+            f"{{'features': False, 'head': True}}; got {mask}."
         )
     try:
         chosen = jax.tree.map(lambda m, part: part if m else None, mask, tree)

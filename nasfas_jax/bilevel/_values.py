@@ -142,6 +142,25 @@ def is_symmetric(
     )
 
 
+#: Likely causes of derivatives that are not finite, by the function that computes them.
+OF_STEPS = (
+    "a function in the inner steps has an infinite derivative. The likely cause is a "
+    "square root at zero: inside `optax.adam`, at a parameter without inner gradient (give "
+    "eps_root > 0; eps alone is added outside of the root), or a norm in a loss. With the "
+    "mode 'finite_difference' it is also NaN where the estimated error of the difference "
+    "exceeds a tenth of the outer derivative, as through Adam with a very small eps_root: "
+    "give a larger one, or choose an exact mode."
+)
+OF_SOLVER = (
+    "the linear solver diverged, because the Hessian of the inner loss at `optimum` is "
+    "singular or not positive definite (the parameters are not at a minimum, or a "
+    "direction does not change the loss), or because the rate of `bilevel.neumann` is "
+    "above 2 / its largest eigenvalue. Likely fixes: more inner steps before, a penalty "
+    "on the squares of the parameters, `bilevel.conjugate_gradient(damping=...)`, or a "
+    "lower rate."
+)
+
+
 def check_finite(result: Result) -> Result:
     """Returns ``result`` if all of it is finite; for use outside of `jax.jit`.
 
@@ -149,6 +168,9 @@ def check_finite(result: Result) -> Result:
     inner steps, so checking values is enough to notice that, also in a compiled loop.
     Only what changes parameters is seen: the inner gradients, not the value of the inner
     loss (value and gradient can differ, e.g. at the log of a negative number).
+
+    Args:
+      result: result of `hypergradient` or `implicit_hypergradient`.
 
     Raises:
       ValueError: the value or a derivative is infinite or NaN; the message has its name
@@ -162,16 +184,11 @@ def check_finite(result: Result) -> Result:
             "learning rate, fewer inner steps, gradient clipping in the inner optimizer; "
             "or the batch itself contains NaN."
         )
+    cause = OF_SOLVER if hasattr(values, "residual") else OF_STEPS
     for name in (f for f in values._fields if f not in ("state", "inner")):
         if not _trees.all_finite(getattr(values, name)):
             raise ValueError(
                 f"The value {values.value} is finite, but `{name}` of the hypergradient "
-                "is not: a function in the inner steps has an infinite derivative. The "
-                "likely cause is a square root at zero: inside `optax.adam`, at a "
-                "parameter without inner gradient (give eps_root > 0; eps alone is added "
-                "outside of the root), or a norm in a loss. With the mode "
-                "'finite_difference' it is also NaN where the estimated error of the "
-                "difference exceeds a tenth of the outer derivative, as through Adam with "
-                "a very small eps_root: give a larger one, or choose an exact mode."
+                f"is not: {cause}"
             )
     return result
