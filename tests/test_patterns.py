@@ -38,8 +38,23 @@ def test_every_pattern_gives_the_same_derivative(capsys):
     gap = optimum_gap(names["in_bfloat16"].grads, expected.grads)
     assert 1e-4 < gap < 0.05  # rounding of bfloat16
     assert names["in_bfloat16"].params["w0"].dtype == np.float32
+    check_batch_norm(names)
     check_the_steps(names)
     check_the_panels(names)
+
+
+def check_batch_norm(names):
+    """Derivatives and running averages of Linen and NNX are the same."""
+    linen, nnx = names["linen_norm"], names["nnx_norm"]
+    np.testing.assert_allclose(linen.hyper, nnx.hyper, rtol=1e-5)
+    ours = {"hidden": "Dense_0", "norm": "BatchNorm_0", "out": "Dense_1"}
+    for name, linens in ours.items():
+        close(nnx.params[name], linen.params[linens], 1e-5)
+    for part in ("mean", "var"):
+        average = linen.state["BatchNorm_0"][part]
+        np.testing.assert_allclose(nnx.state["norm"][part][...], average, atol=1e-5)
+        initial = float(part == "var")
+        assert abs(average - initial).max() > 1e-3
 
 
 def optimum_gap(tree, expected):
