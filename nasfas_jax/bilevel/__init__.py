@@ -12,16 +12,16 @@ second derivative of the inner loss is multiplied with a vector:
     finite_difference     two more gradients         one gradient + k s   no
     first_order           none                       one gradient         no
 
-Memory is in activations, and in ``s``, the stored state before one step: the parameters
-for SGD, three times as much for Adam (parameters and two moments). ``segments='sqrt'``
-stores ``2 sqrt(k)`` of them instead of ``k`` and runs each step twice; `cost` predicts
-memory and arithmetic of every mode from shapes. All modes but the last two have exact
-third derivatives as well, so levels nest.
+"One gradient" is the memory of its activations, and ``s`` is the size of the state before
+one step: the parameters for SGD, three times as much for Adam (parameters and two
+moments). ``segments='sqrt'`` stores ``2 sqrt(k)`` states instead of ``k`` and runs each
+step twice; `cost` predicts memory and arithmetic of every mode from shapes. All modes but
+the last two have exact third derivatives as well, so levels nest.
 
 'forward_over_reverse', the default, and 'finite_difference' assume that second
-derivatives are symmetric, as those of a function are. A hand-written derivative under the
-loss can break that (gradient reversal): a `jax.custom_vjp` function there is an error
-unless the caller states that it is a true derivative (`forward_over_reverse`), and
+derivatives are symmetric, as those of a function are. A hand-written derivative in the
+loss can violate that (gradient reversal): a `jax.custom_vjp` function in the loss is an
+error unless the caller declares it a true derivative (`forward_over_reverse`), and
 `check_symmetry` tests any gradient function. `implicit_hypergradient` is the derivative
 of the inner *optimum* instead of the steps.
 
@@ -33,12 +33,12 @@ Examples, with ``grad = jax.grad(loss, (0, 1))``:
              optimizer=sgd, steps=5).params
     MLDG     the same with one step, plus jax.value_and_grad(loss) on the support domains
     RFMeta   hypergradient(loss, grad, {'F': f, 'M': m}, ..., mask={'F': False, 'M': True}):
-             only M is updated, and the derivative by F passes through the query features
-             and through the inner gradient
+             only M is updated, and the derivative with respect to F passes through the
+             query features and through the inner gradient
     learned rates   optimizer=lambda h: optax.sgd(h['rate'])
 
-An example: five steps fit a slope to training points, whose slope is 3, with a penalty;
-the penalty is learned from validation points, whose slope is 2.
+An example: five steps fit a slope, with a penalty, to training points of slope 3; the
+penalty is learned from validation points of slope 2.
 
 >>> import jax, optax
 >>> from nasfas_jax import bilevel
@@ -62,15 +62,16 @@ the penalty is learned from validation points, whose slope is 2.
 >>> print(f"error {value:.3f} at penalty {penalty:.2f}")
 error 0.000 at penalty 1.25
 
-Call these functions under `jax.jit`, as above: outside, their loops are compiled at
+Call these functions under `jax.jit`, as above: otherwise their loops are compiled at
 every call (about half a second for a small loss), and JAX keeps each program (some
 megabytes).
 
-Many devices: under `jax.jit`, batches may be split over a mesh with automatic or explicit
-axes. Inside `jax.shard_map` with its default check, gradients by what the devices share
-are *summed over the devices*, inner gradients among them, without a message: each inner
-step would follow the sum of all devices' losses. For episodes of their own, make the
-shared arrays differ first, and average the result:
+Several devices: under `jax.jit`, batches may be sharded over a mesh with automatic or
+explicit axes. Inside `jax.shard_map` with its default check, gradients with respect to
+arrays that the devices share are *summed over the devices* without a message. This
+includes inner gradients: each inner step would follow the sum of all devices' losses. If
+each device has its own episode, cast the shared arrays to device-varying ones first, and
+average the result:
 
     def episode(params, hyper, batches):  # with the mesh axis 'episode'
         params, hyper = jax.lax.pcast((params, hyper), 'episode', to='varying')
@@ -80,8 +81,8 @@ shared arrays differ first, and average the result:
         return jax.lax.pmean(result, 'episode')
 
 or pass ``check_vma=False`` to `jax.shard_map`. For one inner problem over all devices keep
-the default check and end both losses in ``jax.lax.pmean(..., 'data')``: all derivatives
-are then those of the mean (with ``check_vma=False`` they are not).
+the default check and apply ``jax.lax.pmean(..., 'data')`` at the end of both losses: all
+derivatives are then those of the mean (with ``check_vma=False`` they are not).
 """
 
 from nasfas_jax.bilevel._cost import Cost, CostTable, cost

@@ -22,18 +22,18 @@ NO_PAIR = (
     "returns the value alone, and `jax.grad` takes no `has_aux`."
 )
 NO_FORWARD_MODE = (
-    "The derivative rule of a `jax.custom_vjp` function under the inner loss calls "
+    "The derivative rule of a `jax.custom_vjp` function in the inner loss calls "
     "another `jax.custom_vjp` function, which has no forward-mode derivative. Either "
     "choose mode='reverse_over_reverse' or 'unrolled', which are as exact, or write "
     "that function's derivative with `jax.custom_jvp`."
 )
 ASYMMETRIC = (
-    "A `jax.custom_vjp` function is used under the inner loss. This mode assumes that "
+    "A `jax.custom_vjp` function is used in the inner loss. This mode assumes that "
     "second derivatives are symmetric, which holds only if the hand-written rule is the "
     "derivative of the function itself (it does not hold for gradient reversal, for "
     "example). Either choose mode='reverse_over_reverse' or 'unrolled', which are exact "
     "in both cases, or, if the rule is the true derivative (`bilevel.check_symmetry` "
-    "tests it), say so: mode=bilevel.{name}(assume_symmetric=True)."
+    "tests it), declare it so: mode=bilevel.{name}(assume_symmetric=True)."
 )
 MORE_THAN_GRADIENTS = (
     "This optimizer cannot make inner steps: its `update` needs more than gradients, its "
@@ -137,7 +137,7 @@ def equations(program: core.Jaxpr) -> Iterator[Any]:
 
 
 def are_floats(**trees: Any) -> None:
-    """Checks that all leaves are floats, so that derivatives by them exist.
+    """Checks that all leaves are floats, so that derivatives exist.
 
     Raises:
       TypeError: names the first leaf that is not a float.
@@ -146,7 +146,7 @@ def are_floats(**trees: Any) -> None:
         for path, leaf in jax.tree.leaves_with_path(tree):
             if not _trees.is_float(leaf):
                 raise TypeError(
-                    f"Derivatives are taken by every leaf of `{name}`, so all must be "
+                    f"Derivatives are computed for every leaf of `{name}`, so all must be "
                     f"float arrays; {name}{jax.tree_util.keystr(path)} is {kind(leaf)}. "
                     "Pass counters, indices and random keys with the batch, or convert "
                     "this one with `.astype(float)`. Of a model, pass only the float "
@@ -337,19 +337,19 @@ def is_direction(v: Any, params: Any) -> None:
     """
     if not _same_shapes(v, params):
         raise TypeError(
-            "`v` is the direction of a derivative by `params` and must be a tree like "
-            f"it, {_shown(params)}; got {_shown(v)}."
+            "`v` must be a tree like `params`, with the shapes "
+            f"{_shown(params)}; got {_shown(v)}."
         )
 
 
-def is_count(**numbers_of: Any) -> None:
+def are_counts(**counts: Any) -> None:
     """Checks that numbers are whole and at least 1.
 
     Raises:
       TypeError: one that is not whole.
       ValueError: one below 1.
     """
-    for name, value in numbers_of.items():
+    for name, value in counts.items():
         if not is_whole(value):
             raise TypeError(f"`{name}` must be a whole number; got {value!r}.")
         if value < 1:

@@ -1,4 +1,4 @@
-"""The cost of a hypergradient, predicted from shapes: its programs compile and do not run."""
+"""Predicted cost of hypergradients; programs are compiled but not run."""
 
 import dataclasses
 import functools
@@ -23,16 +23,16 @@ class Cost:
 
     Attributes:
       mode: name of the mode.
-      segments: the argument of `hypergradient`.
+      segments: number of segments, as in `hypergradient`.
       steps: number of inner steps.
       temporary_bytes: memory of the compiled program besides its arguments and results,
-        as XLA plans it.
-      host_bytes: the same in the memory of the host, which ``offload`` uses.
-      states: ``temporary_bytes`` in units of what a step starts from, the updated
-        parameters with the state of their optimizer.
-      flops: floating-point operations of the inner gradients, their products with second
-        derivatives and the outer derivative, those of the optimizer left out. What a
-        loop inside of a loss repeats is counted once.
+        as planned by XLA.
+      host_bytes: the same in host memory, which ``offload`` uses.
+      states: ``temporary_bytes`` in units of the state before one step, the updated
+        parameters and their optimizer state.
+      flops: floating-point operations of the inner gradients, the products with second
+        derivatives and the outer derivative, without those of the optimizer. The body of
+        a loop in a loss is counted once.
       gradients: ``flops`` in units of one inner gradient.
     """
 
@@ -48,10 +48,10 @@ class Cost:
 
 @dataclasses.dataclass(frozen=True)
 class CostTable:
-    """Predicted costs, in text a table.
+    """Predicted costs, printed as a table.
 
     Attributes:
-      costs: one for each mode and segments.
+      costs: one for each mode and number of segments.
     """
 
     costs: tuple[Cost, ...]
@@ -91,19 +91,21 @@ def cost(
 ) -> CostTable:
     """Memory and arithmetic of `hypergradient` in each mode, for given shapes.
 
-    Every program is compiled, which takes its time, and none runs.
+    Every program is compiled, which may take long, and none runs. The arguments are those
+    of `hypergradient`, except ``modes`` and ``segments``; arrays may be replaced by their
+    shapes, `jax.ShapeDtypeStruct`.
 
     Args:
-      outer_loss: as in `hypergradient`, as all arguments but ``modes`` and ``segments``.
+      outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss.
-      params: arrays, or their shapes: tree of `jax.ShapeDtypeStruct`; also those below.
+      params: ``phi``.
       hyper: ``h``.
       inner_batch: passed to ``inner_gradient``.
       outer_batch: passed to ``outer_loss``.
       optimizer: optimizer of the inner steps.
       steps: number of inner steps.
       modes: modes to compare.
-      segments: each mode is compiled once with each of these.
+      segments: numbers of segments to compare, for each mode.
       mask: parameters that the inner steps update.
       last: number of steps that derivatives pass through.
       offload: whether stored states go to host memory.
@@ -111,7 +113,7 @@ def cost(
       policy: how ``state`` is updated.
 
     Raises:
-      TypeError: as `hypergradient`, or modes or segments that are no list.
+      TypeError: as `hypergradient`, or modes or segments that are not a list.
       ValueError: as `hypergradient`.
 
     >>> import jax, optax

@@ -26,12 +26,12 @@ class Hypergradient(NamedTuple):
 
     Attributes:
       value: value of the objective, a scalar.
-      params: its derivative by ``phi``, the parameters before the inner steps (with
-        ``last``: by the parameters before the last ones).
-      hyper: its derivative by ``h``.
-      state: auxiliary state after the passes; None without.
-      inner: ``phi_k``, the auxiliary state with it, and the losses of the steps; None
-        without ``return_inner``.
+      params: derivative with respect to ``phi``, the parameters before the inner steps
+        (with ``last``: the parameters before the last steps).
+      hyper: derivative with respect to ``h``.
+      state: auxiliary state after all passes, see ``policy``; None without ``state``.
+      inner: ``phi_k``, the auxiliary state after the inner steps, and the losses of the
+        steps; None without ``return_inner``.
     """
 
     value: jax.Array
@@ -42,7 +42,7 @@ class Hypergradient(NamedTuple):
 
     @property
     def grads(self) -> tuple[PyTree, PyTree]:
-        """``(params, hyper)``, as a gradient function returns: levels nest by it."""
+        """``(params, hyper)``, the result of a gradient function, for nested levels."""
         return self.params, self.hyper
 
 
@@ -69,82 +69,86 @@ def hypergradient(
 ) -> Hypergradient:
     """Value and derivatives of ``L_out(phi_k(phi, h), h, outer_batch)``.
 
-    ``phi_k`` is `inner_update`, and derivatives are by its *start* ``phi`` and by ``h``.
-    The inner steps run once; then a recursion runs back over them, in which each step
-    takes one second-derivative product of the inner loss. The mode 'unrolled' is plain
-    ``jax.grad`` of all steps instead.
+    ``phi_k`` is the result of `inner_update`; derivatives are with respect to the
+    parameters ``phi`` before the steps and to ``h``. The inner steps run once; then a
+    recursion runs back over them, in which each step takes one second-derivative product
+    of the inner loss. The mode 'unrolled' is plain ``jax.grad`` of all steps instead.
 
     Memory, besides the batches: the activations of *one* inner gradient and its
-    derivative, plus the stored state before each of the ``k`` steps, the parameters and
-    the optimizer state: ``k`` times the parameters for plain SGD, ``3 k`` times for Adam.
-    With few activations it is most of the memory. ``segments='sqrt'`` stores the states
-    of about ``2 sqrt(k)`` steps and runs each step twice. 'unrolled' stores the
+    derivative, plus the parameters and the optimizer state before each of the ``k``
+    steps: ``k`` times the parameters for plain SGD, ``3 k`` times for Adam. If there are
+    few activations, these states are most of the memory. ``segments='sqrt'`` stores the
+    states of about ``2 sqrt(k)`` steps and runs each step twice. 'unrolled' stores the
     activations of all steps. (With a single step XLA may keep the activations of the
-    gradient for its derivative: more memory, less time.) `cost` predicts all this.
+    gradient for its derivative: more memory, less time.) `cost` predicts memory and
+    arithmetic.
 
-    Call it under `jax.jit`: outside, the loops over the steps are compiled at every
+    Call it under `jax.jit`: otherwise the loops over the steps are compiled at every
     call (about half a second for a small loss), and JAX keeps each of these programs
     (some megabytes).
 
-    On a mesh of devices: under `jax.jit` batches may be split over automatic or explicit
-    axes. Inside `jax.shard_map` see the package's docstring.
+    Under `jax.jit`, batches may be sharded over a mesh with automatic or explicit axes.
+    For `jax.shard_map` see the package's docstring.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss, ``jax.grad(loss, (0, 1))``.
       params: pytree of float arrays, ``phi``.
       hyper: pytree of float arrays, ``h``; ``()`` for none.
-      inner_batch: passed to ``inner_gradient``.
-      outer_batch: passed to ``outer_loss``.
-      optimizer: as in `inner_update`.
-      steps: number of steps on the one ``inner_batch``; None: one per slice of it.
+      inner_batch: pytree of arrays, passed to ``inner_gradient``.
+      outer_batch: pytree of arrays, passed to ``outer_loss``.
+      optimizer: optimizer of the inner steps, as in `inner_update`.
+      steps: number of steps, all on the same ``inner_batch``. None: one step for each
+        slice of ``inner_batch`` along the first axis of its leaves.
       mode: how second derivatives are computed: a `Mode`, such as
         `finite_difference(epsilon)`, or its name, one of ``MODES``.
       mask: parameters that the inner steps update; see `inner_update`.
       state: auxiliary state (BatchNorm's running averages), if the losses have any.
         They are then called with it as fourth argument and return ``(value, new
         state)``; ``inner_gradient`` is ``jax.grad(loss, (0, 1), has_aux=True)``.
-      policy: how ``state`` is updated. 'batch': every pass uses it as given, and the
-        outer pass's new state is returned. 'carry': every pass uses the new state of the
-        pass before, and the last is returned. 'inner': as 'carry', without the outer
-        pass's. No derivative passes through state.
-      segments: number of segments of steps of which only the start is stored, until the
-        backward pass runs each of them again. 'sqrt': about the square root of the number
-        of steps. None: the state before every step is stored, and none runs again. The
-        result is the same; in the mode 'unrolled', the activations of one segment are
-        stored at a time.
-      offload: whether the stored states (with segments, their starts) are kept in host
-        memory. Not in the mode 'unrolled', and only on platforms whose devices have a
-        memory of the kind 'pinned_host'.
+      policy: how ``state`` is updated. 'batch': every pass uses the given state, and the
+        new state of the outer pass is returned. 'carry': every pass uses the new state of
+        the previous pass, and the last one is returned. 'inner': as 'carry', but the
+        state after the inner steps is returned. No derivative passes through the state.
+      segments: number of segments of steps of which only the first state is stored, until
+        the backward pass runs each segment again. 'sqrt': about the square root of the
+        number of steps. None: the state before every step is stored, and no step runs
+        again. The result is the same. In the mode 'unrolled', the activations of one
+        segment are stored at a time.
+      offload: whether the stored states (with segments, the first of each) are kept in
+        host memory. Not supported in the mode 'unrolled', nor on platforms whose devices
+        lack a memory of the kind 'pinned_host'.
       last: number of last steps that derivatives pass through (truncation). The steps
-        before run all the same and store nothing; ``params`` is then the derivative by
-        the parameters before the last steps, and ``hyper`` lacks the influence of ``h``
-        on the steps before. None: all steps.
+        before them run but store nothing; ``params`` is then the derivative with respect
+        to the parameters before the last steps, and ``hyper`` lacks the influence of
+        ``h`` on the earlier steps. None: all steps.
       step_loss: ``(phi_t, h, batch_t, t) -> scalar``, a term that is added to the
         objective after every step ``t = 1 .. k``; ``batch_t`` is the inner batch of that
         step. With ``state`` it takes the state after the step as fifth argument and
-        returns ``(value, new state)``, of which the new state is dropped.
-      return_inner: whether the result has ``phi_k`` and the losses of the steps.
-      checks: names of checks out of `CHECKS`. They cost nothing when left out.
+        returns ``(value, new state)``; the new state is ignored.
+      return_inner: whether to return ``phi_k`` and the losses of the steps.
+      checks: names of checks from `CHECKS`; without them, none is compiled.
         'divergence': every inner step and the result are finite. 'symmetry': the
         `symmetry_error` at ``phi`` is at the level of rounding. Both are
         `jax.experimental.checkify` checks: call the compiled function as ``error, result
         = jax.jit(checkify.checkify(function))(...)`` and then ``error.throw()``.
         'precision': params, hyper and the optimizer state have 32 bits or more, and a GPU
-        or a TPU does not round the operands of the inner gradient's products, while
-        tracing.
+        or a TPU does not round the operands of the inner gradient's products; checked
+        while tracing.
 
     Returns:
       A `Hypergradient`. Its value is NaN where ``phi_k`` is not finite, see
       `check_finite`.
 
     Raises:
-      TypeError: leaves that are not float, losses that are not scalar, an update that
-        changes tree, shape or dtype, an ``optimizer`` that is no transformation of
-        gradients, a `jax.custom_vjp` function under the inner loss in the modes
-        'forward_over_reverse' and 'finite_difference'.
-      ValueError: unknown ``mode``, ``policy`` or check, a mask or a number of steps,
-        segments or last steps that does not fit, ``offload`` where it is not possible.
+      TypeError: leaves that are not float, losses that are not scalar, an
+        ``inner_gradient`` of another tree or shape, an update that changes tree, shape or
+        dtype, an ``optimizer`` that needs more than gradients, or a `jax.custom_vjp`
+        function in the inner loss in the modes 'forward_over_reverse' and
+        'finite_difference'.
+      ValueError: unknown ``mode``, ``policy`` or check, a mask that does not match
+        ``params``, a number of steps, segments or last steps out of range, or ``offload``
+        where it is not supported.
 
     >>> import jax, optax
     >>> inner = lambda w, h, x: 0.5 * jax.numpy.sum((w - h) ** 2)
@@ -227,13 +231,16 @@ def loss_after_update(
 ) -> jax.Array:
     """``L_out(phi_k(phi, h), h, outer_batch)`` as a term of a larger objective.
 
-    Its derivatives by ``params`` and ``hyper`` are those of `hypergradient`, computed
-    together with the value, so that `jax.grad` of an objective with such terms has the
-    time and the memory of the chosen mode. First derivatives only: those of second order
-    are zero, and so are those by values that the losses close over.
+    Its derivatives with respect to ``params`` and ``hyper`` are those of `hypergradient`,
+    computed together with the value, so that `jax.grad` of an objective with such terms
+    takes the time and the memory of the chosen mode. Only first derivatives are
+    supported: second derivatives are zero, and so are derivatives with respect to values
+    that the losses close over.
+
+    All arguments are those of `hypergradient`.
 
     Args:
-      outer_loss: as in `hypergradient`; so are all other arguments.
+      outer_loss: ``(phi, h, batch) -> scalar``.
       inner_gradient: gradient function of the inner loss.
       params: ``phi``.
       hyper: ``h``.

@@ -18,7 +18,7 @@ class Solution(NamedTuple):
 
     Attributes:
       x: solution of ``H x = v``.
-      iterations: number of products with ``H`` that it took; None: not known.
+      iterations: number of products with ``H`` that were computed; None: unknown.
     """
 
     x: PyTree
@@ -51,11 +51,12 @@ class ImplicitHypergradient(NamedTuple):
 
     Attributes:
       value: outer loss at the optimum.
-      hyper: its derivative by ``h``.
+      hyper: its derivative with respect to ``h``.
       residual: ``|H x - v| / |v|``, relative residual of the solver's linear system.
       gradient_norm: ``|dL_in/dphi|``, zero at an optimum.
-      iterations: number of iterations of the solver; None if it does not report them.
-        The largest number with a large ``residual``: not converged.
+      iterations: number of iterations of the solver; None if it does not report them. The
+        solver did not converge if it is the largest number allowed and ``residual`` is
+        large.
     """
 
     value: jax.Array
@@ -75,19 +76,19 @@ def conjugate_gradient(
 
     Args:
       iterations: largest number of iterations; each costs one product with ``H``.
-      damping: added to the diagonal of ``H``, which must be positive definite with it;
-        it biases ``x``.
+      damping: number added to the diagonal of ``H``, which must then be positive
+        definite; it biases ``x``.
       tolerance: relative residual ``|H x - v| / |v|`` at which to stop.
-      preconditioner: multiplies a tree like ``v`` with an approximation of the inverse of
-        ``H + damping I``, symmetric and positive definite, for example
-        ``lambda v: jax.tree.map(jnp.divide, v, diagonal)``. The solution is the same;
-        the nearer the approximation, the fewer iterations. None: the identity.
+      preconditioner: function that multiplies a tree like ``v`` with an approximation of
+        the inverse of ``H + damping I``, symmetric and positive definite, for example
+        ``lambda v: jax.tree.map(jnp.divide, v, diagonal)``. The solution is the same; a
+        better approximation needs fewer iterations. None: the identity.
 
     Raises:
       TypeError: a number of iterations that is not whole.
       ValueError: fewer than one iteration.
     """
-    _checks.is_count(iterations=iterations)
+    _checks.are_counts(iterations=iterations)
     near_inverse = preconditioner or (lambda v: v)
 
     def search(product, v):
@@ -127,17 +128,21 @@ def conjugate_gradient(
 
 
 def neumann(rate: float, iterations: int = 20) -> ReportingSolver:
-    """First ``iterations`` terms of the series ``x = rate sum_j (I - rate H)^j v``.
+    """The first ``iterations`` terms of the series ``x = rate sum_j (I - rate H)^j v``.
 
     It converges for ``rate`` below ``2 / max eigenvalue`` of ``H``, and equals the
     contribution of the last ``iterations`` steps of SGD at this rate (Lorraine et al.,
     arXiv 1911.02590).
 
+    Args:
+      rate: factor of the series, a learning rate.
+      iterations: number of terms; each costs one product with ``H``.
+
     Raises:
       TypeError: a number of iterations that is not whole.
       ValueError: fewer than one iteration.
     """
-    _checks.is_count(iterations=iterations)
+    _checks.are_counts(iterations=iterations)
 
     def solve(product, v):
         def term(carry, _):
@@ -168,12 +173,13 @@ def implicit_hypergradient(
 
     By the implicit function theorem ``dL_out/dh - (d2L_in/dh dphi) H^-1 dL_out/dphi``,
     with ``H = d2L_in/dphi2``, all at ``phi*``. It differs from `hypergradient` in
-    meaning: steps, learning rate and start have no influence, since an optimum does not
-    depend on them (the derivative by the start would be zero; as in iMAML, put the start
-    in ``h`` and a proximal term in the inner loss). Its accuracy is limited by that of
-    ``optimum`` and of the solver; the result reports both.
+    meaning: the steps, the learning rate and the initial parameters have no influence,
+    since an optimum does not depend on them (the derivative with respect to the initial
+    parameters would be zero; as in iMAML, put them in ``h`` and a proximal term in the
+    inner loss). The accuracy is limited by those of ``optimum`` and of the solver; the
+    result reports both.
 
-    Call it under `jax.jit`; outside, the loop of the solver is compiled at every call.
+    Call it under `jax.jit`; otherwise the loop of the solver is compiled at every call.
 
     Args:
       outer_loss: ``(phi, h, batch) -> scalar``.
@@ -182,13 +188,14 @@ def implicit_hypergradient(
       hyper: pytree of float arrays, ``h``.
       inner_batch: passed to ``inner_gradient``.
       outer_batch: passed to ``outer_loss``.
-      solver: `conjugate_gradient` (None), which needs a symmetric ``H``, `neumann`, or a
-        function of ``x -> H x`` and ``v`` that returns ``x``.
+      solver: result of `conjugate_gradient` or `neumann`, or a function of ``x -> H x``
+        and ``v`` that returns ``x``. None: `conjugate_gradient` with its defaults, which
+        needs a symmetric ``H``.
       mode: how products with ``H`` are computed, as in `hypergradient`.
 
     Raises:
       TypeError: leaves that are not float, losses that are not scalar, a solver that is
-        no function, or a `jax.custom_vjp` function under the inner loss, see
+        not a function, or a `jax.custom_vjp` function in the inner loss, see
         `forward_over_reverse`.
       ValueError: unknown ``mode``, or 'first_order', which has no ``H``.
 

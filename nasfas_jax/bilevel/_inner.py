@@ -1,4 +1,4 @@
-"""Inner updates: ``k`` steps of an optimizer, written so that JAX differentiates them."""
+"""Inner updates: ``k`` differentiable steps of an optimizer."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,8 +18,8 @@ class InnerUpdate(NamedTuple):
 
     Attributes:
       params: ``phi_k``, the parameters after the steps.
-      state: auxiliary state after the steps; None without.
-      losses: losses of the steps, ``[k]``; None without ``step_loss``.
+      state: auxiliary state after the steps; None without ``state``.
+      losses: losses of the steps, shape ``[k]``; None without ``step_loss``.
     """
 
     params: PyTree
@@ -47,7 +47,7 @@ def inner_update(
     One step of ``optax.sgd`` is NAS-FAS eq. 12. JAX can differentiate the steps in any mode
     and to any order.
 
-    Call it under `jax.jit`, as everything in this package: outside, the loop over the
+    Call it under `jax.jit`, as everything in this package: otherwise the loop over the
     steps is compiled at every call (about half a second for a small loss), and JAX
     keeps each of these programs (some megabytes).
 
@@ -56,39 +56,42 @@ def inner_update(
       params: pytree of float arrays, ``phi``.
       hyper: pytree of float arrays, ``h``; ``()`` for none.
       batch: passed to ``gradient`` in every step.
-      optimizer: an optax transformation of the gradients alone, or a function that makes
-        one of ``hyper``, ``lambda h: optax.sgd(h['rate'])``; its state is new. Not
-        supported are transformations that also need the value of the loss or the loss
-        itself (optax.lbfgs, line searches, polyak_sgd, contrib.reduce_on_plateau,
-        contrib.momo, contrib.sophia), and lookahead. For derivatives through
-        ``optax.adam`` set ``eps_root > 0``.
-      steps: number of steps on the one ``batch``. None: one step for each slice of
+      optimizer: an optax transformation, or a function from ``hyper`` to one, such as
+        ``lambda h: optax.sgd(h['rate'])``; its state is initialized before the first
+        step. Transformations that need more than the gradients and the parameters are
+        not supported: those that need the value of the loss or the loss itself
+        (optax.lbfgs, line searches, polyak_sgd, contrib.reduce_on_plateau, contrib.momo,
+        contrib.sophia), and lookahead. For derivatives through ``optax.adam`` set
+        ``eps_root > 0``.
+      steps: number of steps, all on the same ``batch``. None: one step for each slice of
         ``batch`` along the first axis of its leaves.
       mask: True, or a tree of bools that is a prefix of ``params``: the parameters that are
-        updated. The others are constant in the steps and have derivatives all the same.
+        updated. The others are constant in the steps, but still have derivatives.
         (``optax.masked`` is different: it *adds* the plain gradient where its mask is
         False.)
       remat: whether to store the parameters and the optimizer state before each step
-        instead of its activations, which a backward pass then computes again.
+        instead of its activations, which a backward pass then recomputes.
       state: auxiliary state, if the loss has any. ``gradient`` is then called with it
         as fourth argument and returns ``(gradients, new state)``, as
         ``jax.grad(loss, (0, 1), has_aux=True)`` does.
-      policy: 'batch': every step uses ``state`` as given. 'carry' and 'inner': every
-        step uses the new state of the step before. No derivative passes through state.
-      segments: number of segments that a backward pass computes again from their start,
+      policy: 'batch': every step uses the given ``state``. 'carry' and 'inner': every
+        step uses the new state of the previous step. No derivative passes through the
+        state.
+      segments: number of segments that a backward pass recomputes from their first state,
         as in `hypergradient`; it stores the activations of one segment at a time, or of
         one step with ``remat``.
       step_loss: ``(phi_t, h, batch, t) -> scalar``, computed after every step, as in
         `hypergradient`.
 
     Returns:
-      An `InnerUpdate`: ``phi_k``, the state to be used with it, and the losses.
+      An `InnerUpdate`: ``phi_k``, the auxiliary state after the steps, and the losses.
 
     Raises:
-      TypeError: leaves that are not float, a loss that is not scalar, an update that
-        changes tree, shape or dtype, an ``optimizer`` that is no transformation of
-        gradients.
-      ValueError: unknown ``policy``, a mask or a number of steps that does not fit.
+      TypeError: leaves that are not float, a loss that is not scalar, a ``gradient`` of
+        another tree or shape, an update that changes tree, shape or dtype, or an
+        ``optimizer`` that needs more than gradients.
+      ValueError: unknown ``policy``, a mask that does not match ``params``, or a number
+        of steps out of range.
 
     >>> import jax, optax
     >>> loss = lambda w, h, x: ((w * x - h) ** 2).sum()

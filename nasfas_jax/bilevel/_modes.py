@@ -20,16 +20,16 @@ Product = Callable[
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """Mode of computing products with the second derivatives of a loss.
+    """A method of computing products with the second derivatives of a loss.
 
     Modes are made by `forward_over_reverse`, `reverse_over_reverse`, `unrolled`,
     `finite_difference` and `first_order`; modes with equal options are equal. Called as a
     function, a mode returns the pair of `second_derivative_product`.
 
     Attributes:
-      name: name of the function that makes it.
+      name: name of the function that makes the mode.
       product: ``(gradient, params, hyper, batch, v) -> products``.
-      refuse_custom_vjp: whether `jax.custom_vjp` functions under the loss are an error,
+      refuse_custom_vjp: whether `jax.custom_vjp` functions in the loss are an error,
         since the mode assumes symmetric second derivatives.
       computes_gradient: whether the product computes the gradient at ``params`` too, so
         that a recursion need not store it.
@@ -75,7 +75,7 @@ def second_derivative_product(
     *,
     mode: AnyMode,
 ) -> tuple[PyTree, PyTree]:
-    """``(d2L/dphi dphi . v, d2L/dh dphi . v)`` of the loss ``L`` of a gradient function.
+    """Products ``(d2L/dphi dphi . v, d2L/dh dphi . v)`` of a loss ``L`` with a vector.
 
     Args:
       gradient: gradient function of ``L``, ``jax.grad(loss, (0, 1))``.
@@ -87,7 +87,7 @@ def second_derivative_product(
 
     Raises:
       TypeError: a ``v`` of another tree or shape than ``params``, or a `jax.custom_vjp`
-        function under the loss, see `forward_over_reverse`.
+        function in the loss, see `forward_over_reverse`.
       ValueError: unknown ``mode``.
     """
     product = get(mode)
@@ -125,10 +125,10 @@ def get(mode: AnyMode) -> Mode:
 
 @dataclasses.dataclass(frozen=True)
 class FiniteDifference(Mode):
-    """A `finite_difference`, which estimates its error.
+    """The mode `finite_difference`, which estimates its error.
 
     Attributes:
-      epsilon: length of the step; None: chosen from the data.
+      epsilon: length of the step; None: chosen from the data for every product.
     """
 
     epsilon: float | None = 0.01
@@ -150,10 +150,10 @@ class FiniteDifference(Mode):
         batch: PyTree,
         v: PyTree,
     ) -> tuple[tuple[PyTree, PyTree], jax.Array]:
-        """The products, as `second_derivative_product`, and the norm of their error.
+        """The products of `second_derivative_product`, and an estimate of their error.
 
-        The error is an estimate, for a given ``epsilon`` that of `error` with the mean of
-        the two gradients.
+        The estimate is the norm of the error, a scalar; for a given ``epsilon`` it is
+        that of `error` at the mean of the two gradients.
         """
         arguments = gradient, params, hyper, batch, v
         with _checks.explained():
@@ -171,7 +171,7 @@ def forward_over_reverse(*, assume_symmetric: bool = False) -> Mode:
     second backward pass (MixFlow-MG, arXiv 2505.00793, here without a ``custom_vjp``, so
     that levels nest).
 
-    They do not commute if a hand-written derivative under the loss is not the derivative of
+    They do not commute if a hand-written derivative in the loss is not the derivative of
     its function, as in gradient reversal; then this mode is wrong and the reverse modes are
     exact. A `jax.custom_vjp` function is an error if ``gradient`` is
     ``jax.grad(loss, ...)``, also under `jax.jit`, and at any depth of the loss; it is not
@@ -182,7 +182,7 @@ def forward_over_reverse(*, assume_symmetric: bool = False) -> Mode:
     ``jax.grad`` of the written-out steps.
 
     Args:
-      assume_symmetric: whether hand-written rules under the loss are known to be true
+      assume_symmetric: whether hand-written rules in the loss are known to be true
         derivatives, so that `jax.custom_vjp` functions are accepted.
     """
     return Mode("forward_over_reverse", _jvp_of_gradient, not assume_symmetric)
@@ -209,13 +209,13 @@ def finite_difference(
     derivative of ``g`` along a unit vector is of the size of ``g``). It grows with
     ``v``, which an optimizer may magnify: Adam by ``rate / sqrt(eps_root)`` at a
     parameter without gradient, while ``H v`` need not grow at all. Where this error
-    exceeds a tenth of the outer loss's derivative by ``phi_k``, `hypergradient` returns
-    NaN derivatives.
+    exceeds a tenth of the derivative of the outer loss with respect to ``phi_k``,
+    `hypergradient` returns NaN derivatives.
 
     Args:
-      epsilon: length of the step. None: chosen from the data, for every product: the best
-        of three, a factor of eight apart, by an error that is estimated from their
-        differences and the rounding (six gradients instead of two).
+      epsilon: length of the step. None: chosen from the data for every product, as the
+        best of three lengths, a factor of eight apart, by an error that is estimated from
+        their differences and the rounding (six gradients instead of two).
       assume_symmetric: see `forward_over_reverse`.
 
     Raises:
@@ -245,14 +245,14 @@ class _Difference:
 
 
 def reverse_over_reverse() -> Mode:
-    """Transposed derivative of the gradient, as autodiff of the written-out steps."""
+    """Transposed derivative of the gradient, as in reverse mode through the steps."""
     return Mode("reverse_over_reverse", _vjp_of_gradient)
 
 
 def unrolled() -> Mode:
     """Reverse mode through all inner steps at once, ``jax.grad`` of the objective.
 
-    As a single product it equals `reverse_over_reverse`; they differ in what
+    A single product equals that of `reverse_over_reverse`; the two modes differ in what
     `hypergradient` stores.
     """
     return Mode("unrolled", _vjp_of_gradient)

@@ -1,4 +1,4 @@
-"""Plan of the states that are stored of the inner steps."""
+"""Choice of the inner steps whose states are stored."""
 
 import math
 from typing import Any, NamedTuple
@@ -14,13 +14,13 @@ Segments = int | str | None
 
 
 class Plan(NamedTuple):
-    """Numbers of steps whose states are stored, and their place.
+    """Number and length of the recomputed segments, and the place of stored states.
 
     Attributes:
       segments: number of recomputed segments, see `divide`.
-      length: number of steps of each.
+      length: number of steps of each segment.
       skipped: number of steps at the beginning that no derivative passes through.
-      offload: whether what is stored goes to host memory.
+      offload: whether stored states are kept in host memory.
     """
 
     segments: int
@@ -53,10 +53,10 @@ class Plan(NamedTuple):
 
 
 def divide(segments: Segments, steps: int) -> tuple[int, int]:
-    """Number of recomputed segments, and their length; the other steps come last.
+    """Number of recomputed segments, and their length.
 
-    The steps that no whole segment holds are stored one by one, as all are without
-    segments, ``(0, steps)``.
+    The remaining steps come last, and the state before each of them is stored. Without
+    segments these are all steps, ``(0, steps)``.
     """
     if segments == "sqrt":
         lengths = [m for m in range(1, math.isqrt(steps) + 1) if steps % m == 0]
@@ -76,7 +76,7 @@ def is_plan(segments: Any, steps: int, last: Any, offload: bool) -> None:
 
     Raises:
       TypeError: a number that is not whole.
-      ValueError: a number out of range, or a platform without a memory of the host.
+      ValueError: a number out of range, or a platform without host memory.
     """
     number = None if segments is None or segments == "sqrt" else segments
     if number is not None and not _checks.is_whole(number):

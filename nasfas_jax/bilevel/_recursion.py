@@ -24,10 +24,10 @@ class Result(NamedTuple):
 
     Attributes:
       value: the objective.
-      aux: auxiliary state that is kept.
-      grads: derivatives by the parameters that are updated, and by ``(rest, h)``.
+      aux: new auxiliary state.
+      grads: derivatives with respect to the updated parameters, and to ``(rest, h)``.
       after: state after the inner steps.
-      losses: losses of the steps; None without.
+      losses: losses of the steps, or None.
     """
 
     value: jax.Array
@@ -130,12 +130,12 @@ def _total(losses: jax.Array | None) -> jax.Array | float:
 
 
 class Cotangent(NamedTuple):
-    """Derivatives of the objective by what a step makes.
+    """Derivatives of the objective with respect to the result of a step.
 
     Attributes:
-      params: by the parameters after the step.
-      opt_state: by the float leaves of the optimizer state after it.
-      hyper: by ``(rest, h)``, summed over the later steps.
+      params: derivative with respect to the parameters after the step.
+      opt_state: that with respect to the float leaves of the optimizer state after it.
+      hyper: that with respect to ``(rest, h)``, summed over the later steps.
       scale: largest norm of an outer derivative so far, with which the error of a
         `finite_difference` is compared.
     """

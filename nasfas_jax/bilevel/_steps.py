@@ -1,4 +1,4 @@
-"""The loop of inner steps, with what each step stores for a backward pass."""
+"""Loop of inner steps, and the values that it stores for a backward pass."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,9 +19,9 @@ class State(NamedTuple):
     """State before or after an inner step.
 
     Attributes:
-      params: the parameters that are updated.
+      params: updated parameters.
       opt_state: optimizer state.
-      aux: auxiliary state of the losses; None without.
+      aux: auxiliary state of the losses, or None.
     """
 
     params: PyTree

@@ -1,4 +1,4 @@
-"""Sums over a leading axis in the memory of one slice, and values of known derivative."""
+"""Sums over a leading axis in the memory of one slice; values with a given derivative."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,17 +15,17 @@ def with_derivative(value: jax.Array, derivative: PyTree, at: PyTree) -> jax.Arr
     """``value`` as a function of ``at`` that has a given first derivative.
 
     For gradients that were computed together with the value, e.g. by `hypergradient` or
-    inside of a scan: an objective made of such values is differentiated by `jax.grad`
-    without computing them again. Second derivatives of the result are zero.
+    inside a scan: `jax.grad` of an objective that contains such values does not compute
+    them again. Second derivatives of the result are zero.
 
     Args:
       value: scalar.
-      derivative: tree like ``at``, the derivative of ``value`` by it.
-      at: tree of float arrays, the point at which ``value`` was computed; their types may
+      derivative: tree like ``at``, the derivative of ``value`` with respect to ``at``.
+      at: tree of float arrays, the point at which ``value`` was computed; their dtypes may
         differ.
 
     Returns:
-      ``value``; the derivative of the result by ``at`` is ``derivative``.
+      ``value``; its derivative with respect to ``at`` is ``derivative``.
 
     >>> import jax
     >>> def cube(x):  # computes its own derivative
@@ -49,20 +49,20 @@ def scan_sum(
 ) -> tuple[PyTree, PyTree]:
     """Sum of a function over the slices of arrays along their first axis.
 
-    The slices are computed one after the other, so that the memory of one is needed.
-    Derivatives of all orders pass through the loop; those in reverse mode store the
-    intermediate values of every slice (see `sum_of_losses`).
+    The slices are computed one after another, in the memory of one. Derivatives of all
+    orders pass through the loop; in reverse mode the intermediate values of every slice
+    are stored (see `sum_of_losses`).
 
     Args:
-      f: maps one slice to the pair of a tree to be summed and a tree to be stacked (``()``
-        for none).
+      f: function from one slice to the pair of a tree to be summed and a tree to be
+        stacked (``()`` for none).
       slices: tree of arrays with a common first axis.
 
     Returns:
       The sum, and the stacked trees.
 
     Raises:
-      TypeError: a function that returns no pair.
+      TypeError: a function that does not return a pair.
       ValueError: arrays without a common first axis.
 
     >>> import jax
@@ -92,18 +92,19 @@ def sum_of_losses(
     """Sum of a loss over stacked batches, in the memory of one batch.
 
     The gradient of each batch is computed inside the loop, together with its loss, so
-    that the intermediate values of one batch are stored at a time. First derivatives
-    only: those of second order are zero.
+    that the intermediate values of only one batch are stored. Only first derivatives are
+    supported: second derivatives are zero.
 
     Args:
-      loss: maps ``params`` and one batch to the pair of a scalar and auxiliary values.
-        Derivatives by values that it closes over are zero: these belong in ``params``.
+      loss: function from ``params`` and one batch to the pair of a scalar and auxiliary
+        values. Derivatives with respect to values that it closes over are zero; such
+        values belong in ``params``.
       params: tree of float arrays.
       batches: tree of arrays with a common first axis.
 
     Returns:
-      The sum, whose derivative by ``params`` is the sum of the gradients, and the stacked
-      auxiliary values, which have no derivative.
+      The sum, whose derivative with respect to ``params`` is the sum of the gradients,
+      and the stacked auxiliary values, which have no derivative.
 
     >>> import jax
     >>> def square(w, x):

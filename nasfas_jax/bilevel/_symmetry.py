@@ -21,12 +21,13 @@ def symmetry_error(
     """Relative asymmetry of a gradient function's derivative at one point, a scalar.
 
     ``|u . H v - v . H u| / max(|H v|, |v . H u|)`` for two random normal vectors, where
-    ``H`` is the derivative of ``(dL/dphi, dL/dh)`` by ``(phi, h)``, ``v`` is zero by
-    ``h``, and both products are forward-mode derivatives. If ``gradient`` is the
-    gradient of a function and JAX differentiates it as such, only rounding is left, say
-    1e-6 in float32. If not, the result is of the order of the asymmetric share of ``H``
-    (1 for plain gradient reversal), and the modes 'forward_over_reverse' and
-    'finite_difference', `conjugate_gradient` included, are wrong by as much.
+    ``H`` is the derivative of ``(dL/dphi, dL/dh)`` with respect to ``(phi, h)``, the part
+    of ``v`` for ``h`` is zero, and both products are forward-mode derivatives. If
+    ``gradient`` is the gradient of a function and JAX differentiates it as such, the
+    result is rounding, about 1e-6 in float32. If not, the result is of the order of the
+    asymmetric share of ``H`` (1 for plain gradient reversal), and the modes
+    'forward_over_reverse' and 'finite_difference', and `conjugate_gradient`, are wrong by
+    as much.
 
     It detects hand-written derivatives (`jax.custom_vjp`, `jax.custom_jvp`) that are not
     the derivative of their function, and gradient functions that do not return a gradient.
@@ -88,13 +89,12 @@ def check_symmetry(
     """Returns `symmetry_error` if it is small; for use outside of `jax.jit`.
 
     Args:
-      gradient: as in `symmetry_error`; so are ``params``, ``hyper``, ``batch`` and
-        ``key``.
+      gradient: gradient function of the inner loss, as in `symmetry_error`.
       params: ``phi``.
       hyper: ``h``.
       batch: passed to ``gradient``.
-      key: random key.
-      tolerance: largest error accepted; None: the square root of the precision of
+      key: random key of the two vectors; None: ``jax.random.key(0)``.
+      tolerance: largest accepted error; None: the square root of the precision of
         ``params``, 3e-4 in float32 and 1e-8 in float64.
 
     Raises:
@@ -113,7 +113,7 @@ def check_symmetry(
         raise ValueError(
             f"The second derivatives of the inner loss are not symmetric: |u . H v - v . "
             f"H u| is {float(error):.2g} of |H v|, expected at most {tolerance:.2g}. The "
-            "likely cause is a hand-written derivative under the loss (`jax.custom_vjp`, "
+            "likely cause is a hand-written derivative in the loss (`jax.custom_vjp`, "
             "`jax.custom_jvp`) that is not the derivative of its function, as in gradient "
             "reversal. Choose mode='reverse_over_reverse' or 'unrolled', which are exact "
             "without symmetry. If rounding may be the cause, as in deep networks in "

@@ -24,8 +24,8 @@ def apply_update(
     """New parameters and new optimizer state, ``U(phi, s, g)``.
 
     Raises:
-      TypeError: an optimizer that is no transformation of gradients, or that changes the
-        tree of the parameters.
+      TypeError: an optimizer that needs more than gradients, or that changes the tree of
+        the parameters.
     """
     # Optax multiplies floats with its integer step counts.
     promotion = jax.numpy_dtype_promotion("standard")
@@ -36,7 +36,7 @@ def apply_update(
 
 
 def build(optimizer: Optimizer, hyper: PyTree) -> optax.GradientTransformation:
-    """Optimizer of the inner steps; calls a function with ``hyper`` for it."""
+    """Optimizer of the inner steps; a function is called with ``hyper``."""
     _checks.is_made(optimizer)
     made = optimizer(hyper) if callable(optimizer) else optimizer
     _checks.is_optimizer(made)
@@ -50,7 +50,7 @@ class UpdateCotangents(NamedTuple):
       params: cotangent of the parameters before the update.
       opt_state: cotangents of the float leaves of the optimizer state before it.
       grads: cotangent of the gradients.
-      hyper: cotangent of ``h`` as an argument of the optimizer.
+      hyper: cotangent of ``h``, on which the optimizer may depend.
     """
 
     params: PyTree
@@ -71,12 +71,12 @@ def pull_back_update(
 ) -> UpdateCotangents:
     """Transposed derivative of an optimizer's update ``phi', s' = U(phi, s, g, h)``.
 
-    All arguments of ``U`` count as independent; where ``g`` depends on ``phi`` and ``h``,
-    its cotangent goes to `second_derivative_product`. For ``optax.sgd(rate)`` that
+    The arguments of ``U`` are treated as independent; if ``g`` depends on ``phi`` and
+    ``h``, pass its cotangent to `second_derivative_product`. For ``optax.sgd(rate)`` that
     cotangent is ``-rate d_params``.
 
     Args:
-      optimizer: ``U``, an optax transformation, or a function that makes one of ``h``.
+      optimizer: ``U``, an optax transformation, or a function from ``h`` to one.
       params: ``phi`` before the update.
       opt_state: ``s`` before the update.
       grads: ``g``.

@@ -1,4 +1,4 @@
-"""Checks of values: inside of a compiled program, and of its results."""
+"""Checks of values inside a compiled program, and of its results."""
 
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ def are_known(checks: Collection[str]) -> tuple[str, ...]:
 
 
 def are_precise(**trees: Any) -> None:
-    """Checks that what the steps update has 32 bits or more.
+    """Checks that parameters and states have 32 bits or more.
 
     Raises:
       TypeError: names the first leaf that has less.
@@ -165,9 +165,9 @@ def check_finite(result: Result) -> Result:
     """Returns ``result`` if all of it is finite; for use outside of `jax.jit`.
 
     The value of a `hypergradient` is NaN if the parameters became non-finite during the
-    inner steps, so checking values is enough to notice that, also in a compiled loop.
-    Only what changes parameters is seen: the inner gradients, not the value of the inner
-    loss (value and gradient can differ, e.g. at the log of a negative number).
+    inner steps, so it is enough to check values, also in a compiled loop. A non-finite
+    value of the inner loss is not detected if its gradient is finite (for example, that of
+    the logarithm of a negative number).
 
     Args:
       result: result of `hypergradient` or `implicit_hypergradient`.

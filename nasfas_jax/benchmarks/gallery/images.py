@@ -1,4 +1,4 @@
-"""MAML on images: a start from which a few steps tell new classes apart.
+"""MAML on images: initial weights from which a few steps learn new classes.
 
 As in Finn, Abbeel and Levine 2017, sec. 5.2, with five classes, five examples of each and
 a network of convolutions with batch statistics. The images are synthetic: a class is a
@@ -58,7 +58,7 @@ def predict(params, x):
     """Logits [N, 5] of images [N, 20, 20, 1].
 
     `ops.convolve` is `jax.lax.conv_general_dilated` with derivatives that are fast on
-    processors inside of loops too.
+    CPUs, also inside loops.
     """
     for i in range(len(CHANNELS)):
         x = ops.convolve(x, params[f"k{i}"])
@@ -89,10 +89,10 @@ def meta_gradient(
     mode="forward_over_reverse",
     steps=STEPS,
 ):
-    """Mean loss after the steps on each task, and its derivative by the start.
+    """Mean loss after the steps on each task, and its derivative, a tree like ``params``.
 
-    The tasks follow one another (`bilevel.scan_sum`): under `jax.vmap` each would have
-    kernels of its own, and such convolutions are slow on processors.
+    `bilevel.scan_sum` computes the tasks one after another: under `jax.vmap` each task
+    would have its own kernels, and such convolutions are slow on CPUs.
     """
 
     def of_task(batches):

@@ -1,8 +1,8 @@
 """Weights of training examples, learned from a few examples with clean labels.
 
 Ren, Zeng, Yang and Urtasun, "Learning to Reweight Examples for Robust Deep Learning",
-2018: the derivative of the clean loss after one step on the weighted training loss tells
-which examples help. Here the weights are kept, and change by that derivative.
+2018: the derivative of the clean loss after one step on the weighted training loss shows
+which examples help. Here the weights are kept between steps and learned by it.
 """
 
 import math
@@ -20,8 +20,8 @@ NOISE, RATE, STEPS, CHUNK = 0.4, 0.1, 1, 500
 def draw(key, examples=EXAMPLES):
     """Network, logits of the weights, training set with wrong labels and clean set.
 
-    ``NOISE`` of the training labels are drawn at random; 'wrong' marks them, which only
-    a judgment of the result may use.
+    A share of ``NOISE`` of the training labels is drawn at random; 'wrong' marks the
+    labels that changed, for evaluation only.
     """
     keys = jax.random.split(key, 7)
     centers = 0.4 * jax.random.normal(keys[0], (CLASSES, FEATURES))
@@ -50,8 +50,7 @@ def _examples(centers, label_key, noise_key, count):
 def entropies(params, batch):
     """Cross entropy of each example, [N].
 
-    Derivatives store the activations of ``CHUNK`` examples at a time, and compute them
-    again.
+    Derivatives recompute the activations, of ``CHUNK`` examples at a time.
     """
 
     @jax.checkpoint
@@ -87,7 +86,7 @@ def meta_gradient(
     mode="forward_over_reverse",
     steps=STEPS,
 ):
-    """Clean loss after a step, and its derivative by the logits of the weights."""
+    """Clean loss after a step, and its derivative, shaped like ``hyper``."""
     result = bilevel.hypergradient(
         outer_loss,
         jax.grad(inner_loss, (0, 1)),

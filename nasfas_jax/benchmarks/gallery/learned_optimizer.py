@@ -1,10 +1,10 @@
-"""A learned optimizer: a small network makes each of 100 updates.
+"""A learned optimizer: a small network computes each of 100 updates.
 
 Andrychowicz et al., "Learning to learn by gradient descent by gradient descent", 2016,
 with the per-parameter perceptron of Metz et al., "Understanding and correcting pathologies
-in the training of learned optimizers", 2019, instead of an LSTM: gradient and momentum of
-a parameter in, its update out. The objective is the mean loss over all steps. Second
-derivatives, which the first paper drops, are kept.
+in the training of learned optimizers", 2019, instead of an LSTM: it maps the gradient and
+the momentum of a parameter to its update. The objective is the final loss plus the mean
+loss over the steps. Second derivatives, which the first paper omits, are kept.
 """
 
 import math
@@ -20,7 +20,7 @@ SCALE, DECAY = 0.1, 0.9
 
 
 def draw(key, steps=STEPS):
-    """Weights of the inner network and of the rule, a batch for each step, and none."""
+    """Weights of the inner network and of the rule, a batch per step, and the last one."""
     keys = jax.random.split(key, 6)
     shapes = (keys[0], (FEATURES, WIDTH)), (keys[1], (WIDTH, 1))
     params = {
@@ -38,7 +38,7 @@ def draw(key, steps=STEPS):
 
 
 def learned(rule) -> optax.GradientTransformation:
-    """The optimizer of a rule; its state is the momentum."""
+    """Optimizer with the update rule ``rule``; its state is the momentum."""
 
     def init(params):
         return jax.tree.map(jnp.zeros_like, params)
@@ -76,9 +76,10 @@ def meta_gradient(
     mode="forward_over_reverse",
     segments="sqrt",
 ):
-    """Loss after all steps plus the mean over the steps, and its derivative by the rule.
+    """Loss after all steps plus the mean over the steps, and its derivative.
 
-    Every step has its own batch (``steps=None``); its loss after the step is a term.
+    The derivative is a tree like ``rule``. Every step has its own batch
+    (``steps=None``), and the mean is over the losses on that batch after the step.
     """
     count = len(batches["y"])
     result = bilevel.hypergradient(

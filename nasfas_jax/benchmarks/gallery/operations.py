@@ -1,8 +1,8 @@
-"""DARTS in a space of 15 lines: which operation on each edge of a small cell.
+"""DARTS in a space of 15 lines: one operation for each edge of a small cell.
 
 Liu, Simonyan and Yang, "DARTS: Differentiable Architecture Search", 2019, eq. 6 to 8,
-second order without its finite difference. The cell has three nodes; on every edge the
-softmax of its alphas weighs four operations.
+second order, without the finite difference. The cell has three nodes; on every edge the
+softmax of the alphas weights four operations.
 """
 
 import math
@@ -54,7 +54,7 @@ def network(params, alphas, x):
 
 
 def loss(params, alphas, batch):
-    """Mean cross entropy, of both levels."""
+    """Mean cross entropy, the loss of both levels."""
     logits = network(params, alphas, batch["x"])
     return optax.losses.softmax_cross_entropy_with_integer_labels(
         logits, batch["y"]
@@ -72,7 +72,7 @@ def meta_gradient(
     mode="forward_over_reverse",
     steps=STEPS,
 ):
-    """Validation loss after a step, and its derivative by the alphas (eq. 7)."""
+    """Validation loss after a step, and its derivative, shaped like ``alphas`` (eq. 7)."""
     result = bilevel.hypergradient(
         outer_loss,
         jax.grad(inner_loss, (0, 1)),

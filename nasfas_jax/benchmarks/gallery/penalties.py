@@ -23,7 +23,7 @@ ITERATIONS, TOLERANCE = 100, 1e-5
 def draw(key, features=FEATURES):
     """Weights, log penalties, training and validation set.
 
-    Only a tenth of the features have a part in the labels.
+    Only a tenth of the features determine the labels.
     """
     keys = jax.random.split(key, 3)
     truth = jax.random.normal(keys[0], (features, CLASSES))
@@ -66,7 +66,7 @@ def meta_gradient(
     steps=STEPS,
     segments="sqrt",
 ):
-    """Validation loss after the steps, and its derivative by the log penalties."""
+    """Validation loss after the steps, and its derivative, a tree like ``hyper``."""
     result = bilevel.hypergradient(
         outer_loss,
         jax.grad(inner_loss, (0, 1)),
@@ -97,7 +97,7 @@ def fit(params, hyper, train, *, inner_loss=inner_loss, steps=1000):
 def implicit_gradient(
     params, hyper, train, valid, *, inner_loss=inner_loss, outer_loss=outer_loss
 ):
-    """The same at the optimum of the inner loss, ``params``, by conjugate gradients."""
+    """The same at ``params``, the optimum of the inner loss, by conjugate gradients."""
     result = bilevel.implicit_hypergradient(
         outer_loss,
         jax.grad(inner_loss, (0, 1)),

@@ -1,4 +1,4 @@
-"""MAML on sinusoids: a start from which a few steps fit a new sine.
+"""MAML on sinusoids: initial weights from which a few steps fit a new sine.
 
 Finn, Abbeel and Levine, "Model-Agnostic Meta-Learning", 2017, sec. 5.1: 25 tasks of 10
 points each, amplitudes from 0.1 to 5, phases from 0 to pi, a network with two hidden layers
@@ -68,10 +68,10 @@ def meta_gradient(
     mode="forward_over_reverse",
     steps=STEPS,
 ):
-    """Mean loss after the steps on each task, and its derivative by the start.
+    """Mean loss after the steps on each task, and its derivative, a tree like ``params``.
 
-    The tasks follow one another, in the memory of one (`bilevel.scan_sum`); `jax.vmap`
-    of ``of_task`` computes them at once.
+    `bilevel.scan_sum` computes the tasks one after another, in the memory of one;
+    `jax.vmap` of ``of_task`` would compute them at once.
     """
 
     def of_task(batches):
