@@ -428,7 +428,7 @@ def test_directions_steps_and_modes_of_another_type():
         with pytest.raises(TypeError, match=r"`v` .*float32\[3\].*got .*float32\[2\]"):
             bilevel.second_derivative_product(gradient, W, 1.0, None, v, mode=name)
     with pytest.raises(ValueError, match=r"positive number.*got 'auto'"):
-        bilevel.finite_difference("auto")  # pyright: ignore[reportArgumentType]
+        bilevel.finite_difference("auto")
     with pytest.raises(ValueError, match=r"Unknown mode .*\['unrolled'\]; choose"):
         call(mode=["unrolled"])
 
