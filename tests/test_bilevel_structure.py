@@ -225,7 +225,7 @@ def test_a_step_chosen_from_the_data(x64):
             size = np.hypot(np.linalg.norm(exact[0]), exact[1])
             assert gap <= 3 * error
             assert error <= (1e-2 if dtype == "float32" else 1e-7) * size
-    with pytest.raises(ValueError, match=r"must be positive.*got 0"):
+    with pytest.raises(ValueError, match=r"must be a positive.*got 0"):
         bilevel.finite_difference(0.0)
 
 
