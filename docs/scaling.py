@@ -34,6 +34,7 @@ def figures(chips: int, batch_size: int, width: float) -> dict[str, Any]:
         Recipe(image_size=256),
         batch_size=batch_size,
         topology=f"v5e:{TOPOLOGIES[chips]}",
+        compute="bfloat16",  # as synthetic:pod trains
         modes=[],
     )
     assert plan.memory is not None
