@@ -119,13 +119,11 @@ def computed_in(dtype: str, step: Callable[..., Any]) -> Callable[..., Any]:
         image = jax.tree_util.DictKey("image")
         return x.astype(dtype) if path[-1] == image else x
 
-    precision: Any = dtype
-
     @functools.wraps(step)
     def converted(state: Any, batch: Any) -> Any:
         if dtype == "bfloat16":
             batch = jax.tree_util.tree_map_with_path(convert, batch)
-        with jax.default_matmul_precision(precision):
+        with jax.default_matmul_precision(dtype):
             return step(state, batch)
 
     return converted

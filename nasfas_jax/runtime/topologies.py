@@ -73,7 +73,8 @@ def _gpu(
     interconnect: float,
 ) -> Chip:
     """A GPU of NVIDIA by its dense peaks in float32, TensorFloat-32 and bfloat16."""
-    flops = dict(zip(("float32", "tensorfloat32", "bfloat16"), peaks, strict=True))
+    types: list[str] = ["float32", "tensorfloat32", "bfloat16"]
+    flops = dict(zip(types, peaks, strict=True))
     source = f"nvidia.com/en-us/data-center/{name.lower()}"
     return Chip(name, flops, memory, bandwidth, interconnect, source)
 
