@@ -12,7 +12,7 @@ DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize(
-    ("variant", "count"), [("proof", 3), ("spread", 3), ("types", 2)]
+    ("variant", "count"), [("proof", 3), ("spread", 3), ("types", 2), ("domains", 1)]
 )
 def test_tables_are_what_the_sweep_printed(variant, count):
     """`nasfas sweep --config=configs/proof.py:VARIANT` wrote the file and the tables."""
@@ -23,16 +23,4 @@ def test_tables_are_what_the_sweep_printed(variant, count):
     found = list(sweep.tables_of(config, results, list(config.sweep.targets)))
     assert len(found) == count
     for _, lines in found:
-        assert tables.markdown(lines) in page
-
-
-def test_the_domains_are_what_the_sweep_printed():
-    """`configs/proof.py:domains`; the searches of Auto-FAS have one seed, without a mean."""
-    path = DOCS / "results" / "domains.json"
-    results = json.loads(path.read_text(encoding="utf-8"))
-    page = (DOCS / "levers.md").read_text(encoding="utf-8")
-    config = smoke.config("proof", "domains")
-    single = {"Auto-FAS": results.pop("Auto-FAS")}
-    for rows in (results, single):
-        ((_, lines),) = sweep.tables_of(config, rows, list(config.sweep.targets))
         assert tables.markdown(lines) in page
