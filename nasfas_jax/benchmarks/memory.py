@@ -22,6 +22,21 @@ def fresh(function: Callable[[], T]) -> T:
         return pool.submit(function).result()
 
 
+def of_step(grow: Callable[[], int], ours: timing.Compiled | None = None) -> int:
+    """Bytes that a step takes.
+
+    On a CPU, by the growth of a new process; on a GPU, as planned by XLA for ours, or as
+    counted by PyTorch's allocator.
+
+    Args:
+      grow: `growth` of the step, to be called in a new process.
+      ours: the step if it is ours; None for a peer's.
+    """
+    if not timing.on_gpu():
+        return fresh(grow)
+    return grow() if ours is None else ours.new_bytes
+
+
 def growth(function: Callable[[], Any]) -> int:
     """Bytes by which the resident memory grows at most while ``function`` runs.
 

@@ -145,9 +145,9 @@ CASES: tuple[ComparedCase, ...] = (
 class Row:
     """Median seconds a step, bytes, and seconds to compile our step without cache.
 
-    ``ours_bytes`` and ``peer_bytes`` are those of `grown`, without parameters and episode;
-    ``program_bytes`` is the memory of our program for arguments, intermediate values and
-    results, as planned by XLA.
+    ``ours_bytes`` and ``peer_bytes`` are those of `memory.of_step`, without parameters and
+    episode; ``program_bytes`` is the memory of our program for arguments, intermediate
+    values and results, as planned by XLA.
     """
 
     benchmark: str
@@ -237,7 +237,7 @@ def rows(case: ComparedCase, repeats: int = 7) -> Iterator[Row]:
 
     state, episode, step = our_step(case)
     tolerances = TOLERANCES if timing.full_precision() else ROUNDED
-    ours_bytes = grown(case, "ours")
+    ours_bytes = memory.of_step(functools.partial(grow, case, "ours"), step)
     for style in case.styles:
         peer = case.peer(style)
         peer.load(jax.device_get(case.start(state)))
@@ -257,27 +257,14 @@ def rows(case: ComparedCase, repeats: int = 7) -> Iterator[Row]:
             ours_seconds,
             peer_seconds,
             ours_bytes,
-            grown(case, style),
+            memory.of_step(functools.partial(grow, case, style)),
             step.peak_bytes,
             step.seconds,
         )
 
 
-def grown(case: ComparedCase, side: str) -> int:
-    """Bytes that a step of 'ours' or of a peer's style takes.
-
-    On a CPU, by the growth of a new process; on a GPU, as planned by XLA, or as counted by
-    PyTorch's allocator.
-    """
-    if not timing.on_gpu():
-        return memory.fresh(functools.partial(grow, case, side))
-    return our_step(case)[-1].new_bytes if side == "ours" else grow(case, side)
-
-
 def grow(case: ComparedCase, side: str) -> int:
-    """Bytes by which a step of 'ours' or of a peer's style grows this process, or its GPU's
-    memory for a peer.
-    """
+    """`memory.growth` of a step of 'ours' or of a peer's style."""
     if side == "ours":
         state, episode, step = our_step(case)
         return memory.growth(lambda: step(state, episode))

@@ -185,7 +185,7 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             state, episode, step = our_step(one, cache)
             jax.clear_caches()
             cached = our_step(one, cache)[-1].seconds
-            grown = taken(one, cache, step)
+            grown = memory.of_step(functools.partial(grow, one, cache), step)
         peer, tensors = one.peer(), peers.tensors(jax.device_get(episode))
         _, metrics = step(state, episode)
         compare(one, peer, state, metrics, tensors)
@@ -194,19 +194,12 @@ def rows(case: Case, repeats: int = 5) -> Iterator[Row]:
             functools.partial(peer.step, tensors),
         ]
         ours, theirs = medians(calls, repeats)
-        of_peer = taken(one, None, step)
+        of_peer = memory.of_step(functools.partial(grow, one, None))
         yield Row(case.title, order, ours, theirs, grown, of_peer, step.seconds, cached)
 
 
-def taken(case: Case, cache: str | None, step: timing.Compiled) -> int:
-    """Bytes that a step takes, see `grow`; of ours on a GPU, as planned by XLA."""
-    if not timing.on_gpu():
-        return memory.fresh(functools.partial(grow, case, cache))
-    return step.new_bytes if cache is not None else grow(case, None)
-
-
 def grow(case: Case, cache: str | None) -> int:
-    """Bytes by which a step grows this process, or its GPU's memory for the peer's.
+    """`memory.growth` of a step.
 
     Args:
       case: the step.
