@@ -57,6 +57,14 @@ def test_an_impossible_budget_is_refused(net, macs, message):
         nets.with_macs(net, macs, SHAPE)
 
 
+@pytest.mark.parametrize("shape", [(16, 16, 3), (1, 16, 16, 0), 16, (1, 16, 16.0, 3)])
+def test_another_shape_is_refused(shape):
+    with pytest.raises(
+        InputError, match=r"input_shape: expected a shape \(N, H, W, C\)"
+    ):
+        nets.with_macs(nets.build("depthnet"), 20e6, shape)
+
+
 def test_a_random_architecture_is_that_of_its_seed(config):
     drawn = settings.space(config.search).sample(3)
     named = settings.describe(config, "random_3")

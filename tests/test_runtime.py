@@ -171,12 +171,16 @@ def test_a_run_ends_where_its_state_says(tmp_path, whole, at):
     np.testing.assert_array_equal(again["w"], state["w"])
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+@pytest.mark.parametrize(
+    ("at", "steps"),
+    [(3, r"at step 3 \(.*finite at step 2\)"), (1, "at step 1, the first")],
+)
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, at, steps):
     def broken(state, batch):
         state, metrics = step(state, batch)
-        return state, {"loss": jnp.where(state["step"] == 3, jnp.inf, metrics["loss"])}
+        return state, {"loss": jnp.where(state["step"] == at, jnp.inf, metrics["loss"])}
 
-    with pytest.raises(runtime.Diverged, match=r"at step 3 .*finite at step 2"):
+    with pytest.raises(runtime.Diverged, match=steps):
         fit(tmp_path, Stream(), step=broken)
 
 

@@ -33,7 +33,8 @@ def with_macs(
       **call: as in `macs`.
 
     Raises:
-      InputError: the network has no width, or no width comes within a tenth of the budget.
+      InputError: the network has no width, no width comes within a tenth of the budget,
+        or another shape.
 
     >>> from nasfas_jax.nets import build, macs
     >>> wide = with_macs(build("depthnet"), 10e6, (1, 32, 32, 3))

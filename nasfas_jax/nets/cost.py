@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
+from nasfas_jax import limits
 from nasfas_jax.ops.convolution import (
     convolution_p,
     shifted_products,
@@ -21,6 +22,17 @@ CONVOLUTIONS = tuple(
     inspect.unwrap(function).__name__
     for function in (shifted_products, strided_convolution)
 )
+
+
+class _Shapes(limits.Kind):
+    """Shapes of batches of images or clips."""
+
+    def __contains__(self, value: Any) -> bool:
+        ranked = isinstance(value, tuple | list) and len(value) in (4, 5)
+        return ranked and all(side in limits.COUNT for side in value)
+
+
+SHAPE = _Shapes(tuple, "a shape (N, H, W, C), or (N, K, H, W, C) of K frames")
 
 
 def parameters(variables: Any) -> int:
@@ -36,9 +48,14 @@ def macs(module: nn.Module, input_shape: tuple[int, ...], **call: Any) -> int:
 
     Args:
       module: a network whose ``__call__`` takes an array.
-      input_shape: [N, H, W, C]; N = 1 for the cost of one image.
+      input_shape: [N, H, W, C], or [N, K, H, W, C] for frames; N = 1 for the cost of one
+        image or clip.
       **call: keyword arguments of the call; without any, ``train=False``.
+
+    Raises:
+      InputError: another shape.
     """
+    limits.require(input_shape=(input_shape, SHAPE))
     call = call or {"train": False}
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     key = jax.eval_shape(lambda: jax.random.key(0))

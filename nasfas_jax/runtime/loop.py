@@ -234,9 +234,10 @@ def _require_finite(
     metrics: dict, name: str, steps: tuple[int, int], checkpoints: Checkpoints
 ) -> None:
     if not math.isfinite(metrics["loss"]):
+        last = f" (it was finite at step {steps[0]})" if steps[0] else ", the first one"
         raise Diverged(
-            f"{name}: the loss is {metrics['loss']} at step {steps[1]} (it was finite at"
-            f" step {steps[0]}). {_remedy(checkpoints)}"
+            f"{name}: the loss is {metrics['loss']} at step {steps[1]}{last}."
+            f" {_remedy(checkpoints)}"
         )
 
 
