@@ -23,7 +23,8 @@ def stored(variant):
 
 
 @pytest.mark.parametrize(
-    ("variant", "count"), [("proof", 3), ("spread", 3), ("types", 2), ("domains", 1)]
+    ("variant", "count"),
+    [("proof", 3), ("spread", 3), ("types", 2), ("media", 2), ("domains", 1)],
 )
 def test_tables_are_what_the_sweep_printed(variant, count):
     """`nasfas sweep --config=configs/proof.py:VARIANT` wrote the file and the tables."""
@@ -41,7 +42,7 @@ def test_other_searches_are_beside_the_random_architectures_of_the_proof():
 
 
 @pytest.mark.parametrize(
-    ("variant", "count"), [("proof", 8), ("domains", 6), ("types", 8)]
+    ("variant", "count"), [("proof", 8), ("domains", 6), ("types", 8), ("media", 7)]
 )
 def test_paired_differences_are_those_of_the_results(variant, count):
     """Their means, and deviations over the square root of their number."""
