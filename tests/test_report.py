@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nasfas_jax.commands import seeds
-from nasfas_jax.commands.report import _stills, describe_search
+from nasfas_jax.commands.report import _agreement, _stills, describe_search
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.data.loading.pipeline import BY
 from nasfas_jax.data.preparation.recipe import Recipe
@@ -459,6 +459,20 @@ def test_printed_table_has_the_units_of_the_page():
     oracle = RESULT | {"selected_on": "test", "warnings": []}
     assert line(oracle, "cdn")[0] == "cdn (oracle)"
     assert line(RESULT | {"warnings": []}, "cdn")[0] == "cdn"
+
+
+def test_the_report_shows_the_agreement_of_the_seeds(tmp_path):
+    config = types.SimpleNamespace(seed=2, get={"seeds": 2}.get)
+    for folder, pair in ((".", ("cdc", "cdc")), ("seed3", ("cdc", "skip"))):
+        assert not _agreement(config, tmp_path)
+        (tmp_path / folder / "search").mkdir(parents=True)
+        one = genotypes.Genotype(SPACE, (pair * 2,) * 3)
+        genotypes.save(tmp_path / folder / "search" / "genotype.json", one)
+    [section] = _agreement(config, tmp_path)
+    assert section.table[1:] == [["2 and 3", "100", "50"]]
+    other = spaces.get("nas_fas", channels=8).sample(0)
+    genotypes.save(tmp_path / "search" / "genotype.json", other)
+    assert not _agreement(config, tmp_path)  # spaces that cannot be compared
 
 
 def test_rates_of_several_seeds_are_their_mean_and_range():

@@ -15,7 +15,7 @@ from nasfas_jax.data.loading.prepared import Prepared
 from nasfas_jax.data.preparation import prepare
 from nasfas_jax.errors import InputError
 from nasfas_jax.report import cells, figures, page
-from nasfas_jax.search import genotype
+from nasfas_jax.search import comparison, genotype
 from nasfas_jax.workflows import (
     collapse,
     contact_sheets,
@@ -59,6 +59,7 @@ def run(
         *_seeds(config, workdir),
         _curves(workdir, results),
         *_searched(workdir),
+        *_agreement(config, workdir),
         *_training(workdir, results),
         *_faces(workdir, results),
         *_dataset(workdir, prepared),
@@ -230,6 +231,21 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         )
         sections.append(page.Section("Trade-off", text, [curve.picture()]))
     return sections
+
+
+def _agreement(config: Any, workdir: pathlib.Path) -> list[page.Section]:
+    """Section on the architectures of several seeds; none of fewer than two searches."""
+    folders = seeds.folders(config, workdir)
+    files = {seed: at / "search" / "genotype.json" for seed, at in folders.items()}
+    found = {seed: genotype.load(at) for seed, at in files.items() if at.exists()}
+    if len(found) < 2 or len({one.space for one in found.values()}) > 1:
+        return []
+    text = (
+        "Edges and operations that the architectures of two seeds have in common. Seeds"
+        " that agree hardly more than random architectures do have decided on noise."
+    )
+    lines = comparison.agreement_table(comparison.agreements(found))
+    return [page.Section("Agreement of the searches", text, table=lines)]
 
 
 def _signs(folder: pathlib.Path, cells: dict[str, np.ndarray], operations: Any) -> str:

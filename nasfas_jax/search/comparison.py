@@ -1,6 +1,7 @@
 """Agreement of architectures, and improvement over random ones."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -47,11 +48,23 @@ def agreement(one: Genotype, other: Genotype) -> Agreement:
     return Agreement(float(np.mean(edges)), float(np.mean(operations)))
 
 
-def agreements(genotypes: Sequence[Genotype]) -> dict[tuple[int, int], Agreement]:
-    """The agreement of every pair, by the numbers of the two architectures."""
-    count = len(genotypes)
-    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+def agreements(genotypes: Mapping[int, Genotype]) -> dict[tuple[int, int], Agreement]:
+    """The agreement of every pair of architectures, by their seeds."""
+    pairs = itertools.combinations(genotypes, 2)
     return {(i, j): agreement(genotypes[i], genotypes[j]) for i, j in pairs}
+
+
+def agreement_table(pairs: Mapping[tuple[int, int], Agreement]) -> list[list[str]]:
+    """Header and rows: equal edges and operations of each pair and their mean, in %.
+
+    Args:
+      pairs: as `agreements` returns them.
+    """
+    rows = {f"{i} and {j}": pair for (i, j), pair in pairs.items()}
+    if len(rows) > 1:
+        rows["mean"] = Agreement(*np.mean(list(rows.values()), 0).tolist())
+    body = [[k, *(f"{100 * x:.0f}" for x in pair)] for k, pair in rows.items()]
+    return [["seeds", "equal edges, %", "equal operations, %"], *body]
 
 
 def relative_improvement(searched: float, sampled: float) -> float:

@@ -32,17 +32,12 @@ class Searches:
     @property
     def agreements(self) -> dict[tuple[int, int], comparison.Agreement]:
         """Fractions of equal edges and operations, by the seeds of each pair."""
-        pairs = comparison.agreements([one.genotype for one in self.found])
-        return {(self.seeds[i], self.seeds[j]): v for (i, j), v in pairs.items()}
+        genotypes = [one.genotype for one in self.found]
+        return comparison.agreements(dict(zip(self.seeds, genotypes, strict=True)))
 
     def table(self) -> list[list[str]]:
         """Header and rows: equal edges and operations of each pair and their mean, in %."""
-        rows = {f"{i} and {j}": pair for (i, j), pair in self.agreements.items()}
-        if len(rows) > 1:
-            means = np.mean(list(rows.values()), 0)
-            rows["mean"] = comparison.Agreement(*means.tolist())
-        body = [[k, *(f"{100 * x:.0f}" for x in pair)] for k, pair in rows.items()]
-        return [["seeds", "equal edges, %", "equal operations, %"], *body]
+        return comparison.agreement_table(self.agreements)
 
     def picture(self) -> Picture:
         """Equal operations of every pair, as a matrix."""
