@@ -205,6 +205,7 @@ def test_flags_are_the_parameters_of_the_command(name):
     if set(commands.PROCESSES) <= flags:
         flags -= set(commands.PROCESSES)
     assert flags == names
+    inspect.signature(commands.execute).bind(name, **dict.fromkeys(flags))
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)

@@ -160,7 +160,7 @@ def test_a_preempted_slice_is_made_again(tmp_path):
     stub(
         tmp_path,
         "gcloud",
-        """echo "$4 ${*:5}" >> "$LOG"
+        """echo "$4" >> "$LOG"
 case $4 in
   describe) [ -e "$HERE/state" ] && cat "$HERE/state"; exit 0;;
   create) echo READY > "$HERE/state";;
@@ -170,14 +170,29 @@ case $4 in
 esac""",
     )
     assert start("tpu_vm.sh", tmp_path).wait(timeout=20) == 0
-    done = [x.split()[0] for x in (tmp_path / "log").read_text().splitlines()]
+    done = (tmp_path / "log").read_text().split()
     each = ["create", "ssh", "ssh", "ssh", "ssh"]
     assert done == ["describe", *each, "describe", "delete", *each]
 
 
+@pytest.mark.parametrize("step", ["uv pip install", "gcsfuse", "nasfas search"])
+def test_an_error_on_a_slice_is_not_repeated(tmp_path, step):
+    stub(
+        tmp_path,
+        "gcloud",
+        f"""echo "$4" >> "$LOG"
+case $4 in
+  describe) echo READY;;
+  ssh) case "$*" in *"{step}"*) exit 1;; esac;;
+esac""",
+    )
+    assert start("tpu_vm.sh", tmp_path).wait(timeout=20) == 1
+    assert (tmp_path / "log").read_text().split().count("describe") == 1
+
+
 def test_skypilot_tells_each_node_its_process(tmp_path):
     setup, run = shell_of("skypilot_gpus.yaml")
-    assert "pip install --quiet 'nasfas_jax[gpu]'" in setup
+    assert "uv pip install --quiet 'nasfas_jax[gpu]'" in setup
     stub(tmp_path, "timeout", 'echo "$*"')
     given = {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
@@ -216,6 +231,14 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
         (
             f"--backend=gke {V5E} --workdir=s3://b/run",
             "'gke' needs a bucket of Google Cloud",
+        ),
+        (
+            "--backend=gke --gpus=8 --gpu=nvidia-h100-80gb --workdir=/mnt/run",
+            "'gke' needs a folder as gs://BUCKET/FOLDER: its pods keep no files",
+        ),
+        (
+            "--backend=skypilot --gpus=8 --gpu=H100 --workdir=runs/x",
+            "'skypilot' needs a folder in a bucket, or a path that all machines",
         ),
         ("--parts=4", "parts: expected the command sweep"),
         (

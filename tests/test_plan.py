@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import re
+import shlex
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from absl import flags
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from test_command_line import documented
 from test_episodes import collectives as traced_collectives
 from test_meta_nas import OneEdge, small
 from test_rfmeta import tiny
@@ -21,7 +24,7 @@ from nasfas_jax.commands import plan as command
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
 from nasfas_jax.methods import darts, meta_nas, supervised
-from nasfas_jax.runtime import programs, topologies
+from nasfas_jax.runtime import devices, programs, topologies
 from nasfas_jax.workflows import abstract_steps, plan, registry
 
 needs_libtpu = pytest.mark.skipif(
@@ -231,5 +234,31 @@ def test_the_command_prints_a_plan(capsys):
     assert "training of depthnet" in shown and "operations alone" in shown
     with pytest.raises(InputError, match="command: expected one of 'search', 'train'"):
         command.run(config, command="evaluate")
-    with pytest.raises(InputError, match="memory"):
+    with pytest.raises(InputError, match="memory_gb"):
         command.run(config, memory_gb="much")
+    with pytest.raises(InputError, match="topology or a platform, got 'v5e:2x4'"):
+        command.run(config, network="cdn", platform="cuda", topology="v5e:2x4")
+
+
+PLANS = [line for line in documented() if re.match("nasfas plan .*--topology=", line)]
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+@pytest.mark.parametrize("line", PLANS)
+def test_topologies_of_documented_plans_divide_the_batch(line, monkeypatch):
+    planned = []
+
+    def divided(step, *, topology, **_):
+        sizes = devices.mesh_sizes(
+            topologies.chips_in(topology), episodes=step.episodes
+        )
+        devices.require_divided(sizes, step.batch_size)
+        planned.append(step)
+
+    monkeypatch.setattr(plan, "plan_step", divided)
+    monkeypatch.setattr(command, "_show", lambda found: None)
+    argv, values = shlex.split(line), flags.FlagValues()
+    monkeypatch.setattr("sys.argv", argv)
+    parsing.parse(argv, values)
+    command.run(**parsing.given("plan", values))
+    assert planned

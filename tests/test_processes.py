@@ -249,6 +249,11 @@ def test_one_of_several_processes_needs_the_others_addresses(monkeypatch):
         processes.start(index=1)
 
 
+def test_an_address_without_a_port_is_said():
+    with pytest.raises(InputError, match="coordinator: expected HOST:PORT"):
+        processes.start("10.0.0.1", 2, 1)
+
+
 def test_a_missing_coordinator_is_said():
     code = """
 from nasfas_jax.runtime import processes

@@ -12,10 +12,11 @@ import sys
 import ml_collections
 import pytest
 import smoke
+from absl import flags
 from config_fields import FIELDS, ROOT, wrong_values
 
 from nasfas_jax import commands, limits
-from nasfas_jax.commands import checks, fields, schema
+from nasfas_jax.commands import checks, fields, parsing, schema
 from nasfas_jax.data.loading import pipeline
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
@@ -314,6 +315,17 @@ def test_a_flag_that_cannot_be_parsed_is_told_what_its_field_expects():
     assert fields.wrong_value(error).startswith(said)
     for other in ("config.train.view=3: x", "workdir=3: x", "config.tran.steps=3: x"):
         assert fields.wrong_value(ValueError(f"flag --{other}")) == ""
+
+
+# ml_collections loads config files by it.
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_an_optional_field_that_a_config_lacks_is_set_by_a_flag():
+    values = flags.FlagValues()
+    given = ["--config.train.compute=bfloat16", "--config.train.accumulate=2"]
+    parsing.parse(["nasfas", "train", "--config=synthetic:smoke", *given], values)
+    config = values["config"].value
+    assert "compute" not in smoke.config().train and config.is_locked
+    assert (config.train.compute, config.train.accumulate) == ("bfloat16", 2)
 
 
 def test_a_flag_does_not_hide_that_a_section_is_missing(tmp_path):

@@ -51,6 +51,19 @@ def test_tests_of_one_search_are_in_one_group():
     assert [[test.seed for test in group] for group in shared] == [[0, 0], [1, 1]]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"engine": "pbs"}, "--engine: expected one of 'local', 'slurm', got 'pbs'"),
+        ({"engine": "local", "part": "1/2"}, "--part: expected no single part beside"),
+    ],
+)
+def test_wrong_engines_are_refused_before_the_data_are_prepared(given, says, tmp_path):
+    with pytest.raises(InputError, match=says):
+        smoke.execute("sweep", tmp_path, config(), **given)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("text", ["2/2", "x", "1", "-1/2", "1/0"])
 def test_wrong_parts_are_refused(text, tmp_path):
     with pytest.raises(
@@ -80,6 +93,7 @@ def test_parts_make_the_table_of_the_whole(tmp_path, monkeypatch, capsys):
             smoke.execute("sweep", tmp_path, config(), part=started[-1])
         return [0] * len(lines)
 
+    monkeypatch.setattr(launch, "require_engine", lambda engine: None)
     monkeypatch.setattr(launch, "execute", execute)
     monkeypatch.setattr("sys.argv", ["nasfas", "sweep", "--engine=slurm"])
     given = {"engine": "slurm", "parallel": "2", "gpus": "1", "hours": "1.5"}

@@ -340,7 +340,7 @@ COMMANDS = {
             *("memory_gb", "modes", "groups", *_DEVICES),
         ),
         ("data", "train"),
-        "--config=rfmeta:smoke --network=rfmeta --topology=v5e:2x4 --modes=",
+        "--config=synthetic:local --network=cdn --topology=v5e:2x4 --modes=",
     ),
     "launch": Command(
         "writes the script or manifest that runs a command on a cluster, and submits it",
@@ -456,7 +456,7 @@ def flag(command: str, name: str) -> Flag:
     return COMMANDS[command].own.get(name, FLAGS[name])
 
 
-def execute(name: str, **given: Any) -> None:
+def execute(name: str, /, **given: Any) -> None:
     """Runs one command.
 
     Args:

@@ -76,12 +76,15 @@ def wrong_value(error: Exception) -> str:
 
 
 def _require(config: Any, name: str) -> None:
-    """Requires a config to have this field, as ``train.steps``."""
+    """Requires this field, as ``train.steps``: the config has it, or may have it."""
     within, path = config, "config"
+    field = schema.find(name)
     for key in re.sub(r"\[.*?\]", "", name).split("."):
         if not isinstance(within, Mapping | ml_collections.ConfigDict):
             return  # the flag's parser says what kind of value it is
         if key not in within:
+            if field and field.optional and f"{path}.{key}" == f"config.{name}":
+                return
             raise InputError(
                 f"--config.{name}: {path} has no field {key!r}."
                 f"{did_you_mean(key, within)} It has {', '.join(within)}."

@@ -59,6 +59,8 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
                 str(commands.CONFIG),
                 about,
                 flag_values=values,
+                lock_config=False,
+                accept_new_attributes=True,  # optional fields, required above
                 sys_argv=argv,
             )
         for name in of_command:
@@ -81,6 +83,8 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             f"{text.rstrip('.')}. `nasfas {command} --help` lists the flags; --config must"
             " name a config file, and --config.a.b a field that it has."
         ) from None
+    if "config" in of_command:
+        values["config"].value.lock()
     if takes_input(command) and len(left) == 2 and values["input"].value is None:
         values["input"].value = left.pop()
     if left[1:]:

@@ -55,6 +55,21 @@ def parse(part: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def require_engine(engine: str, part: tuple[int, int] | None) -> None:
+    """Requires an engine that this machine has, and all parts.
+
+    Raises:
+      InputError: another engine, or one part.
+    """
+    if part:
+        raise InputError(
+            f"expected no single part beside an engine, which executes all of them, got"
+            f" {part[0]}/{part[1]} and {engine!r}.",
+            field="part",
+        )
+    launch.require_engine(engine)
+
+
 def require_data(folder: pathlib.Path, datasets: Sequence[str]) -> None:
     """Requires prepared data, which several parts cannot prepare at the same time.
 

@@ -89,7 +89,7 @@ def _number(text: str | float) -> float:
         number = float(text)
     except ValueError:
         number = text
-    limits.require(memory=(number, limits.POSITIVE))
+    limits.require(memory_gb=(number, limits.POSITIVE))
     return float(number)
 
 

@@ -83,10 +83,13 @@ def run(
       **of_prepare: other arguments of `prepare.run`.
 
     Raises:
-      InputError: a target that the prepared data do not have, or a part without data.
+      InputError: a target that the prepared data do not have, a part without data or with
+        an engine, or an engine that this machine does not have.
     """
     workdir = pathlib.Path(workdir)
     index = parts.parse(part) if part and part != "data" else None
+    if engine:
+        parts.require_engine(engine, index)
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
     _require_rows(config, [row.title for row in rows])

@@ -68,8 +68,8 @@ def execute(
     Raises:
       InputError: an unknown engine, or submitit is not installed.
     """
+    require_engine(engine)
     limits.require(
-        engine=(engine, limits.OneOf(ENGINES)),
         parallel=(parallel, limits.COUNT),
         gpus=(gpus, limits.COUNT_OR_NONE),
         cpus=(cpus, limits.COUNT),
@@ -95,6 +95,17 @@ def execute(
     )
 
 
+def require_engine(engine: str) -> None:
+    """Requires one of `ENGINES`, which this machine has.
+
+    Raises:
+      InputError: another engine, submitit is not installed, or there is no such cluster.
+    """
+    limits.require(engine=(engine, limits.OneOf(ENGINES)))
+    if engine != "local":
+        _executor(pathlib.Path(), engine)
+
+
 def submit_array(
     lines: Sequence[Sequence[str]],
     folder: pathlib.Path,
@@ -110,18 +121,9 @@ def submit_array(
       **parameters: as `submitit.AutoExecutor.update_parameters`; None is left out.
 
     Raises:
-      InputError: submitit is not installed, or there is no such cluster.
+      InputError: as `require_engine`.
     """
-    try:
-        import submitit
-    except ImportError:
-        raise InputError(
-            "'slurm' needs submitit: pip install 'nasfas_jax[slurm]'.", field="engine"
-        ) from None
-    try:
-        executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
-    except RuntimeError as error:  # no sbatch
-        raise InputError(f"{error} Start it on a login node.", field="engine") from None
+    executor = _executor(folder, cluster)
     chosen = {name: value for name, value in parameters.items() if value is not None}
     executor.update_parameters(**chosen)
     with executor.batch():
@@ -131,6 +133,19 @@ def submit_array(
         lost = job.exception()
         codes.append(1 if lost else job.result())
     return codes
+
+
+def _executor(folder: pathlib.Path, cluster: str) -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise InputError(
+            "'slurm' needs submitit: pip install 'nasfas_jax[slurm]'.", field="engine"
+        ) from None
+    try:
+        return submitit.AutoExecutor(folder=folder, cluster=cluster)
+    except RuntimeError as error:  # no sbatch
+        raise InputError(f"{error} Start it on a login node.", field="engine") from None
 
 
 def _processes(

@@ -109,8 +109,8 @@ class Job:
             raise InputError(
                 f"expected one of the commands {', '.join(TOGETHER)} for"
                 f" {self.processes} processes, got {self.command[0]!r}: it runs in one,"
-                " which uses all devices of its machine. One node and, for a sweep,"
-                " --parts=N.",
+                " which uses all devices of its machine. Ask for one node and, for a"
+                " sweep, for --parts=N.",
                 field="nodes",
             )
         self._require_shared_workdir()
@@ -172,6 +172,16 @@ class Job:
             extras += [extra] * any(scheme in word for word in self.words)
         names = f"[{','.join(extras)}]" if extras else ""
         return shlex.quote(self.package or f"nasfas_jax{names}")
+
+    @property
+    def installation(self) -> tuple[str, ...]:
+        """Shell commands that install the requirement in ~/nasfas, with a new Python."""
+        uv = "~/.local/bin/uv"
+        return (
+            "curl -LsSf https://astral.sh/uv/install.sh | sh",
+            f"{uv} venv --quiet --allow-existing --python=3.11 ~/nasfas",
+            f"VIRTUAL_ENV=~/nasfas {uv} pip install --quiet {self.requirement}",
+        )
 
     @property
     def time(self) -> str:

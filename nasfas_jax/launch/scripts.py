@@ -1,5 +1,6 @@
 """The file of a job for each backend, and the program that takes it."""
 
+import os
 import pathlib
 import shlex
 import shutil
@@ -55,7 +56,18 @@ def _tpu_vm(job: Job) -> str:
 def _gke(job: Job) -> str:
     if job.bucket and job.bucket[0] != "gs":
         return "a bucket of Google Cloud"
-    return _containers(job)
+    if problem := _containers(job):
+        return problem
+    return (
+        "" if job.bucket else "a folder as gs://BUCKET/FOLDER: its pods keep no files"
+    )
+
+
+def _skypilot(job: Job) -> str:
+    if problem := _containers(job):
+        return problem
+    kept = job.bucket or os.path.isabs(job.workdir)
+    return "" if kept else "a folder in a bucket, or a path that all machines mount"
 
 
 def _containers(job: Job) -> str:
@@ -71,7 +83,7 @@ BACKENDS = {
     "slurm": Backend(".sh", ("sbatch",), _slurm),
     "tpu_vm": Backend(".sh", ("bash",), _tpu_vm),
     "gke": Backend(".yaml", ("kubectl", "apply", "-f"), _gke),
-    "skypilot": Backend(".yaml", ("sky", "jobs", "launch", "--yes"), _containers),
+    "skypilot": Backend(".yaml", ("sky", "jobs", "launch", "--yes"), _skypilot),
 }
 
 

@@ -148,13 +148,14 @@ def require_divided(
     split = sizes["data"]
     if rest := batch_size % split:
         below = batch_size - rest
-        near = " and ".join(str(n) for n in (below, below + split) if n)
+        near = f"nearest are {below} and" if below else "nearest is"
         axes = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise InputError(
             f"expected a multiple of {split} clips{' of each group' * of_groups}, which"
             f" are split over the data axis of the mesh ({axes}), got {batch_size}. The"
-            f" nearest are {near}; more episodes, or parts of a batch, divide the data axis"
-            " (config.search.episodes, config.train.episodes, config.train.accumulate).",
+            f" {near} {below + split}; more episodes, or parts of a batch, make the axis"
+            " smaller (config.search.episodes, config.train.episodes,"
+            " config.train.accumulate).",
             field="batch_size",
         )
 

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import socket
 import threading
 import time
@@ -54,9 +55,14 @@ def start(
       wait: seconds to wait for the others.
 
     Raises:
-      InputError: the coordinator is missing, or nothing is recognized. If another process
-        is missing, JAX ends this one.
+      InputError: the coordinator is missing or no address, or nothing is recognized. If
+        another process is missing, JAX ends this one.
     """
+    if coordinator is not None and not re.fullmatch(r".+:\d+", coordinator):
+        raise InputError(
+            f"expected HOST:PORT, as 10.0.0.1:1234, got {coordinator!r}.",
+            field="coordinator",
+        )
     jax.config.update("jax_cpu_collectives_implementation", "gloo")  # of CPUs alone
     # SIGTERM remains Python's: `Stops` agrees on the step.
     jax.config.update("jax_enable_preemption_service", False)
@@ -87,6 +93,8 @@ def start(
         found = clusters.detected(os.environ)
         where = f"{found.name}, process {found.index} of {found.count}" if found else ""
         given = f"coordinator {coordinator}, process {index} of {count}"
+        if coordinator is None:
+            given = "outside SLURM, OpenMPI, GKE and Cloud TPU"
         raise InputError(
             f"expected all processes to meet within {wait} s, got {error!s:.300} (this is"
             f" {where or given}). Start all of them with the same --coordinator and"
@@ -101,7 +109,6 @@ def _reach(address: str, wait: int) -> None:
 
     Raises:
       OSError: nothing does.
-      ValueError: no such address.
     """
     host, _, port = address.rpartition(":")
     until = time.monotonic() + wait

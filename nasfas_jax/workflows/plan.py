@@ -336,8 +336,9 @@ def plan_step(
         step's own, an empty list for none.
 
     Raises:
-      InputError: libtpu is missing, an unknown topology, platform or mode, a batch that
-        the devices do not divide, or a step that needs more memory than the chip has.
+      InputError: libtpu is missing, an unknown topology, platform or mode, a topology and
+        a platform, a batch that the devices do not divide, or a step that needs more
+        memory than the chip has.
     """
     limits.require(
         batch_size=(step.batch_size, limits.COUNT),
@@ -347,6 +348,11 @@ def plan_step(
     )
     for mode in modes or ():
         limits.require(modes=(mode, limits.OneOf(bilevel.MODES if step.mode else ())))
+    if platform and topology:
+        raise InputError(
+            f"expected a topology or a platform, got {topology!r} and {platform!r}.",
+            field="platform",
+        )
     if platform:
         return _lowered(step, platform)
     chips = topologies.devices(topology) if topology else jax.devices()

@@ -249,8 +249,8 @@ def trained_model(folder: pathlib.Path) -> Model:
     described = any((folder / name).exists() for name in (NETWORK, MODEL))
     if not (folder / records.FILE).exists() or not described:
         raise InputError(
-            f"There is no trained network in {folder}. Train it first, as by nasfas train"
-            f" --network={folder.name}."
+            f"There is no trained network in {folder}, and a search leaves none. Train one"
+            " first: nasfas train --network=NAME."
         )
     record = records.read(folder)
     if (folder / MODEL).exists():
