@@ -13,7 +13,7 @@ from absl import flags
 
 from nasfas_jax import launch
 from nasfas_jax.commands import launch as command
-from nasfas_jax.commands import parsing
+from nasfas_jax.commands import parsing, supervise
 from nasfas_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -188,6 +188,14 @@ esac""",
     )
     assert start("tpu_vm.sh", tmp_path).wait(timeout=20) == 1
     assert (tmp_path / "log").read_text().split().count("describe") == 1
+
+
+def test_skypilot_recovers_from_a_lost_process():
+    content = yaml.safe_load((EXAMPLES / "skypilot.yaml").read_text(encoding="utf-8"))
+    codes = content["resources"]["job_recovery"]["recover_on_exit_codes"]
+    assert supervise.LOST in codes and not {supervise.FAILED, supervise.MISTAKE} & {
+        *codes
+    }
 
 
 def test_skypilot_tells_each_node_its_process(tmp_path):
