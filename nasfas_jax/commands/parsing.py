@@ -84,7 +84,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
             " name a config file, and --config.a.b a field that it has."
         ) from None
     if "config" in of_command:
-        values["config"].value.lock()
+        values.config.lock()
     if takes_input(command) and len(left) == 2 and values["input"].value is None:
         values["input"].value = left.pop()
     if left[1:]:
