@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from nasfas_jax.commands import report
 from nasfas_jax.errors import InputError
 from nasfas_jax.search import cost, spaces, trade_off
 from nasfas_jax.search.dag import structure
@@ -84,6 +85,11 @@ def test_a_stored_trade_off_is_read_again(tmp_path):
     curve, path = TradeOff(points, "macs"), tmp_path / "trade_off.json"
     curve.save(path)
     assert TradeOff.load(path) == curve
+    (section,) = report._trade_off(tmp_path)
+    assert len(curve.points) > 1 and len(section.pictures) == 1
+    TradeOff(points[:1], "macs").save(path)
+    (section,) = report._trade_off(tmp_path)
+    assert not section.pictures and "for every weight" in section.text
     path.write_text(path.read_text()[:-40])
     with pytest.raises(InputError, match="expected the trade-off of a search"):
         TradeOff.load(path)

@@ -204,7 +204,7 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
         for name, p in probabilities.items()
     ]
     search = records.section(record.settings, "search")
-    sections = [
+    return [
         page.Section(
             "The found cells",
             f"Search space {found.space.title}: the strongest "
@@ -222,15 +222,8 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
             [figures.search_health(steps, probabilities, operations), *over_time],
         ),
         *_instruments(folder),
+        *_trade_off(folder),
     ]
-    if (folder / trade_off.FILE).exists():
-        curve = trade_off.TradeOff.load(folder / trade_off.FILE)
-        text = (
-            "Architectures of this search that are the best for some weight of the cost:"
-            " their probability under the alphas, and their cost."
-        )
-        sections.append(page.Section("Trade-off", text, [curve.picture()]))
-    return sections
 
 
 def _agreement(config: Any, workdir: pathlib.Path) -> list[page.Section]:
@@ -279,6 +272,21 @@ def _instruments(folder: pathlib.Path) -> list[page.Section]:
     facts = {f"{name}, {of}": value for name, of, value in health.table()[1:]}
     title = "Instruments of the search"
     return [page.Section(title, text, [health.picture()], facts)]
+
+
+def _trade_off(folder: pathlib.Path) -> list[page.Section]:
+    """Section on the architectures of a search by cost; none if they are not stored."""
+    if not (folder / trade_off.FILE).exists():
+        return []
+    curve = trade_off.TradeOff.load(folder / trade_off.FILE)
+    if len(curve.points) == 1:
+        text = "The found architecture is the best for every weight of the cost."
+        return [page.Section("Trade-off", text)]
+    text = (
+        "Architectures of this search that are the best for some weight of the cost: their"
+        " probability under the alphas, and their cost."
+    )
+    return [page.Section("Trade-off", text, [curve.picture()])]
 
 
 def describe_search(search: Mapping[str, Any], steps: int) -> str:

@@ -108,7 +108,10 @@ def _write(
     curve.save(folder / trade_off.FILE)
     curve.picture().save(folder / "trade_off.svg")
     count = len(curve.points)
-    print(f"trade-off {folder / trade_off.FILE}, {count} architectures by {curve.cost}")
+    print(
+        f"trade-off {folder / trade_off.FILE}, {count} architecture{'s' * (count > 1)}"
+        f" by {curve.cost}"
+    )
     _inspect(found, folder, config, data)
 
 
