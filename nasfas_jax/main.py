@@ -21,6 +21,8 @@ def parse(argv: list[str]) -> list[str]:
     TFDS are imported, which takes seconds.
     """
     try:
+        # Of a flag file, too, since processes and jobs are given these words.
+        argv = sys.argv = parsing.expanded(argv)
         if HELP.intersection(argv):
             print(usage.text(parsing.words(argv)))
             sys.exit(0)
@@ -42,7 +44,7 @@ def main(argv: list[str]) -> int:
         given = parsing.given(command, flags.FLAGS)
         with workdir.local(command, given, sys.argv[1:]) as (given, argv):
             if asked := supervise.children(given, argv, os.environ):
-                return supervise.run(asked, restarts=int(given.get("restarts", 0)))
+                return supervise.run(asked, restarts=supervise.restarts(given))
             with signals.ending():
                 commands.execute(command, **given)
     except (InputError, Diverged, Stopped) as error:

@@ -178,6 +178,17 @@ def test_the_home_folder_is_expanded_in_paths(monkeypatch, word, expanded):
     assert parsing._path(word) == expanded.replace("HOME", "/people/ann")
 
 
+def test_the_flags_of_a_file_take_its_place(tmp_path):
+    """Also in the words that parts of a sweep and jobs are given."""
+    file = tmp_path / "cluster.flags"
+    file.write_text("# a cluster\n--config=rfmeta:smoke\n--gpus=8\n")
+    argv = ["nasfas", "launch", f"--flagfile={file}", "--nodes=2"]
+    given = ["--config=rfmeta:smoke", "--gpus=8", "--nodes=2"]
+    assert parsing.expanded(argv) == ["nasfas", "launch", *given]
+    with pytest.raises(InputError, match=r"--flagfile: expected a file with a flag on"):
+        parsing.expanded(["nasfas", "launch", "--flagfile=none"])
+
+
 def test_a_work_directory_in_the_home_folder(tmp_path):
     words = "predict", "--workdir=~/run", "--input=~/no.mp4"
     home = {"HOME": str(tmp_path)}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from absl import flags
 
-from nasfas_jax import launch
+from nasfas_jax import commands, launch
 from nasfas_jax.commands import launch as command
 from nasfas_jax.commands import parsing, supervise
 from nasfas_jax.errors import InputError
@@ -54,7 +54,7 @@ def printed(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", argv)
         values = flags.FlagValues()
         parsing.parse(argv, values)
-        command.run(**parsing.given("launch", values))
+        commands.execute("launch", **parsing.given("launch", values))
         return capsys.readouterr().out
 
     return of
@@ -223,6 +223,15 @@ def test_skypilot_tells_each_node_its_process(tmp_path):
     [
         ("--backend=pbs", "backend: expected one of 'local', 'slurm'"),
         ("--command=serach", "no command 'serach'"),
+        (
+            "--command='search --workdir=x'",
+            "--command: expected --workdir as a flag of",
+        ),
+        (
+            "--command='search --config.seed=1'",
+            "command: expected --config.seed as a flag of launch, which passes it on",
+        ),
+        ("--restarts=-1", "restarts: expected an integer of 0 or more, got -1"),
         ("--command='train --netwrk=cdn'", "no flag --netwrk"),
         ("--command='train --network=cdm'", "--network: expected one of"),
         ("--topology=v5e:3x3 --workdir=gs://b/r", "topology: expected one of"),

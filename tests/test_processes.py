@@ -95,7 +95,7 @@ def test_two_processes_of_which_one_is_killed_end_as_one(
     asked = children(2, tmp_path, folder, pause=0.05)
     assert supervise.run(asked, restarts=1, grace=60) == 0
     written = capfd.readouterr().err
-    assert "process 1 ended by SIGKILL; the other 1 were ended" in written
+    assert "process 1 ended by SIGKILL; the other was ended" in written
     assert written.count("another process of the run was lost") <= 1
     check(tmp_path, alone)
 
@@ -176,9 +176,7 @@ def test_the_others_are_ended_when_one_is_lost(capfd):
     began = time.monotonic()
     assert run_code(sleep, "raise SystemExit(9)", grace=0.3) == supervise.LOST
     assert time.monotonic() - began < 20
-    assert (
-        "process 1 ended by exit status 9; the other 1 were" in capfd.readouterr().err
-    )
+    assert "process 1 ended by exit status 9; the other was" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("code", [supervise.FAILED, supervise.MISTAKE])
@@ -247,6 +245,14 @@ def test_one_of_several_processes_needs_the_others_addresses(monkeypatch):
         InputError, match=r"process: expected the address .* this one, 1"
     ):
         processes.start(index=1)
+
+
+def test_restarts_are_a_number():
+    assert supervise.restarts({}) == 0 and supervise.restarts({"restarts": "3"}) == 3
+    with pytest.raises(
+        InputError, match="--restarts: expected an integer of 0 or more"
+    ):
+        supervise.restarts({"restarts": "x"})
 
 
 def test_an_address_without_a_port_is_said():

@@ -55,6 +55,8 @@ def test_tests_of_one_search_are_in_one_group():
     ("given", "says"),
     [
         ({"engine": "pbs"}, "--engine: expected one of 'local', 'slurm', got 'pbs'"),
+        ({"parallel": "2"}, "--parallel: expected an engine for 2 trainings"),
+        ({"engine": "local", "parallel": "0"}, "--parallel: expected an integer of 1"),
         ({"engine": "local", "part": "1/2"}, "--part: expected no single part beside"),
     ],
 )

@@ -470,9 +470,10 @@ def execute(name: str, /, **given: Any) -> None:
     from nasfas_jax.commands import checks, join, workdir
 
     flags = {flag: f"--{flag}" for flag in COMMANDS[name].flags}
-    joining = {flag: given.pop(flag) for flag in PROCESSES if flag in given}
-    with renaming(flags):
-        join.join(COMMANDS[name].flags, **joining)
+    if "processes" in flags:
+        joining = {flag: given.pop(flag) for flag in PROCESSES if flag in given}
+        with renaming(flags):
+            join.join(**joining)
     if "config" in given:
         checks.check(given["config"], command=name, network=given.get("network"))
     for flag in ("workdir", "output") if name not in workdir.BY_ADDRESS else ():

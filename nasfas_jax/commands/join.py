@@ -9,7 +9,6 @@ from nasfas_jax import clusters, limits, runtime
 
 
 def join(
-    flags: tuple[str, ...],
     processes: str | None = None,
     process: str | None = None,
     coordinator: str | None = None,
@@ -24,7 +23,7 @@ def join(
     del restarts  # of the supervisor
     several = processes == "auto" or process is not None
     several |= processes is None and clusters.detected(os.environ) is not None
-    if "processes" not in flags or not several:
+    if not several:
         return
     index, count, seconds = _number(process), _number(processes), _number(wait)
     limits.require(

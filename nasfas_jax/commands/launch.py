@@ -11,7 +11,7 @@ from absl import flags
 from nasfas_jax import commands, files, launch
 from nasfas_jax.commands import checks, parsing, settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.errors import renaming
+from nasfas_jax.errors import InputError, renaming
 from nasfas_jax.runtime import devices
 from nasfas_jax.workflows import registry
 
@@ -70,12 +70,20 @@ def _words(command: str, given: dict[str, Path | None]) -> tuple[str, ...]:
     The config and its changed fields are those of this process's command line.
 
     Raises:
-      InputError: no such command.
+      InputError: no such command, or one with these flags.
     """
     words = shlex.split(command)
     name = parsing.words(["nasfas", *words])
     parsing.require_command(name)
     own = commands.COMMANDS[name].flags
+    for word in words:
+        flag = word.lstrip("-").partition("=")[0]
+        if word.startswith("-") and flag.partition(".")[0] in ("config", *given):
+            raise InputError(
+                f"expected --{flag} as a flag of launch, which passes it on, got"
+                f" {word!r} in the command.",
+                field="command",
+            )
     if "config" in own:
         prefixes = ("config=", "config.")
         words += [w for w in sys.argv if w.lstrip("-").startswith(prefixes)]

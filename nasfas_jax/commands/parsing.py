@@ -15,6 +15,20 @@ from nasfas_jax.commands import fields
 from nasfas_jax.errors import InputError, did_you_mean
 
 
+def expanded(argv: Sequence[str]) -> list[str]:
+    """The command line with the flags of its --flagfile.
+
+    Raises:
+      InputError: a file that cannot be read.
+    """
+    try:
+        found = flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=True)
+    except flags.Error as error:
+        text = f"expected a file with a flag on each line. {error}"
+        raise InputError(text, field="--flagfile") from None
+    return [argv[0], *found]
+
+
 def words(argv: Sequence[str]) -> str:
     """The words between the program and the first flag, which name the command.
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from nasfas_jax import launch
+from nasfas_jax import launch, limits
 from nasfas_jax.data.preparation import recipe
 from nasfas_jax.errors import InputError, some
 
@@ -55,12 +55,24 @@ def parse(part: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def require_engine(engine: str, part: tuple[int, int] | None) -> None:
-    """Requires an engine that this machine has, and all parts.
+def require_engine(
+    engine: str | None, part: tuple[int, int] | None, parallel: float
+) -> None:
+    """Requires an engine that this machine has for all parts, or none for one.
 
     Raises:
-      InputError: another engine, or one part.
+      InputError: another engine, one part with an engine, or several trainings at the same
+        time without.
     """
+    limits.require(parallel=(parallel, limits.COUNT))
+    if engine is None:
+        if parallel > 1:
+            raise InputError(
+                f"expected an engine for {parallel} trainings at the same time:"
+                " --engine=local, or slurm.",
+                field="parallel",
+            )
+        return
     if part:
         raise InputError(
             f"expected no single part beside an engine, which executes all of them, got"

@@ -85,6 +85,18 @@ def children(
     ]
 
 
+def restarts(given: Mapping[str, Any]) -> int:
+    """How often the processes are started again, by a flag of the command.
+
+    Raises:
+      InputError: no number of 0 or more.
+    """
+    text = given.get("restarts", 0)
+    number: Any = int(text) if str(text).isdigit() else text
+    limits.require(**{"--restarts": (number, limits.COUNT_OR_NONE)})
+    return number
+
+
 def run(asked: Sequence[Child], *, restarts: int = 0, grace: float = GRACE) -> int:
     """Starts processes and waits for them; the exit status of the run.
 
@@ -195,7 +207,10 @@ def _report(
     """Prints which process was lost, and what follows."""
     code = codes[lost or 0]
     how = f"exit status {code}" if code > 0 else signal.Signals(-code).name
-    others = f"; the other {len(asked) - 1} were ended" if len(asked) > 1 else ""
+    rest = len(asked) - 1
+    others = (
+        f"; the other {f'{rest} were' if rest > 1 else 'was'} ended" if rest else ""
+    )
     if len(asked) == 1 and code in (LOST, -signal.SIGABRT):
         others = ", since another process of the run was lost or did not start"
     then = f"Starting again ({left} left)." if left else "Start the same command again."

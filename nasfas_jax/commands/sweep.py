@@ -88,8 +88,9 @@ def run(
     """
     workdir = pathlib.Path(workdir)
     index = parts.parse(part) if part and part != "data" else None
-    if engine:
-        parts.require_engine(engine, index)
+    given = {"parallel": parallel, "gpus": gpus, "cpus": cpus, "hours": hours}
+    numbers = {name: settings.number(name, text) for name, text in given.items()}
+    parts.require_engine(engine, index, numbers["parallel"])
     folder = settings.data_folder(workdir, data_dir)
     rows = list(_rows(config, network))
     _require_rows(config, [row.title for row in rows])
@@ -123,8 +124,6 @@ def run(
     ]
     groups = parts.grouped(tests)
     if engine:
-        given = {"parallel": parallel, "gpus": gpus, "cpus": cpus, "hours": hours}
-        numbers = {name: settings.number(name, text) for name, text in given.items()}
         parts.execute(groups, workdir, engine, options=options, **numbers)
     chosen = parts.chosen(groups, *index) if index else tests
     found_in: dict[pathlib.Path, pathlib.Path] = {}  # genotype files of the searches
