@@ -157,6 +157,8 @@ def test_a_batch_that_the_mesh_does_not_divide_is_refused():
         InputError, match=r"multiple of 8 clips.* got 12.* are 8 and 16"
     ):
         devices.require_divided(mesh.shape, 12)
+    with pytest.raises(InputError, match=r"of 32 clips, .* in 4 parts .* got 48.* 64"):
+        devices.require_divided(mesh.shape, 12, parts=4)
 
 
 def test_the_longest_axis_that_all_devices_divide_is_split():

@@ -127,7 +127,10 @@ def _require_divided(
         size //= parts
     with renaming({**settings.names(config, command), "mesh": "--mesh"}):
         sizes = devices.mesh_sizes(count, episodes=parts, shape=given.get("mesh"))
-        devices.require_divided(sizes, size, of_groups=command == "search")
+        groups = command == "search"
+        devices.require_divided(
+            sizes, size, of_groups=groups, parts=1 if groups else parts
+        )
 
 
 def _fields(of_job: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def expanded(argv: Sequence[str]) -> list[str]:
     try:
         found = flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=True)
     except flags.Error as error:
-        text = f"expected a file with a flag on each line. {error}"
+        found = str(error).removeprefix("ERROR:: ")
+        text = f"expected a file with a flag on each line. {found}."
         raise InputError(text, field="--flagfile") from None
     return [argv[0], *found]
 

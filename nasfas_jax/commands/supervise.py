@@ -86,7 +86,7 @@ def children(
 
 
 def restarts(given: Mapping[str, Any]) -> int:
-    """How often the processes are started again, by a flag of the command.
+    """Number of starts after a lost process, by a flag of the command.
 
     Raises:
       InputError: no number of 0 or more.

@@ -133,29 +133,34 @@ def divisors(number: int) -> list[int]:
 
 
 def require_divided(
-    sizes: Mapping[str, int], batch_size: int, *, of_groups: bool = False
+    sizes: Mapping[str, int],
+    batch_size: int,
+    *,
+    of_groups: bool = False,
+    parts: int = 1,
 ) -> None:
     """Requires a batch that the axis ``data`` divides.
 
     Args:
       sizes: sizes of the axes, the shape of a mesh.
-      batch_size: clips of a batch, or of each group of an episode.
+      batch_size: clips of a batch, of each of its parts, or of each group of an episode.
       of_groups: whether they are those of each group.
+      parts: number of parts of the batch, the whole of which the error tells.
 
     Raises:
       InputError: the axis does not divide them.
     """
     split = sizes["data"]
     if rest := batch_size % split:
-        below = batch_size - rest
+        step, below = split * parts, (batch_size - rest) * parts
         near = f"nearest are {below} and" if below else "nearest is"
         axes = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise InputError(
-            f"expected a multiple of {split} clips{' of each group' * of_groups}, which"
-            f" are split over the data axis of the mesh ({axes}), got {batch_size}. The"
-            f" {near} {below + split}; more episodes, or parts of a batch, make the axis"
-            " smaller (config.search.episodes, config.train.episodes,"
-            " config.train.accumulate).",
+            f"expected a multiple of {step} clips{' of each group' * of_groups}, which are"
+            f" split {f'in {parts} parts ' * (parts > 1)}over the data axis of the mesh"
+            f" ({axes}), got {batch_size * parts}. The {near} {below + step};"
+            " more episodes, or parts of a batch, make the axis smaller"
+            " (config.search.episodes, config.train.episodes, config.train.accumulate).",
             field="batch_size",
         )
 

@@ -66,7 +66,10 @@ class Step:
         )
         try:
             devices.require_divided(
-                mesh.shape, self.batch_size, of_groups=self.groups > 0
+                mesh.shape,
+                self.batch_size,
+                of_groups=self.groups > 0,
+                parts=1 if self.groups else self.episodes,
             )
         except InputError as error:
             text = f"{error.args[0]}{self._fitting(mesh.size)}"

@@ -52,7 +52,10 @@ class Placement:
         """
         mesh = runtime.make_mesh(episodes=episodes, shape=self.mesh)
         if self.mesh is not None or jax.process_count() > 1:
-            devices.require_divided(mesh.shape, batch_size, of_groups=of_groups)
+            parts = 1 if of_groups else episodes
+            devices.require_divided(
+                mesh.shape, batch_size, of_groups=of_groups, parts=parts
+            )
         return mesh
 
 
