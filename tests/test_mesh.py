@@ -246,7 +246,7 @@ def test_a_training_that_its_mesh_does_not_divide_is_refused(data):
     train = {"steps": 1, "target": "dom_m", "mesh": "episode:2,data:4", "accumulate": 2}
     net = nf.nets.build("cdn", width=1 / 16, map_size=4)
     for batch_size, accumulate, match in (
-        (12, 2, "batch_size: expected a multiple of 4 clips"),
+        (12, 2, "batch_size: expected a multiple of 8 clips"),
         (16, 3, "accumulate: expected a divisor of the 16"),
         (16, 1, "mesh: expected an axis episode that divides the 1 episodes"),
     ):
