@@ -13,7 +13,7 @@ alone), and fifteen trainings of 20 M multiply-adds. Results: docs/levers.md. Va
     media    NAS-FAS Table 6: each print and replay of three datasets unseen, one seed
     spread   twenty random architectures with dom_m unseen, three seeds: what is the
              architecture's, what is the seed's; half an hour on one core
-    smoke    a search, two random networks and DepthNet in seconds; shows nothing
+    smoke    a search, two random networks and DepthNet of a few steps; shows nothing
 """
 
 from typing import Any
