@@ -157,7 +157,7 @@ def spread() -> ml_collections.ConfigDict:
 
 
 def smoke() -> ml_collections.ConfigDict:
-    """A search, two random architectures and DepthNet in seconds."""
+    """A search, two random architectures and DepthNet, of a few steps."""
     config = fields.beside(__file__, "synthetic.py:smoke")
     random = ("random_0", "random_1")
     config.sweep = ml_collections.ConfigDict(
