@@ -1,8 +1,9 @@
 """A search that times itself: ``python -m nasfas_jax.benchmarks.one_run FOLDER ...``.
 
-Arguments are the folder of the run, in the folder of its data, the numbers of steps and of
-steps between checkpoints, the mesh, '' for its default, and for one of several processes the
-coordinator's address, their number and this one's index. Process 0 writes ``times.json``.
+Arguments are the folder of the run, in the folder of its data, the numbers of steps, of
+steps between checkpoints and of episodes, the mesh, '' for its default, and for one of
+several processes the coordinator's address, their number and this one's index. Process 0
+writes ``times.json``.
 """
 
 import functools
@@ -41,7 +42,9 @@ class Timed:
         return batch
 
 
-def run(folder: pathlib.Path, steps: int, save_every: int, mesh: str | None) -> None:
+def run(
+    folder: pathlib.Path, steps: int, save_every: int, episodes: int, mesh: str | None
+) -> None:
     """Searches, and writes the moments of its batches."""
     data = open_data(folder.parent / "data")
     widths = {
@@ -54,7 +57,9 @@ def run(folder: pathlib.Path, steps: int, save_every: int, mesh: str | None) -> 
     view = pipeline.View(map_size=8)
     draw = functools.partial(pipeline.episodes, data, view=view)
     method = settings.make_method(space, steps=steps)
-    placed = steps_of.of_episodes(method, draw, BATCH, 2, steps_of.Placement(mesh))
+    placed = steps_of.of_episodes(
+        method, draw, BATCH, episodes, steps_of.Placement(mesh)
+    )
     timed = Timed(placed.batches)
     placed = placed._replace(batches=timed)
     image = np.zeros((1, SIZE, SIZE, 3), np.float32)
@@ -79,12 +84,12 @@ def run(folder: pathlib.Path, steps: int, save_every: int, mesh: str | None) -> 
 
 def main(argv: list[str]) -> None:
     """Joins the other processes, if there are any, and runs."""
-    folder, steps, save_every, mesh, *joined = argv
+    folder, steps, save_every, episodes, mesh, *joined = argv
     runtime.cache_compiles()
     if joined:
         address, count, index = joined
         processes.start(address, int(count), int(index))
-    run(pathlib.Path(folder), int(steps), int(save_every), mesh or None)
+    run(pathlib.Path(folder), int(steps), int(save_every), int(episodes), mesh or None)
 
 
 if __name__ == "__main__":

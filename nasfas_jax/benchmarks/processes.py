@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import pathlib
-import shutil
 import socket
 import statistics
 import subprocess
@@ -32,6 +31,8 @@ class Times:
         median.
       two: seconds a step of two processes with an episode each: two all-reduces a step, of
         the gradients of the alphas and of the weights.
+      apart: seconds a step of two searches of one episode side by side, which exchange
+        nothing: the slower one.
       divided: seconds a step of two processes that compute each episode together, half of
         its clips each: BatchNorm adds some hundreds of small all-reduces.
       stall: share of the time of steps by which checkpoints prolong them, one in
@@ -42,6 +43,7 @@ class Times:
 
     one: float
     two: float
+    apart: float
     divided: float
     stall: float
     wait: float
@@ -51,6 +53,11 @@ class Times:
     def overhead(self) -> float:
         """Share by which two processes with an episode each exceed half the time of one."""
         return 2 * self.two / self.one - 1
+
+    @property
+    def exchange(self) -> float:
+        """Share by which the exchange prolongs a step of an episode in each process."""
+        return self.two / self.apart - 1
 
     @property
     def divided_overhead(self) -> float:
@@ -72,53 +79,71 @@ def command(
     folder: pathlib.Path,
     *,
     steps: int = STEPS,
+    episodes: int = 2,
     mesh: str = "",
     joined: Sequence[object] = (),
 ) -> list[str]:
     """Command line of a run, alone or as one of several processes."""
-    given = (folder, steps, SAVE_EVERY, mesh, *joined)
+    given = (folder, steps, SAVE_EVERY, episodes, mesh, *joined)
     return [sys.executable, "-m", one_run.__name__, *map(str, given)]
 
 
 def measure(folder: pathlib.Path) -> Times:
-    """Runs a search alone, twice for a warm start, and in two processes on two meshes.
+    """Runs a search alone, twice for a warm start, in two processes, and two apart.
 
     Raises:
-      InputError: fewer than two cores, or a run failed.
+      InputError: fewer than two cores, a folder of earlier runs, or a run failed.
     """
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise InputError(f"expected two cores or more, got {len(cores)}.")
+    if any(folder.glob("*/times.json")):
+        raise InputError(f"expected a folder without earlier runs, got {folder}.")
     prepare_data(folder)
     _run(folder / "cold", cores[:1])
     start = _run(folder / "one", cores[:1])
     _run(folder / "two", cores[:2])
     _run(folder / "divided", cores[:2], mesh="episode:1")
+    apart = {folder / f"apart_{core}": core for core in cores[:2]}
+    _wait([_start(core, command(one, episodes=1)) for one, core in apart.items()])
     one, stall, wait = _shares(folder / "one")
     two, divided = (_shares(folder / name)[0] for name in ("two", "divided"))
-    return Times(one, two, divided, stall, wait, start)
+    slower = max(_shares(one)[0] for one in apart)
+    return Times(one, two, slower, divided, stall, wait, start)
 
 
 def _run(folder: pathlib.Path, cores: Sequence[int], *, mesh: str = "") -> float:
     """Seconds until the first step of processes, one on each core, is logged."""
-    shutil.rmtree(folder, ignore_errors=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    before, began = os.sched_getaffinity(0), time.monotonic()
+    began = time.monotonic()
     running = []
     for index, core in enumerate(cores):
         joined = (address, len(cores), index) if len(cores) > 1 else ()
-        os.sched_setaffinity(0, {core})  # inherited
-        running.append(subprocess.Popen(command(folder, mesh=mesh, joined=joined)))
-        os.sched_setaffinity(0, before)
+        running.append(_start(core, command(folder, mesh=mesh, joined=joined)))
     while not runtime.read_metrics(folder) and running[0].poll() is None:
         time.sleep(0.02)
     seconds = time.monotonic() - began
+    _wait(running)
+    return seconds
+
+
+def _start(core: int, line: list[str]) -> subprocess.Popen[bytes]:
+    """A process on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})  # inherited
+    try:
+        return subprocess.Popen(line)
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Waits for processes, each of which must end well."""
     codes = [one.wait() for one in running]
     if any(codes):
-        raise InputError(f"expected {folder} to end well, got exit statuses {codes}.")
-    return seconds
+        raise InputError(f"expected all runs to end well, got exit statuses {codes}.")
 
 
 def _shares(folder: pathlib.Path) -> tuple[float, float, float]:

@@ -203,6 +203,7 @@ def run_processes(*, output: Path = "bench") -> None:
         found = processes.measure(pathlib.Path(temporary))
     rows = dataclasses.asdict(found) | {
         "overhead": found.overhead,
+        "exchange": found.exchange,
         "divided_overhead": found.divided_overhead,
     }
     write_json(folder / "processes.json", _result([rows]))
@@ -210,7 +211,9 @@ def run_processes(*, output: Path = "bench") -> None:
         f"a step of two episodes: {1e3 * found.one:.0f} ms in one process on one core,"
         f" {1e3 * found.two:.0f} ms in two with an episode each"
         f" ({100 * found.overhead:+.0f} % of half), {1e3 * found.divided:.0f} ms in two that"
-        f" divide each episode ({100 * found.divided_overhead:+.0f} %)\ncheckpoints:"
+        f" divide each episode ({100 * found.divided_overhead:+.0f} %)\na step of one"
+        f" episode in each of two searches side by side: {1e3 * found.apart:.0f} ms, which"
+        f" the exchange prolongs by {100 * found.exchange:.0f} %\ncheckpoints:"
         f" {100 * found.stall:.1f} % of the time of steps, one in {processes.SAVE_EVERY}"
         f"\nwaiting for batches: {100 * found.wait:.1f} %\nfirst step after"
         f" {found.start:.1f} s with a warm cache\nwrote {folder / 'processes.json'}"
