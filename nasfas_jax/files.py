@@ -36,9 +36,14 @@ def address(path: str | os.PathLike) -> str:
 
     >>> address("gs:/bucket/run"), address("memory://a"), address("runs/local")
     ('gs://bucket/run', 'memory://a', '')
+    >>> address(pathlib.Path("file:///folder"))
+    'file:///folder'
     """
     text = os.fspath(path)
-    return _ADDRESS.sub(r"\1://", text, count=1) if _ADDRESS.match(text) else ""
+    if (found := _ADDRESS.match(text)) is None:
+        return ""
+    host = "/" * (found[1] == "file")  # which has no host: its paths begin with /
+    return f"{found[1]}://{host}{text[found.end() :]}"
 
 
 def require_local(folder: str | os.PathLike) -> None:

@@ -186,10 +186,12 @@ def run_kills(*, output: Path = "bench", kills: str | int = 50) -> None:
             processes.command, root, kills=int(count), save_every=processes.SAVE_EVERY
         )
     write_json(folder / "kills.json", _result([dataclasses.asdict(found)]))
+    kills = f"{found.kills} kill{'s' * (found.kills > 1)}"
+    runs = f"{found.runs} run{'s' * (found.runs > 1)}"
     print(
-        f"{found.kills} kills survived, {found.saving} of them while a checkpoint was"
-        f" written; {found.runs} runs ended like the undisturbed one, bit for bit; at most"
-        f" {found.lost} steps were lost at once\nwrote {folder / 'kills.json'}"
+        f"{kills} survived, {found.saving} of them while a checkpoint was written; {runs}"
+        f" ended like the undisturbed one, bit for bit; at most {found.lost} steps were lost"
+        f" at once\nwrote {folder / 'kills.json'}"
     )
 
 
