@@ -12,9 +12,12 @@ import signal
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 
 import pytest
 from absl import flags
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from nasfas_jax import commands, launch
 from nasfas_jax.commands import parsing, prepare, usage
@@ -338,3 +341,42 @@ def run_code(code, **options):
         check=False,
         **options,
     )
+
+
+def needed(name, extra=""):
+    """Distributions that one needs for an extra, and without one, in turn."""
+    found, new = set(), {name}
+    while new:
+        found |= new
+        texts = [text for one in new for text in metadata.requires(one) or ()]
+        new = {
+            canonicalize_name(one.name)
+            for one in map(Requirement, texts)
+            if not one.marker or one.marker.evaluate({"extra": extra})
+        }
+        new = {one for one in new - found if not skipped(one)}
+        extra = ""
+    return found
+
+
+def skipped(name):
+    """Whether a distribution is not installed, as one of another platform."""
+    return next(metadata.Distribution.discover(name=name), None) is None
+
+
+def test_commands_load_without_the_packages_of_any_extra():
+    """Their functions name what is missing; a module that imports it would not."""
+    extras = metadata.metadata("nasfas_jax").get_all("Provides-Extra")
+    optional = set().union(*(needed("nasfas-jax", extra) for extra in extras))
+    optional -= needed("nasfas-jax")
+    owners = metadata.packages_distributions().items()
+    absent = [name for name, of in owners if {*map(canonicalize_name, of)} <= optional]
+    assert {"onnx", "fastapi"} <= {*absent}
+    code = f"""
+import importlib, pkgutil, sys
+from nasfas_jax import commands
+sys.modules |= dict.fromkeys({absent!r})
+for one in pkgutil.iter_modules(commands.__path__):
+    importlib.import_module(f"nasfas_jax.commands.{{one.name}}")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

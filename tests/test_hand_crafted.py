@@ -406,6 +406,6 @@ def test_missing_libraries_are_named_before_any_work(command, monkeypatch, tmp_p
     """Not after the networks that are listed before the hand-crafted features."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     config = ml_collections.ConfigDict({"networks": ("rfmeta", "ms_lbp")})
-    with pytest.raises(InputError, match=r"scikit-image and scikit-learn.*baselines"):
+    with pytest.raises(InputError, match=r"found no skimage, sklearn: .*baselines"):
         command(config, workdir=tmp_path)
     assert not list(tmp_path.iterdir())

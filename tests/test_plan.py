@@ -121,7 +121,7 @@ def test_every_listed_topology_exists():
 
 
 def test_without_libtpu_the_extra_is_named(monkeypatch):
-    monkeypatch.setattr(topologies.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'nasfas_jax\[tpu\]'"):
         topologies.devices("v5e:2x4")
 

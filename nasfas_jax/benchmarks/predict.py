@@ -25,7 +25,6 @@ from nasfas_jax.data.media import streams
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.data.preparation.recipe import Recipe
 from nasfas_jax.errors import InputError
-from nasfas_jax.export import onnx_program
 from nasfas_jax.ops import platform
 from nasfas_jax.search import spaces
 from nasfas_jax.timing import medians
@@ -280,6 +279,8 @@ def _inputs(net: Any, size: int) -> tuple[np.ndarray, Any]:
 
 
 def _export(net: Any, variables: Any, size: int, fold: bool = True) -> Any:
+    from nasfas_jax.export import onnx_program
+
     apply = _applied(net)
     return onnx_program.from_function(
         lambda x: (apply(variables, x),), (size, size, 3), ("map",), fold=fold

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nasfas_jax import extras
 from nasfas_jax.compilation import cache_in
 from nasfas_jax.errors import InputError
 
@@ -85,12 +85,7 @@ def require_torch() -> None:
     Raises:
       InputError: PyTorch is not installed, or has no GPU where JAX has one.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise InputError(
-            "The benchmarks compare with PyTorch, which is not installed. Install the "
-            "extra that contains it, in this environment and in the checkout: "
-            "pip install -e '.[bench]'."
-        )
+    extras.require("bench", "torch")
     # Two frameworks and several processes share the memory of a GPU: none takes it all.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if not on_gpu():

@@ -13,7 +13,7 @@ import rich
 from rich.console import Console
 from rich.table import Table
 
-from nasfas_jax import limits, nets
+from nasfas_jax import extras, limits, nets
 from nasfas_jax.benchmarks import (
     cdn,
     curves,
@@ -233,6 +233,7 @@ def run_predict(
     Writes ``predict.json`` to ``output``. Without ``input``, no video is watched.
     """
     timing.require_torch()
+    extras.require("export", "onnx", "onnxruntime")
     folder = settings.make_folder(output, "--output")
     speeds = []
     if input is not None:

@@ -1,11 +1,8 @@
 """``nasfas serve``: serves a model over HTTP."""
 
-import importlib.util
-
-from nasfas_jax import limits
+from nasfas_jax import extras, limits
 from nasfas_jax.commands import predict, settings
 from nasfas_jax.commands.settings import Path
-from nasfas_jax.errors import InputError
 
 #: Packages of the extra ``serve``.
 PACKAGES = ("fastapi", "uvicorn", "python_multipart", "websockets", "prometheus_client")
@@ -28,12 +25,7 @@ def run(
     """
     number = int(port) if port.isdecimal() else port
     limits.require(port=(number, PORTS))
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"expected the packages of the extra 'serve', found no {', '.join(missing)}:"
-            " pip install 'nasfas_jax[serve]'."
-        )
+    extras.require("serve", *PACKAGES)
     import uvicorn
 
     from nasfas_jax import serve

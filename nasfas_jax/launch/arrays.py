@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from nasfas_jax import limits
+from nasfas_jax import extras, limits
 from nasfas_jax.errors import InputError
 
 #: What executes the command lines.
@@ -136,12 +136,9 @@ def submit_array(
 
 
 def _executor(folder: pathlib.Path, cluster: str) -> Any:
-    try:
-        import submitit
-    except ImportError:
-        raise InputError(
-            "'slurm' needs submitit: pip install 'nasfas_jax[slurm]'.", field="engine"
-        ) from None
+    extras.require("slurm", "submitit", field="engine")
+    import submitit
+
     try:
         return submitit.AutoExecutor(folder=folder, cluster=cluster)
     except RuntimeError as error:  # no sbatch

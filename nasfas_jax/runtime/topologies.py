@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib.util
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 from jax.experimental import topologies
 
+from nasfas_jax import extras
 from nasfas_jax.errors import InputError, did_you_mean
 
 #: Slice shapes by generation, from the tables of the pages in `CHIPS`.
@@ -122,12 +122,8 @@ def devices(name: str) -> list[Any]:
     Raises:
       InputError: libtpu is not installed, or there is no such topology.
     """
-    if importlib.util.find_spec("libtpu") is None:
-        raise InputError(
-            f"{name!r} is compiled by libtpu, which is not installed: pip install"
-            " 'nasfas_jax[tpu]' (about 700 MB; it needs no TPU).",
-            field="topology",
-        )
+    # Topologies are compiled by libtpu: about 700 MB, which need no TPU.
+    extras.require("tpu", "libtpu", field="topology")
     if name not in names():
         known = "; ".join(
             f"{kind}: {', '.join(shapes)}" for kind, shapes in SHAPES.items()

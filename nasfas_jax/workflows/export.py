@@ -2,8 +2,6 @@
 
 import dataclasses
 import html
-import importlib
-import importlib.util
 import json
 import os
 import pathlib
@@ -14,7 +12,7 @@ import jax
 import numpy as np
 import optax
 
-from nasfas_jax import files, limits, tables
+from nasfas_jax import extras, files, limits, tables
 from nasfas_jax.data.preparation import faces
 from nasfas_jax.errors import InputError
 from nasfas_jax.ops import platform
@@ -102,7 +100,7 @@ def export(
             " no JAX program.",
             field="model",
         )
-    _require_packages(format)
+    extras.require("export", *FORMATS[format], field="format")
     file = pathlib.Path(file)
     if format == "web":
         return _export_web(model, file, detector)
@@ -190,7 +188,7 @@ def open_exported(file: str | os.PathLike, *, format: str | None = None) -> Expo
     limits.require(format=(format, limits.OneOf(FORMATS)))
     if not file.is_file():
         raise InputError(f"There is no exported program {file}.")
-    _require_packages(format)
+    extras.require("export", *FORMATS[format], field="format")
     if format != "stablehlo":
         return Exported(file, format, *_open_onnx(file))
     from nasfas_jax.export import stablehlo
@@ -223,16 +221,6 @@ def _open_onnx(file: pathlib.Path) -> tuple[dict[str, Any], Runner]:
 
 def _beside(file: pathlib.Path) -> pathlib.Path:
     return file.with_name(f"{file.name}.json")
-
-
-def _require_packages(format: str) -> None:
-    missing = [n for n in FORMATS[format] if importlib.util.find_spec(n) is None]
-    if missing:
-        raise InputError(
-            f"expected the packages of the extra 'export' for {format!r}, found no"
-            f" {', '.join(missing)}: pip install 'nasfas_jax[export]'.",
-            field="format",
-        )
 
 
 def _properties(model: "Model") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import importlib.util
 import pathlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from nasfas_jax import extras
 from nasfas_jax.data.loading import prepared
 from nasfas_jax.errors import InputError
 from nasfas_jax.runtime import processes
@@ -121,9 +121,5 @@ def require_libraries(networks: Iterable[str]) -> None:
 
 def _library() -> Any:
     """Module of the features, imported on use since it needs optional libraries."""
-    if not all(importlib.util.find_spec(name) for name in ("skimage", "sklearn")):
-        raise InputError(
-            "Hand-crafted features need scikit-image and scikit-learn: "
-            "pip install -e '.[baselines]'."
-        )
+    extras.require("baselines", "skimage", "sklearn")
     return importlib.import_module("nasfas_jax.hand_crafted")
