@@ -70,8 +70,6 @@ def step_of(name):
 
 
 METHODS = ("meta_nas", "darts", "supervised", *registry.FEATURE_METHODS)
-#: Methods whose steps are compiled for the topology; the others are lowered.
-COMPILED = ("darts", "multi_domain", "supervised")
 
 
 @needs_libtpu
@@ -96,8 +94,6 @@ def test_steps_for_a_tpu_have_no_collective_inside_an_episode(name):
     # Of both operands: TPUs and GPUs would otherwise round them.
     assert products
     assert all(product.count("HIGHEST") == 2 for product in products)
-    if name not in COMPILED:
-        return
     found = plan.plan_step(step, topology="v5e:2x4", modes=[])
     assert found.target == "v5e:2x4" and found.chip.name == "v5e"
     assert not [one for one in found.collectives if one.inside_episode]
