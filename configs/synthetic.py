@@ -232,7 +232,8 @@ def pod(config: ml_collections.ConfigDict) -> None:
     """
     paper(config)
     config.search.update(episodes=4, compute="float32")
-    config.train.update(batch_size=64, accumulate=4, compute="bfloat16")
+    settings = {"batch_size": 64, "accumulate": 4, "compute": "bfloat16"}
+    config.train.update(remat=True, **settings)
 
 
 def baseline(config: ml_collections.ConfigDict) -> None:

@@ -23,9 +23,15 @@ WIDTHS = limits.Range(1 / 64)
 #: the difference has an effect in the last layer only, which is not normalized.
 kernel_init = nn.initializers.he_normal()
 
-#: Name of the outputs of convolutions in policies of `jax.checkpoint`: the other operations
-#: of a `ConvBlock` are cheap to compute again.
-CONVOLUTION = "convolution"
+#: Name of what `kept` marks.
+_KEPT = "convolution"
+#: Policy of `jax.checkpoint` that stores what is `kept`, and computes all else again.
+KEEP_CONVOLUTIONS = jax.checkpoint_policies.save_only_these_names(_KEPT)
+
+
+def kept(x: Array) -> Array:
+    """The output of a convolution, marked for `KEEP_CONVOLUTIONS`: all else is cheap."""
+    return checkpoint_name(x, _KEPT)
 
 
 def map_init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
@@ -147,7 +153,7 @@ class ConvBlock(nn.Module):
             theta = thetas.value(self, "theta", theta, self.features, wide)
             settings = (self.features, self.kernel_size, self.kernel_init)
             x = self.operator(*settings, name="operator")(x, theta)
-        x = checkpoint_name(x, CONVOLUTION)
+        x = kept(x)
         if self.bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), wide)
             x = x + bias.astype(x.dtype).reshape(1, 1, 1, -1)

@@ -140,8 +140,10 @@ def test_a_plan_for_this_machine_has_the_figures_of_its_program():
     sizes = [one.bytes for one in found.collectives if one.kind == "all-reduce"]
     assert sum(sizes) >= gradient
     assert all(one.axes == ("data",) for one in found.collectives)
-    (fit,) = found.fits
-    assert fit.batch_size > 16 and fit.bytes <= 2**20
+    assert [fit.mode for fit in found.fits] == ["", "remat"]
+    assert all(fit.batch_size > 16 and fit.bytes <= 2**20 for fit in found.fits)
+    again = plan.plan_step(step.of(remat=True), modes=[])
+    assert "outputs of convolutions" in repr(again)
     assert "memory: temporaries" in repr(found) and "<table>" in found._repr_html_()
 
 

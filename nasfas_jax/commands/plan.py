@@ -77,6 +77,7 @@ def _of_training(
         batch_size=train.batch_size,
         episodes=train.get("episodes", 1),
         accumulate=train.get("accumulate", 1),
+        remat=train.get("remat", False),
         compute=train.get("compute", "float32"),
         loss=train.get("loss"),
         optimizer=train.get("optimizer"),

@@ -304,6 +304,12 @@ SCHEMA: dict[str, dict[str, Field]] = {
             COUNT,
             optional=True,
         ),
+        "remat": Field(
+            "whether the backward pass of a network stores the outputs of convolutions"
+            " alone; not if absent",
+            FLAG,
+            optional=True,
+        ),
         "compute": _COMPUTE,
         "augment": Field(
             "augmentation recipe", library("data.loading.augment:RECIPES")

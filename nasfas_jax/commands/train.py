@@ -75,6 +75,7 @@ def train(
             optimizer=options.get("optimizer"),
             episodes=options.get("episodes", 1),
             accumulate=options.get("accumulate", 1),
+            remat=options.get("remat", False),
             compute=options.get("compute", "float32"),
             mesh=mesh,
             sharding=sharding,

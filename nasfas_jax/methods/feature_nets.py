@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nasfas_jax import limits, ops
-from nasfas_jax.layers import CONVOLUTION
+from nasfas_jax.layers import KEEP_CONVOLUTIONS
 from nasfas_jax.methods.state import TrainState
 from nasfas_jax.ops import platform
 
@@ -65,8 +65,8 @@ class FeatureNets:
         The backward pass stores the outputs of convolutions alone. (XLA's CPU backend
         merges the recomputation with the first computation and stores everything.)
         """
-        keep = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
-        return jax.checkpoint(self._features, policy=keep)(params, stats, batch)
+        features = jax.checkpoint(self._features, policy=KEEP_CONVOLUTIONS)
+        return features(params, stats, batch)
 
     def _features(self, params: dict, stats: dict, batch: dict) -> tuple:
         (features, joined), new_f = self.extractor.apply(

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 from nasfas_jax import losses
+from nasfas_jax.layers import KEEP_CONVOLUTIONS
 from nasfas_jax.methods.episodes import over_episodes
 from nasfas_jax.methods.state import TrainState, update
 from nasfas_jax.ops import platform
@@ -31,6 +32,8 @@ class Supervised:
       call: more keyword arguments of the network's call, as ``theta``; may be traced,
         without a mesh.
       mesh: mesh for batches in parts, see `over_episodes`; None: one batch.
+      remat: whether the backward pass stores the outputs of convolutions alone, and
+        computes the rest again.
     """
 
     net: nn.Module
@@ -38,6 +41,7 @@ class Supervised:
     call: Mapping[str, Any] = FrozenDict()
     loss: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     mesh: Mesh | None = None
+    remat: bool = False
 
     batches = "pooled"
 
@@ -67,13 +71,7 @@ class Supervised:
 
     def _loss(self, params: Any, batch_stats: Any, batch: dict) -> tuple[Any, Any]:
         """Loss of a batch, and the new running averages."""
-        predicted, new = self.net.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch["image"],
-            train=True,
-            mutable=["batch_stats"],
-            **self.call,
-        )
+        predicted, new = self._applied(params, batch_stats, batch["image"])
         new_stats = new.get("batch_stats", {})
         wide = batch["target"].dtype
         predicted = jax.tree.map(lambda x: x.astype(wide), predicted)
@@ -82,6 +80,21 @@ class Supervised:
             return own(predicted, batch["target"]), new_stats
         maps = predicted[0] if isinstance(predicted, tuple) else predicted
         return self.loss(maps, batch["target"]), new_stats
+
+    def _applied(self, params: Any, batch_stats: Any, image: jax.Array) -> tuple:
+        """Maps, or a tuple that begins with them, and the new collections."""
+
+        def apply(params: Any, image: jax.Array) -> Any:
+            return self.net.apply(
+                {"params": params, "batch_stats": batch_stats},
+                image,
+                train=True,
+                mutable=["batch_stats"],
+                **self.call,
+            )
+
+        apply = jax.checkpoint(apply, policy=KEEP_CONVOLUTIONS) if self.remat else apply
+        return apply(params, image)
 
     @platform.full_precision
     def predict(self, params: Any, batch_stats: Any, image: jax.Array) -> jax.Array:

@@ -8,7 +8,7 @@ import jax
 from jax import Array
 
 from nasfas_jax import limits, losses, ops
-from nasfas_jax.layers import WIDTHS, at_least_float32, batch_norm, kernel_init
+from nasfas_jax.layers import WIDTHS, at_least_float32, batch_norm, kept, kernel_init
 
 Activation = Callable[[Array], Array]
 
@@ -54,7 +54,7 @@ class ConvNorm(nn.Module):
         shape = (self.size, self.size, inputs, self.features)
         kernel = self.param("kernel", kernel_init, shape, wide).astype(x.dtype)
         convolve = ops.depthwise if self.depthwise else ops.convolve
-        x = convolve(x, kernel, stride=self.stride)
+        x = kept(convolve(x, kernel, stride=self.stride))
         if self.bn:
             x = batch_norm(wide, train)(x.astype(wide)).astype(x.dtype)
         else:

@@ -17,7 +17,8 @@ from nasfas_jax.ops.convolution import (
     strided_convolution,
 )
 
-#: Functions that compute a convolution ``(x, kernel) -> y`` by other operations.
+#: Functions that compute a convolution ``(x, kernel) -> y`` by other operations. (Their
+#: derivatives have these names too, and other numbers of arguments.)
 CONVOLUTIONS = tuple(
     inspect.unwrap(function).__name__
     for function in (shifted_products, strided_convolution)
@@ -74,7 +75,7 @@ def macs_in(jaxpr: Jaxpr) -> int:
     for equation in jaxpr.eqns:
         if "resize" in str(equation.source_info.name_stack):
             continue
-        if equation.params.get("name") in CONVOLUTIONS:
+        if equation.params.get("name") in CONVOLUTIONS and len(equation.invars) == 2:
             total += _products(equation)
             continue
         repeats = equation.params["length"] if equation.primitive.name == "scan" else 1

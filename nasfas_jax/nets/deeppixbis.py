@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nasfas_jax import limits, losses, ops
-from nasfas_jax.layers import WIDTHS, at_least_float32, batch_norm
+from nasfas_jax.layers import WIDTHS, at_least_float32, batch_norm, kept
 from nasfas_jax.nets.classifier import ConvNorm, identity, scaled
 
 #: DenseNet-161: channels of the stem and of a layer, and layers of the first two blocks.
@@ -54,7 +54,7 @@ class Plain(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.features)
         init = nn.initializers.he_normal()
         kernel = self.param("kernel", init, shape, at_least_float32(x))
-        return ops.convolve(x, kernel.astype(x.dtype))
+        return kept(ops.convolve(x, kernel.astype(x.dtype)))
 
 
 class DeepPixBiS(nn.Module):

@@ -12,7 +12,14 @@ from jax.core import Tracer
 
 from nasfas_jax import limits, losses, ops
 from nasfas_jax.errors import InputError
-from nasfas_jax.layers import WIDTHS, ConvBlock, at_least_float32, kernel_init, map_init
+from nasfas_jax.layers import (
+    WIDTHS,
+    ConvBlock,
+    at_least_float32,
+    kept,
+    kernel_init,
+    map_init,
+)
 from nasfas_jax.nets.scores import SCORES
 
 FILTERS = ("stable", "free")
@@ -63,7 +70,8 @@ class FCAM(nn.Module):
         else:
             a = ops.stable_feedback(self.param("poles", _raw_init, (2,), wide))
         flat = x.reshape(-1, *x.shape[2:])
-        signal = ops.convolve_to_one(flat, kernel.astype(x.dtype)).astype(wide) + bias
+        signal = kept(ops.convolve_to_one(flat, kernel.astype(x.dtype)))
+        signal = signal.astype(wide) + bias
         signal = signal.reshape(*x.shape[:-1], 1)
         if self.is_mutable_collection(STATES) and not self.is_initializing():
             zero = jnp.zeros_like(signal[:, 0])

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from nasfas_jax import ops
-from nasfas_jax.layers import at_least_float32, kernel_init
+from nasfas_jax.layers import at_least_float32, kept, kernel_init
 from nasfas_jax.nets.classifier import Classifier, ConvNorm
 
 #: Channels of the 3 x 3 convolutions of each block; a 2 x 2 maximum follows.
@@ -49,6 +49,6 @@ class VGG16(Classifier):
         if self.map_size == 1:
             kernel = kernel.reshape(1, 1, -1, shape[-1])
             x = x.reshape(len(x), 1, 1, -1)
-        x = ops.convolve(x, kernel.astype(x.dtype))
+        x = kept(ops.convolve(x, kernel.astype(x.dtype)))
         x = nn.relu(x + bias.astype(x.dtype).reshape(1, 1, 1, -1))
         return ConvNorm(shape[-1], 1, bn=False, name="hidden_2")(x, train=train)

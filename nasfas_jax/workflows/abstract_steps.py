@@ -49,9 +49,23 @@ class Step:
         mode = getattr(self.method, "mode", "")
         return mode if isinstance(mode, str) else mode.name
 
-    def of(self, *, batch_size: int | None = None, mode: str = "") -> "Step":
-        """The step with another batch size or differentiation mode."""
-        method = dataclasses.replace(self.method, mode=mode) if mode else self.method
+    @property
+    def remat(self) -> bool | None:
+        """Whether a network's step computes again what is cheap; None: it is no choice."""
+        return getattr(self.method, "remat", None)
+
+    def of(
+        self,
+        *,
+        batch_size: int | None = None,
+        mode: str = "",
+        remat: bool | None = None,
+    ) -> "Step":
+        """The step with another batch size, differentiation mode or ``remat``."""
+        changed: dict[str, Any] = {} if remat is None else {"remat": remat}
+        if mode:
+            changed["mode"] = mode
+        method = dataclasses.replace(self.method, **changed)
         size = self.batch_size if batch_size is None else batch_size
         return dataclasses.replace(self, method=method, batch_size=size)
 

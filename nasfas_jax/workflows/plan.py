@@ -39,7 +39,7 @@ class Fit:
     """The largest batch of a differentiation mode in a memory.
 
     Attributes:
-      mode: its name; '' for a method without modes.
+      mode: its name, or 'remat'; '' for a method without modes.
       batch_size: clips of a batch, or of each group; 0 if the step's own does not fit.
       bytes: memory of one device at this size; at the step's own if that does not fit, 0
         where the compiler refuses it.
@@ -125,6 +125,8 @@ class Plan:
         rows.append(["batch", f"{size}, {self.step.episodes} episode(s)"])
         if self.step.mode:
             rows.append(["meta-gradient mode", self.step.mode])
+        if self.step.remat:
+            rows.append(["stored for the backward pass", "outputs of convolutions"])
         if self.memory is not None:
             kinds = dataclasses.asdict(self.memory) | {"total": self.memory.total}
             rows += [[f"memory: {k}", quantity(n, "B")] for k, n in kinds.items()]
@@ -245,6 +247,7 @@ def plan_training(
     batch_size: int = 8,
     episodes: int = 1,
     accumulate: int = 1,
+    remat: bool = False,
     compute: str = "float32",
     mesh: str | None = None,
     sharding: str = "replicated",
@@ -267,6 +270,7 @@ def plan_training(
       batch_size: clips of a batch; of an episode, the same number of each domain.
       episodes: episodes per step; a batch of all domains is as many times larger.
       accumulate: as in `train`, like the arguments below.
+      remat: see there.
       compute: see there.
       mesh: see there.
       sharding: see there.
@@ -294,7 +298,8 @@ def plan_training(
         registry.require_sizes(description["method"], recipe.image_size, view.map_size)
     rate = schedule("constant", 1e-3, steps=1)  # no figure depends on it
     chosen = registry.OPTIMIZERS[optimizer or registry.default_optimizer(description)]
-    method = registry.make_method(description, chosen(rate, weight_decay=5e-5), loss)
+    transformation = chosen(rate, weight_decay=5e-5)
+    method = registry.make_method(description, transformation, loss, remat=remat)
     pooled = method.batches == "pooled"
     size = registry.clips_per_domain(batch_size, groups) if not pooled else batch_size
     steps_of.require_parts(method, size * episodes, accumulate)
@@ -333,7 +338,7 @@ def plan_step(
       memory: bytes of a device that the largest batch is to fit; None for the chip's, if
         its figures are known, and otherwise no search for a batch.
       modes: differentiation modes whose largest batch is searched for; None for the
-        step's own, an empty list for none.
+        step's own, of a network with and without ``remat``; an empty list for none.
 
     Raises:
       InputError: libtpu is missing, an unknown topology, platform or mode, a topology and
@@ -363,8 +368,8 @@ def plan_step(
     if program is None:
         raise InputError(
             f"expected a step that fits one device of {topology or kind}, and the compiler"
-            f" finds that it does not: {refusal} A smaller batch, more devices or another"
-            " mode needs less.",
+            f" finds that it does not: {refusal} A smaller batch, more devices, another"
+            " mode or remat needs less.",
             field="batch_size",
         )
     costs: Any = program.cost_analysis() or {}
@@ -385,10 +390,8 @@ def plan_step(
     if limit is None:
         return found
     fits = [
-        largest_batch(
-            _sizes(step.of(mode=mode), mesh, found), step.batch_size, limit, mode
-        )
-        for mode in ([step.mode] if modes is None else modes)
+        largest_batch(_sizes(other, mesh, found), step.batch_size, limit, name)
+        for name, other in _alternatives(step, modes).items()
     ]
     return dataclasses.replace(found, fits=tuple(fits), limit=limit)
 
@@ -402,7 +405,7 @@ def largest_batch(
       size: bytes of a device by the batch size; None where the compiler refuses it.
       batch_size: the smallest batch.
       limit: bytes that fit.
-      mode: name of the differentiation mode.
+      mode: as in `Fit`.
     """
     known: dict[int, int | None] = {}
 
@@ -429,11 +432,21 @@ def largest_batch(
     return Fit(mode, best, known[best] or 0, len(known))
 
 
+def _alternatives(step: Step, modes: Sequence[str] | None) -> dict[str, Step]:
+    """Steps whose largest batch is searched for: of each mode, or with and without remat."""
+    if modes is not None:
+        return {mode: step.of(mode=mode) for mode in modes}
+    if step.remat is None:
+        return {step.mode: step}
+    return {"": step.of(remat=False), "remat": step.of(remat=True)}
+
+
 def _sizes(step: Step, mesh: Mesh, known: Plan) -> Callable[[int], int | None]:
     """Bytes of a device by the batch size; those of the plan are not compiled again."""
 
     def size(batch_size: int) -> int | None:
-        if (step.mode, batch_size) == (known.step.mode, known.step.batch_size):
+        same = (step.mode, step.remat) == (known.step.mode, known.step.remat)
+        if same and batch_size == known.step.batch_size:
             return known.memory.total if known.memory else None
         program = compiled(step.of(batch_size=batch_size), mesh).program
         return None if program is None else programs.Memory.of(program).total

@@ -269,11 +269,14 @@ def make_method(
     description: Mapping[str, Any],
     optimizer: optax.GradientTransformation,
     loss: Loss | None = None,
+    *,
+    remat: bool = False,
 ) -> Any:
     """The method of a description: ``init``, ``step``, ``predict`` and ``batches``.
 
     Hand-crafted features, described with the number of their support vectors, have
-    ``predict`` alone. The loss is for networks; None for the network's own.
+    ``predict`` alone. The loss is for networks; None for the network's own. So is
+    ``remat``, see `Supervised`: the methods of episodes always recompute.
 
     Raises:
       InputError: a description that does not fit, an unknown loss, or one for a method.
@@ -285,7 +288,7 @@ def make_method(
         )
     if "method" not in description:
         net = nets.from_description(description)
-        return supervised.Supervised(net, optimizer, loss=loss)
+        return supervised.Supervised(net, optimizer, loss=loss, remat=remat)
     name, width = description["method"], description["width"]
     net = feature_nets.FeatureNets(
         FeatureExtractor(width),

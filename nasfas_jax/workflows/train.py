@@ -60,6 +60,7 @@ def train(
     optimizer: str | None = None,
     episodes: int = 1,
     accumulate: int = 1,
+    remat: bool = False,
     compute: str = "float32",
     mesh: str | None = None,
     sharding: str = "replicated",
@@ -104,6 +105,9 @@ def train(
       accumulate: parts of a batch of all domains, whose gradients are averaged: each has
         its own statistics in BatchNorm. They are computed one after the other, or on
         the slices of the mesh's axis ``episode``.
+      remat: whether the backward pass of a network stores the outputs of convolutions
+        alone, and computes the rest again: about half the memory on an accelerator, equal
+        up to rounding. Methods of episodes always do so; fitted features have none.
       compute: 'float32', or 'bfloat16' for the networks' arithmetic alone, see
         `methods.state.computed_in`.
       mesh: sizes of the axes of the devices, as 'episode:4,data:8', see
@@ -141,6 +145,7 @@ def train(
         view=(view, views.VIEW),
         episodes=(episodes, limits.COUNT),
         accumulate=(accumulate, limits.COUNT),
+        remat=(remat, limits.FLAG),
         seed=(seed, limits.SEED),
         searched=(searched, SEARCHED),
         start=(start, FOLDER),
@@ -195,7 +200,7 @@ def train(
     if fitted:
         fit = training.of_features
     else:
-        method = registry.make_method(description, transformation, loss)
+        method = registry.make_method(description, transformation, loss, remat=remat)
         trained = steps_of.of_training(
             method,
             data,
@@ -211,7 +216,7 @@ def train(
         begin = training.beginning(trained, weights, seed)
         options = {"steps": steps, "select": select, **every, **measured}
         fit = functools.partial(training.of_steps, trained, begin, **options)
-    run = {"mesh": mesh, "sharding": sharding, **every, **measured}
+    run = {"mesh": mesh, "sharding": sharding, "remat": remat, **every, **measured}
     with records.opened(folder, record, **run) as path:
         if processes.once(lambda: _finished(path, 0 if fitted else steps)):
             return Model.load(path / MODEL)

@@ -9,7 +9,7 @@ from jax import Array
 
 from nasfas_jax import ops
 from nasfas_jax import theta as thetas
-from nasfas_jax.layers import at_least_float32, batch_norm, kernel_init
+from nasfas_jax.layers import at_least_float32, batch_norm, kept, kernel_init
 from nasfas_jax.search.dag import operations
 
 
@@ -75,7 +75,7 @@ class FactorizedReduce(nn.Module):
             ops.convolve(x[:, ::2, ::2], kernel[..., :first]),
             ops.convolve(second, kernel[..., first:]),
         )
-        return normalized(jnp.concatenate(halves, -1), train, affine=self.affine)
+        return normalized(kept(jnp.concatenate(halves, -1)), train, affine=self.affine)
 
 
 def at_two_pixels(kernel: Array, size: int) -> Array:
@@ -119,13 +119,9 @@ class Separable(nn.Module):
         depthwise = self.param("depthwise", kernel_init, window, wide)
         pointwise = (1, 1, channels, self.features)
         kernel = self.param("kernel", kernel_init, pointwise, wide)
-        x = ops.depthwise(
-            nn.relu(x),
-            depthwise.astype(x.dtype),
-            stride=self.stride,
-            dilation=self.dilation,
-        )
-        return normalized(ops.convolve(x, kernel.astype(x.dtype)), train)
+        windows = {"stride": self.stride, "dilation": self.dilation}
+        x = kept(ops.depthwise(nn.relu(x), depthwise.astype(x.dtype), **windows))
+        return normalized(kept(ops.convolve(x, kernel.astype(x.dtype))), train)
 
 
 def normalized(x: Array, train: bool, *, affine: bool = True) -> Array:

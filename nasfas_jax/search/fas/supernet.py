@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from nasfas_jax import ops
-from nasfas_jax.layers import CONVOLUTION, ConvBlock
+from nasfas_jax.layers import KEEP_CONVOLUTIONS, ConvBlock
 from nasfas_jax.search import branches
 from nasfas_jax.search.fas import options, skeleton
 from nasfas_jax.theta import Learned
@@ -25,7 +25,6 @@ Alphas = dict[str, Array]
 
 
 #: What the backward pass does not compute again.
-CONVOLUTIONS = jax.checkpoint_policies.save_only_these_names(CONVOLUTION)
 
 
 class MixedEdge(nn.Module):
@@ -105,7 +104,7 @@ class Supernet(nn.Module):
         cells = nn.scan(
             # Recomputed in the backward pass, but for its convolutions: as fast as storing
             # everything, with less memory.
-            nn.remat(MixedEdge, static_argnums=(4,), policy=CONVOLUTIONS),
+            nn.remat(MixedEdge, static_argnums=(4,), policy=KEEP_CONVOLUTIONS),
             variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True},
             # Flax's stub says int; its documentation, any tree of axes.
