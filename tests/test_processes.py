@@ -282,3 +282,13 @@ def test_one_process_agrees_with_itself(tmp_path):
     assert processes.once(lambda: 3) == 3
     with processes.locked(tmp_path), pytest.raises(InputError, match="Another process"):
         processes.locked(tmp_path).__enter__()
+
+
+def test_the_lost_process_is_the_one_that_others_ended_for():
+    """Also if the others have ended by the time that it is seen."""
+    for codes, lost in (("exit 75", "kill -9 $$"), 1), (("exit 1", "exit 75"), 0):
+        ended = [subprocess.Popen(["sh", "-c", code]) for code in codes]
+        for one in ended:
+            one.wait()
+        assert supervise._watch(ended, grace=1) == lost
+    assert supervise._watch([], grace=1) is None

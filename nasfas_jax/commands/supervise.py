@@ -26,6 +26,8 @@ CHILD = "NASFAS_SUPERVISED"
 GRACE = 45.0
 #: Exit status after a process was lost (EX_TEMPFAIL: the same command may succeed).
 LOST = 75
+#: Statuses with which a process ends since another was lost.
+AFTER_LOSS = (LOST, -signal.SIGABRT)
 #: Exit statuses of an error and of wrong input, which a start would repeat, and of a run
 #: that a signal stopped.
 FAILED, MISTAKE, STOPPED = 1, 2, (128 + signal.SIGTERM, 128 + signal.SIGINT)
@@ -184,21 +186,27 @@ def _passed_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
 
 
 def _watch(processes: list[subprocess.Popen], grace: float) -> int | None:
-    """Waits until all have ended; the index of the first that failed, None for none."""
+    """Waits until all have ended; the index of the first that failed, None for none.
+
+    Where several have failed by the time that it is seen, it is one that did not end since
+    another was lost.
+    """
     lost, until = None, float("inf")
+
+    def first() -> int | None:
+        failed = [i for i, one in enumerate(processes) if one.poll()]
+        return min(
+            failed, key=lambda i: processes[i].returncode in AFTER_LOSS, default=None
+        )
+
     while any(process.poll() is None for process in processes):
-        if lost is None:
-            failed = [i for i, one in enumerate(processes) if one.poll()]
-            if failed:
-                lost, until = failed[0], time.monotonic() + grace
+        if lost is None and (lost := first()) is not None:
+            until = time.monotonic() + grace
         if time.monotonic() > until:
             for process in processes:
                 process.kill()
         time.sleep(0.05)
-    if lost is None:
-        failed = [i for i, one in enumerate(processes) if one.returncode]
-        lost = failed[0] if failed else None
-    return lost
+    return first() if lost is None else lost
 
 
 def _report(
@@ -211,7 +219,7 @@ def _report(
     others = (
         f"; the other {f'{rest} were' if rest > 1 else 'was'} ended" if rest else ""
     )
-    if len(asked) == 1 and code in (LOST, -signal.SIGABRT):
+    if len(asked) == 1 and code in AFTER_LOSS:
         others = ", since another process of the run was lost or did not start"
     then = f"Starting again ({left} left)." if left else "Start the same command again."
     print(
