@@ -1,4 +1,4 @@
-"""Packages of extras, which are imported where they are used."""
+"""Checks for the optional dependencies (extras) of the package."""
 
 import importlib.util
 
@@ -6,7 +6,7 @@ from nasfas_jax.errors import InputError
 
 
 def require(extra: str, *packages: str, field: str = "") -> None:
-    """Checks that packages of an extra are installed.
+    """Checks that the packages of an extra are installed.
 
     Args:
       extra: name of the extra.

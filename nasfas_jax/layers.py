@@ -30,7 +30,7 @@ KEEP_CONVOLUTIONS = jax.checkpoint_policies.save_only_these_names(_KEPT)
 
 
 def kept(x: Array) -> Array:
-    """The output of a convolution, marked for `KEEP_CONVOLUTIONS`: all else is cheap."""
+    """Output of a convolution, marked to be stored by `KEEP_CONVOLUTIONS`."""
     return checkpoint_name(x, _KEPT)
 
 

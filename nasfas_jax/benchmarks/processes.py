@@ -56,7 +56,7 @@ class Times:
 
     @property
     def exchange(self) -> float:
-        """Share by which the exchange prolongs a step of an episode in each process."""
+        """Relative increase of a step's time by the exchange of gradients."""
         return self.two / self.apart - 1
 
     @property
@@ -89,7 +89,7 @@ def command(
 
 
 def measure(folder: pathlib.Path) -> Times:
-    """Runs a search alone, twice for a warm start, in two processes, and two apart.
+    """Measures searches in one process, in two that exchange gradients, and in two alone.
 
     Raises:
       InputError: fewer than two cores, a folder of earlier runs, or a run failed.
@@ -130,7 +130,7 @@ def _run(folder: pathlib.Path, cores: Sequence[int], *, mesh: str = "") -> float
 
 
 def _start(core: int, line: list[str]) -> subprocess.Popen[bytes]:
-    """A process on one core."""
+    """Starts a process on one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})  # inherited
     try:

@@ -76,7 +76,7 @@ def wrong_value(error: Exception) -> str:
 
 
 def _require(config: Any, name: str) -> None:
-    """Requires this field, as ``train.steps``: the config has it, or may have it."""
+    """Checks that a config has a field, as ``train.steps``, or that it is optional."""
     within, path = config, "config"
     field = schema.find(name)
     for key in re.sub(r"\[.*?\]", "", name).split("."):

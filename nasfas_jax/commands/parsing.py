@@ -16,7 +16,7 @@ from nasfas_jax.errors import InputError, did_you_mean
 
 
 def expanded(argv: Sequence[str]) -> list[str]:
-    """The command line with the flags of its --flagfile.
+    """Command line with ``--flagfile`` replaced by the flags of the file.
 
     Raises:
       InputError: a file that cannot be read.

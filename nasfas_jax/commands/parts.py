@@ -58,7 +58,7 @@ def parse(part: str) -> tuple[int, int]:
 def require_engine(
     engine: str | None, part: tuple[int, int] | None, parallel: float
 ) -> None:
-    """Requires an engine that this machine has for all parts, or none for one.
+    """Checks that an engine is available and fits the other flags of a sweep.
 
     Raises:
       InputError: another engine, one part with an engine, or several trainings at the same

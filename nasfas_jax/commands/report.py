@@ -227,7 +227,7 @@ def _searched(workdir: pathlib.Path) -> list[page.Section]:
 
 
 def _agreement(config: Any, workdir: pathlib.Path) -> list[page.Section]:
-    """Section on the architectures of several seeds; none of fewer than two searches."""
+    """Section on the agreement of several seeds; empty for fewer than two searches."""
     folders = seeds.folders(config, workdir)
     files = {seed: at / "search" / "genotype.json" for seed, at in folders.items()}
     found = {seed: genotype.load(at) for seed, at in files.items() if at.exists()}
@@ -275,7 +275,7 @@ def _instruments(folder: pathlib.Path) -> list[page.Section]:
 
 
 def _trade_off(folder: pathlib.Path) -> list[page.Section]:
-    """Section on the architectures of a search by cost; none if they are not stored."""
+    """Section on the trade-off with cost; empty if none is stored."""
     if not (folder / trade_off.FILE).exists():
         return []
     curve = trade_off.TradeOff.load(folder / trade_off.FILE)

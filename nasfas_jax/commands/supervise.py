@@ -88,7 +88,7 @@ def children(
 
 
 def restarts(given: Mapping[str, Any]) -> int:
-    """Number of starts after a lost process, by a flag of the command.
+    """Number of restarts after a lost process, from the flag ``--restarts``.
 
     Raises:
       InputError: no number of 0 or more.
@@ -186,7 +186,7 @@ def _passed_on(processes: list[subprocess.Popen]) -> Iterator[list[int]]:
 
 
 def _watch(processes: list[subprocess.Popen], grace: float) -> int | None:
-    """Waits until all have ended; the index of the first that failed, None for none.
+    """Waits for all processes; returns the index of the first that failed, or None.
 
     Where several have failed by the time that it is seen, it is one that did not end since
     another was lost.

@@ -96,7 +96,7 @@ def execute(
 
 
 def require_engine(engine: str) -> None:
-    """Requires one of `ENGINES`, which this machine has.
+    """Checks that an engine is one of `ENGINES` and available on this machine.
 
     Raises:
       InputError: another engine, submitit is not installed, or there is no such cluster.

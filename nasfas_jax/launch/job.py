@@ -175,7 +175,7 @@ class Job:
 
     @property
     def installation(self) -> tuple[str, ...]:
-        """Shell commands that install the requirement in ~/nasfas, with a new Python."""
+        """Shell commands that install Python and the requirement in ~/nasfas."""
         uv = "~/.local/bin/uv"
         return (
             "curl -LsSf https://astral.sh/uv/install.sh | sh",

@@ -49,13 +49,13 @@ def agreement(one: Genotype, other: Genotype) -> Agreement:
 
 
 def agreements(genotypes: Mapping[int, Genotype]) -> dict[tuple[int, int], Agreement]:
-    """The agreement of every pair of architectures, by their seeds."""
+    """Agreement of every pair of architectures, by their seeds."""
     pairs = itertools.combinations(genotypes, 2)
     return {(i, j): agreement(genotypes[i], genotypes[j]) for i, j in pairs}
 
 
 def agreement_table(pairs: Mapping[tuple[int, int], Agreement]) -> list[list[str]]:
-    """Header and rows: equal edges and operations of each pair and their mean, in %.
+    """Table of the equal edges and operations of each pair, and of their mean, in %.
 
     Args:
       pairs: as `agreements` returns them.

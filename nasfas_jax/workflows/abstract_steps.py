@@ -51,7 +51,7 @@ class Step:
 
     @property
     def remat(self) -> bool | None:
-        """Whether a network's step computes again what is cheap; None: it is no choice."""
+        """See `Supervised.remat`; None for methods without it."""
         return getattr(self.method, "remat", None)
 
     def of(
@@ -61,7 +61,7 @@ class Step:
         mode: str = "",
         remat: bool | None = None,
     ) -> "Step":
-        """The step with another batch size, differentiation mode or ``remat``."""
+        """Copy of the step with another batch size, differentiation mode or ``remat``."""
         changed: dict[str, Any] = {} if remat is None else {"remat": remat}
         if mode:
             changed["mode"] = mode

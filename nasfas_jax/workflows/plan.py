@@ -433,7 +433,7 @@ def largest_batch(
 
 
 def _alternatives(step: Step, modes: Sequence[str] | None) -> dict[str, Step]:
-    """Steps whose largest batch is searched for: of each mode, or with and without remat."""
+    """Steps to fit in memory: of each mode, or with and without ``remat``."""
     if modes is not None:
         return {mode: step.of(mode=mode) for mode in modes}
     if step.remat is None:

@@ -36,7 +36,7 @@ class Searches:
         return comparison.agreements(dict(zip(self.seeds, genotypes, strict=True)))
 
     def table(self) -> list[list[str]]:
-        """Header and rows: equal edges and operations of each pair and their mean, in %."""
+        """See `comparison.agreement_table`."""
         return comparison.agreement_table(self.agreements)
 
     def picture(self) -> Picture:
